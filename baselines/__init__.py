@@ -1,0 +1,1 @@
+"""Methods, one file each: imports dxbench.api and parts of dxmi, never a sibling."""

@@ -1,0 +1,1 @@
+"""Recipes: (task, preset) -> function returning a method's frozen configuration."""

@@ -1,0 +1,27 @@
+"""Recipes of DxMI."""
+
+from collections.abc import Callable
+
+from baselines.dxmi import DxMIConfig
+
+
+def gaussians8() -> DxMIConfig:
+    """From scratch, T = 5, tau = 0.1: Table 1's last row, and the suite's demonstration."""
+    return DxMIConfig()
+
+
+def gaussians8_pretrained() -> DxMIConfig:
+    """From a DDPM of five steps: the other DxMI rows of Table 1."""
+    return DxMIConfig(start="ddpm")
+
+
+def gaussians8_quick() -> DxMIConfig:
+    """Seconds, to see that everything works; its numbers mean little."""
+    return DxMIConfig(iterations=300)
+
+
+RECIPES: dict[tuple[str, str], Callable[[], DxMIConfig]] = {
+    ("gaussians8", "default"): gaussians8,
+    ("gaussians8", "pretrained"): gaussians8_pretrained,
+    ("gaussians8", "quick"): gaussians8_quick,
+}

@@ -1,0 +1,1 @@
+"""Suite files (*.toml): rows of one table."""

@@ -1,0 +1,426 @@
+"""The nouns of the suite. Everything a task, method, metric or launcher from elsewhere has to know.
+
+Importing this module imports neither torch nor numpy: listing and tables have to be quick.
+"""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from dxbench.streams import RandomStreams
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+RECORD_SCHEMA_VERSION = 1
+
+Direction = Literal["lower", "higher", "none"]
+Status = Literal["ok", "partial", "failed", "timeout", "out_of_memory", "skipped"]
+
+
+class Frozen(BaseModel):
+    """Immutable, with unknown keys refused and numbers finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Config(Frozen):
+    """Base of a method's configuration. Every field needs a default or a recipe that sets it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+def canonical_json(value: JsonValue) -> str:
+    """One text per value: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def short_hash(value: JsonValue, *, digits: int = 12) -> str:
+    """First hex digits of the sha256 of `canonical_json(value)`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:digits]
+
+
+# --- measuring -----------------------------------------------------------------------------------------------
+
+
+class MetricProtocol(Frozen):
+    """Every choice that changes a metric's value. Numbers may be ranked together only if these are equal."""
+
+    name: str
+    version: int
+    fields: dict[str, JsonValue]
+
+    @property
+    def fingerprint(self) -> str:
+        return short_hash(self.model_dump(mode="json"), digits=16)
+
+
+class Estimate(Frozen):
+    """One measured number.
+
+    Attributes:
+        value: the mean over `n` measurements of one trained model.
+        std: standard deviation (ddof 1) over them; None where n = 1.
+        better: which way is good; "none" for a number that is no merit, such as a share with a target.
+        fingerprint: of the protocol it was measured by.
+    """
+
+    value: float
+    std: float | None = None
+    n: int = 1
+    unit: str = ""
+    better: Direction
+    fingerprint: str
+
+    @property
+    def standard_error(self) -> float | None:
+        return None if self.std is None else self.std / self.n**0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What metrics see of one model: its draws, its energy, and the task's reference.
+
+    Attributes:
+        samples: [n, *event] draws, or None for a model that cannot sample.
+        energy: E(x) of [b, *event] points as float64 [b], low = likely; None for a model without one.
+        temperature: p is proportional to exp(-E / temperature); None where the energy has no scale.
+        nfe: counted network evaluations per sample; None without samples.
+        reference: the task's truth; a metric states which of its attributes it reads.
+    """
+
+    samples: "np.ndarray | None"
+    energy: "Callable[[np.ndarray], np.ndarray] | None"
+    temperature: float | None
+    nfe: float | None
+    reference: Any
+
+
+class NotApplicable(Exception):
+    """Raised by a metric that has nothing to measure here; the message becomes the record's note."""
+
+
+class Metric(Protocol):
+    """One number with its protocol. Metrics are plain objects; a task lists those it scores by."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def protocol(self) -> MetricProtocol: ...
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        """Raises NotApplicable where the evidence lacks what it needs."""
+        ...
+
+
+# --- methods -------------------------------------------------------------------------------------------------
+
+
+class Need(StrEnum):
+    """What a method cannot do without; an unmet need ends the run as `skipped`, with the reason."""
+
+    TRAINING_DATA = "training data"
+    ORACLE = "the true distribution"
+    CUDA = "a CUDA device"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """Where a run computes: a torch device and how many CPU threads."""
+
+    device: str
+    threads: int
+
+
+class DataSource(Protocol):
+    """Training data of a task."""
+
+    def batch(self, n: int, *, rng: "np.random.Generator") -> "Tensor":
+        """[n, *event] float32 on the CPU; the only source of randomness is `rng`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """All that a method may see of a task.
+
+    Attributes:
+        data: training data.
+        data_std: standard deviation of one coordinate of the data, a fact tasks publish.
+        oracle: the truth as a model, handed only to reference rows (`Need.ORACLE`).
+    """
+
+    task: str
+    event_shape: tuple[int, ...]
+    data: DataSource
+    data_std: float
+    oracle: "Model | None" = None
+
+
+class Model(Protocol):
+    """What training leaves: networks, and any of `Sampler`, `EnergyModel`, `ValueModel` beside it."""
+
+    @property
+    def networks(self) -> "Sequence[torch.nn.Module]":
+        """The networks that sampling or scoring evaluates; the harness counts their forward passes."""
+        ...
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A model that draws samples."""
+
+    def sample(self, seeds: "Tensor") -> "Tensor":
+        """int64 seeds [b] to samples [b, *event] on any device. Sample i depends on seeds[i] alone."""
+        ...
+
+
+@runtime_checkable
+class EnergyModel(Protocol):
+    """A model with an energy."""
+
+    @property
+    def temperature(self) -> float | None: ...
+
+    def energy(self, x: "Tensor") -> "Tensor":
+        """[b, *event] to [b]; low = likely, p proportional to exp(-E / temperature)."""
+        ...
+
+
+@runtime_checkable
+class ValueModel(Protocol):
+    """A model with a value function per sampling step, drawn in reports."""
+
+    @property
+    def num_steps(self) -> int: ...
+
+    def value(self, x: "Tensor", k: int) -> "Tensor":
+        """V_k of [b, *event] points as [b]; k = num_steps is the energy."""
+        ...
+
+
+class Training(ABC):
+    """A method at work. The harness owns the loop: progress, logs, checkpoints, limits and resume."""
+
+    @property
+    @abstractmethod
+    def total_steps(self) -> int: ...
+
+    @abstractmethod
+    def step(self) -> "Mapping[str, float | Tensor]":
+        """One step; returns scalars to log. A scalar that is not finite ends the run as failed."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Nested dicts and lists of tensors and plain values: all that the next step depends on, save the
+        streams of `rng`, which the harness keeps."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+    @abstractmethod
+    def model(self) -> Model: ...
+
+
+class NoTraining(Training):
+    """Training of a method that trains nothing."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    @property
+    def total_steps(self) -> int:
+        return 0
+
+    def step(self) -> "Mapping[str, float | Tensor]":
+        raise RuntimeError("nothing to train")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        assert not state
+
+    def model(self) -> Model:
+        return self._model
+
+
+class Method(ABC):
+    """A way to get a model for a problem. One class in one file is a method.
+
+    Attributes:
+        name: as typed after --method.
+        version: raised whenever its numbers move.
+        reference: True for rows that are a yardstick (floor, ideal) and do not rank.
+        Config: its frozen configuration.
+        needs: what it cannot run without.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    reference: ClassVar[bool] = False
+    Config: ClassVar[type[Config]]
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.TRAINING_DATA})
+
+    @abstractmethod
+    def start(self, problem: Problem, config: Any, *, compute: Compute, rng: RandomStreams) -> Training:
+        """Set up training. All randomness comes from named streams of `rng`."""
+
+
+# --- tasks ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What scoring a model gave.
+
+    Attributes:
+        scores: by metric name.
+        notes: metric name -> why there is no number.
+        protocols: by fingerprint.
+        arrays: kept beside the run for pictures and re-scoring.
+        nfe: counted network evaluations per sample; None for a model that does not sample.
+    """
+
+    scores: dict[str, Estimate]
+    notes: dict[str, str]
+    protocols: dict[str, MetricProtocol]
+    arrays: "dict[str, np.ndarray]" = field(default_factory=dict)
+    nfe: float | None = None
+
+
+class Picture(Protocol):
+    """A captioned figure of a report."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def caption(self) -> str: ...
+
+    @property
+    def figure(self) -> "Figure": ...
+
+
+class Task(ABC):
+    """Fixes data, split, protocol and metrics. A version is raised whenever its numbers move.
+
+    Attributes:
+        threads: CPU threads of a run; fixed per task so that numbers do not depend on the core count.
+        auto_device: what `--device auto` takes where it exists.
+        headline: the metrics of its tables, in order.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    threads: ClassVar[int] = 1
+    auto_device: ClassVar[Literal["cpu", "cuda"]] = "cuda"
+    headline: ClassVar[tuple[str, ...]]
+
+    @property
+    @abstractmethod
+    def metrics(self) -> Sequence[Metric]: ...
+
+    @abstractmethod
+    def problem(self, *, oracle: bool) -> Problem:
+        """What methods see. Raises MissingData, with the `prepare` command, where files are absent."""
+
+    @abstractmethod
+    def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
+        """Score a model. Sample i has seed `seed` + i; `progress` is told what is under way."""
+
+    @abstractmethod
+    def evaluate_samples(self, samples: "np.ndarray", *, progress: Callable[[str], None]) -> Evaluation:
+        """Score samples made elsewhere, [n, *event]."""
+
+    @abstractmethod
+    def pictures(self, arrays: "Mapping[str, np.ndarray]") -> Sequence[Picture]:
+        """Figures for the report from the arrays of an Evaluation."""
+
+
+# --- results -------------------------------------------------------------------------------------------------
+
+
+class Curve(Frozen):
+    """A logged scalar: means over equal windows of steps."""
+
+    step: list[int]
+    value: list[float]
+
+
+class Cost(Frozen):
+    """What a run took. Seconds are of the whole run, resumed parts included."""
+
+    train_seconds: float
+    eval_seconds: float
+    steps: int
+    peak_memory_bytes: int
+    parameters: int | None = None
+    sampling_flops: int | None = None
+    device: str
+    threads: int
+
+
+class Failure(Frozen):
+    """Why a run did not end well."""
+
+    phase: Literal["setup", "train", "evaluate"]
+    step: int | None = None
+    type: str
+    message: str
+
+
+class Provenance(Frozen):
+    """Where a number comes from."""
+
+    dxbench_version: str
+    git_sha: str | None
+    git_dirty: bool | None
+    command: str
+    created: str
+    python: str
+    packages: dict[str, str]
+    platform: str
+    processor: str
+    cores: int
+    accelerator: str | None
+    resumed: int
+
+
+class ResultRecord(Frozen):
+    """One run, whatever its end."""
+
+    schema_version: Literal[1] = RECORD_SCHEMA_VERSION
+    run_id: str
+    task: str
+    task_version: int
+    method: str
+    method_version: int
+    reference: bool = False
+    preset: str
+    overrides: dict[str, JsonValue] = Field(default_factory=dict)
+    config: dict[str, JsonValue]
+    seed: int
+    status: Status
+    failure: Failure | None = None
+    nfe: float | None = None
+    headline: list[str] = Field(default_factory=list)
+    scores: dict[str, Estimate] = Field(default_factory=dict)
+    notes: dict[str, str] = Field(default_factory=dict)
+    protocols: dict[str, MetricProtocol] = Field(default_factory=dict)
+    curves: dict[str, Curve] = Field(default_factory=dict)
+    cost: Cost | None = None
+    provenance: Provenance

@@ -1,0 +1,1 @@
+"""Tables and reports from records. Reads records only; knows no method."""

@@ -1,0 +1,71 @@
+"""Numbers of papers as data: results/published/*.json, every row with its source."""
+
+import json
+from pathlib import Path
+
+from pydantic import Field, JsonValue, ValidationError
+
+from dxbench.api import Frozen
+from dxbench.errors import InvalidFile
+
+
+class Source(Frozen):
+    """Where published numbers were read."""
+
+    key: str
+    title: str
+    venue: str
+    arxiv: str
+    version: str
+
+
+class PublishedScore(Frozen):
+    """A printed number, with its printed spread."""
+
+    value: float
+    std: float | None = None
+
+
+class PublishedRow(Frozen):
+    """One row of a paper's table.
+
+    Attributes:
+        match: method and configuration of ours that this row describes, where there is one.
+        protocol: what the paper says of how it measured.
+        disputed: why the number is doubtful, in a sentence.
+    """
+
+    id: str
+    task: str
+    table: str
+    label: str
+    group: str | None = None
+    nfe: float | None = None
+    match: dict[str, JsonValue] | None = None
+    scores: dict[str, PublishedScore]
+    protocol: str
+    disputed: str | None = None
+
+
+class PublishedFile(Frozen):
+    """One file of one source."""
+
+    schema_version: int
+    source: Source
+    rows: list[PublishedRow] = Field(min_length=1)
+
+
+def read_published(folder: Path) -> list[tuple[Source, PublishedRow]]:
+    """All published rows of a folder, in file order.
+
+    Raises:
+        InvalidFile: for a file that does not validate; a published number without a source is one.
+    """
+    rows = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            file = PublishedFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        except (json.JSONDecodeError, ValidationError) as error:
+            raise InvalidFile(f"{path} is not a valid file of published rows: {error}") from None
+        rows += [(file.source, row) for row in file.rows]
+    return rows

@@ -1,0 +1,18 @@
+"""The command line: the only place with argv, printing and exit codes."""
+
+import sys
+
+from dxbench.cli.app import app
+from dxbench.errors import DxbenchError, ExitCode
+
+
+def main() -> None:
+    """Entry point of the `dxbench` command."""
+    try:
+        app()
+    except DxbenchError as error:
+        print(f"dxbench: {error}", file=sys.stderr)
+        sys.exit(int(error.exit_code))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(int(ExitCode.OK))

@@ -1,0 +1,110 @@
+"""`dxbench doctor`: is this machine fit to run, and do runs repeat here?"""
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from dxbench import paths, registry
+from dxbench.cli.common import say
+from dxbench.errors import DxbenchError, ExitCode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One line of the doctor's report."""
+
+    name: str
+    ok: bool
+    found: str
+
+
+def doctor_command(*, as_json: bool) -> int:
+    """Print every check; exit code 1 where one fails."""
+    checks = [check() for check in (_versions, _device, _folders, _records, _repeatable)] + _plugins()
+    if as_json:
+        say([check.__dict__ for check in checks])
+    else:
+        console = Console()
+        for check in checks:
+            console.print("[green]ok  [/green]" if check.ok else "[red]BAD [/red]", check.name, end=": ")
+            console.print(check.found, markup=False)
+    return int(ExitCode.OK if all(check.ok for check in checks) else ExitCode.INTERNAL)
+
+
+def _guard(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name=name, ok=True, found=check())
+    except (DxbenchError, OSError, ImportError, AssertionError) as error:
+        return Check(name=name, ok=False, found=str(error))
+
+
+def _versions() -> Check:
+    def found() -> str:
+        import torch
+
+        import dxbench
+
+        return f"dxbench {dxbench.__version__}, Python {platform.python_version()}, torch {torch.__version__}"
+
+    return _guard("versions", found)
+
+
+def _device() -> Check:
+    def found() -> str:
+        import torch
+
+        cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
+        return f"{os.cpu_count()} CPU cores, {cuda}"
+
+    return _guard("devices", found)
+
+
+def _folders() -> Check:
+    def found() -> str:
+        from dxbench.records import check_writable
+
+        for folder in (paths.home(), paths.results()):
+            check_writable(folder)
+        return f"work in {paths.home().resolve()}, records in {paths.results().resolve()}"
+
+    return _guard("folders", found)
+
+
+def _records() -> Check:
+    def found() -> str:
+        from dxbench.records import Unreadable, iter_records
+
+        records = list(iter_records([paths.reference_results(), paths.results()]))
+        bad = [record for record in records if isinstance(record, Unreadable)]
+        assert not bad, "; ".join(f"{record.path}: {record.reason}" for record in bad)
+        return f"{len(records)} readable"
+
+    return _guard("records", found)
+
+
+def _repeatable() -> Check:
+    """Two trainings of a few steps from one seed end in the same bits."""
+
+    def found() -> str:
+        from dxbench.engine.repeatability import assert_repeats
+
+        steps = assert_repeats("gaussians8", "dxmi")
+        return f"{steps} steps of dxmi on gaussians8 gave the same bits twice"
+
+    return _guard("repeatability", found)
+
+
+def _plugins() -> list[Check]:
+    checks = []
+    for kind in ("tasks", "methods", "metrics", "launchers", "recipes"):
+        for name, plugin in sorted(registry.plugins(kind).items()):
+            checks.append(_guard(f"{kind[:-1]} {name}", lambda plugin=plugin: _loads(plugin)))
+    return checks
+
+
+def _loads(plugin: registry.Plugin) -> str:
+    plugin.load()
+    return f"{plugin.entry.value} ({plugin.origin})"

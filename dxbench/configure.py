@@ -1,0 +1,68 @@
+"""From preset and overrides to a frozen configuration."""
+
+import json
+from collections.abc import Callable, Mapping
+
+from pydantic import JsonValue, ValidationError
+
+from dxbench import registry
+from dxbench.api import Config, Method
+from dxbench.errors import UsageError, unknown
+
+DEFAULT_PRESET = "default"
+Recipes = Mapping[tuple[str, str], Callable[[], Config]]
+
+
+def recipes(method: type[Method]) -> Recipes:
+    """The recipes registered for a method: (task, preset) -> function returning its configuration."""
+    plugin = registry.plugins("recipes").get(method.name)
+    return plugin.load() if plugin else {}
+
+
+def presets(method: type[Method], task: str) -> list[str]:
+    """Preset names of a method for a task; always with the default."""
+    return sorted({DEFAULT_PRESET} | {preset for t, preset in recipes(method) if t == task})
+
+
+def parse_assignments(assignments: list[str]) -> dict[str, JsonValue]:
+    """`key=value` texts to a dict; values are read as JSON where they are JSON, else as text.
+
+    Raises:
+        UsageError: for a text without "=" or a key given twice.
+    """
+    overrides: dict[str, JsonValue] = {}
+    for text in assignments:
+        key, separator, value = text.partition("=")
+        if not separator or not key:
+            raise UsageError(f"--set takes key=value, got {text!r}")
+        if key in overrides:
+            raise UsageError(f"--set {key} is given twice")
+        try:
+            overrides[key] = json.loads(value)
+        except json.JSONDecodeError:
+            overrides[key] = {"True": True, "False": False, "None": None}.get(value, value)
+    return overrides
+
+
+def configure(method: type[Method], task: str, preset: str, overrides: Mapping[str, JsonValue]) -> Config:
+    """The configuration of a method for a task.
+
+    Raises:
+        UsageError: for an unknown preset, an unknown key or a value that does not validate.
+    """
+    known = recipes(method)
+    available = presets(method, task)
+    if preset not in available:
+        raise unknown(f"preset of {method.name} for {task}", preset, available)
+    for key in overrides:
+        if key not in method.Config.model_fields:
+            raise unknown(f"key of {method.name}", key, method.Config.model_fields)
+    recipe = known.get((task, preset))
+    try:
+        base = recipe().model_dump() if recipe else {}
+        return method.Config.model_validate(base | dict(overrides))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "configuration"
+        given = "" if not first["loc"] else f", got {first['input']!r}"
+        raise UsageError(f"{method.name}: {key}: {first['msg']}{given}") from None

@@ -1,0 +1,1 @@
+"""Running cells: plan, loop, checkpoints, provenance, launchers."""

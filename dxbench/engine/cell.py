@@ -1,0 +1,301 @@
+"""One run from start to record: set up, train with checkpoints, evaluate, write what came out."""
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from filelock import FileLock, Timeout
+
+from dxbench.api import (
+    Compute,
+    Cost,
+    Evaluation,
+    Failure,
+    Model,
+    Need,
+    ResultRecord,
+    Sampler,
+    Status,
+    Training,
+)
+from dxbench.engine import process, provenance
+from dxbench.engine.checkpoint import NonFiniteState, load_checkpoint, save_checkpoint
+from dxbench.engine.curves import CurveLog
+from dxbench.engine.listener import Listener
+from dxbench.engine.plan import Cell
+from dxbench.errors import Interrupted, InvalidFile, MissingData, UsageError
+from dxbench.records import check_writable, save_arrays, write_record
+from dxbench.registry import load_method, load_task
+from dxbench.sampling import count_parameters, sampling_flops
+from dxbench.streams import RandomStreams, derive_seed
+
+Phase = Literal["setup", "train", "evaluate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How runs are carried out; nothing here changes a number.
+
+    Attributes:
+        timeout: seconds that the run may take over all its parts, or None.
+        checkpoint_every: seconds between checkpoints.
+        fresh: begin anew although a checkpoint is there.
+    """
+
+    home: Path
+    results: Path
+    device: str = "auto"
+    timeout: float | None = None
+    checkpoint_every: float = 60.0
+    fresh: bool = False
+
+
+class NonFiniteScalar(Exception):
+    """A logged scalar is NaN or infinite."""
+
+
+class _TimedOut(Exception):
+    pass
+
+
+def workspace(home: Path, cell: Cell) -> Path:
+    """Folder of a run's checkpoints, arrays and report."""
+    return home / "work" / cell.task / cell.method / cell.run_id
+
+
+def run_cell(
+    cell: Cell, options: RunOptions, *, listener: Listener, stop_requested: Callable[[], bool] = lambda: False
+) -> ResultRecord:
+    """Run one cell, resuming where an earlier attempt left a checkpoint.
+
+    Whatever ends the run, other than being stopped from outside, becomes a record.
+
+    Raises:
+        Interrupted: when `stop_requested` turned true; the state is saved.
+        UsageError: if results cannot be written, or another process runs the same cell.
+    """
+    check_writable(options.results)
+    folder = workspace(options.home, cell)
+    check_writable(folder)
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            return _Run(cell, options, listener, stop_requested).carry_out()
+    except Timeout:
+        raise UsageError(
+            f"another process is running {cell.method} on {cell.task}, seed {cell.seed} ({folder})"
+        ) from None
+
+
+class _Run:
+    """State of one run; the only mutable thing between the plan and the record."""
+
+    def __init__(self, cell: Cell, options: RunOptions, listener: Listener, stop_requested: Callable[[], bool]) -> None:
+        self.cell = cell
+        self.options = options
+        self.listener = listener
+        self.stop_requested = stop_requested
+        self.task = load_task(cell.task_ref)
+        self.method = load_method(cell.method_ref)
+        device = process.choose_device(options.device, auto=self.task.auto_device)
+        self.compute = Compute(device=device, threads=self.task.threads)
+        self.folder = workspace(options.home, cell)
+        self.checkpoint = self.folder / "checkpoint.safetensors"
+        self.rng = RandomStreams(cell.method, cell.task, cell.seed)
+        self.curves = CurveLog(0)
+        self.phase: Phase = "setup"
+        self.step = 0
+        self.resumed = 0
+        self.train_seconds = 0.0
+        self.eval_seconds = 0.0
+
+    def carry_out(self) -> ResultRecord:
+        process.prepare_process(self.compute)
+        reason = self._unmet_need()
+        if reason is not None:
+            return self._end("skipped", failure=self._failure("Skipped", reason))
+        model: Model | None = None
+        try:
+            training = self._set_up()
+            self._train(training)
+            model = training.model()
+            evaluation = self._evaluate(model)
+        except Interrupted:
+            self.listener.ended(self.cell, None)
+            raise
+        except UsageError:
+            raise
+        except _TimedOut:
+            message = f"stopped after {self.train_seconds + self.eval_seconds:.0f} s; resumes with a larger --timeout"
+            return self._end("timeout", failure=self._failure("Timeout", message), model=model)
+        except MissingData as error:
+            return self._end("skipped", failure=self._failure("MissingData", str(error)))
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            return self._end("out_of_memory", failure=self._failure(type(error).__name__, str(error)), model=model)
+        except Exception as error:
+            (self.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            return self._end("failed", failure=self._failure(type(error).__name__, str(error)), model=model)
+        return self._end("ok", evaluation=evaluation, model=model)
+
+    def _unmet_need(self) -> str | None:
+        if Need.CUDA in self.method.needs and self.compute.device != "cuda":
+            return f"{self.cell.method} needs {Need.CUDA.value}"
+        return None
+
+    # --- setting up ------------------------------------------------------------------------------------------
+
+    def _set_up(self) -> Training:
+        self.rng = RandomStreams(self.cell.method, self.cell.task, self.cell.seed)
+        process.seed_global_generators(self.rng)
+        problem = self.task.problem(oracle=Need.ORACLE in self.method.needs)
+        config = self.method.Config.model_validate(self.cell.config)
+        training = self.method().start(problem, config, compute=self.compute, rng=self.rng)
+        self.curves = CurveLog(training.total_steps)
+        if not self.options.fresh and self.checkpoint.exists():
+            try:
+                self._resume(training)
+            except (InvalidFile, LookupError, TypeError, ValueError, RuntimeError) as error:
+                return self._begin_anew(error)
+        self.listener.started(self.cell, total_steps=training.total_steps, first_step=self.step)
+        return training
+
+    def _resume(self, training: Training) -> None:
+        state = load_checkpoint(self.checkpoint, run_id=self.cell.run_id)
+        training.load_state_dict(state["training"])
+        self.rng.load_state_dict(state["rng"])
+        process.restore_global_generators(state["global_rng"])
+        self.curves.load_state_dict(state["curves"])
+        self.step, self.train_seconds, self.resumed = state["step"], state["train_seconds"], state["resumed"] + 1
+
+    def _begin_anew(self, error: Exception) -> Training:
+        """Set a checkpoint aside that cannot be used: damaged, of another run, or of other code."""
+        number = len(list(self.folder.glob("checkpoint.unusable-*"))) + 1
+        aside = self.checkpoint.rename(self.folder / f"checkpoint.unusable-{number}.safetensors")
+        reason = str(error) if isinstance(error, InvalidFile) else f"{self.checkpoint} does not fit this code ({error})"
+        self.listener.warned(self.cell, f"{reason}; kept as {aside.name}, beginning anew")
+        return self._set_up()
+
+    # --- training --------------------------------------------------------------------------------------------
+
+    def _train(self, training: Training) -> None:
+        self.phase = "train"
+        before = self.train_seconds
+        start = saved = time.monotonic()
+        while self.step < training.total_steps:
+            scalars = {name: float(value) for name, value in training.step().items()}
+            self.step += 1
+            self._check_finite(scalars)
+            self.curves.add(self.step, scalars)
+            now = time.monotonic()
+            self.train_seconds = before + now - start
+            self.listener.stepped(self.cell, step=self.step, scalars=scalars)
+            stop = self.stop_requested()
+            late = self.options.timeout is not None and self.train_seconds > self.options.timeout
+            if stop or late or now - saved > self.options.checkpoint_every or self.step == training.total_steps:
+                self._save(training)
+                saved = time.monotonic()
+            if stop:
+                raise Interrupted(f"stopped at step {self.step:,} of {training.total_steps:,}; the state is saved")
+            if late and self.step < training.total_steps:
+                raise _TimedOut
+
+    def _check_finite(self, scalars: Mapping[str, float]) -> None:
+        for name, value in scalars.items():
+            if not math.isfinite(value):
+                kept = "the last good checkpoint is kept" if self.checkpoint.exists() else "no checkpoint was due yet"
+                raise NonFiniteScalar(f"{name} is {value} at step {self.step:,}; {kept}")
+
+    def _save(self, training: Training) -> None:
+        state = {
+            "training": training.state_dict(),
+            "rng": self.rng.state_dict(),
+            "global_rng": process.global_generator_state(),
+            "curves": self.curves.state_dict(),
+            "step": self.step,
+            "train_seconds": self.train_seconds,
+            "resumed": self.resumed,
+        }
+        try:
+            save_checkpoint(self.checkpoint, state, run_id=self.cell.run_id)
+        except NonFiniteState as error:
+            raise NonFiniteScalar(
+                f"{error} is not finite after step {self.step:,}; the last good checkpoint is kept"
+            ) from None
+
+    # --- evaluating ------------------------------------------------------------------------------------------
+
+    def _evaluate(self, model: Model) -> Evaluation:
+        self.phase = "evaluate"
+        start = time.monotonic()
+
+        def progress(text: str) -> None:
+            self.eval_seconds = time.monotonic() - start
+            self.listener.phase(self.cell, text)
+            if self.stop_requested():
+                raise Interrupted("stopped while evaluating; the trained state is saved")
+            if self.options.timeout is not None and self.train_seconds + self.eval_seconds > self.options.timeout:
+                raise _TimedOut
+
+        seed = derive_seed(self.cell.method, self.cell.task, self.cell.seed, "samples")
+        evaluation = self.task.evaluate(model, seed=seed, device=self.compute.device, progress=progress)
+        self.eval_seconds = time.monotonic() - start
+        return evaluation
+
+    # --- ending ----------------------------------------------------------------------------------------------
+
+    def _failure(self, kind: str, message: str) -> Failure:
+        return Failure(
+            phase=self.phase, step=self.step if self.phase == "train" else None, type=kind, message=message or kind
+        )
+
+    def _end(
+        self,
+        status: Status,
+        *,
+        failure: Failure | None = None,
+        evaluation: Evaluation | None = None,
+        model: Model | None = None,
+    ) -> ResultRecord:
+        if evaluation is not None:
+            save_arrays(self.folder / "arrays.npz", evaluation.arrays)
+        record = ResultRecord(
+            run_id=self.cell.run_id,
+            task=self.cell.task,
+            task_version=self.cell.task_version,
+            method=self.cell.method,
+            method_version=self.cell.method_version,
+            reference=self.method.reference,
+            preset=self.cell.preset,
+            overrides=self.cell.overrides,
+            config=self.cell.config,
+            seed=self.cell.seed,
+            status=status,
+            failure=failure,
+            headline=list(self.task.headline),
+            nfe=evaluation.nfe if evaluation else None,
+            scores=evaluation.scores if evaluation else {},
+            notes=evaluation.notes if evaluation else {},
+            protocols=evaluation.protocols if evaluation else {},
+            curves=self.curves.curves(),
+            cost=self._cost(model),
+            provenance=provenance.collect(resumed=self.resumed),
+        )
+        write_record(self.options.results, record)
+        self.listener.ended(self.cell, record)
+        return record
+
+    def _cost(self, model: Model | None) -> Cost:
+        return Cost(
+            train_seconds=round(self.train_seconds, 2),
+            eval_seconds=round(self.eval_seconds, 2),
+            steps=self.step,
+            peak_memory_bytes=process.peak_memory_bytes(self.compute.device),
+            parameters=count_parameters(model) if model is not None else None,
+            sampling_flops=sampling_flops(model) if isinstance(model, Sampler) else None,
+            device=self.compute.device,
+            threads=self.compute.threads,
+        )

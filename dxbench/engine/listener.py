@@ -1,0 +1,23 @@
+"""What a run tells while it is under way."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from dxbench.api import ResultRecord
+from dxbench.engine.plan import Cell
+
+
+class Listener(Protocol):
+    """Told of progress; calls come often, so a listener thins them out itself."""
+
+    def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None: ...
+
+    def stepped(self, cell: Cell, *, step: int, scalars: Mapping[str, float]) -> None: ...
+
+    def phase(self, cell: Cell, text: str) -> None: ...
+
+    def warned(self, cell: Cell, text: str) -> None: ...
+
+    def ended(self, cell: Cell, record: ResultRecord | None) -> None:
+        """`record` is None for a run that was interrupted."""
+        ...

@@ -1,0 +1,67 @@
+"""What is to be run: cells of task x method x configuration x seed."""
+
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
+
+from dxbench.configure import configure
+from dxbench.errors import UsageError
+from dxbench.records import config_id
+from dxbench.registry import load_method, load_task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One run to be. Plain values, so that it travels to other processes.
+
+    `task_ref` and `method_ref` are what was typed, a name or `file.py:Class`.
+    """
+
+    task_ref: str
+    method_ref: str
+    task: str
+    task_version: int
+    method: str
+    method_version: int
+    preset: str
+    overrides: dict[str, JsonValue] = field(default_factory=dict)
+    config: dict[str, JsonValue] = field(default_factory=dict)
+    seed: int
+
+    @property
+    def config_id(self) -> str:
+        """Hash of what is measured, whatever the seed."""
+        return config_id(self.task, self.task_version, self.method, self.method_version, self.config)
+
+    @property
+    def run_id(self) -> str:
+        return f"{self.config_id}-s{self.seed}"
+
+
+def plan(
+    task_ref: str, method_ref: str, *, preset: str, overrides: dict[str, JsonValue], seeds: list[int]
+) -> list[Cell]:
+    """One cell per seed.
+
+    Raises:
+        UsageError: for unknown names, presets and keys, values that do not validate, or seeds given twice.
+    """
+    if len(set(seeds)) != len(seeds) or not seeds or min(seeds) < 0:
+        raise UsageError(f"seeds must be different and not negative, got {seeds}")
+    task, method = load_task(task_ref), load_method(method_ref)
+    config = configure(method, task.name, preset, overrides)
+    return [
+        Cell(
+            task_ref=task_ref,
+            method_ref=method_ref,
+            task=task.name,
+            task_version=task.version,
+            method=method.name,
+            method_version=method.version,
+            preset=preset,
+            overrides=overrides,
+            config=config.model_dump(mode="json"),
+            seed=seed,
+        )
+        for seed in seeds
+    ]

@@ -1,0 +1,81 @@
+"""State of the whole process that a run depends on: threads, allocator, global random generators."""
+
+import ctypes
+import platform
+import random
+import resource
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+
+from dxbench.api import Compute
+from dxbench.errors import UsageError
+from dxbench.streams import RandomStreams
+
+
+def choose_device(asked: str, *, auto: str) -> str:
+    """The torch device for `asked`, "auto" being `auto` where it exists.
+
+    Raises:
+        UsageError: if CUDA is asked for and absent, or the device is unknown.
+    """
+    if asked == "auto":
+        return "cuda" if auto == "cuda" and torch.cuda.is_available() else "cpu"
+    if asked not in ("cpu", "cuda"):
+        raise UsageError(f"unknown device {asked!r}; use auto, cpu or cuda")
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu")
+    return asked
+
+
+def prepare_process(compute: Compute) -> None:
+    """Fix the thread count and keep freed memory mapped."""
+    torch.set_num_threads(compute.threads)
+    if platform.libc_ver()[0] == "glibc":
+        # glibc gives pages back after each large free and maps them again, zeroed, at the next allocation.
+        # For nets of a few thousand activations that costs a quarter of the training time.
+        libc = ctypes.CDLL("libc.so.6")
+        trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+        for option in (trim_threshold, mmap_threshold):
+            libc.mallopt(option, 1 << 30)
+        libc.mallopt(top_pad, 64 << 20)
+
+
+def seed_global_generators(rng: RandomStreams) -> None:
+    """Seed the process-wide generators, so that a method that uses them by accident still repeats."""
+    seed = rng.seed("global")
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 (the legacy generator is the one to be pinned)
+    torch.manual_seed(seed)
+
+
+def global_generator_state() -> dict[str, Any]:
+    """State of the process-wide generators as tensors and plain values."""
+    state = np.random.get_state(legacy=False)  # noqa: NPY002
+    assert isinstance(state, dict)
+    version, words, gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "numpy": state | {"state": {"key": state["state"]["key"].tolist(), "pos": state["state"]["pos"]}},
+        "python": [version, list(words), gauss],
+    }
+
+
+def restore_global_generators(state: dict[str, Any]) -> None:
+    """Undo of `global_generator_state`."""
+    torch.set_rng_state(state["torch"])
+    inner = state["numpy"]["state"]
+    key = np.array(inner["key"], dtype=np.uint32)
+    np.random.set_state(state["numpy"] | {"state": {"key": key, "pos": inner["pos"]}})  # noqa: NPY002
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+
+
+def peak_memory_bytes(device: str) -> int:
+    """Peak of the device's allocator, or of this process's resident memory on a CPU."""
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

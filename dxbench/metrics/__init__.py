@@ -1,0 +1,1 @@
+"""Metrics: plain objects with a protocol, one module per family."""

@@ -1,0 +1,124 @@
+"""Records on disk: results/<task>/<method>/<run>.json, written atomically, read with suspicion."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from pydantic import JsonValue, ValidationError
+
+from dxbench.api import RECORD_SCHEMA_VERSION, ResultRecord, short_hash
+from dxbench.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` when all went well: readers see the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """`text` as UTF-8, through `atomic_file`."""
+    with atomic_file(path) as file:
+        file.write(text.encode())
+
+
+def save_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
+    """A compressed npz, through `atomic_file`."""
+    import numpy as np
+
+    with atomic_file(path) as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def check_writable(folder: Path) -> None:
+    """Raises UsageError, naming the remedy, unless files can be written under `folder`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"cannot write results to {folder}: {error.strerror or error}. "
+            "Choose another folder with --results or DXBENCH_RESULTS."
+        ) from None
+
+
+def config_id(task: str, task_version: int, method: str, method_version: int, config: Mapping[str, JsonValue]) -> str:
+    """Ten hex digits over task, method, their versions and the configuration; the same for every seed."""
+    return short_hash([task, task_version, method, method_version, dict(config)], digits=10)
+
+
+def record_path(results: Path, record: ResultRecord) -> Path:
+    return results / record.task / record.method / f"{record.run_id}.json"
+
+
+def write_record(results: Path, record: ResultRecord) -> Path:
+    """Write one record; the same run written again replaces itself."""
+    path = record_path(results, record)
+    write_text_atomically(path, json.dumps(record.model_dump(mode="json"), indent=1) + "\n")
+    return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A file among the records that is not one of ours, and why. It is left as it is."""
+
+    path: Path
+    reason: str
+
+
+def read_record(path: Path) -> ResultRecord | Unreadable:
+    """One record, or the reason why the file is none. Never raises for what a file holds."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        return Unreadable(path=path, reason=f"not readable as JSON ({error})")
+    if not isinstance(data, dict) or "schema_version" not in data:
+        return Unreadable(path=path, reason="not a dxbench record (no schema_version)")
+    if data["schema_version"] != RECORD_SCHEMA_VERSION:
+        reason = f"schema_version {data['schema_version']!r}, this dxbench reads {RECORD_SCHEMA_VERSION}"
+        return Unreadable(path=path, reason=reason)
+    try:
+        return ResultRecord.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return Unreadable(path=path, reason=f"not a valid record ({where}: {first['msg']})")
+
+
+def iter_records(folders: Iterable[Path], *, task: str | None = None) -> Iterator[ResultRecord | Unreadable]:
+    """Records of folders in the order of their paths, unreadable files among them.
+
+    Of one run in several folders the last folder's record counts.
+    """
+    by_run: dict[str, ResultRecord] = {}
+    for folder in folders:
+        for path in sorted(folder.glob(f"{task or '*'}/*/*.json")):
+            if path.relative_to(folder).parts[0] == "published":
+                continue
+            found = read_record(path)
+            if isinstance(found, Unreadable):
+                yield found
+            else:
+                by_run[found.run_id] = found
+    yield from by_run.values()

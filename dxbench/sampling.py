@@ -1,0 +1,104 @@
+"""Drawing from models and counting what it costs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dxbench.api import EnergyModel, Model, Sampler
+
+
+class SamplingModel(Model, Sampler, Protocol):
+    """A model that samples."""
+
+
+@dataclass(slots=True)
+class PassCounter:
+    """Rows that went forward through any of the counted networks."""
+
+    rows: int = 0
+
+
+@contextmanager
+def counted_passes(networks: Sequence[torch.nn.Module]) -> Iterator[PassCounter]:
+    """Counts forward passes, in samples, of `networks` while the context is open."""
+    counter = PassCounter()
+
+    def count(module: torch.nn.Module, args: tuple[Any, ...], output: object) -> None:
+        counter.rows += len(args[0])
+
+    handles = [network.register_forward_hook(count) for network in networks]
+    try:
+        yield counter
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def draw_samples(
+    model: SamplingModel,
+    n: int,
+    *,
+    event_shape: tuple[int, ...],
+    first_seed: int,
+    batch_size: int,
+    progress: Callable[[str], None],
+) -> tuple[NDArray[Any], float]:
+    """Samples of seeds first_seed .. first_seed + n - 1 as [n, *event], and the counted NFE per sample.
+
+    Raises:
+        ValueError: if a batch has another shape than [b, *event_shape], or a sample is not finite.
+    """
+    batches = []
+    with torch.no_grad(), counted_passes(model.networks) as counter:
+        for start in range(0, n, batch_size):
+            progress(f"sampling {start:,} of {n:,}")
+            size = min(batch_size, n - start)
+            batch = model.sample(first_seed + torch.arange(start, start + size, dtype=torch.int64))
+            if batch.shape != (size, *event_shape):
+                raise ValueError(f"wanted samples of shape {(size, *event_shape)}, got {tuple(batch.shape)}")
+            batches.append(batch.detach().cpu().numpy())
+    samples = np.concatenate(batches)
+    if not np.isfinite(samples).all():
+        bad = int((~np.isfinite(samples.reshape(n, -1)).all(axis=1)).sum())
+        raise ValueError(f"{bad:,} of {n:,} samples are not finite")
+    return samples, counter.rows / n
+
+
+def energy_function(model: EnergyModel, *, device: str, batch_size: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """The model's energy as a function of arrays: [n, *event] to float64 [n].
+
+    Raises:
+        ValueError: (when called) if an energy is not finite or has another shape than [n].
+    """
+
+    def energy(x: NDArray[Any]) -> NDArray[Any]:
+        parts = []
+        with torch.no_grad():
+            for start in range(0, len(x), batch_size):
+                points = torch.as_tensor(x[start : start + batch_size], dtype=torch.float32, device=device)
+                parts.append(model.energy(points).detach().double().cpu().numpy())
+        energies = np.concatenate(parts)
+        if energies.shape != (len(x),) or not np.isfinite(energies).all():
+            raise ValueError(f"energies must be finite and of shape ({len(x)},), got shape {energies.shape}")
+        return energies
+
+    return energy
+
+
+def count_parameters(model: Model) -> int:
+    """Parameters of the networks that sampling or scoring evaluates."""
+    return sum(p.numel() for network in model.networks for p in network.parameters())
+
+
+def sampling_flops(model: SamplingModel) -> int:
+    """Floating-point operations of the matrix products and convolutions behind one sample."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.sample(torch.zeros(1, dtype=torch.int64))
+    return int(counter.get_total_flops())

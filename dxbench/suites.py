@@ -1,0 +1,74 @@
+"""Suite files: the rows of one table, run and shown together."""
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from pydantic import Field, JsonValue, ValidationError
+
+from dxbench import registry
+from dxbench.api import Frozen
+from dxbench.configure import DEFAULT_PRESET
+from dxbench.errors import UsageError, unknown
+
+
+class SuiteRow(Frozen):
+    """One row: a method with its configuration, and the published row it answers to."""
+
+    label: str
+    method: str
+    preset: str = DEFAULT_PRESET
+    set: dict[str, JsonValue] = Field(default_factory=dict)
+    published: str | None = None
+    note: str | None = None
+
+
+class Suite(Frozen):
+    """Rows of one task over the same seeds."""
+
+    name: str
+    title: str
+    task: str
+    seeds: list[int]
+    rows: list[SuiteRow]
+
+
+@dataclass(frozen=True)
+class _Found:
+    name: str
+    text: str
+
+
+def _shipped() -> Iterator[_Found]:
+    for plugin in registry.plugins("suites").values():
+        for file in resources.files(plugin.entry.value).iterdir():
+            if file.name.endswith(".toml"):
+                yield _Found(file.name.removesuffix(".toml"), file.read_text(encoding="utf-8"))
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that installed packages ship."""
+    return sorted(found.name for found in _shipped())
+
+
+def load_suite(name: str) -> Suite:
+    """A shipped suite by name, or the suite file at a path ending in .toml.
+
+    Raises:
+        UsageError: for an unknown name or a file that is not a suite.
+    """
+    if name.endswith(".toml"):
+        if not Path(name).is_file():
+            raise UsageError(f"no suite file {name!r}")
+        text = Path(name).read_text(encoding="utf-8")
+    else:
+        shipped = {found.name: found.text for found in _shipped()}
+        if name not in shipped:
+            raise unknown("suite", name, shipped)
+        text = shipped[name]
+    try:
+        return Suite.model_validate(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise UsageError(f"suite {name!r} is not valid: {error}") from None

@@ -1,0 +1,194 @@
+"""Eight Gaussians on a ring: the 2D task of DxMI (arXiv:2407.00626, section 5.1, Table 1)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dxbench.api import EnergyModel, Evaluation, Evidence, Model, Problem, Sampler, Task, ValueModel
+from dxbench.densities import GaussianMixture
+from dxbench.metrics.energy import EnergyAUC, EnergyKL, EnergyRank, grid_points
+from dxbench.metrics.modes import ModeShare, OutlierShare
+from dxbench.metrics.scoring import score
+from dxbench.metrics.sliced import ExactSlicedWasserstein, SlicedWasserstein
+from dxbench.pictures.base import CaptionedFigure
+from dxbench.pictures.plane import plane_pictures
+from dxbench.sampling import draw_samples, energy_function
+from dxbench.streams import derive_seed
+
+Array = NDArray[np.float64]
+
+NAME, VERSION = "gaussians8", 1
+REFERENCE = f"{NAME}@{VERSION}"
+BOX = (-4.0, 4.0)
+NUM_SAMPLES = 100_000
+PICTURE_CELLS = 100
+
+SW2 = SlicedWasserstein(reference=f"5 disjoint sets of test draws of {REFERENCE}")
+SW2_EXACT = ExactSlicedWasserstein(reference=REFERENCE)
+ENERGY_AUC = EnergyAUC(reference=REFERENCE)
+ENERGY_KL = EnergyKL(reference=REFERENCE)
+ENERGY_RANK = EnergyRank(reference=REFERENCE)
+MODE_SHARE_MIN = ModeShare(extreme="min", reference=REFERENCE)
+MODE_SHARE_MAX = ModeShare(extreme="max", reference=REFERENCE)
+OUTLIER_SHARE = OutlierShare(reference=REFERENCE)
+
+
+def eight_gaussians() -> GaussianMixture:
+    """Centres at radius 4 and the eight compass angles, std 0.5, everything divided by 1.414.
+
+    As `sample2d('8gaussians')` of the DxMI, NAE and MPDR code: radius 2.829, std 0.354.
+    """
+    angles = np.arange(8) * np.pi / 4
+    centres = 4.0 * np.stack([np.cos(angles), np.sin(angles)], axis=1) / 1.414
+    return GaussianMixture(centres=centres, weights=np.full(8, 1 / 8), std=0.5 / 1.414)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixtureStream:
+    """Training data: fresh draws at every call, as in the 2D notebooks of the DxMI authors."""
+
+    mixture: GaussianMixture
+
+    def batch(self, n: int, *, rng: np.random.Generator) -> Tensor:
+        return torch.from_numpy(self.mixture.sample(n, rng)).float()
+
+
+class MixtureOracle:
+    """The truth as a model: fresh draws, and E = -log p at temperature 1."""
+
+    networks = ()
+    temperature = 1.0
+
+    def __init__(self, mixture: GaussianMixture) -> None:
+        self._mixture = mixture
+
+    def sample(self, seeds: Tensor) -> Tensor:
+        # One bit generator re-keyed per sample: a new Generator for each of 100,000 seeds takes seconds.
+        bits = np.random.Philox(key=0)
+        rng, state = np.random.Generator(bits), bits.state
+        points = np.empty((len(seeds), self._mixture.dim))
+        for i, seed in enumerate(seeds.tolist()):
+            state["state"]["key"][:] = (seed, 0)
+            bits.state = state
+            points[i] = self._mixture.sample(1, rng)[0]
+        return torch.from_numpy(points)
+
+    def energy(self, x: Tensor) -> Tensor:
+        return -torch.from_numpy(self._mixture.log_prob(x.double().cpu().numpy()))
+
+
+class Reference:
+    """What only the metrics see."""
+
+    def __init__(self) -> None:
+        self.mixture = eight_gaussians()
+        self.mixture_name = REFERENCE
+        self.test_draws_name = REFERENCE
+        self.box = BOX
+
+    @cached_property
+    def test_draws(self) -> list[Array]:
+        seeds = [derive_seed(REFERENCE, "test", i) for i in range(SW2.repeats)]
+        return [self.mixture.sample(SW2.num_samples, np.random.default_rng(seed)) for seed in seeds]
+
+    @cached_property
+    def uniform_draws(self) -> list[Array]:
+        seeds = [derive_seed(REFERENCE, "uniform", i) for i in range(SW2.repeats)]
+        return [np.random.default_rng(seed).uniform(*BOX, size=(SW2.num_samples, 2)) for seed in seeds]
+
+
+class Gaussians8(Task):
+    """Eight Gaussians on a ring in the plane: sliced Wasserstein of samples, and how well the energy is known."""
+
+    name = NAME
+    version = VERSION
+    threads = 1
+    auto_device = "cpu"  # batches of a few hundred points keep no GPU busy
+    headline = ("sw2", "sw2_exact", "energy_auc", "energy_kl", "mode_share_min", "outlier_share")
+
+    def __init__(self) -> None:
+        self._reference = Reference()
+
+    @property
+    def metrics(self) -> Sequence[Any]:
+        return (
+            SW2,
+            SW2_EXACT,
+            ENERGY_AUC,
+            ENERGY_KL,
+            ENERGY_RANK,
+            MODE_SHARE_MIN,
+            MODE_SHARE_MAX,
+            OUTLIER_SHARE,
+        )
+
+    def problem(self, *, oracle: bool) -> Problem:
+        mixture = self._reference.mixture
+        variance = mixture.std**2 + (mixture.centres**2).sum(axis=1).mean() / 2
+        return Problem(
+            task=self.name,
+            event_shape=(2,),
+            data=MixtureStream(mixture=mixture),
+            data_std=float(np.sqrt(variance)),
+            oracle=MixtureOracle(mixture) if oracle else None,
+        )
+
+    def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
+        samples, nfe = None, None
+        if isinstance(model, Sampler):
+            samples, nfe = draw_samples(
+                model, NUM_SAMPLES, first_seed=seed, batch_size=10_000, progress=progress, event_shape=(2,)
+            )
+        energy = energy_function(model, device=device, batch_size=20_000) if isinstance(model, EnergyModel) else None
+        temperature = model.temperature if isinstance(model, EnergyModel) else None
+        arrays = {} if samples is None else {"samples": samples}
+        if energy is not None:
+            scale = temperature or 1.0
+            arrays["energy"] = energy(self._picture_grid()).reshape(PICTURE_CELLS, -1) / scale
+        if isinstance(model, ValueModel):
+            arrays["values"] = self._value_maps(model, device)
+        return self._score(samples, energy, temperature, nfe, arrays, progress)
+
+    def evaluate_samples(self, samples: Array, *, progress: Callable[[str], None]) -> Evaluation:
+        return self._score(samples, None, None, None, {"samples": samples}, progress)
+
+    def _score(
+        self,
+        samples: Array | None,
+        energy: Callable[[Array], Array] | None,
+        temperature: float | None,
+        nfe: float | None,
+        arrays: dict[str, Array],
+        progress: Callable[[str], None],
+    ) -> Evaluation:
+        evidence = Evidence(
+            samples=None if samples is None else samples.astype(np.float64),
+            energy=energy,
+            temperature=temperature,
+            nfe=nfe,
+            reference=self._reference,
+        )
+        scores, notes, protocols = score(self.metrics, evidence, progress=progress)
+        true_energy = -self._reference.mixture.log_prob(self._picture_grid()).reshape(PICTURE_CELLS, -1)
+        arrays = arrays | {"true_energy": true_energy, "test": self._reference.test_draws[0]}
+        kept = {name: array.astype(np.float32) for name, array in arrays.items()}
+        return Evaluation(scores=scores, notes=notes, protocols=protocols, arrays=kept, nfe=nfe)
+
+    def pictures(self, arrays: Mapping[str, Array]) -> list[CaptionedFigure]:
+        return plane_pictures(arrays, box=BOX)
+
+    @staticmethod
+    def _picture_grid() -> Array:
+        return grid_points(BOX, PICTURE_CELLS)
+
+    def _value_maps(self, model: ValueModel, device: str) -> Array:
+        x = torch.as_tensor(self._picture_grid(), dtype=torch.float32, device=device)
+        with torch.no_grad():
+            maps = [model.value(x, k).double().cpu().numpy() for k in range(model.num_steps + 1)]
+        return np.stack(maps).reshape(-1, PICTURE_CELLS, PICTURE_CELLS)

@@ -1,0 +1,154 @@
+"""The DxMI update: energy step, value steps (DxDP), policy step, velocity variances.
+
+Diffusion by Maximum Entropy Inverse Reinforcement Learning, NeurIPS 2024, arXiv:2407.00626, Algorithms 1 and
+2. One rule serves both: a value with or without steps, an energy of its own or shared, a running cost or a time
+cost inside the value target are parts handed in, not branches.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dxmi.arrays import PerStep, Points
+from dxmi.costs import StepCost
+from dxmi.losses import bellman_error, energy_loss, mean_square
+from dxmi.noise import Noise, StreamNoise
+from dxmi.policies import GaussianPolicy
+from dxmi.protocols import Value
+from dxmi.rollout import rollout
+from dxmi.trajectory import Trajectory, Transition
+
+StepGroups = tuple[tuple[int, ...], ...]
+
+
+def batched_sweep(num_steps: int) -> StepGroups:
+    """All K value steps in one forward pass and one optimiser step."""
+    return (tuple(range(num_steps)),)
+
+
+def sequential_sweep(num_steps: int) -> StepGroups:
+    """K optimiser steps, k = K - 1 first, as Algorithm 1 is written and the released code runs it."""
+    return tuple((k,) for k in reversed(range(num_steps)))
+
+
+class VelocityVariance(nn.Module):
+    """Adaptive velocity regularisation: an EMA of s_k^2 = E||x_{k+1} - x_k||^2 / D (DxMI App. A).
+
+    A variance, begun at the policy's own std_k^2. (The released code begins it at a std in one branch and at
+    the root of one in another.)
+    """
+
+    var: Tensor
+
+    def __init__(self, start_std: PerStep, *, decay: float = 0.99) -> None:
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("var", start_std.detach().square().clone())
+
+    @torch.no_grad()
+    def update(self, trajectory: Trajectory) -> None:
+        steps = trajectory.states.diff(dim=0)
+        observed = torch.stack([mean_square(step).mean() for step in steps])
+        self.var.lerp_(observed, 1.0 - self.decay)
+
+
+@dataclass(kw_only=True)
+class Trainee:
+    """A module, its optimiser, and the largest gradient norm it may take a step with."""
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    max_grad_norm: float | None = None
+
+    def descend(self, loss: Tensor) -> None:
+        """One optimiser step; gradients reach this module's parameters only."""
+        parameters = [p for p in self.module.parameters() if p.requires_grad]
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        if self.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+@dataclass(kw_only=True)
+class DxMIUpdate:
+    """One iteration of DxMI on a batch of data.
+
+    Attributes:
+        policy: the sampler, a GaussianPolicy.
+        value: V_k and E in one module (`Value`).
+        policy_cost: cost of a step as the policy sees it (Eq. 11).
+        value_cost: cost of a step inside the value target (Eq. 10; Eq. 12 for a time cost).
+        gamma: weight of the energy's square (section 3.2).
+        velocity: the running s_k^2; `None` keeps the start's variances (no AVR).
+        value_sweep: which steps share one optimiser step, in which order.
+        energy_only_updates: iterations before the policy begins to move.
+    """
+
+    policy: Trainee
+    value: Trainee
+    policy_cost: StepCost
+    value_cost: StepCost
+    gamma: float
+    velocity: VelocityVariance
+    value_sweep: StepGroups
+
+    def __call__(self, data: Points, noise: Noise, policy_noise: StreamNoise) -> dict[str, Tensor]:
+        """`noise` drives the rollout of len(data) chains, `policy_noise` the re-drawn next states.
+
+        Returns:
+            Scalars of the iteration, detached.
+        """
+        trajectory = rollout(self._policy, noise)
+        scalars = self._energy_step(data, trajectory.samples)
+        scalars["value_loss"] = self._value_steps(trajectory)
+        scalars |= self._policy_step(trajectory.transitions(tuple(range(trajectory.num_steps))), policy_noise)
+        self.velocity.update(trajectory)
+        return scalars
+
+    @property
+    def _policy(self) -> GaussianPolicy:
+        assert isinstance(self.policy.module, GaussianPolicy)
+        return self.policy.module
+
+    @property
+    def _value(self) -> Value:
+        assert isinstance(self.value.module, Value)
+        return self.value.module
+
+    def _energy_step(self, data: Points, samples: Points) -> dict[str, Tensor]:
+        energies = self._value.energy(torch.cat([data, samples]))
+        positive, negative = energies[: len(data)], energies[len(data) :]
+        self.value.descend(energy_loss(positive, negative, gamma=self.gamma).mean())
+        return {"energy_data": positive.detach().mean(), "energy_samples": negative.detach().mean()}
+
+    def _value_steps(self, trajectory: Trajectory) -> Tensor:
+        losses = []
+        for steps in self.value_sweep:
+            move = trajectory.transitions(steps)
+            values = self._value.value(move.x, move.k)
+            # Inside a run of consecutive steps the target V_{k+1}(x_{k+1}) is the next step's own value: only
+            # the state behind the run has to be evaluated for its sake.
+            with torch.no_grad():
+                end = trajectory.transitions(steps[-1:])
+                beyond = self._value.value(end.x_next, end.k + 1)
+                following = torch.cat([values.detach()[len(beyond) :], beyond])
+                target = self._cost(self.value_cost, move, move.x_next) + following
+            loss = bellman_error(values, target).mean()
+            # Summed over steps, so that each step's value learns as fast as it would alone.
+            self.value.descend(loss * len(steps))
+            losses.append(loss.detach())
+        return torch.stack(losses).mean()
+
+    def _policy_step(self, move: Transition, noise: StreamNoise) -> dict[str, Tensor]:
+        x_next = self._policy.draw(move.x, move.k, noise.normal(0))
+        value = self._value.value(x_next, move.k + 1)
+        cost = self._cost(self.policy_cost, move, x_next)
+        self.policy.descend((value + cost).mean() * self._policy.num_steps)
+        return {"policy_value": value.detach().mean(), "policy_cost": cost.detach().mean()}
+
+    def _cost(self, cost: StepCost, move: Transition, x_next: Points) -> Tensor:
+        return cost(move.x, x_next, move.k, self._policy.log_std(move.k), self.velocity.var[move.k])

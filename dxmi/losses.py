@@ -1,0 +1,26 @@
+"""Pure functions, one number per sample."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from dxmi.arrays import PerSample, Points
+
+
+def mean_square(x: Points) -> PerSample:
+    """||x||^2 / D per sample."""
+    return x.flatten(1).square().mean(dim=1)
+
+
+def energy_loss(positive: PerSample, negative: PerSample, *, gamma: float) -> PerSample:
+    """E(x+) - E(x-) + gamma (E(x+)^2 + E(x-)^2), paired row by row (DxMI section 3.2)."""
+    return positive - negative + gamma * (positive.square() + negative.square())
+
+
+def noise_prediction_loss(predicted: Points, eps: Points) -> PerSample:
+    """||eps_theta - eps||^2 / D (Ho et al. 2020, Eq. 14)."""
+    return mean_square(predicted - eps)
+
+
+def bellman_error(value: PerSample, target: PerSample) -> Float[Tensor, " b"]:
+    """(target - V)^2 (DxMI Eq. 10); the target carries no gradient."""
+    return (target.detach() - value).square()

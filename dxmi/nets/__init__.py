@@ -1,0 +1,1 @@
+"""Networks. Plain torch, parameters drawn from an explicit generator."""

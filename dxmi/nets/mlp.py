@@ -1,0 +1,82 @@
+"""Step-conditioned multi-layer perceptron for points in the plane and other small vectors."""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+from torch.nn.utils import skip_init
+
+from dxmi.arrays import Points, StepIndex
+
+
+def fourier_features(num_levels: int, num_frequencies: int) -> Float[Tensor, "levels features"]:
+    """cos and sin of octaves of k / (num_levels - 1), one row per step index k."""
+    phase = torch.linspace(0.0, 1.0, num_levels, dtype=torch.float64)[:, None] if num_levels > 1 else torch.zeros(1, 1)
+    angle = phase * math.pi * 2.0 ** torch.arange(num_frequencies, dtype=torch.float64)
+    return torch.cat([angle.cos(), angle.sin()], dim=1).float()
+
+
+class StepMLP(nn.Module):
+    """[b, dim_in] and step indices 0 .. num_levels - 1 to [b, dim_out]; step features beside x at the input.
+
+    Raises:
+        ValueError: unless depth >= 1 and num_levels >= 1.
+    """
+
+    features: Tensor
+
+    def __init__(
+        self,
+        *,
+        dim_in: int,
+        dim_out: int,
+        num_levels: int,
+        hidden: int,
+        depth: int,
+        generator: Generator,
+        zero_output: bool = False,
+        num_frequencies: int = 6,
+        activation: Callable[[Tensor], Tensor] = nn.functional.silu,
+    ) -> None:
+        super().__init__()
+        if depth < 1 or num_levels < 1:
+            raise ValueError(f"got depth={depth}, num_levels={num_levels}; both must be at least 1")
+        self.activation = activation
+        self.register_buffer("features", fourier_features(num_levels, num_frequencies), persistent=False)
+        widths = [dim_in + 2 * num_frequencies] + [hidden] * depth
+        self.hidden = nn.ModuleList(_linear(a, b, generator) for a, b in pairwise(widths))
+        self.output = _linear(hidden, dim_out, generator)
+        if zero_output:
+            nn.init.zeros_(self.output.weight)
+            nn.init.zeros_(self.output.bias)
+
+    def forward(self, x: Points, k: StepIndex) -> Points:
+        x = torch.cat([x, self.features[k]], dim=1)
+        for layer in self.hidden:
+            x = self.activation(layer(x))
+        return self.output(x)
+
+
+def _linear(fan_in: int, fan_out: int, generator: Generator) -> nn.Linear:
+    """nn.Linear with torch's default law, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), drawn from `generator`."""
+    layer = skip_init(nn.Linear, fan_in, fan_out)
+    assert isinstance(layer, nn.Linear)
+    bound = 1.0 / math.sqrt(fan_in)
+    with torch.no_grad():
+        layer.weight.uniform_(-bound, bound, generator=generator)
+        layer.bias.uniform_(-bound, bound, generator=generator)
+    return layer
+
+
+class Unconditional(nn.Module):
+    """A `StepMLP` of one level as a function of the point alone."""
+
+    def __init__(self, net: StepMLP) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Points) -> Points:
+        return self.net(x, x.new_zeros(len(x), dtype=torch.int64))

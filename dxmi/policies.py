@@ -1,0 +1,105 @@
+"""Gaussian sampling policies."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from dxmi.arrays import PerSample, PerStep, Points, StepIndex
+from dxmi.schedules import VPSchedule
+
+
+class GaussianPolicy(nn.Module):
+    """x_{k+1} = a_k x_k + g_k net(x_k, k) + std_k eps (DxMI Eq. 1, arXiv:2407.00626, mu = g_k net).
+
+    a_k and g_k are fixed by the start (a diffusion schedule, or 1); std_k is learned in the log, except
+    where `trainable_std` is False, so that std_k stays as it began.
+
+    Raises:
+        ValueError: if the per-step sequences differ in length or a std is not positive.
+    """
+
+    scale: Tensor
+    gain: Tensor
+    std_is_trainable: Tensor
+    start_log_std: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        event_shape: Sequence[int],
+        scale: PerStep,
+        gain: PerStep,
+        std: PerStep,
+        trainable_std: Sequence[bool],
+    ) -> None:
+        super().__init__()
+        if not len(scale) == len(gain) == len(std) == len(trainable_std):
+            raise ValueError("scale, gain, std and trainable_std need one entry per step")
+        if not bool((std > 0).all()):
+            raise ValueError(f"std must be positive at every step, got {std.tolist()}; give the last step a floor")
+        self.net = net
+        self.event_shape = tuple(event_shape)
+        self.register_buffer("scale", scale.float(), persistent=False)
+        self.register_buffer("gain", gain.float(), persistent=False)
+        self.register_buffer("std_is_trainable", torch.tensor(trainable_std), persistent=False)
+        log_std = std.double().log().float()
+        self.register_buffer("start_log_std", log_std, persistent=False)
+        self.learned_log_std = nn.Parameter(log_std.clone())
+
+    @classmethod
+    def from_scratch(
+        cls, net: nn.Module, *, event_shape: Sequence[int], std: PerStep, trainable_std: Sequence[bool]
+    ) -> Self:
+        """Residual steps x_{k+1} = x_k + net(x_k, k) + std_k eps."""
+        ones = torch.ones(len(std))
+        return cls(net, event_shape=event_shape, scale=ones, gain=ones, std=std, trainable_std=trainable_std)
+
+    @classmethod
+    def from_noise_predictor(
+        cls,
+        net: nn.Module,
+        schedule: VPSchedule,
+        *,
+        event_shape: Sequence[int],
+        last_std: float,
+        trainable_std: Sequence[bool],
+    ) -> Self:
+        """DDPM's ancestral step (arXiv:2006.11239, Eq. 11) of a net that predicts eps.
+
+        The posterior std is 0 at the last step; `last_std` stands there so that log pi exists.
+        """
+        alphas, below = schedule.alphas, schedule.alpha_bar[:-1]
+        std = schedule.posterior_std().clamp(min=last_std)
+        return cls(
+            net,
+            event_shape=event_shape,
+            scale=alphas.rsqrt(),
+            gain=-(1 - alphas) / (alphas.sqrt() * (1 - below).sqrt()),
+            std=std,
+            trainable_std=trainable_std,
+        )
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.scale)
+
+    def _per_row(self, values: Float[Tensor, " K"], k: StepIndex) -> Tensor:
+        return values[k].reshape(-1, *([1] * len(self.event_shape)))
+
+    def mean(self, x: Points, k: StepIndex) -> Points:
+        return self._per_row(self.scale, k) * x + self._per_row(self.gain, k) * self.net(x, k)
+
+    def step_log_stds(self) -> PerStep:
+        """log std_k of every step, differentiable where trainable."""
+        return torch.where(self.std_is_trainable, self.learned_log_std, self.start_log_std)
+
+    def log_std(self, k: StepIndex) -> PerSample:
+        return self.step_log_stds()[k]
+
+    def draw(self, x: Points, k: StepIndex, eps: Points) -> Points:
+        """x_{k+1} from x_k by re-parametrisation with the standard normal `eps`."""
+        return self.mean(x, k) + self._per_row(self.step_log_stds().exp(), k) * eps

@@ -1,0 +1,41 @@
+"""What the update rules and samplers ask of trainable parts."""
+
+from typing import Protocol, runtime_checkable
+
+from dxmi.arrays import PerSample, Points, StepIndex
+
+
+@runtime_checkable
+class Energy(Protocol):
+    """E(x): low = likely, p proportional to exp(-E / temperature)."""
+
+    def energy(self, x: Points) -> PerSample: ...
+
+
+@runtime_checkable
+class Value(Energy, Protocol):
+    """V_k(x): expected cost-to-go from x at step k, minimised; V_K = E."""
+
+    def value(self, x: Points, k: StepIndex) -> PerSample: ...
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Gaussian sampling kernel of K steps: x_{k+1} ~ N(mean(x_k, k), std_k^2 I)."""
+
+    @property
+    def num_steps(self) -> int: ...
+
+    @property
+    def event_shape(self) -> tuple[int, ...]: ...
+
+    def mean(self, x: Points, k: StepIndex) -> Points: ...
+
+    def log_std(self, k: StepIndex) -> PerSample: ...
+
+
+@runtime_checkable
+class NoisePredictor(Protocol):
+    """epsilon(x, k): predicted noise of a noised point (Ho et al. 2020, arXiv:2006.11239)."""
+
+    def __call__(self, x: Points, k: StepIndex) -> Points: ...

@@ -1,0 +1,55 @@
+"""Policy to trajectory, with and without guidance by the value function."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import torch
+
+from dxmi.arrays import Points
+from dxmi.noise import Noise
+from dxmi.policies import GaussianPolicy
+from dxmi.protocols import Value
+from dxmi.trajectory import Trajectory
+
+Guidance = Callable[[Points, int, float], Points]
+
+
+@torch.no_grad()
+def chain(policy: GaussianPolicy, noise: Noise, *, guidance: Guidance | None = None) -> Iterator[Points]:
+    """The states x_0 ~ N(0, I), x_1, ..., x_K of ancestral sampling, one at a time and without gradient."""
+    x = noise.normal(0)
+    yield x
+    stds = policy.step_log_stds().exp().tolist()
+    for step, std in enumerate(stds):
+        k = x.new_full((len(x),), step, dtype=torch.int64)
+        x = policy.draw(x, k, noise.normal(step + 1))
+        if guidance is not None:
+            x = guidance(x, step, std)
+        yield x
+
+
+def rollout(policy: GaussianPolicy, noise: Noise) -> Trajectory:
+    """All states of a chain."""
+    return Trajectory(states=torch.stack(list(chain(policy, noise))))
+
+
+def sample(policy: GaussianPolicy, noise: Noise, *, guidance: Guidance | None = None) -> Points:
+    """The last state of a chain; the earlier ones are not kept."""
+    (last,) = deque(chain(policy, noise, guidance=guidance), maxlen=1)
+    return last
+
+
+def value_guidance(value: Value, *, strength: float) -> Guidance:
+    """x_{k+1} <- x_{k+1} - strength std_k grad V_{k+1}(x_{k+1}) (DxMI section 5.2).
+
+    The sign is the paper's, downhill in the value; the released code climbs it for a positive scale.
+    """
+
+    def guide(x: Points, step: int, std: float) -> Points:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_(True)
+            k = x.new_full((len(x),), step + 1, dtype=torch.int64)
+            (gradient,) = torch.autograd.grad(value.value(x, k).sum(), x)
+        return (x - strength * std * gradient).detach()
+
+    return guide

@@ -1,0 +1,69 @@
+"""Variance-preserving noise schedules in sampling order: step 0 starts at noise, step K - 1 ends at data.
+
+x(k) = sqrt(alpha_bar_k) x_data + sqrt(1 - alpha_bar_k) eps with alpha_bar_0 ~ 0 and alpha_bar_K = 1
+(Ho et al. 2020, arXiv:2006.11239, with their t running the other way: k = K - t).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dxmi.arrays import PerStep
+
+
+@dataclass(frozen=True, kw_only=True)
+class VPSchedule:
+    """Signal levels of the K + 1 states of a variance-preserving chain, float64.
+
+    Raises:
+        ValueError: unless 0 < alpha_bar[0] < ... < alpha_bar[K] = 1.
+    """
+
+    alpha_bar: Float[Tensor, " levels"]
+
+    def __post_init__(self) -> None:
+        levels = self.alpha_bar
+        if len(levels) < 2 or levels[0] <= 0 or levels[-1] != 1 or not bool((levels.diff() > 0).all()):
+            raise ValueError(f"alpha_bar must rise from above 0 to exactly 1; got {levels.tolist()}")
+
+    @classmethod
+    def from_betas(cls, betas: Float[Tensor, " K"]) -> Self:
+        """From DDPM's beta_1 .. beta_T, given in their order (data to noise)."""
+        signal = torch.cumprod(1.0 - betas.to(torch.float64), dim=0)
+        return cls(alpha_bar=torch.cat([signal.flip(0), torch.ones(1, dtype=torch.float64)]))
+
+    @classmethod
+    def linear(cls, num_steps: int, *, beta_min: float = 0.1, beta_max: float = 20.0) -> Self:
+        """The VP-SDE with linear beta(t) on [0, 1] at `num_steps` equal intervals (Song et al. 2021,
+        arXiv:2011.13456, Eq. 33); at 1,000 steps it is DDPM's 1e-4 .. 0.02."""
+        t = torch.linspace(1.0, 0.0, num_steps + 1, dtype=torch.float64)
+        return cls(alpha_bar=torch.exp(-0.5 * t**2 * (beta_max - beta_min) - t * beta_min))
+
+    @classmethod
+    def cosine(cls, num_steps: int, *, offset: float = 0.008, beta_max: float = 0.999) -> Self:
+        """Nichol & Dhariwal 2021 (arXiv:2102.09672), Eq. 17, betas clipped at `beta_max`."""
+        t = torch.linspace(0.0, 1.0, num_steps + 1, dtype=torch.float64)
+        f = torch.cos((t + offset) / (1 + offset) * math.pi / 2) ** 2
+        return cls.from_betas((1 - f[1:] / f[:-1]).clamp(max=beta_max))
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.alpha_bar) - 1
+
+    @property
+    def alphas(self) -> PerStep:
+        """alpha of the step k -> k + 1: alpha_bar_k / alpha_bar_{k+1}."""
+        return self.alpha_bar[:-1] / self.alpha_bar[1:]
+
+    def posterior_std(self) -> PerStep:
+        """std of q(x_{k+1} | x_k, x_data), DDPM Eq. 7; 0 at the last step."""
+        above, below = self.alpha_bar[1:], self.alpha_bar[:-1]
+        return ((1 - above) / (1 - below) * (1 - self.alphas)).sqrt()
+
+    def forward_std(self) -> PerStep:
+        """sqrt(beta) of the step, DDPM's other choice of reverse std (their section 3.2)."""
+        return (1 - self.alphas).sqrt()

@@ -1,0 +1,54 @@
+"""Energies and value functions: V_k(x) is the expected cost-to-go, V_K = E."""
+
+import torch
+from torch import nn
+
+from dxmi.arrays import PerSample, Points, StepIndex
+
+
+class SharedValue(nn.Module):
+    """One step-conditioned net for all V_k, its last level being the energy: V_K = E (DxMI section 5.1)."""
+
+    def __init__(self, net: nn.Module, *, num_steps: int) -> None:
+        super().__init__()
+        self.net = net
+        self.num_steps = num_steps
+
+    def value(self, x: Points, k: StepIndex) -> PerSample:
+        return self.net(x, k).squeeze(-1)
+
+    def energy(self, x: Points) -> PerSample:
+        return self.value(x, x.new_full((len(x),), self.num_steps, dtype=torch.int64))
+
+
+class TimeIndependentValue(nn.Module):
+    """V_k = E for every k (DxMI Algorithm 2, used on images)."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def value(self, x: Points, k: StepIndex) -> PerSample:
+        return self.energy(x)
+
+    def energy(self, x: Points) -> PerSample:
+        return self.net(x).squeeze(-1)
+
+
+class SeparateEnergy(nn.Module):
+    """An energy net of its own beside a value for k < K (DxMI section 5.3, anomaly detection)."""
+
+    def __init__(self, energy: nn.Module, value: nn.Module, *, num_steps: int) -> None:
+        super().__init__()
+        self.energy_net = energy
+        self.value_net = value
+        self.num_steps = num_steps
+
+    def value(self, x: Points, k: StepIndex) -> PerSample:
+        last = k == self.num_steps
+        # Clamped so that the value net needs no level K; its rows there are overwritten.
+        running = self.value_net(x, k.clamp(max=self.num_steps - 1)).squeeze(-1)
+        return torch.where(last, self.energy(x), running) if bool(last.any()) else running
+
+    def energy(self, x: Points) -> PerSample:
+        return self.energy_net(x).squeeze(-1)
