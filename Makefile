@@ -1,0 +1,41 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check board clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.installed
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# uv installs in seconds what pip takes minutes for; it is fetched into the environment where it is missing.
+$(SETUP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "dxbench needs Python 3.11 or newer; try: make PYTHON=python3.11"; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@touch $(SETUP)
+
+demo: $(SETUP)  ## set up, run DxMI on 8 Gaussians, print the result and the path of its report
+	$(BIN)/dxbench run --task gaussians8 --method dxmi
+
+test: $(SETUP)  ## set up and run everything but the slow tests
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: $(SETUP)  ## set up and run all tests
+	$(BIN)/python -m pytest -n 2
+
+check: $(SETUP)  ## formatting, lint, types and the arrows between packages
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+board: $(SETUP)  ## regenerate the committed tables from the committed records
+	$(BIN)/python -m leaderboards
+
+clean:  ## remove the environment and the runs
+	rm -rf $(VENV) runs build

@@ -1,0 +1,57 @@
+"""Shared fixtures: a private home for runs, and the command line in this process."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dxbench.cli import main
+
+METHODS = Path(__file__).parent / "methods.py"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Runs and records of a test go to its own folder."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("DXBENCH_HOME", str(folder))
+    monkeypatch.delenv("DXBENCH_RESULTS", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    return folder
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def dxbench(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Runs a dxbench command in this process."""
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["dxbench", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        return Ended(int(ended.value.code or 0), out, err)
+
+    return run
+
+
+def method(name: str) -> str:
+    """Reference to a method of tests/methods.py."""
+    return f"{METHODS}:{name}"

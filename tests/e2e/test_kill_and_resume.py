@@ -1,0 +1,121 @@
+"""Real processes, really killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import method
+
+DXMI = (
+    *("run", "-t", "gaussians8", "-m", "dxmi", "--no-report", "--checkpoint-every", "0.2"),
+    *("--set", "iterations=500", "--set", "policy_hidden=16", "--set", "value_hidden=16"),
+)
+
+
+def start(home: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "dxbench", *arguments],
+        env={**os.environ, "DXBENCH_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def record(home: Path) -> dict[str, object]:
+    (path,) = (home / "results").glob("*/*/*.json")
+    return json.loads(path.read_text())
+
+
+def wait_for_checkpoint(process: subprocess.Popen[str], home: Path, *, newer_than: float) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if any(path.stat().st_mtime > newer_than for path in home.rglob("checkpoint.safetensors")):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no checkpoint came: {process.stderr and process.stderr.read()}")
+
+
+def numbers(found: dict[str, object]) -> dict[str, object]:
+    return {key: found[key] for key in ("run_id", "config", "scores", "curves", "nfe", "protocols", "notes", "status")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", [(), ("--set", "start=ddpm", "--set", "pretrain_iterations=250")])
+def test_a_run_killed_three_times_ends_bit_equal_to_one_never_killed(tmp_path: Path, extra: tuple[str, ...]) -> None:
+    quiet, killed = tmp_path / "quiet", tmp_path / "killed"
+    assert start(quiet, *DXMI, *extra).wait(timeout=200) == 0
+    kills = 0
+    for _ in range(3):
+        process = start(killed, *DXMI, *extra)
+        wait_for_checkpoint(process, killed, newer_than=time.time())
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills == 3
+    assert not list((killed / "results").rglob("*.json"))
+    assert start(killed, *DXMI, *extra).wait(timeout=200) == 0
+    resumed, whole = record(killed), record(quiet)
+    assert resumed["provenance"]["resumed"] >= 1  # type: ignore[index]
+    assert numbers(resumed) == numbers(whole)
+    (a,), (b,) = (list(home.rglob("checkpoint.safetensors")) for home in (quiet, killed))
+    assert tensors(a) == tensors(b)
+
+
+def tensors(path: Path) -> dict[str, bytes]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        return {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_exits_130_and_the_same_command_goes_on(tmp_path: Path, sent: signal.Signals) -> None:
+    run = ("run", "-t", "gaussians8", "-m", method("Toy"), "--no-report", "--set", "pause=0.1")
+    process = start(tmp_path, *run, "--checkpoint-every", "0.2")
+    wait_for_checkpoint(process, tmp_path, newer_than=0)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the state is saved" in err or "state saved" in err
+    assert not list((tmp_path / "results").rglob("*.json"))
+    again = start(tmp_path, *run)
+    _, err = again.communicate(timeout=100)
+    assert again.returncode == 0
+    assert "resumed at step" in err
+    assert record(tmp_path)["status"] == "ok"
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_parallel_jobs_and_all_go_on(tmp_path: Path) -> None:
+    run = ("run", "-t", "gaussians8", "-m", method("Toy"), "--no-report", "--seed", "0,1", "-j", "2", "--set", "pause=0.2")
+    process = start(tmp_path, *run, "--checkpoint-every", "0.2")
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.rglob("checkpoint.safetensors"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert start(tmp_path, *run).wait(timeout=120) == 0
+    assert len(list((tmp_path / "results").rglob("*.json"))) == 2
+
+
+@pytest.mark.slow
+def test_a_worker_killed_by_the_system_is_named(tmp_path: Path) -> None:
+    run = ("run", "-t", "gaussians8", "-m", method("Toy"), "--no-report", "--seed", "0,1", "-j", "2", "--set", "pause=0.3")
+    process = start(tmp_path, *run, "--checkpoint-every", "0.2")
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.rglob("checkpoint.safetensors"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [c for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+    os.kill(int(workers[0]), signal.SIGKILL)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert "died (exit code -9)" in err
+    assert len(list((tmp_path / "results").rglob("*.json"))) == 1

@@ -1,0 +1,175 @@
+"""Small methods for tests, loaded as `tests/methods.py:Name`, the way a user loads one of theirs."""
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dxbench.api import Compute, Config, Method, NoTraining, Problem, RandomStreams, Training
+
+
+class Affine(nn.Module):
+    """One network pass per sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.shift
+
+
+class GaussianModel:
+    """Seeded Gaussian samples through an `Affine`."""
+
+    def __init__(self, net: Affine) -> None:
+        self.networks = (net,)
+
+    def sample(self, seeds: Tensor) -> Tensor:
+        # Per-sample noise without a library: golden-ratio hashing is enough for a test.
+        u = torch.stack([(seeds * 2654435761 + 40503 * i) % 1000003 for i in (1, 2)], dim=1) / 1000003.0
+        return self.networks[0](torch.erfinv(2 * u.float().clamp(1e-6, 1 - 1e-6) - 1) * 2.8)
+
+
+class ToyConfig(Config):
+    """Of the toy methods."""
+
+    iterations: int = 40
+    bad_step: int = 20
+    pause: float = 0.0
+
+
+class ToyTraining(Training):
+    """Fits the shift; state of every kind that a checkpoint has to carry."""
+
+    def __init__(self, problem: Problem, config: ToyConfig, rng: RandomStreams) -> None:
+        self.problem, self.config = problem, config
+        self.net = Affine()
+        self.optimiser = torch.optim.Adam(self.net.parameters(), lr=0.05)
+        self.data_rng = rng.numpy("data")
+        self.noise = rng.torch("noise")
+        self.trace: list[tuple[int, float]] = []
+
+    @property
+    def total_steps(self) -> int:
+        return self.config.iterations
+
+    def step(self) -> dict[str, float | Tensor]:
+        time.sleep(self.config.pause)
+        data = self.problem.data.batch(8, rng=self.data_rng)
+        # The global generators are used on purpose: the harness seeds them and keeps their state.
+        target = data + 0.1 * torch.randn(data.shape, generator=self.noise) + 0.1 * torch.rand(())
+        loss = (self.net(torch.zeros_like(data)) - target).square().mean()
+        loss.backward()
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.trace.append((len(self.trace), float(loss.detach())))
+        return {"loss": loss.detach()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"net": self.net.state_dict(), "optimiser": self.optimiser.state_dict(), "trace": self.trace}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.net.load_state_dict(state["net"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.trace = state["trace"]
+
+    def model(self) -> GaussianModel:
+        return GaussianModel(self.net)
+
+
+class Toy(Method):
+    """Trains in a moment."""
+
+    name = "toy"
+    version = 1
+    Config = ToyConfig
+    training: type[ToyTraining] = ToyTraining
+
+    def start(self, problem: Problem, config: ToyConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+        return self.training(problem, config, rng)
+
+
+class NaNTraining(ToyTraining):
+    def step(self) -> dict[str, float | Tensor]:
+        scalars = super().step()
+        bad = len(self.trace) == self.config.bad_step
+        return {"loss": scalars["loss"], "critic": torch.tensor(float("nan")) if bad else torch.tensor(0.0)}
+
+
+class NaN(Toy):
+    """One term of its loss is NaN at step `bad_step`."""
+
+    name = "nan"
+    training = NaNTraining
+
+
+class PoisonedTraining(ToyTraining):
+    def step(self) -> dict[str, float | Tensor]:
+        scalars = super().step()
+        if len(self.trace) == self.config.bad_step:
+            with torch.no_grad():
+                self.net.shift.fill_(float("nan"))
+        return scalars
+
+
+class Poisoned(Toy):
+    """Its weights turn NaN after `bad_step` although the loss it reports is finite."""
+
+    name = "poisoned"
+    training = PoisonedTraining
+
+
+class Crash(Toy):
+    """Fails when set up."""
+
+    name = "crash"
+
+    def start(self, problem: Problem, config: ToyConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+        raise RuntimeError("a bug of the method")
+
+
+class OutOfMemory(Toy):
+    """Asks for more memory than there is."""
+
+    name = "oom"
+
+    def start(self, problem: Problem, config: ToyConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+        raise torch.OutOfMemoryError("tried to allocate 2.00 TiB")
+
+
+class NeedsOracle(Toy):
+    """Looks whether it is shown the truth although it did not ask."""
+
+    name = "peek"
+
+    def start(self, problem: Problem, config: ToyConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+        assert problem.oracle is None
+        return super().start(problem, config, compute=compute, rng=rng)
+
+
+class WrongShapeModel(GaussianModel):
+    def sample(self, seeds: Tensor) -> Tensor:
+        return super().sample(seeds)[:, :1]
+
+
+class WrongShape(Toy):
+    """Its samples have one coordinate too few."""
+
+    name = "wrongshape"
+
+    def start(self, problem: Problem, config: ToyConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+        return NoTraining(WrongShapeModel(Affine()))
+
+
+class Untrained(Toy):
+    """Trains nothing."""
+
+    name = "untrained"
+
+    def start(self, problem: Problem, config: ToyConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+        return NoTraining(GaussianModel(Affine()))
+
+
+not_a_method = 3
