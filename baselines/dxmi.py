@@ -42,7 +42,7 @@ class DxMIConfig(Config):
         default="running", description="inside the value target: the running cost (Eq. 10) or a time cost (Eq. 12)"
     )
     sweep: Literal["batched", "sequential"] = Field(
-        default="batched", description="value steps in one pass or one by one"
+        default="batched", description="steps of a sweep in one pass or one by one"
     )
     tau: NonNegativeFloat = Field(default=0.1, description="temperature per dimension, of entropy and velocity alike")
     tau_velocity: NonNegativeFloat | None = Field(default=None, description="coefficient of the velocity; None: tau")
@@ -59,9 +59,14 @@ class DxMIConfig(Config):
     policy_hidden: PositiveInt = 128
     value_hidden: PositiveInt = 128
     depth: PositiveInt = 2
+    value_octaves: int = Field(default=3, ge=0, description="octaves of cos and sin of x that the value nets see")
     start_std: PositiveFloat = Field(default=0.5, description="std of every step, from scratch")
     pretrain_iterations: PositiveInt = Field(default=2000, description="DDPM iterations before DxMI, start=ddpm")
     pretrain_last_std: PositiveFloat = Field(default=0.2, description="floor of the start's std, start=ddpm")
+
+
+# Sampler and energy chase each other, so a long memory of squared gradients is out of date.
+ADAM_BETAS = (0.9, 0.99)
 
 
 class DxMI(Method):
@@ -113,6 +118,7 @@ def build_value(
             num_levels=levels,
             hidden=config.value_hidden,
             depth=config.depth,
+            x_octaves=config.value_octaves,
             generator=rng.torch(stream),
         )
 
@@ -155,9 +161,10 @@ class DxMITraining(Training):
                 {"params": [self.policy.learned_log_std], "lr": config.policy_lr * config.std_lr_ratio},
             ],
             config.iterations,
+            betas=ADAM_BETAS,
         )
         self.value_optimiser, self.value_decay = cosine_adam(
-            [{"params": self.value.parameters(), "lr": config.value_lr}], config.iterations
+            [{"params": self.value.parameters(), "lr": config.value_lr}], config.iterations, betas=ADAM_BETAS
         )
         running = RunningCost(
             tau_entropy=config.tau,
@@ -174,7 +181,7 @@ class DxMITraining(Training):
             value_cost=build_value_cost(config, running),
             gamma=config.gamma,
             velocity=self.velocity,
-            value_sweep=sweep(config.num_steps),
+            sweep=sweep(config.num_steps),
         )
         self.data_rng = rng.numpy("data")
         self.generator = rng.torch("noise", device=self.device)

@@ -1,6 +1,6 @@
 """How well an energy knows the truth: discrimination, divergence, ranking."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,10 +22,10 @@ class HasEnergyReference(Protocol):
     box: tuple[float, float]
 
 
-def _energies(evidence: Evidence, x: Array) -> Array:
+def _require_energy(evidence: Evidence) -> Callable[[Array], Array]:
     if evidence.energy is None:
         raise NotApplicable("the model has no energy")
-    return evidence.energy(x)
+    return evidence.energy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +58,12 @@ class EnergyAUC:
     def measure(self, evidence: Evidence) -> Estimate:
         from scipy.stats import mannwhitneyu
 
+        energy = _require_energy(evidence)
         reference: HasEnergyReference = evidence.reference
         values = []
         for test, uniform in zip(reference.test_draws, reference.uniform_draws, strict=True):
             # Mann-Whitney's U counts the pairs ranked right, ties half: U / (n m) is the AUROC.
-            wins = mannwhitneyu(-_energies(evidence, test), -_energies(evidence, uniform)).statistic
+            wins = mannwhitneyu(-energy(test), -energy(uniform)).statistic
             values.append(wins / (len(test) * len(uniform)))
         return Estimate(
             value=float(np.mean(values)),
@@ -98,14 +99,13 @@ class EnergyKL:
     def measure(self, evidence: Evidence) -> Estimate:
         from scipy.special import log_softmax
 
-        if evidence.energy is None:
-            raise NotApplicable("the model has no energy")
+        energy = _require_energy(evidence)
         if evidence.temperature is None or evidence.temperature <= 0:
             raise NotApplicable("no temperature: exp(-E / tau) is not defined at tau = 0")
         reference: HasEnergyReference = evidence.reference
         x = grid_points(reference.box, self.grid)
         log_p: Array = log_softmax(reference.mixture.log_prob(x))
-        log_q: Array = log_softmax(-_energies(evidence, x) / evidence.temperature)
+        log_q: Array = log_softmax(-energy(x) / evidence.temperature)
         value = float(np.exp(log_p) @ (log_p - log_q))
         return Estimate(value=value, unit="nats", better="lower", fingerprint=self.protocol.fingerprint)
 
@@ -133,9 +133,10 @@ class EnergyRank:
     def measure(self, evidence: Evidence) -> Estimate:
         from scipy.stats import rankdata
 
+        energy = _require_energy(evidence)
         reference: HasEnergyReference = evidence.reference
         x = np.concatenate([reference.test_draws[0], reference.uniform_draws[0]])
-        energies = _energies(evidence, x)
+        energies = energy(x)
         if np.ptp(energies) == 0:
             raise NotApplicable("the energy is constant, its ranks are undefined")
         ranks = rankdata([-energies, reference.mixture.log_prob(x)], axis=1)

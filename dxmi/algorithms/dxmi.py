@@ -23,7 +23,7 @@ StepGroups = tuple[tuple[int, ...], ...]
 
 
 def batched_sweep(num_steps: int) -> StepGroups:
-    """All K value steps in one forward pass and one optimiser step."""
+    """All K steps in one forward pass and one optimiser step."""
     return (tuple(range(num_steps)),)
 
 
@@ -84,8 +84,8 @@ class DxMIUpdate:
         value_cost: cost of a step inside the value target (Eq. 10; Eq. 12 for a time cost).
         gamma: weight of the energy's square (section 3.2).
         velocity: the running s_k^2; `None` keeps the start's variances (no AVR).
-        value_sweep: which steps share one optimiser step, in which order.
-        energy_only_updates: iterations before the policy begins to move.
+        sweep: which steps share one optimiser step, in which order; of the value, then of the policy. Each group
+            holds consecutive steps.
     """
 
     policy: Trainee
@@ -94,10 +94,10 @@ class DxMIUpdate:
     value_cost: StepCost
     gamma: float
     velocity: VelocityVariance
-    value_sweep: StepGroups
+    sweep: StepGroups
 
     def __call__(self, data: Points, noise: Noise, policy_noise: StreamNoise) -> dict[str, Tensor]:
-        """`noise` drives the rollout of len(data) chains, `policy_noise` the re-drawn next states.
+        """`noise` drives the rollout of len(data) chains, `policy_noise` the K len(data) re-drawn next states.
 
         Returns:
             Scalars of the iteration, detached.
@@ -105,7 +105,7 @@ class DxMIUpdate:
         trajectory = rollout(self._policy, noise)
         scalars = self._energy_step(data, trajectory.samples)
         scalars["value_loss"] = self._value_steps(trajectory)
-        scalars |= self._policy_step(trajectory.transitions(tuple(range(trajectory.num_steps))), policy_noise)
+        scalars |= self._policy_steps(trajectory, policy_noise)
         self.velocity.update(trajectory)
         return scalars
 
@@ -127,7 +127,7 @@ class DxMIUpdate:
 
     def _value_steps(self, trajectory: Trajectory) -> Tensor:
         losses = []
-        for steps in self.value_sweep:
+        for steps in self.sweep:
             move = trajectory.transitions(steps)
             values = self._value.value(move.x, move.k)
             # Inside a run of consecutive steps the target V_{k+1}(x_{k+1}) is the next step's own value: only
@@ -143,12 +143,19 @@ class DxMIUpdate:
             losses.append(loss.detach())
         return torch.stack(losses).mean()
 
-    def _policy_step(self, move: Transition, noise: StreamNoise) -> dict[str, Tensor]:
-        x_next = self._policy.draw(move.x, move.k, noise.normal(0))
-        value = self._value.value(x_next, move.k + 1)
-        cost = self._cost(self.policy_cost, move, x_next)
-        self.policy.descend((value + cost).mean() * self._policy.num_steps)
-        return {"policy_value": value.detach().mean(), "policy_cost": cost.detach().mean()}
+    def _policy_steps(self, trajectory: Trajectory, noise: StreamNoise) -> dict[str, Tensor]:
+        # Drawn for all steps before any: one sweep or another, a step meets the same noise.
+        eps = noise.normal(0).unflatten(0, (trajectory.num_steps, -1))
+        values, costs = [], []
+        for steps in self.sweep:
+            move = trajectory.transitions(steps)
+            x_next = self._policy.draw(move.x, move.k, eps[list(steps)].flatten(0, 1))
+            value = self._value.value(x_next, move.k + 1)
+            cost = self._cost(self.policy_cost, move, x_next)
+            self.policy.descend((value + cost).mean() * len(steps))
+            values.append(value.detach().mean())
+            costs.append(cost.detach().mean())
+        return {"policy_value": torch.stack(values).mean(), "policy_cost": torch.stack(costs).mean()}
 
     def _cost(self, cost: StepCost, move: Transition, x_next: Points) -> Tensor:
         return cost(move.x, x_next, move.k, self._policy.log_std(move.k), self.velocity.var[move.k])

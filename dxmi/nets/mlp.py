@@ -1,7 +1,6 @@
 """Step-conditioned multi-layer perceptron for points in the plane and other small vectors."""
 
 import math
-from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -20,13 +19,17 @@ def fourier_features(num_levels: int, num_frequencies: int) -> Float[Tensor, "le
 
 
 class StepMLP(nn.Module):
-    """[b, dim_in] and step indices 0 .. num_levels - 1 to [b, dim_out]; step features beside x at the input.
+    """[b, dim_in] and step indices 0 .. num_levels - 1 to [b, dim_out]; ReLU, step features beside x at the input.
+
+    With `x_octaves` > 0 the net also sees cos and sin of each coordinate at that many octaves, the slowest of
+    period `x_period`: it then learns an energy with narrow modes sooner (Tancik et al. 2020, arXiv:2006.10739).
 
     Raises:
         ValueError: unless depth >= 1 and num_levels >= 1.
     """
 
     features: Tensor
+    angular: Tensor
 
     def __init__(
         self,
@@ -39,14 +42,16 @@ class StepMLP(nn.Module):
         generator: Generator,
         zero_output: bool = False,
         num_frequencies: int = 6,
-        activation: Callable[[Tensor], Tensor] = nn.functional.silu,
+        x_octaves: int = 0,
+        x_period: float = 16.0,
     ) -> None:
         super().__init__()
         if depth < 1 or num_levels < 1:
             raise ValueError(f"got depth={depth}, num_levels={num_levels}; both must be at least 1")
-        self.activation = activation
         self.register_buffer("features", fourier_features(num_levels, num_frequencies), persistent=False)
-        widths = [dim_in + 2 * num_frequencies] + [hidden] * depth
+        angular = 2.0 * math.pi / x_period * 2.0 ** torch.arange(x_octaves)
+        self.register_buffer("angular", angular, persistent=False)
+        widths = [dim_in * (1 + 2 * x_octaves) + 2 * num_frequencies] + [hidden] * depth
         self.hidden = nn.ModuleList(_linear(a, b, generator) for a, b in pairwise(widths))
         self.output = _linear(hidden, dim_out, generator)
         if zero_output:
@@ -54,10 +59,11 @@ class StepMLP(nn.Module):
             nn.init.zeros_(self.output.bias)
 
     def forward(self, x: Points, k: StepIndex) -> Points:
-        x = torch.cat([x, self.features[k]], dim=1)
+        angle = (x[:, :, None] * self.angular).flatten(1)
+        hidden = torch.cat([x, angle.cos(), angle.sin(), self.features[k]], dim=1)
         for layer in self.hidden:
-            x = self.activation(layer(x))
-        return self.output(x)
+            hidden = layer(hidden).relu()
+        return self.output(hidden)
 
 
 def _linear(fan_in: int, fan_out: int, generator: Generator) -> nn.Linear:

@@ -20,7 +20,10 @@ Command = Callable[..., Ended]
         (("run", "-t", "gausians8", "-m", "dxmi"), "unknown task 'gausians8'. Did you mean 'gaussians8'?"),
         (("run", "-t", "gaussians8", "-m", "dxim"), "unknown method 'dxim'. Did you mean 'dxmi'?"),
         ((*RUN, "-m", "dxmi", "--set", "tua=1"), "unknown key of dxmi 'tua'. Did you mean 'tau'?"),
-        ((*RUN, "-m", "dxmi", "--preset", "quik"), "unknown preset of dxmi for gaussians8 'quik'. Did you mean 'quick'?"),
+        (
+            (*RUN, "-m", "dxmi", "--preset", "quik"),
+            "'quik'. Did you mean 'quick'?",
+        ),
         ((*RUN, "-m", "dxmi", "--set", "tau=-1"), "tau: Input should be greater than or equal to 0, got -1"),
         ((*RUN, "-m", "dxmi", "--set", "tau=NaN"), "tau"),
         ((*RUN, "-m", "dxmi", "--set", "tau=hot"), "got 'hot'"),
@@ -222,9 +225,7 @@ def test_every_command_has_help_with_an_example(dxbench: Command) -> None:
 
 
 def test_version_and_module_entry() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "dxbench", "--version"], capture_output=True, text=True, check=True
-    )
+    ended = subprocess.run([sys.executable, "-m", "dxbench", "--version"], capture_output=True, text=True, check=True)
     from dxbench import __version__
 
     assert ended.stdout.strip() == f"dxbench {__version__}"

@@ -15,6 +15,7 @@ DXMI = (
     *("run", "-t", "gaussians8", "-m", "dxmi", "--no-report", "--checkpoint-every", "0.2"),
     *("--set", "iterations=500", "--set", "policy_hidden=16", "--set", "value_hidden=16"),
 )
+TWO_TOYS = ("run", "-t", "gaussians8", "-m", method("Toy"), "--no-report", "--seed", "0,1", "-j", "2")
 
 
 def start(home: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -93,7 +94,20 @@ def test_ctrl_c_saves_exits_130_and_the_same_command_goes_on(tmp_path: Path, sen
 
 @pytest.mark.slow
 def test_ctrl_c_stops_parallel_jobs_and_all_go_on(tmp_path: Path) -> None:
-    run = ("run", "-t", "gaussians8", "-m", method("Toy"), "--no-report", "--seed", "0,1", "-j", "2", "--set", "pause=0.2")
+    run = (
+        "run",
+        "-t",
+        "gaussians8",
+        "-m",
+        method("Toy"),
+        "--no-report",
+        "--seed",
+        "0,1",
+        "-j",
+        "2",
+        "--set",
+        "pause=0.2",
+    )
     process = start(tmp_path, *run, "--checkpoint-every", "0.2")
     deadline = time.monotonic() + 60
     while len(list(tmp_path.rglob("checkpoint.safetensors"))) < 2 and time.monotonic() < deadline:
@@ -107,7 +121,20 @@ def test_ctrl_c_stops_parallel_jobs_and_all_go_on(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_worker_killed_by_the_system_is_named(tmp_path: Path) -> None:
-    run = ("run", "-t", "gaussians8", "-m", method("Toy"), "--no-report", "--seed", "0,1", "-j", "2", "--set", "pause=0.3")
+    run = (
+        "run",
+        "-t",
+        "gaussians8",
+        "-m",
+        method("Toy"),
+        "--no-report",
+        "--seed",
+        "0,1",
+        "-j",
+        "2",
+        "--set",
+        "pause=0.3",
+    )
     process = start(tmp_path, *run, "--checkpoint-every", "0.2")
     deadline = time.monotonic() + 60
     while len(list(tmp_path.rglob("checkpoint.safetensors"))) < 2 and time.monotonic() < deadline:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import Ended, method
 
-from dxbench.records import Unreadable, read_record
 from dxbench.api import ResultRecord
+from dxbench.records import Unreadable, read_record
 
 RUN = ("run", "--task", "gaussians8", "--no-report")
 

@@ -1,0 +1,1 @@
+"""Tables generated from the committed records; `python -m leaderboards` writes them anew."""

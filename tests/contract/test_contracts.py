@@ -1,0 +1,216 @@
+"""What every task, method, recipe, metric and suite has to keep; parametrised over all that are installed."""
+
+import inspect
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from conftest import Ended
+
+from dxbench import registry
+from dxbench.api import Compute, EnergyModel, Evidence, Need, NotApplicable, Sampler, Training, ValueModel
+from dxbench.boards.aggregate import matches
+from dxbench.boards.published import read_published
+from dxbench.configure import configure, presets, recipes
+from dxbench.paths import published, reference_results
+from dxbench.records import Unreadable, iter_records
+from dxbench.registry import load_method, load_task
+from dxbench.streams import RandomStreams
+from dxbench.suites import load_suite, suite_names
+
+METHODS = sorted(registry.plugins("methods"))
+TASKS = sorted(registry.plugins("tasks"))
+METRICS = sorted(registry.plugins("metrics"))
+CPU = Compute(device="cpu", threads=1)
+RECIPES = [(name, task, preset) for name in METHODS for task, preset in recipes(load_method(name))]
+SMALL = {"iterations": 6, "pretrain_iterations": 3, "hidden": 8, "policy_hidden": 8, "value_hidden": 8, "batch_size": 8}
+FORMS = [
+    *[("dxmi", {"value": value, "value_cost": cost}) for value in ("shared", "time_independent", "separate")
+      for cost in ("running", "none", "linear", "sigmoid")],
+    ("dxmi", {"start": "ddpm"}),
+    ("dxmi", {"sweep": "sequential", "skip_last": 2}),
+    ("dxmi", {"tau": 0.0, "avr_decay": 1.0}),
+    ("dxmi", {"guidance": 0.3, "num_steps": 3}),
+    ("dxmi", {"tau_velocity": 0.01, "gamma": 0.0, "num_steps": 1}),
+    ("ddpm", {"schedule": "cosine", "num_steps": 7}),
+    ("ddpm", {"num_steps": 1}),
+    ("data", {}),
+]  # fmt: skip
+
+
+def small(name: str, overrides: dict[str, object]) -> Callable[[], tuple[Training, RandomStreams]]:
+    """A small training of a method on gaussians8, made anew at every call."""
+    method, task = load_method(name), load_task("gaussians8")
+    fields = {key: value for key, value in SMALL.items() if key in method.Config.model_fields}
+    config = configure(method, task.name, "default", fields | overrides)
+
+    def make() -> tuple[Training, RandomStreams]:
+        rng = RandomStreams("contract", name)
+        problem = task.problem(oracle=Need.ORACLE in method.needs)
+        return method().start(problem, config, compute=CPU, rng=rng), rng
+
+    return make
+
+
+def run(training: Training, steps: int) -> list[dict[str, float]]:
+    return [{key: float(value) for key, value in training.step().items()} for _ in range(steps)]
+
+
+@pytest.mark.parametrize(("name", "overrides"), FORMS, ids=str)
+class TestEveryFormOfEveryMethod:
+    def test_trains_and_samples_finite_points(self, name: str, overrides: dict[str, object]) -> None:
+        training, _ = small(name, overrides)()
+        scalars = run(training, training.total_steps)
+        assert all(np.isfinite(value) for step in scalars for value in step.values())
+        model = training.model()
+        assert isinstance(model, Sampler)
+        samples = model.sample(torch.arange(32))
+        assert samples.shape == (32, 2)
+        assert torch.isfinite(samples).all()
+
+    def test_a_sample_depends_on_its_seed_alone(self, name: str, overrides: dict[str, object]) -> None:
+        training, _ = small(name, overrides)()
+        run(training, training.total_steps)
+        model = training.model()
+        assert isinstance(model, Sampler)
+        seeds = torch.tensor([5, 2**61 + 7, 0, 123456789, 6, 1, 9])
+        whole = model.sample(seeds)
+        one_by_one = torch.cat([model.sample(seeds[i : i + 1]) for i in range(len(seeds))])
+        cut = torch.cat([model.sample(seeds[:3]), model.sample(seeds[3:])])
+        # Matrix products may sum in another order for another batch size: equal to rounding, not to the bit.
+        torch.testing.assert_close(whole, one_by_one, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(whole, cut, rtol=1e-5, atol=1e-5)
+        assert torch.equal(whole, model.sample(seeds))
+        assert not torch.isclose(model.sample(seeds + 1), whole).all(dim=1).any()
+
+    def test_resumed_equals_uninterrupted_to_the_bit(self, name: str, overrides: dict[str, object]) -> None:
+        make = small(name, overrides)
+        whole, _ = make()
+        after = run(whole, whole.total_steps)
+        first, streams = make()
+        half = whole.total_steps // 2
+        run(first, half)
+        second, new_streams = make()
+        second.load_state_dict(first.state_dict())
+        new_streams.load_state_dict(streams.state_dict())
+        assert run(second, whole.total_steps - half) == after[half:]
+        seeds = torch.arange(16)
+        a, b = whole.model(), second.model()
+        assert isinstance(a, Sampler)
+        assert isinstance(b, Sampler)
+        assert torch.equal(a.sample(seeds), b.sample(seeds))
+
+    def test_global_random_state_is_neither_read_nor_needed(self, name: str, overrides: dict[str, object]) -> None:
+        outcomes = []
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            training, _ = small(name, overrides)()
+            outcomes.append(run(training, training.total_steps))
+        assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize(("name", "overrides"), [form for form in FORMS if form[0] == "dxmi"], ids=str)
+def test_the_last_value_is_the_energy(name: str, overrides: dict[str, object]) -> None:
+    training, _ = small(name, overrides)()
+    run(training, 4)
+    model = training.model()
+    assert isinstance(model, EnergyModel)
+    assert isinstance(model, ValueModel)
+    x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(model.value(x, model.num_steps), model.energy(x))
+
+
+def test_counted_nfe_includes_guidance() -> None:
+    from dxbench.sampling import draw_samples
+
+    counts = []
+    for guidance in (0.0, 0.5):
+        training, _ = small("dxmi", {"guidance": guidance, "num_steps": 4})()
+        model = training.model()
+        assert isinstance(model, Sampler)
+        _, nfe = draw_samples(
+            model,
+            10,
+            event_shape=(2,),
+            first_seed=0,
+            batch_size=4,
+            progress=lambda text: None,  # type: ignore[arg-type]
+        )
+        counts.append(nfe)
+    assert counts == [4.0, 8.0]
+
+
+@pytest.mark.parametrize(("name", "task", "preset"), RECIPES)
+def test_every_recipe_builds(name: str, task: str, preset: str) -> None:
+    method = load_method(name)
+    config = configure(method, task, preset, {})
+    assert isinstance(config, method.Config)
+    assert task in TASKS
+    assert preset in presets(method, task)
+    assert type(config).model_validate(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_say_who_they_are(name: str) -> None:
+    method = load_method(name)
+    assert method.name == name
+    assert method.version >= 1
+    assert inspect.getdoc(method)
+    assert method.Config.model_config.get("frozen")
+    assert method.Config.model_config.get("extra") == "forbid"
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics_have_stable_protocols_and_refuse_nothing_to_measure(name: str) -> None:
+    metric = registry.load("metrics", name)
+    assert metric.name == name
+    assert metric.protocol == metric.protocol
+    assert len(metric.protocol.fingerprint) == 16
+    nothing = Evidence(samples=None, energy=None, temperature=None, nfe=None, reference=None)
+    with pytest.raises(NotApplicable):
+        metric.measure(nothing)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_tasks_list_registered_metrics_and_hide_the_truth(name: str) -> None:
+    task = load_task(name)
+    names = {metric.name for metric in task.metrics}
+    assert names <= set(METRICS)
+    assert set(task.headline) <= names
+    problem = task.problem(oracle=False)
+    assert problem.oracle is None
+    batch = problem.data.batch(4, rng=np.random.default_rng(0))
+    assert batch.shape == (4, *problem.event_shape)
+    assert batch.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_suites_name_real_methods_keys_and_published_rows(name: str) -> None:
+    suite = load_suite(name)
+    known = {row.id: row for _, row in read_published(published())}
+    for line in suite.rows:
+        method = load_method(line.method)
+        config = configure(method, suite.task, line.preset, line.set)
+        if line.published is not None:
+            row = known[line.published]
+            assert row.task == suite.task
+            assert matches(method.name, config.model_dump(mode="json"), row.match), line.label
+
+
+def test_published_rows_have_sources_and_are_unique() -> None:
+    rows = read_published(published())
+    assert len({row.id for _, row in rows}) == len(rows) == 116
+    assert all(source.arxiv and source.title for source, _ in rows)
+    drae = {row.id: row for _, row in rows}["dxmi/table5/draem"]
+    assert drae.disputed is not None
+
+
+def test_committed_records_are_readable_and_of_clean_code() -> None:
+    records = list(iter_records([reference_results()]))
+    assert not [record for record in records if isinstance(record, Unreadable)]
+    assert all(record.provenance.git_dirty is False for record in records if not isinstance(record, Unreadable))
+
+
+def test_a_plugin_of_anothers_cannot_shadow_ours(dxbench: Callable[..., Ended]) -> None:
+    assert all(plugin.origin == "dxbench" for plugin in registry.plugins("methods").values())

@@ -1,0 +1,147 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dxbench.sampling import count_parameters, counted_passes, draw_samples, energy_function, sampling_flops
+
+
+def silent(_: str) -> None:
+    pass
+
+
+class Stub:
+    """Samples (seed, passes through the net ...) by `steps` steps of `passes` forward passes each."""
+
+    def __init__(self, *, steps: int = 1, passes: int = 1, change: Callable[[Tensor], Tensor] | None = None) -> None:
+        self.net = nn.Linear(2, 2, bias=False)
+        nn.init.eye_(self.net.weight)
+        self.networks = (self.net,)
+        self.steps, self.passes = steps, passes
+        self.change = change or (lambda x: x)
+        self.batches: list[list[int]] = []
+
+    def sample(self, seeds: Tensor) -> Tensor:
+        self.batches.append(seeds.tolist())
+        x = torch.stack([seeds.float(), -seeds.float()], dim=1)
+        for _ in range(self.steps):
+            for _ in range(self.passes):
+                x = self.net(x)
+        return self.change(x)
+
+
+def draw(model: Stub, n: int = 10, *, batch_size: int = 4, first_seed: int = 100) -> tuple[np.ndarray, float]:
+    return draw_samples(model, n, event_shape=(2,), first_seed=first_seed, batch_size=batch_size, progress=silent)
+
+
+def test_sample_i_has_the_first_seed_plus_i_whatever_the_batches():
+    model = Stub()
+    samples, _ = draw(model)
+    assert model.batches == [[100, 101, 102, 103], [104, 105, 106, 107], [108, 109]]
+    assert samples.tolist() == [[100.0 + i, -100.0 - i] for i in range(10)]
+    assert np.array_equal(draw(Stub(), batch_size=7)[0], samples)
+
+
+def test_seeds_are_64_bit():
+    model = Stub()
+    draw(model, 2, first_seed=2**61 + 1)
+    assert model.batches == [[2**61 + 1, 2**61 + 2]]
+
+
+@pytest.mark.parametrize(("steps", "passes", "nfe"), [(1, 1, 1), (5, 1, 5), (5, 2, 10), (0, 1, 0)])
+@pytest.mark.parametrize("batch_size", [3, 100])
+def test_nfe_is_counted_by_forward_passes_per_sample(steps, passes, nfe, batch_size):
+    assert draw(Stub(steps=steps, passes=passes), batch_size=batch_size)[1] == nfe
+
+
+def test_passes_of_every_listed_network_count_and_of_no_other():
+    listed, unlisted = nn.Linear(2, 2), nn.Linear(2, 2)
+    with counted_passes([listed]) as counter:
+        listed(torch.zeros(7, 2))
+        unlisted(torch.zeros(5, 2))
+        assert counter.rows == 7
+    listed(torch.zeros(7, 2))
+    assert counter.rows == 7
+    with counted_passes([listed, unlisted]) as both:
+        listed(torch.zeros(7, 2))
+        unlisted(torch.zeros(5, 2))
+    assert both.rows == 12
+
+
+def test_hooks_are_removed_after_an_error():
+    model = Stub(change=lambda x: x[:, :1])
+    with pytest.raises(ValueError, match="wanted samples of shape"):
+        draw(model)
+    assert not model.net._forward_hooks
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda x: x[:, :1], lambda x: x[:-1], lambda x: x[:, :, None], lambda x: x.flatten()],
+    ids=["short event", "short batch", "extra axis", "flat"],
+)
+def test_samples_of_another_shape_are_refused(change):
+    with pytest.raises(ValueError, match=r"wanted samples of shape \(4, 2\)"):
+        draw(Stub(change=change))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_samples_that_are_not_finite_are_refused_and_counted(bad):
+    def spoil(x: Tensor) -> Tensor:
+        return torch.where(x[:, :1] % 5 == 0, bad, x)
+
+    with pytest.raises(ValueError, match="2 of 10 samples are not finite"):
+        draw(Stub(change=spoil))
+
+
+def test_drawing_keeps_no_gradient():
+    samples, _ = draw(Stub())
+    assert isinstance(samples, np.ndarray)
+    assert samples.dtype == np.float32
+
+
+class Bowl:
+    networks = ()
+    temperature = 1.0
+
+    def __init__(self, change: Callable[[Tensor], Tensor] = lambda e: e) -> None:
+        self.change = change
+        self.sizes: list[int] = []
+
+    def energy(self, x: Tensor) -> Tensor:
+        assert x.dtype == torch.float32
+        assert not torch.is_grad_enabled()
+        self.sizes.append(len(x))
+        return self.change(x.square().sum(dim=1))
+
+
+def test_energies_are_float64_and_those_of_each_row_whatever_the_batches():
+    x, model = np.random.default_rng(0).standard_normal((10, 2)), Bowl()
+    energies = energy_function(model, device="cpu", batch_size=4)(x)
+    assert model.sizes == [4, 4, 2]
+    assert energies.dtype == np.float64
+    np.testing.assert_allclose(energies, (x**2).sum(axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda e: e[:, None], lambda e: e[:-1], lambda e: e * torch.nan, lambda e: e / 0],
+    ids=["column", "short", "nan", "infinite"],
+)
+def test_energies_of_another_shape_or_not_finite_are_refused(change):
+    energy = energy_function(Bowl(change), device="cpu", batch_size=4)
+    with pytest.raises(ValueError, match=r"finite and of shape \(10,\)"):
+        energy(np.ones((10, 2)))
+
+
+def test_parameters_are_counted_over_all_networks():
+    model = Stub()
+    model.networks = (nn.Linear(3, 5), nn.Linear(2, 2, bias=False))
+    assert count_parameters(model) == 3 * 5 + 5 + 4
+
+
+@pytest.mark.parametrize(("steps", "passes"), [(1, 1), (5, 2)])
+def test_flops_are_those_of_one_sample(steps, passes):
+    assert sampling_flops(Stub(steps=steps, passes=passes)) == steps * passes * 2 * 2 * 2
