@@ -26,10 +26,10 @@ class DDPMConfig(Config):
 
     num_steps: PositiveInt = Field(default=10, description="sampling steps T = NFE")
     schedule: Literal["linear", "cosine"] = "linear"
-    iterations: PositiveInt = 10_000
-    batch_size: PositiveInt = 512
+    iterations: PositiveInt = 6000
+    batch_size: PositiveInt = 256
     lr: PositiveFloat = 1e-3
-    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+    ema_decay: float = Field(default=0.995, ge=0, lt=1)
     hidden: PositiveInt = 128
     depth: PositiveInt = 3
     last_std: PositiveFloat = 1e-3

@@ -1,7 +1,7 @@
 """What a sampling step costs besides the value it reaches."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -9,6 +9,7 @@ from dxmi.arrays import PerSample, PerStep, Points, StepIndex
 from dxmi.losses import mean_square
 
 
+@runtime_checkable
 class StepCost(Protocol):
     """Cost of the transition x -> x_next at step k, in units of the energy."""
 

@@ -6,7 +6,7 @@ int64 tensor arithmetic so that it gives the same bits on every device and for e
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
@@ -19,6 +19,7 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
 
 
+@runtime_checkable
 class Noise(Protocol):
     """Standard normal draws for one batch of chains."""
 

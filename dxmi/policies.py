@@ -1,7 +1,6 @@
 """Gaussian sampling policies."""
 
 from collections.abc import Sequence
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -53,7 +52,7 @@ class GaussianPolicy(nn.Module):
     @classmethod
     def from_scratch(
         cls, net: nn.Module, *, event_shape: Sequence[int], std: PerStep, trainable_std: Sequence[bool]
-    ) -> Self:
+    ) -> "GaussianPolicy":
         """Residual steps x_{k+1} = x_k + net(x_k, k) + std_k eps."""
         ones = torch.ones(len(std))
         return cls(net, event_shape=event_shape, scale=ones, gain=ones, std=std, trainable_std=trainable_std)
@@ -67,7 +66,7 @@ class GaussianPolicy(nn.Module):
         event_shape: Sequence[int],
         last_std: float,
         trainable_std: Sequence[bool],
-    ) -> Self:
+    ) -> "GaussianPolicy":
         """DDPM's ancestral step (arXiv:2006.11239, Eq. 11) of a net that predicts eps.
 
         The posterior std is 0 at the last step; `last_std` stands there so that log pi exists.

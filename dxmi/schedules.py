@@ -6,7 +6,6 @@ x(k) = sqrt(alpha_bar_k) x_data + sqrt(1 - alpha_bar_k) eps with alpha_bar_0 ~ 0
 
 import math
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -31,20 +30,20 @@ class VPSchedule:
             raise ValueError(f"alpha_bar must rise from above 0 to exactly 1; got {levels.tolist()}")
 
     @classmethod
-    def from_betas(cls, betas: Float[Tensor, " K"]) -> Self:
+    def from_betas(cls, betas: Float[Tensor, " K"]) -> "VPSchedule":
         """From DDPM's beta_1 .. beta_T, given in their order (data to noise)."""
         signal = torch.cumprod(1.0 - betas.to(torch.float64), dim=0)
         return cls(alpha_bar=torch.cat([signal.flip(0), torch.ones(1, dtype=torch.float64)]))
 
     @classmethod
-    def linear(cls, num_steps: int, *, beta_min: float = 0.1, beta_max: float = 20.0) -> Self:
+    def linear(cls, num_steps: int, *, beta_min: float = 0.1, beta_max: float = 20.0) -> "VPSchedule":
         """The VP-SDE with linear beta(t) on [0, 1] at `num_steps` equal intervals (Song et al. 2021,
         arXiv:2011.13456, Eq. 33); at 1,000 steps it is DDPM's 1e-4 .. 0.02."""
         t = torch.linspace(1.0, 0.0, num_steps + 1, dtype=torch.float64)
         return cls(alpha_bar=torch.exp(-0.5 * t**2 * (beta_max - beta_min) - t * beta_min))
 
     @classmethod
-    def cosine(cls, num_steps: int, *, offset: float = 0.008, beta_max: float = 0.999) -> Self:
+    def cosine(cls, num_steps: int, *, offset: float = 0.008, beta_max: float = 0.999) -> "VPSchedule":
         """Nichol & Dhariwal 2021 (arXiv:2102.09672), Eq. 17, betas clipped at `beta_max`."""
         t = torch.linspace(0.0, 1.0, num_steps + 1, dtype=torch.float64)
         f = torch.cos((t + offset) / (1 + offset) * math.pi / 2) ** 2

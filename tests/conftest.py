@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jaxtyping import install_import_hook
 
-from dxbench.cli import main
+# Every call into the library is checked against the shapes in its signature, in tests only.
+install_import_hook("dxmi", "beartype.beartype")
+
+from dxbench.cli import main  # noqa: E402
 
 METHODS = Path(__file__).parent / "methods.py"
 

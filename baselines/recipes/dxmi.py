@@ -10,7 +10,7 @@ def gaussians8() -> DxMIConfig:
 
     gamma below the paper's 1, because the regulariser widens the samples (docs/methods/dxmi.md).
     """
-    return DxMIConfig(gamma=0.6, value_lr=5e-4, iterations=6000)
+    return DxMIConfig(gamma=0.7, value_lr=5e-4, iterations=6000)
 
 
 def gaussians8_paper() -> DxMIConfig:
@@ -20,7 +20,7 @@ def gaussians8_paper() -> DxMIConfig:
 
 def gaussians8_pretrained() -> DxMIConfig:
     """From a DDPM of five steps: the other DxMI rows of Table 1."""
-    return DxMIConfig(start="ddpm", gamma=0.6, value_lr=5e-4, iterations=6000)
+    return DxMIConfig(start="ddpm", gamma=0.7, value_lr=5e-4, iterations=6000)
 
 
 def gaussians8_quick() -> DxMIConfig:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn.utils import skip_init
 
-from dxmi.arrays import Points, StepIndex
+from dxmi.arrays import StepIndex
 
 
 def fourier_features(num_levels: int, num_frequencies: int) -> Float[Tensor, "levels features"]:
@@ -58,7 +58,7 @@ class StepMLP(nn.Module):
             nn.init.zeros_(self.output.weight)
             nn.init.zeros_(self.output.bias)
 
-    def forward(self, x: Points, k: StepIndex) -> Points:
+    def forward(self, x: Float[Tensor, " b dim_in"], k: StepIndex) -> Float[Tensor, " b dim_out"]:
         angle = (x[:, :, None] * self.angular).flatten(1)
         hidden = torch.cat([x, angle.cos(), angle.sin(), self.features[k]], dim=1)
         for layer in self.hidden:
@@ -84,5 +84,5 @@ class Unconditional(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, x: Points) -> Points:
+    def forward(self, x: Float[Tensor, " b dim_in"]) -> Float[Tensor, " b dim_out"]:
         return self.net(x, x.new_zeros(len(x), dtype=torch.int64))

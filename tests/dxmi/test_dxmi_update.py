@@ -308,6 +308,11 @@ def test_values_converge_to_the_closed_form_cost_to_go(sweep):
 # --- policy step ----------------------------------------------------------------------------------------------
 
 
+def policy_noise() -> Tensor:
+    """What `call` hands to the policy steps, [K, b, D]."""
+    return stream(STEPS * BATCH, 1).normal(0).reshape(STEPS, BATCH, DIM)
+
+
 def policy_objective(policy: GaussianPolicy, value: nn.Module, moves: list, eps: Tensor) -> Tensor:
     """Eq. 11 on stored states: mean over chains of the sum over steps of V_{k+1}(x') + cost."""
     total = torch.zeros((), dtype=torch.float64)
@@ -318,17 +323,19 @@ def policy_objective(policy: GaussianPolicy, value: nn.Module, moves: list, eps:
     return total
 
 
-def test_policy_gradient_is_the_finite_difference_of_eq_11_at_stored_states():
+@every_sweep
+def test_policy_gradient_is_the_finite_difference_of_eq_11_at_stored_states(sweep):
+    """For a frozen policy the gradients of all groups of steps add up to that of the whole objective."""
     policy, value = pulling_policy(), WavyValue()
-    update = build(policy=sgd(policy, 0.0), value=sgd(value, 0.0))
+    update = build(policy=sgd(policy, 0.0), value=sgd(value, 0.0), sweep=sweep)
     spy = GradientSpy(update)
     call(update)
-    stepping, grads = spy.steps[-1]
-    assert stepping == "policy"
-    moves, eps = transitions(policy), stream(STEPS * BATCH, 1).normal(0).reshape(STEPS, BATCH, DIM)
+    steps = [grads for stepping, grads in spy.steps if stepping == "policy"]
+    moves, eps = transitions(policy), policy_noise()
     h = 1e-5
     with torch.no_grad():
         for name, parameter in policy.named_parameters():
+            gradient = sum(grads[f"policy.{name}"] for grads in steps).view(-1)
             flat = parameter.view(-1)
             for i in range(len(flat)):
                 kept = flat[i].item()
@@ -337,16 +344,23 @@ def test_policy_gradient_is_the_finite_difference_of_eq_11_at_stored_states():
                     flat[i] = moved
                     ends.append(policy_objective(policy, value, moves, eps).item())
                 flat[i] = kept
-                difference = (ends[0] - ends[1]) / (2 * h)
-                assert grads[f"policy.{name}"].view(-1)[i].item() == pytest.approx(difference, rel=1e-5, abs=1e-7)
+                assert gradient[i].item() == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-5, abs=1e-7)
 
 
-def test_policy_scalars_split_the_objective_into_value_and_cost():
-    update = build()
+def test_sequential_policy_steps_take_the_steps_in_the_order_of_the_sweep():
+    update = build(sweep=SWEEPS["sequential"])
+    spy = GradientSpy(update)
+    call(update)
+    gradients = [grads["policy.net.c"] for stepping, grads in spy.steps if stepping == "policy"]
+    assert [gradient.nonzero().flatten().tolist() for gradient in gradients] == [[2], [1], [0]]
+
+
+@every_sweep
+def test_policy_scalars_split_the_objective_into_value_and_cost(sweep):
+    update = build(sweep=sweep)
     scalars = call(update)
-    eps = stream(STEPS * BATCH, 1).normal(0).reshape(STEPS, BATCH, DIM)
     policy = update.policy.module
-    objective = policy_objective(policy, update.value.module, transitions(policy), eps).detach()
+    objective = policy_objective(policy, update.value.module, transitions(policy), policy_noise()).detach()
     torch.testing.assert_close((scalars["policy_value"] + scalars["policy_cost"]) * STEPS, objective)
 
 

@@ -138,15 +138,15 @@ def test_ancestral_sampling_with_the_exact_noise_converges_to_the_data_in_first_
 
 
 def test_ancestral_samples_have_the_mean_and_std_of_the_data():
-    schedule, n = VPSchedule.linear(500), 8000  # fewer numbers than torch splits over threads
+    schedule, n = VPSchedule.linear(300), 4000
     noise = StreamNoise(batch_size=n, event_shape=(3,), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     policy = ancestral(schedule, ExactNoise(schedule))
     x = sample(policy, noise)
     mean, std = chain_moments(policy)
     assert ((x.mean(0) - mean).abs() < 5 * std / math.sqrt(n)).all()
     assert ((x.std(0) - std).abs() < 5 * std / math.sqrt(2 * n)).all()
-    assert ((x.mean(0) - MEAN).abs() < 0.03).all()
-    assert ((x.std(0) / STD - 1).abs() < 0.05).all()
+    assert ((x.mean(0) - MEAN).abs() < 0.04).all()
+    assert ((x.std(0) / STD - 1).abs() < 0.08).all()
 
 
 def test_draws_have_the_mean_and_exp_log_std_as_std():
