@@ -1,6 +1,6 @@
 """How well an energy knows the truth: discrimination, divergence, ranking."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
 from dxbench.densities import GaussianMixture
+from dxbench.metrics.scoring import repeated, require_energy, single
 
 Array = NDArray[np.float64]
 
@@ -20,12 +21,6 @@ class HasEnergyReference(Protocol):
     test_draws: Sequence[Array]
     uniform_draws: Sequence[Array]
     box: tuple[float, float]
-
-
-def _require_energy(evidence: Evidence) -> Callable[[Array], Array]:
-    if evidence.energy is None:
-        raise NotApplicable("the model has no energy")
-    return evidence.energy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,20 +53,14 @@ class EnergyAUC:
     def measure(self, evidence: Evidence) -> Estimate:
         from scipy.stats import mannwhitneyu
 
-        energy = _require_energy(evidence)
+        energy = require_energy(evidence)
         reference: HasEnergyReference = evidence.reference
         values = []
         for test, uniform in zip(reference.test_draws, reference.uniform_draws, strict=True):
             # Mann-Whitney's U counts the pairs ranked right, ties half: U / (n m) is the AUROC.
             wins = mannwhitneyu(-energy(test), -energy(uniform)).statistic
             values.append(wins / (len(test) * len(uniform)))
-        return Estimate(
-            value=float(np.mean(values)),
-            std=float(np.std(values, ddof=1)),
-            n=len(values),
-            better="higher",
-            fingerprint=self.protocol.fingerprint,
-        )
+        return repeated(self.protocol, values, better="higher")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,15 +88,14 @@ class EnergyKL:
     def measure(self, evidence: Evidence) -> Estimate:
         from scipy.special import log_softmax
 
-        energy = _require_energy(evidence)
+        energy = require_energy(evidence)
         if evidence.temperature is None or evidence.temperature <= 0:
             raise NotApplicable("no temperature: exp(-E / tau) is not defined at tau = 0")
         reference: HasEnergyReference = evidence.reference
         x = grid_points(reference.box, self.grid)
         log_p: Array = log_softmax(reference.mixture.log_prob(x))
         log_q: Array = log_softmax(-energy(x) / evidence.temperature)
-        value = float(np.exp(log_p) @ (log_p - log_q))
-        return Estimate(value=value, unit="nats", better="lower", fingerprint=self.protocol.fingerprint)
+        return single(self.protocol, float(np.exp(log_p) @ (log_p - log_q)), better="lower", unit="nats")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,15 +121,14 @@ class EnergyRank:
     def measure(self, evidence: Evidence) -> Estimate:
         from scipy.stats import rankdata
 
-        energy = _require_energy(evidence)
+        energy = require_energy(evidence)
         reference: HasEnergyReference = evidence.reference
         x = np.concatenate([reference.test_draws[0], reference.uniform_draws[0]])
         energies = energy(x)
         if np.ptp(energies) == 0:
             raise NotApplicable("the energy is constant, its ranks are undefined")
         ranks = rankdata([-energies, reference.mixture.log_prob(x)], axis=1)
-        value = float(np.corrcoef(ranks)[0, 1])
-        return Estimate(value=value, better="higher", fingerprint=self.protocol.fingerprint)
+        return single(self.protocol, np.corrcoef(ranks)[0, 1], better="higher")
 
 
 def grid_points(box: tuple[float, float], cells: int) -> Array:

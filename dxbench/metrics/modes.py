@@ -5,18 +5,16 @@ from typing import Literal
 
 import numpy as np
 
-from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, Evidence, MetricProtocol
+from dxbench.metrics.scoring import require_samples, single
 from dxbench.metrics.sliced import HasMixture
 
 
 def _distances(evidence: Evidence, num_samples: int) -> np.ndarray:
     """[n, modes] distances of the first n samples to the centres."""
-    if evidence.samples is None:
-        raise NotApplicable("the model does not sample")
-    if len(evidence.samples) < num_samples:
-        raise NotApplicable(f"needs {num_samples:,} samples, got {len(evidence.samples):,}")
+    samples = require_samples(evidence, num_samples)
     reference: HasMixture = evidence.reference
-    return np.linalg.norm(evidence.samples[:num_samples, None, :] - reference.mixture.centres, axis=-1)
+    return np.linalg.norm(samples[:, None, :] - reference.mixture.centres, axis=-1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +50,9 @@ class ModeShare:
         distances = _distances(evidence, self.num_samples)
         counts = np.bincount(distances.argmin(axis=1), minlength=distances.shape[1])
         shares = counts / len(distances)
-        value = float(shares.min() if self.extreme == "min" else shares.max())
-        better = "higher" if self.extreme == "min" else "lower"
-        return Estimate(value=value, better=better, fingerprint=self.protocol.fingerprint)
+        if self.extreme == "min":
+            return single(self.protocol, shares.min(), better="higher")
+        return single(self.protocol, shares.max(), better="lower")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,5 +76,5 @@ class OutlierShare:
     def measure(self, evidence: Evidence) -> Estimate:
         reference: HasMixture = evidence.reference
         distances = _distances(evidence, self.num_samples)
-        value = float((distances.min(axis=1) > self.num_stds * reference.mixture.std).mean())
-        return Estimate(value=value, better="lower", fingerprint=self.protocol.fingerprint)
+        far = distances.min(axis=1) > self.num_stds * reference.mixture.std
+        return single(self.protocol, far.mean(), better="lower")

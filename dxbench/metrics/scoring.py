@@ -1,8 +1,53 @@
-"""Running a list of metrics over one body of evidence."""
+"""What metrics share: taking evidence, giving estimates, and being run one after the other."""
 
 from collections.abc import Callable, Sequence
 
-from dxbench.api import Estimate, Evidence, Metric, MetricProtocol, NotApplicable
+import numpy as np
+from numpy.typing import NDArray
+
+from dxbench.api import Direction, Estimate, Evidence, Metric, MetricProtocol, NotApplicable
+
+Array = NDArray[np.float64]
+
+
+def require_samples(evidence: Evidence, n: int) -> Array:
+    """The first n samples, [n, *event].
+
+    Raises:
+        NotApplicable: if the model does not sample, or there are fewer.
+    """
+    if evidence.samples is None:
+        raise NotApplicable("the model does not sample")
+    if len(evidence.samples) < n:
+        raise NotApplicable(f"needs {n:,} samples, got {len(evidence.samples):,}")
+    return evidence.samples[:n]
+
+
+def require_energy(evidence: Evidence) -> Callable[[Array], Array]:
+    """The energy function.
+
+    Raises:
+        NotApplicable: if the model has none.
+    """
+    if evidence.energy is None:
+        raise NotApplicable("the model has no energy")
+    return evidence.energy
+
+
+def single(protocol: MetricProtocol, value: float, *, better: Direction, unit: str = "") -> Estimate:
+    """A number measured once."""
+    return Estimate(value=float(value), better=better, unit=unit, fingerprint=protocol.fingerprint)
+
+
+def repeated(protocol: MetricProtocol, values: Sequence[float], *, better: Direction) -> Estimate:
+    """Mean and std (ddof 1) of a number measured at least twice on one model."""
+    return Estimate(
+        value=float(np.mean(values)),
+        std=float(np.std(values, ddof=1)),
+        n=len(values),
+        better=better,
+        fingerprint=protocol.fingerprint,
+    )
 
 
 def score(

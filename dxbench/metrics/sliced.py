@@ -7,8 +7,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, Evidence, MetricProtocol
 from dxbench.densities import GaussianMixture
+from dxbench.metrics.scoring import repeated, require_samples, single
 from dxbench.streams import derive_seed
 
 Array = NDArray[np.float64]
@@ -97,12 +98,7 @@ class SlicedWasserstein:
         )
 
     def measure(self, evidence: Evidence) -> Estimate:
-        samples = evidence.samples
-        if samples is None:
-            raise NotApplicable("the model does not sample")
-        needed = self.num_samples * self.repeats
-        if len(samples) < needed:
-            raise NotApplicable(f"needs {needed:,} samples, got {len(samples):,}")
+        samples = require_samples(evidence, self.num_samples * self.repeats)
         reference: HasTestDraws = evidence.reference
         values = []
         for i in range(self.repeats):
@@ -110,13 +106,7 @@ class SlicedWasserstein:
             directions = random_directions(self.num_projections, samples.shape[1], rng)
             block = samples[i * self.num_samples : (i + 1) * self.num_samples]
             values.append(sliced_wasserstein2(block, reference.test_draws[i], directions))
-        return Estimate(
-            value=float(np.mean(values)),
-            std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
-            n=len(values),
-            better="lower",
-            fingerprint=self.protocol.fingerprint,
-        )
+        return repeated(self.protocol, values, better="lower")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,13 +134,9 @@ class ExactSlicedWasserstein:
         )
 
     def measure(self, evidence: Evidence) -> Estimate:
-        samples = evidence.samples
-        if samples is None:
-            raise NotApplicable("the model does not sample")
-        if len(samples) < self.num_samples:
-            raise NotApplicable(f"needs {self.num_samples:,} samples, got {len(samples):,}")
+        samples = require_samples(evidence, self.num_samples)
         reference: HasMixture = evidence.reference
         angles = np.pi * np.arange(self.num_angles) / self.num_angles
         directions = np.stack([np.cos(angles), np.sin(angles)])
-        value = sliced_wasserstein2_to_mixture(samples[: self.num_samples], reference.mixture, directions)
-        return Estimate(value=value, better="lower", fingerprint=self.protocol.fingerprint)
+        value = sliced_wasserstein2_to_mixture(samples, reference.mixture, directions)
+        return single(self.protocol, value, better="lower")

@@ -296,13 +296,13 @@ def cost_to_go(energy: tuple[float, float, float, float]) -> Tensor:
 def test_values_converge_to_the_closed_form_cost_to_go(sweep):
     energy = (0.4, -0.8, 0.3, 1.0)
     value = FixedEnergy(energy)
-    iterations, batch = 700, 1000
+    iterations, batch = 500, 1000
     optimiser, decay = cosine_adam([{"params": value.parameters(), "lr": 0.05}], iterations)
     update = build(value=Trainee(module=value, optimizer=optimiser), sweep=sweep)
     for i in range(iterations):
         call(update, batch=batch, seed=2 * i)
         decay.step()
-    torch.testing.assert_close(value.weights.detach(), cost_to_go(energy), rtol=0, atol=0.02)
+    torch.testing.assert_close(value.weights.detach(), cost_to_go(energy), rtol=0, atol=0.008)
 
 
 # --- policy step ----------------------------------------------------------------------------------------------
@@ -444,8 +444,8 @@ def test_velocity_variance_is_an_average_of_the_mean_square_per_dimension(dim):
 
 
 def test_velocity_variance_converges_to_the_expected_squared_step_per_dimension():
-    update = build(avr_decay=0.99)
-    iterations, batch = 1500, 256
+    update = build(avr_decay=0.97)
+    iterations, batch = 500, 512
     for i in range(iterations):
         call(update, batch=batch, seed=2 * i)
     m, expected = float64(M), []
@@ -453,8 +453,8 @@ def test_velocity_variance_converges_to_the_expected_squared_step_per_dimension(
     for c, s in zip(C, STDS, strict=True):
         expected.append(c**2 * ((m - mean).square().mean().item() + var) + s**2)
         mean, var = mean + c * (m - mean), (1 - c) ** 2 * var + s**2
-    # The EMA averages about 199 batches. A squared step is of relative std below 2 per dimension.
-    tolerance = 5 * 2 / math.sqrt(199 * batch * DIM)
+    # The EMA averages about 65 batches. A squared step is of relative std below 2 per dimension.
+    tolerance = 5 * 2 / math.sqrt(65 * batch * DIM)
     torch.testing.assert_close(update.velocity.var, float64(tuple(expected)), rtol=tolerance, atol=0)
 
 

@@ -2,6 +2,7 @@ import math
 from collections.abc import Callable
 from itertools import pairwise
 
+import jaxtyping
 import pytest
 import torch
 from torch import Tensor, nn
@@ -138,7 +139,7 @@ def test_ancestral_sampling_with_the_exact_noise_converges_to_the_data_in_first_
 
 
 def test_ancestral_samples_have_the_mean_and_std_of_the_data():
-    schedule, n = VPSchedule.linear(300), 4000
+    schedule, n = VPSchedule.linear(200), 4000
     noise = StreamNoise(batch_size=n, event_shape=(3,), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     policy = ancestral(schedule, ExactNoise(schedule))
     x = sample(policy, noise)
@@ -217,7 +218,9 @@ def test_std_that_is_not_trainable_stays_and_gets_no_gradient():
 
 
 @pytest.mark.parametrize("short", ["scale", "gain", "std", "trainable_std"])
-def test_sequences_of_unequal_length_are_refused(short):
+def test_sequences_of_unequal_length_are_refused(short, monkeypatch):
+    # The shape checks of the test session would answer before the policy does.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     arguments = {name: torch.ones(3) for name in ("scale", "gain", "std")} | {"trainable_std": [True] * 3}
     arguments[short] = arguments[short][:2]
     with pytest.raises(ValueError, match="one entry per step"):

@@ -7,7 +7,7 @@ from dxbench.api import Evidence, NotApplicable
 from dxbench.densities import GaussianMixture
 from dxbench.metrics.modes import ModeShare, OutlierShare
 
-CENTRES = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
+CENTRES = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [30.0, 30.0]])
 MIXTURE = GaussianMixture(centres=CENTRES, weights=np.array([0.4, 0.3, 0.2, 0.1]), std=0.5)
 
 
@@ -43,8 +43,8 @@ def test_smallest_share_is_better_high_and_largest_better_low():
 
 
 def test_outliers_are_beyond_four_std_of_every_centre():
-    inside = np.array([[1.99, 0.0], [10.0, -1.99], [0.0, 10.0], [8.6, 8.6]])
-    outside = np.array([[2.01, 0.0], [5.0, 5.0], [10.0, 7.9], [8.5, 8.5], [-1.5, -1.5], [1e6, 0.0]])
+    inside = np.array([[1.99, 0.0], [10.0, -1.99], [0.0, 10.0], [28.6, 28.6]])
+    outside = np.array([[2.01, 0.0], [5.0, 5.0], [10.0, 7.9], [28.5, 28.5], [-1.5, -1.5], [1e6, 0.0]])
     samples = np.concatenate([inside, outside])
     for points, expected in ((inside, 0.0), (outside, 1.0), (samples, 0.6)):
         metric = OutlierShare(num_samples=len(points), reference="test")
