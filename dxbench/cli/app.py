@@ -138,6 +138,26 @@ def table(
     )
 
 
+@app.command(
+    epilog="Examples:  dxbench compare dxmi ddpm -t gaussians8  |  "
+    "dxbench compare 'dxmi:pretrained' 'dxmi:pretrained[tau=0.01]' -t gaussians8"
+)
+def compare(
+    a: Annotated[str, typer.Argument(help="A row: method, method:preset, method[key=value], or a config id.")],
+    b: Annotated[str, typer.Argument(help="The row it is compared with.")],
+    task: Annotated[str, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")],
+    alpha: Annotated[float, typer.Option(help="Family-wise error over the metrics.")] = 0.05,
+    results: Annotated[
+        list[Path] | None, typer.Option(help="Folders of records. Default: the reference results, then your own.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Is A better than B? Paired over training seeds; exit code 6 where the two cannot be compared."""
+    from dxbench.cli.compare import compare_command
+
+    raise typer.Exit(compare_command(a, b, task=task, alpha=alpha, folders=results, as_json=as_json))
+
+
 @app.command(name="list", epilog="Examples:  dxbench list methods  |  dxbench list tasks --json")
 def list_(kind: Annotated[ListKind, typer.Argument(help="What to list.")], as_json: Json = False) -> None:
     """Names and one line on each."""

@@ -219,7 +219,7 @@ def test_quick_commands_import_no_torch(arguments: tuple[str, ...], dxbench: Com
 
 def test_every_command_has_help_with_an_example(dxbench: Command) -> None:
     out = dxbench("--help").out
-    for command in ("run", "eval", "table", "list", "info", "doctor"):
+    for command in ("run", "eval", "table", "compare", "list", "info", "doctor"):
         assert command in out
         assert "Example" in dxbench(command, "--help").out
 

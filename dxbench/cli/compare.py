@@ -1,0 +1,63 @@
+"""`dxbench compare`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from dxbench import paths
+from dxbench.boards.compare import MetricComparison, compare, select
+from dxbench.boards.tables import readable
+from dxbench.cli.common import say, warn
+from dxbench.errors import ExitCode, NothingMeasured, UsageError
+
+STYLES = {"better": "green", "worse": "red"}
+
+
+def compare_command(a: str, b: str, *, task: str, alpha: float, folders: Sequence[Path] | None, as_json: bool) -> int:
+    """Print what every metric says of A against B; exit 6 where none could be compared.
+
+    Raises:
+        UsageError: for a row that is not there.
+        NothingMeasured: without a record of the task.
+    """
+    if not 0 < alpha < 1:
+        raise UsageError(f"--alpha lies between 0 and 1, got {alpha}")
+    records = readable(folders or [paths.reference_results(), paths.results()], task=task, warn=warn)
+    if not records:
+        raise NothingMeasured(f"no record of task {task!r}; `dxbench run --task {task} ...` makes one")
+    first, second = select(records, a), select(records, b)
+    found = compare(first, second, alpha=alpha)
+    if as_json:
+        say({"a": first.label, "b": second.label, "alpha": alpha, "metrics": [asdict(one) for one in found]})
+    else:
+        _print(first.label, second.label, found, alpha)
+    comparable = any(one.difference is not None for one in found)
+    return int(ExitCode.OK if comparable else ExitCode.NOT_COMPARABLE)
+
+
+def _print(a: str, b: str, found: Sequence[MetricComparison], alpha: float) -> None:
+    console = Console()
+    console.print(f"A = {a}\nB = {b}", markup=False, highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("metric", "A - B", "95 % interval", "p (Holm)", "seeds", "A is"):
+        table.add_column(column, justify="left" if column in ("metric", "A is") else "right")
+    for one in found:
+        style = STYLES.get(one.verdict, "")
+        if one.difference is None:
+            table.add_row(one.metric, "", "", "", "", one.verdict)
+            continue
+        effect = one.difference.effect
+        interval = f"{effect.low:+.4f} to {effect.high:+.4f}"
+        p_value = "" if one.p_value is None else f"{one.p_value:.3g}"
+        seeds = str(one.difference.pairs)
+        table.add_row(one.metric, f"{effect.point:+.4f}", interval, p_value, seeds, one.verdict, style=style)
+    console.print(table)
+    for one in found:
+        for field, (of_a, of_b) in (one.differing or {}).items():
+            console.print(f"{one.metric}: {field}: A {of_a!r}, B {of_b!r}", markup=False, highlight=False)
+    console.print(
+        f"Paired t test over common seeds, Holm-adjusted over metrics, alpha = {alpha:g}.", markup=False, style="dim"
+    )

@@ -1,0 +1,133 @@
+"""Statistics over training seeds. Pure functions; where one draws, its generator is given.
+
+No bootstrap of a Frechet distance: resampling with replacement biases it upwards by more than the interval is wide
+(at 10,000 samples of one law the point is 0.487, the replicates lie near 0.88). Intervals here rest on seeds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A point with the interval around it at a level such as 0.95."""
+
+    point: float
+    low: float
+    high: float
+    level: float
+
+
+def _seeds(values: ArrayLike, *, at_least: int) -> Array:
+    """Values as a flat float64 array.
+
+    Raises:
+        ValueError: for fewer than `at_least` values, or one that is not finite.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or len(array) < at_least:
+        raise ValueError(f"need at least {at_least} seeds in one dimension, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError("every seed's value must be finite")
+    return array
+
+
+def iqm(values: ArrayLike) -> float:
+    """Interquartile mean: the mean of the middle half (Agarwal et al. 2021, arXiv:2108.13264).
+
+    A quarter of the values, rounded down, is cut at each end, as SciPy and rliable do.
+    """
+    return float(stats.trim_mean(_seeds(values, at_least=1), 0.25))
+
+
+def mean_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
+    """Student's t interval of the mean over seeds."""
+    array = _seeds(values, at_least=2)
+    mean = float(array.mean())
+    half = float(stats.t.ppf(0.5 + level / 2, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
+    return Interval(point=mean, low=mean - half, high=mean + half, level=level)
+
+
+def bootstrap_interval(
+    values: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    statistic: Literal["mean", "iqm"] = "mean",
+    method: Literal["percentile", "BCa"] = "percentile",
+    level: float = 0.95,
+    resamples: int = 9999,
+) -> Interval:
+    """Bootstrap interval over seeds (Efron 1987, doi:10.1080/01621459.1987.10478410, for BCa).
+
+    Values that are all equal give an interval of no width.
+    """
+    array = _seeds(values, at_least=2)
+
+    def mean(x: Array, axis: int = -1) -> Array:
+        return np.mean(x, axis=axis)
+
+    def middle(x: Array, axis: int = -1) -> Array:
+        return stats.trim_mean(x, 0.25, axis=axis)
+
+    function = mean if statistic == "mean" else middle
+    point = float(function(array))
+    if np.ptp(array) == 0:
+        return Interval(point=point, low=point, high=point, level=level)
+    found = stats.bootstrap(
+        (array,), function, confidence_level=level, n_resamples=resamples, method=method, rng=rng
+    ).confidence_interval
+    return Interval(point=point, low=float(found.low), high=float(found.high), level=level)
+
+
+def probability_of_improvement(values: ArrayLike, over: ArrayLike, *, lower_is_better: bool) -> float:
+    """P(a seed of `values` is better than a seed of `over`), ties half (Agarwal et al. 2021)."""
+    x, y = _seeds(values, at_least=1), _seeds(over, at_least=1)
+    wins = float(stats.mannwhitneyu(x, y, method="asymptotic").statistic) / (len(x) * len(y))
+    return 1.0 - wins if lower_is_better else wins
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedDifference:
+    """Mean of a - b over the seeds that both have, with a t interval and the two-sided p of no difference."""
+
+    effect: Interval
+    p_value: float
+    pairs: int
+
+
+def paired_difference(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> PairedDifference:
+    """Paired t test: a[i] and b[i] come from the same seed.
+
+    Not a sign-flip test, whose smallest p at five seeds is 1/16.
+
+    Raises:
+        ValueError: if the two differ in length.
+    """
+    x, y = _seeds(a, at_least=2), _seeds(b, at_least=2)
+    if len(x) != len(y):
+        raise ValueError(f"pairs need equal numbers of seeds, got {len(x)} and {len(y)}")
+    difference = x - y
+    effect = mean_interval(difference, level=level)
+    # Without spread the t statistic is 0/0 or infinite.
+    certain = float(difference[0] == 0)
+    p_value = certain if np.ptp(difference) == 0 else float(stats.ttest_rel(x, y).pvalue)
+    return PairedDifference(effect=effect, p_value=p_value, pairs=len(x))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment (1979): adjusted p values in the given order, family-wise error kept."""
+    order = np.argsort(p_values)
+    count = len(p_values)
+    adjusted = np.empty(count)
+    running = 0.0
+    for rank, index in enumerate(order):
+        running = max(running, min(1.0, (count - rank) * p_values[index]))
+        adjusted[index] = running
+    return [float(p) for p in adjusted]

@@ -1,0 +1,103 @@
+"""Two rows, paired over seeds."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Ended
+from test_tables import record
+
+from dxbench.api import Estimate, MetricProtocol
+from dxbench.records import write_record
+
+RNG = np.random.default_rng(0)
+NOISE = RNG.normal(0, 0.05, 5)
+
+
+def row(method: str, values: list[float], *, first_seed: int = 0, **changes: Any) -> list[Any]:
+    """One record per value."""
+    seeds = range(first_seed, first_seed + len(values))
+    return [
+        record(seed, value, method=method, run_id=f"{method}-{seed}", **changes)
+        for seed, value in zip(seeds, values, strict=True)
+    ]
+
+
+@pytest.fixture
+def compare(dxbench: Callable[..., Ended], tmp_path: Path) -> Callable[..., Ended]:
+    """Writes records and compares two rows of them."""
+
+    def run(records: list[Any], a: str, b: str, *options: str) -> Ended:
+        for made in records:
+            write_record(tmp_path / "results", made)
+        return dxbench("compare", a, b, "-t", "gaussians8", "--results", tmp_path / "results", *options)
+
+    return run
+
+
+def test_a_small_gap_that_every_seed_shows_is_separable(compare: Callable[..., Ended]) -> None:
+    good = row("good", list(0.5 + NOISE))
+    bad = row("bad", list(0.52 + NOISE + 0.001 * RNG.normal(size=5)))
+    ended = compare(good + bad, "good", "bad", "--json")
+    (found,) = ended.json["metrics"]
+    assert ended.code == 0
+    assert found["verdict"] == "better"
+    assert found["difference"]["effect"]["point"] == pytest.approx(-0.02, abs=2e-3)
+    assert found["difference"]["pairs"] == 5
+    (turned,) = compare([], "bad", "good", "--json").json["metrics"]
+    assert turned["verdict"] == "worse"
+
+
+def test_noise_is_not_separable(compare: Callable[..., Ended]) -> None:
+    ended = compare(row("a", list(0.5 + NOISE)), "a", "a", "--json")
+    assert ended.json["metrics"][0]["verdict"] == "not separable"
+    other = row("b", list(0.5 + RNG.normal(0, 0.05, 5)))
+    assert compare(other, "a", "b", "--json").json["metrics"][0]["verdict"] == "not separable"
+
+
+def test_higher_is_better_where_the_metric_says_so(compare: Callable[..., Ended]) -> None:
+    def scores(value: float) -> dict[str, Any]:
+        return {"auc": Estimate(value=value, better="higher", fingerprint="f" * 16)}
+
+    high = [record(s, 0.0, method="high", run_id=f"h{s}", scores=scores(0.9 + NOISE[s])) for s in range(5)]
+    low = [record(s, 0.0, method="low", run_id=f"l{s}", scores=scores(0.7 + 0.99 * NOISE[s])) for s in range(5)]
+    assert compare(high + low, "high", "low", "--json").json["metrics"][0]["verdict"] == "better"
+
+
+def test_other_protocols_are_not_comparable_and_the_fields_are_named(compare: Callable[..., Ended]) -> None:
+    def measured(method: str, count: int) -> list[Any]:
+        protocol = MetricProtocol(name="sw2", version=1, fields={"n_samples": count, "dtype": "float64"})
+        estimate = Estimate(value=0.5, better="lower", fingerprint=protocol.fingerprint)
+        extra = {"scores": {"sw2": estimate}, "protocols": {protocol.fingerprint: protocol}}
+        return row(method, [0.5, 0.5], **extra)
+
+    ended = compare(measured("a", 1000) + measured("b", 5000), "a", "b")
+    assert ended.code == 6
+    assert "not comparable" in ended.out
+    assert "sw2: n_samples: A 1000, B 5000" in ended.out
+    assert "dtype" not in ended.out
+
+
+def test_fewer_than_two_common_seeds_say_nothing(compare: Callable[..., Ended]) -> None:
+    ended = compare(row("a", [0.1, 0.2]) + row("b", [0.3, 0.4], first_seed=1), "a", "b")
+    assert ended.code == 6
+    assert "too few seeds" in ended.out
+
+
+def test_rows_are_named_by_method_preset_changes_or_id(compare: Callable[..., Ended]) -> None:
+    plain = row("dxmi", [0.1, 0.2])
+    set_tau = row("dxmi", [0.3, 0.45], preset="pretrained", overrides={"tau": 0.01}, config={"tau": 0.01})
+    for made, seed in zip(set_tau, range(2), strict=True):
+        object.__setattr__(made, "run_id", f"other-{seed}")
+    ended = compare(plain + set_tau, "dxmi", "dxmi:pretrained[tau=0.01]", "--json")
+    assert ended.json["b"] == "dxmi [pretrained] (tau=0.01)"
+    wrong = compare([], "dxmi", "dxmi:pretrained[tau=0.02]")
+    assert wrong.code == 2
+    assert "Did you mean 'dxmi:pretrained[tau=0.01]'?" in wrong.err
+
+
+def test_nothing_measured_is_not_a_verdict(compare: Callable[..., Ended]) -> None:
+    assert compare([], "a", "b").code == 6
+    assert compare(row("a", [0.1, 0.2]), "a", "a", "--alpha", "2").code == 2
