@@ -74,15 +74,16 @@ def selector_of(record: ResultRecord) -> str:
 
 def compare(a: Selection, b: Selection, *, alpha: float = 0.05) -> list[MetricComparison]:
     """One comparison per metric that both have measured on some seed, in A's order."""
-    found = []
+    found: list[MetricComparison] = []
     of_b = {name for record in b.by_seed.values() for name in record.scores}
     for name in dict.fromkeys(name for record in a.by_seed.values() for name in record.scores):
         if name in of_b:
             found.append(_compare_metric(name, a, b))
     tested = [one for one in found if one.difference is not None]
     adjusted = holm([one.difference.p_value for one in tested if one.difference is not None])
-    verdicts = {one.metric: _judge(one, p, alpha) for one, p in zip(tested, adjusted, strict=True)}
-    return [verdicts[one.metric] if one.metric in verdicts else one for one in found]
+    judged = [_judge(one, p, alpha) for one, p in zip(tested, adjusted, strict=True)]
+    verdicts: dict[str, MetricComparison] = {one.metric: one for one in judged}
+    return [verdicts.get(one.metric, one) for one in found]
 
 
 def _compare_metric(name: str, a: Selection, b: Selection) -> MetricComparison:
