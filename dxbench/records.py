@@ -73,8 +73,14 @@ def record_path(results: Path, record: ResultRecord) -> Path:
 
 
 def write_record(results: Path, record: ResultRecord) -> Path:
-    """Write one record; the same run written again replaces itself."""
+    """Write one record; the same run written again replaces itself.
+
+    A file in its place that is no readable record is kept beside it, as <run>.json.unreadable-1 and so on.
+    """
     path = record_path(results, record)
+    if path.exists() and isinstance(read_record(path), Unreadable):
+        number = len(list(path.parent.glob(f"{path.name}.unreadable-*"))) + 1
+        path.rename(path.with_name(f"{path.name}.unreadable-{number}"))
     write_text_atomically(path, json.dumps(record.model_dump(mode="json"), indent=1) + "\n")
     return path
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dxbench.api import Compute, Config, Method, NoTraining, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Need, NoTraining, Problem, RandomStreams, Training
 
 
 class Affine(nn.Module):
@@ -147,6 +147,13 @@ class NeedsOracle(Toy):
     def start(self, problem: Problem, config: ToyConfig, *, compute: Compute, rng: RandomStreams) -> Training:
         assert problem.oracle is None
         return super().start(problem, config, compute=compute, rng=rng)
+
+
+class NeedsGPU(Toy):
+    """Cannot run without a GPU."""
+
+    name = "gpu"
+    needs = frozenset({Need.TRAINING_DATA, Need.CUDA})
 
 
 class WrongShapeModel(GaussianModel):

@@ -16,8 +16,9 @@ from dxbench.engine.cell import RunOptions, workspace
 from dxbench.engine.launchers import Outcome
 from dxbench.engine.plan import Cell, plan
 from dxbench.engine.stopping import StopSignals
-from dxbench.errors import DxbenchError, ExitCode, Interrupted, UsageError
+from dxbench.errors import DxbenchError, ExitCode, Interrupted, UsageError, unknown
 from dxbench.records import check_writable, read_record
+from dxbench.registry import load_method
 from dxbench.suites import Suite, load_suite
 
 
@@ -73,7 +74,8 @@ def run_command(request: RunRequest) -> int:
     records = {o.record.run_id: o.record for o in outcomes if o.record is not None} | done
     ordered = [records[cell.run_id] for cell in cells if cell.run_id in records]
     _show(ordered, cells, options, request)
-    return _exit_code(outcomes, ordered, console)
+    unfinished = len(ordered) < len(cells)
+    return int(ExitCode.INTERRUPTED) if stop.requested() and unfinished else _exit_code(outcomes, ordered, console)
 
 
 def plan_cells(request: RunRequest) -> list[Cell]:
@@ -94,13 +96,19 @@ def plan_cells(request: RunRequest) -> list[Cell]:
 
 
 def _suite_cells(suite: Suite, seeds: str | None, overrides: dict[str, JsonValue]) -> list[Cell]:
+    """Every row over every seed; an override reaches the rows whose method has its key."""
+    keys = {row.method: set(load_method(row.method).Config.model_fields) for row in suite.rows}
+    for key in overrides:
+        if not any(key in known for known in keys.values()):
+            raise unknown(f"key of suite {suite.name}", key, set().union(*keys.values()))
     cells = []
     for row in suite.rows:
+        reaching = {key: value for key, value in overrides.items() if key in keys[row.method]}
         cells += plan(
             suite.task,
             row.method,
             preset=row.preset,
-            overrides=row.set | overrides if row.method != "data" else row.set,
+            overrides=row.set | reaching,
             seeds=parse_seeds(seeds) if seeds else suite.seeds,
         )
     return cells

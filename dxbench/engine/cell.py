@@ -60,7 +60,11 @@ class NonFiniteScalar(Exception):
 
 
 class _TimedOut(Exception):
-    pass
+    """The run's time is used up."""
+
+
+class _UnmetNeed(Exception):
+    """The method cannot run here, through nobody's fault."""
 
 
 def workspace(home: Path, cell: Cell) -> Path:
@@ -115,9 +119,6 @@ class _Run:
 
     def carry_out(self) -> ResultRecord:
         process.prepare_process(self.compute)
-        reason = self._unmet_need()
-        if reason is not None:
-            return self._end("skipped", failure=self._failure("Skipped", reason))
         model: Model | None = None
         try:
             training = self._set_up()
@@ -132,8 +133,8 @@ class _Run:
         except _TimedOut:
             message = f"stopped after {self.train_seconds + self.eval_seconds:.0f} s; resumes with a larger --timeout"
             return self._end("timeout", failure=self._failure("Timeout", message), model=model)
-        except MissingData as error:
-            return self._end("skipped", failure=self._failure("MissingData", str(error)))
+        except (MissingData, _UnmetNeed) as error:
+            return self._end("skipped", failure=self._failure(type(error).__name__.lstrip("_"), str(error)))
         except (torch.OutOfMemoryError, MemoryError) as error:
             return self._end("out_of_memory", failure=self._failure(type(error).__name__, str(error)), model=model)
         except Exception as error:
@@ -141,17 +142,16 @@ class _Run:
             return self._end("failed", failure=self._failure(type(error).__name__, str(error)), model=model)
         return self._end("ok", evaluation=evaluation, model=model)
 
-    def _unmet_need(self) -> str | None:
-        if Need.CUDA in self.method.needs and self.compute.device != "cuda":
-            return f"{self.cell.method} needs {Need.CUDA.value}"
-        return None
-
     # --- setting up ------------------------------------------------------------------------------------------
 
     def _set_up(self) -> Training:
         self.rng = RandomStreams(self.cell.method, self.cell.task, self.cell.seed)
         process.seed_global_generators(self.rng)
         problem = self.task.problem(oracle=Need.ORACLE in self.method.needs)
+        met = {Need.CUDA: self.compute.device == "cuda", Need.ORACLE: problem.oracle is not None}
+        for need in sorted(self.method.needs):
+            if not met.get(need, True):
+                raise _UnmetNeed(f"{self.cell.method} needs {need.value}, which {self.cell.task} does not have here")
         config = self.method.Config.model_validate(self.cell.config)
         training = self.method().start(problem, config, compute=self.compute, rng=self.rng)
         self.curves = CurveLog(training.total_steps)

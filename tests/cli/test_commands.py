@@ -36,6 +36,10 @@ Command = Callable[..., Ended]
         ((*RUN, "-m", "dxmi", "--launcher", "slrm"), "unknown launcher 'slrm'"),
         (("run", "--task", "gaussians8"), "give --task and --method"),
         (("run", "--suite", "dxmi-tabel1"), "Did you mean 'dxmi-table1'?"),
+        (
+            ("run", "--suite", "dxmi-table1", "--set", "tua=1"),
+            "unknown key of suite dxmi-table1 'tua'. Did you mean 'tau'?",
+        ),
         (("run", "--suite", "dxmi-table1", "-m", "dxmi"), "leave out --task, --method and --preset"),
         ((*RUN, "-m", "nowhere.py:Method"), "no file 'nowhere.py'"),
         ((*RUN, "-m", f"{METHODS}:Tyo"), "Did you mean 'Toy'?"),
@@ -127,6 +131,11 @@ def test_dry_run_runs_nothing(dxbench: Command, home: Path) -> None:
     assert ended.code == 0
     assert "50 of 50 cells to run" in ended.out
     assert not home.exists()
+
+
+def test_an_override_of_a_suite_reaches_the_methods_that_have_its_key(dxbench: Command) -> None:
+    rows = dxbench("run", "--suite", "dxmi-table1", "--set", "iterations=7", "--seed", 0, "--dry-run", "--json").json
+    assert {row["method"]: row["overrides"].get("iterations") for row in rows} == {"dxmi": 7, "ddpm": 7, "data": None}
 
 
 def test_report_is_one_file_with_pictures_that_loads_nothing(dxbench: Command, home: Path) -> None:

@@ -82,6 +82,7 @@ def test_weights_that_turn_nan_do_not_replace_a_good_checkpoint(dxbench: Callabl
     ("name", "status", "phase", "words"),
     [
         ("Crash", "failed", "setup", "a bug of the method"),
+        ("NeedsGPU", "skipped", "setup", "gpu needs a CUDA device"),
         ("OutOfMemory", "out_of_memory", "setup", "2.00 TiB"),
         ("WrongShape", "failed", "evaluate", "wanted samples of shape (10000, 2), got (10000, 1)"),
     ],
@@ -194,6 +195,16 @@ def test_results_that_cannot_be_written_stop_before_training(dxbench: Callable[.
     assert ended.code == 2
     assert "cannot write results" in ended.err
     assert "--results or DXBENCH_RESULTS" in ended.err
+
+
+def test_an_unreadable_record_in_the_way_is_kept(dxbench: Callable[..., Ended], home: Path) -> None:
+    run = (*RUN, "-m", method("Untrained"))
+    dxbench(*run)
+    (path,) = (home / "results").glob("*/*/*.json")
+    path.write_text("{ damaged")
+    assert dxbench(*run).code == 0
+    assert path.with_name(f"{path.name}.unreadable-1").read_text() == "{ damaged"
+    assert isinstance(read_record(path), ResultRecord)
 
 
 def test_two_processes_do_not_share_a_cell(dxbench: Callable[..., Ended], home: Path) -> None:
