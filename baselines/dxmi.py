@@ -62,7 +62,7 @@ class DxMIConfig(Config):
     value_octaves: int = Field(default=3, ge=0, description="octaves of cos and sin of x that the value nets see")
     start_std: PositiveFloat = Field(default=0.5, description="std of every step, from scratch")
     pretrain_iterations: PositiveInt = Field(default=2000, description="DDPM iterations before DxMI, start=ddpm")
-    pretrain_last_std: PositiveFloat = Field(default=0.2, description="floor of the start's std, start=ddpm")
+    pretrain_last_std: PositiveFloat = Field(default=0.2, description="std of the start's last step, start=ddpm")
 
 
 # Sampler and energy chase each other, so a long memory of squared gradients is out of date.

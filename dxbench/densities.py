@@ -15,7 +15,7 @@ class GaussianMixture:
     """Isotropic Gaussians of one std and given weights in R^D.
 
     Raises:
-        ValueError: unless weights are positive and sum to 1 and std > 0.
+        ValueError: unless there is one weight per centre, positive and of sum 1, and std > 0 is finite.
     """
 
     centres: Array
@@ -23,8 +23,12 @@ class GaussianMixture:
     std: float
 
     def __post_init__(self) -> None:
-        if self.std <= 0 or (self.weights <= 0).any() or not np.isclose(self.weights.sum(), 1.0):
-            raise ValueError(f"need std > 0 and positive weights of sum 1, got std={self.std}, weights={self.weights}")
+        weights_fit = self.weights.shape == self.centres.shape[:1] and bool((self.weights > 0).all())
+        if not (0 < self.std < np.inf and weights_fit and np.isclose(self.weights.sum(), 1.0)):
+            raise ValueError(
+                f"need std > 0 and one positive weight per centre, of sum 1; got std={self.std}, "
+                f"weights={self.weights} for centres of shape {self.centres.shape}"
+            )
 
     @property
     def dim(self) -> int:

@@ -72,7 +72,8 @@ class GaussianPolicy(nn.Module):
         The posterior std is 0 at the last step; `last_std` stands there so that log pi exists.
         """
         alphas, below = schedule.alphas, schedule.alpha_bar[:-1]
-        std = schedule.posterior_std().clamp(min=last_std)
+        std = schedule.posterior_std()
+        std[-1] = last_std
         return cls(
             net,
             event_shape=event_shape,

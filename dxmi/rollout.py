@@ -14,17 +14,18 @@ from dxmi.trajectory import Trajectory
 Guidance = Callable[[Points, int, float], Points]
 
 
-@torch.no_grad()
 def chain(policy: GaussianPolicy, noise: Noise, *, guidance: Guidance | None = None) -> Iterator[Points]:
     """The states x_0 ~ N(0, I), x_1, ..., x_K of ancestral sampling, one at a time and without gradient."""
     x = noise.normal(0)
     yield x
     stds = policy.step_log_stds().exp().tolist()
     for step, std in enumerate(stds):
-        k = x.new_full((len(x),), step, dtype=torch.int64)
-        x = policy.draw(x, k, noise.normal(step + 1))
-        if guidance is not None:
-            x = guidance(x, step, std)
+        # Inside the loop, not as a decorator: a caller's code between two states keeps its own gradient mode.
+        with torch.no_grad():
+            k = x.new_full((len(x),), step, dtype=torch.int64)
+            x = policy.draw(x, k, noise.normal(step + 1))
+            if guidance is not None:
+                x = guidance(x, step, std)
         yield x
 
 

@@ -38,7 +38,7 @@ class VPSchedule:
     @classmethod
     def linear(cls, num_steps: int, *, beta_min: float = 0.1, beta_max: float = 20.0) -> "VPSchedule":
         """The VP-SDE with linear beta(t) on [0, 1] at `num_steps` equal intervals (Song et al. 2021,
-        arXiv:2011.13456, Eq. 33); at 1,000 steps it is DDPM's 1e-4 .. 0.02."""
+        arXiv:2011.13456, Eq. 33); at 1,000 steps it is DDPM's 1e-4 .. 0.02 to about a percent."""
         t = torch.linspace(1.0, 0.0, num_steps + 1, dtype=torch.float64)
         return cls(alpha_bar=torch.exp(-0.5 * t**2 * (beta_max - beta_min) - t * beta_min))
 

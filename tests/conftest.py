@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from jaxtyping import install_import_hook
 
 # Every call into the library is checked against the shapes in its signature, in tests only.
 install_import_hook("dxmi", "beartype.beartype")
 
 from dxbench.cli import main  # noqa: E402
+
+# Tests run side by side and on small tensors; threads only get in each other's way.
+torch.set_num_threads(1)
 
 METHODS = Path(__file__).parent / "methods.py"
 

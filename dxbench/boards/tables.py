@@ -204,6 +204,19 @@ def _text(table: Table) -> str:
     return "\n".join([table.title, "", text, *([""] if legend or table.footnotes else []), *legend, *table.footnotes])
 
 
+def by_metric(table: Table) -> str:
+    """A table of few rows as text, turned: a line per metric, so that it fits a terminal."""
+    from tabulate import tabulate
+
+    columns = [_cells(row, table.metrics) for row in table.rows]
+    names = [table.title, *_header(table)[1:]]
+    lines = [list(line) for line in zip(names, *columns, strict=True)]
+    heads = [label.replace(" — ", "\n").replace(", ", ",\n") for label in lines[0]]
+    align = ["left", *["right"] * len(columns)]
+    text = tabulate(lines[1:], headers=heads, colalign=align, disable_numparse=True)
+    return "\n".join([text, "", *_legend(table.rows), *table.footnotes])
+
+
 def _markdown(table: Table) -> str:
     from tabulate import tabulate
 

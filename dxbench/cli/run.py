@@ -157,14 +157,14 @@ def _dry_run(cells: Sequence[Cell], done: dict[str, ResultRecord], options: RunO
 
 
 def _show(records: Sequence[ResultRecord], cells: Sequence[Cell], options: RunOptions, request: RunRequest) -> None:
-    from dxbench.boards.tables import render, result_beside_published
+    from dxbench.boards.tables import by_metric, result_beside_published
 
     if request.as_json:
         say([record.model_dump(mode="json") for record in records])
         return
     scored = [record for record in records if record.scores]
     if scored:
-        print(render(result_beside_published(scored, [paths.reference_results(), options.results]), "text"))
+        print(by_metric(result_beside_published(scored, [paths.reference_results(), options.results])))
     if not request.report:
         return
     from dxbench.boards.report import write_report

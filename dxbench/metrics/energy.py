@@ -15,12 +15,15 @@ Array = NDArray[np.float64]
 
 
 class HasEnergyReference(Protocol):
-    """A reference with a truth, and sets of test draws and of uniform draws over the box [low, high]^D, [n, D]."""
+    """A reference with a truth, and sets of test draws and of uniform draws over a square, [n, 2] each."""
 
     mixture: GaussianMixture
     test_draws: Sequence[Array]
     uniform_draws: Sequence[Array]
-    box: tuple[float, float]
+
+
+def _square(box: tuple[float, float]) -> str:
+    return f"[{box[0]:g}, {box[1]:g}]^2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,9 @@ class EnergyAUC:
 
     name: str = "energy_auc"
     title: str = "energy AUC"
+    num_draws: int = 10_000
+    repeats: int = 5
+    box: tuple[float, float] = (-4.0, 4.0)
     reference: str
 
     @property
@@ -42,9 +48,9 @@ class EnergyAUC:
             version=1,
             fields={
                 "score": "-E",
-                "positive": "10,000 test draws",
-                "negative": "10,000 uniform draws on [-4, 4]^2",
-                "repeats": "5 disjoint pairs",
+                "positive": f"{self.num_draws:,} test draws",
+                "negative": f"{self.num_draws:,} uniform draws on {_square(self.box)}",
+                "repeats": f"{self.repeats} disjoint pairs",
                 "reference": self.reference,
                 "ties": "half",
             },
@@ -57,6 +63,7 @@ class EnergyAUC:
         reference: HasEnergyReference = evidence.reference
         values = []
         for test, uniform in zip(reference.test_draws, reference.uniform_draws, strict=True):
+            assert len(test) == len(uniform) == self.num_draws
             # Mann-Whitney's U counts the pairs ranked right, ties half: U / (n m) is the AUROC.
             wins = mannwhitneyu(-energy(test), -energy(uniform)).statistic
             values.append(wins / (len(test) * len(uniform)))
@@ -70,6 +77,7 @@ class EnergyKL:
     name: str = "energy_kl"
     title: str = "energy KL [nats]"
     grid: int = 400
+    box: tuple[float, float] = (-4.0, 4.0)
     reference: str
 
     @property
@@ -79,7 +87,7 @@ class EnergyKL:
             version=1,
             fields={
                 "divergence": "KL(p || q), q = exp(-E / temperature) / Z",
-                "domain": "[-4, 4]^2",
+                "domain": _square(self.box),
                 "grid": f"{self.grid} x {self.grid} cell centres",
                 "reference": self.reference,
             },
@@ -92,7 +100,7 @@ class EnergyKL:
         if evidence.temperature is None or evidence.temperature <= 0:
             raise NotApplicable("no temperature: exp(-E / tau) is not defined at tau = 0")
         reference: HasEnergyReference = evidence.reference
-        x = grid_points(reference.box, self.grid)
+        x = grid_points(self.box, self.grid)
         log_p: Array = log_softmax(reference.mixture.log_prob(x))
         log_q: Array = log_softmax(-energy(x) / evidence.temperature)
         return single(self.protocol, float(np.exp(log_p) @ (log_p - log_q)), better="lower", unit="nats")
@@ -104,6 +112,8 @@ class EnergyRank:
 
     name: str = "energy_rank"
     title: str = "energy rank correlation"
+    num_draws: int = 10_000
+    box: tuple[float, float] = (-4.0, 4.0)
     reference: str
 
     @property
@@ -113,7 +123,7 @@ class EnergyRank:
             version=1,
             fields={
                 "correlation": "Spearman of -E and log p",
-                "points": "10,000 test draws and 10,000 uniform draws on [-4, 4]^2",
+                "points": f"{self.num_draws:,} test draws and {self.num_draws:,} uniform draws on {_square(self.box)}",
                 "reference": self.reference,
             },
         )

@@ -40,10 +40,10 @@ def single(protocol: MetricProtocol, value: float, *, better: Direction, unit: s
 
 
 def repeated(protocol: MetricProtocol, values: Sequence[float], *, better: Direction) -> Estimate:
-    """Mean and std (ddof 1) of a number measured at least twice on one model."""
+    """Mean and std (ddof 1) of a number measured several times on one model."""
     return Estimate(
         value=float(np.mean(values)),
-        std=float(np.std(values, ddof=1)),
+        std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
         n=len(values),
         better=better,
         fingerprint=protocol.fingerprint,

@@ -90,7 +90,6 @@ class Reference:
         self.mixture = eight_gaussians()
         self.mixture_name = REFERENCE
         self.test_draws_name = REFERENCE
-        self.box = BOX
 
     @cached_property
     def test_draws(self) -> list[Array]:

@@ -83,7 +83,7 @@ class DxMIUpdate:
         policy_cost: cost of a step as the policy sees it (Eq. 11).
         value_cost: cost of a step inside the value target (Eq. 10; Eq. 12 for a time cost).
         gamma: weight of the energy's square (section 3.2).
-        velocity: the running s_k^2; `None` keeps the start's variances (no AVR).
+        velocity: the running s_k^2; with decay 1 they stay as they began (no AVR).
         sweep: which steps share one optimiser step, in which order; of the value, then of the policy. Each group
             holds consecutive steps.
     """

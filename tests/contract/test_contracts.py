@@ -212,5 +212,15 @@ def test_committed_records_are_readable_and_of_clean_code() -> None:
     assert all(record.provenance.git_dirty is False for record in records if not isinstance(record, Unreadable))
 
 
+def test_committed_records_were_measured_by_todays_protocols_and_recipes() -> None:
+    for record in iter_records([reference_results()]):
+        assert not isinstance(record, Unreadable)
+        task, method = load_task(record.task), load_method(record.method)
+        assert (record.task_version, record.method_version) == (task.version, method.version), record.run_id
+        assert configure(method, task.name, record.preset, record.overrides).model_dump(mode="json") == record.config
+        protocols = {metric.protocol.fingerprint for metric in task.metrics}
+        assert {estimate.fingerprint for estimate in record.scores.values()} <= protocols
+
+
 def test_a_plugin_of_anothers_cannot_shadow_ours(dxbench: Callable[..., Ended]) -> None:
     assert all(plugin.origin == "dxbench" for plugin in registry.plugins("methods").values())
