@@ -137,8 +137,16 @@ def test_bin_means_rise_and_sum_to_the_mean(law):
 
 @pytest.mark.parametrize(
     ("weights", "std"),
-    [([0.5, 0.4], 1.0), ([1.5, -0.5], 1.0), ([1.0, 0.0], 1.0), ([0.5, 0.5], 0.0), ([0.5, 0.5], -1.0)],
+    [
+        ([0.5, 0.4], 1.0),
+        ([1.5, -0.5], 1.0),
+        ([1.0, 0.0], 1.0),
+        ([0.5, 0.5], 0.0),
+        ([0.5, 0.5], -1.0),
+        ([0.5, 0.5], float("nan")),
+        ([0.5, 0.3, 0.2], 1.0),
+    ],
 )
 def test_bad_mixtures_are_refused(weights, std):
-    with pytest.raises(ValueError, match="need std > 0 and positive weights of sum 1"):
+    with pytest.raises(ValueError, match="need std > 0 and one positive weight per centre, of sum 1"):
         GaussianMixture(centres=np.zeros((2, 2)), weights=np.array(weights), std=std)

@@ -267,3 +267,12 @@ def test_a_model_that_does_not_sample_is_scored_by_its_energy(temperature):
     values = evaluation.arrays["values"]
     assert values.shape == (3, 100, 100)
     np.testing.assert_allclose(values[2] - values[0], 2.0, atol=1e-4)
+
+
+def test_the_reference_is_what_the_protocols_say() -> None:
+    reference = Reference()
+    assert [len(draws) for draws in reference.test_draws] == [SW2.num_samples] * SW2.repeats
+    assert [len(draws) for draws in reference.test_draws] == [ENERGY_AUC.num_draws] * ENERGY_AUC.repeats
+    assert [len(draws) for draws in reference.uniform_draws] == [ENERGY_AUC.num_draws] * ENERGY_AUC.repeats
+    assert np.concatenate(reference.uniform_draws).min() >= ENERGY_AUC.box[0]
+    assert np.concatenate(reference.uniform_draws).max() <= ENERGY_AUC.box[1]
