@@ -5,7 +5,7 @@ back to every step (DxDP), so that no gradient runs through the chain. The updat
 this file chooses its parts for points in the plane.
 
 Sources and deviations. The paper does not state networks, optimiser, learning rates, batch size or length for
-its 2D experiment; ours were chosen on training seeds other than the reported ones. `tau` is per dimension, as in
+its 2D experiment; docs/methods/dxmi.md says how ours were chosen. `tau` is per dimension, as in
 the released code: D times the tau of the paper's Eq. 8, so that p is proportional to exp(-E / (tau / D)). All K
 value steps share one forward pass (`sweep=batched`); `sequential` is the order of Algorithm 1. The log-std
 learns `std_lr_ratio` times as fast as the sampler (paper, App. B: 100).

@@ -16,17 +16,15 @@ Array = NDArray[np.float64]
 
 
 class HasTestDraws(Protocol):
-    """A reference with disjoint sets of test draws, each [n, D], and a name for them."""
+    """A reference with disjoint sets of test draws, each [n, D]."""
 
     test_draws: Sequence[Array]
-    test_draws_name: str
 
 
 class HasMixture(Protocol):
     """A reference that is a Gaussian mixture in the plane, known in closed form."""
 
     mixture: GaussianMixture
-    mixture_name: str
 
 
 def random_directions(count: int, dim: int, rng: np.random.Generator) -> Array:

@@ -88,8 +88,6 @@ class Reference:
 
     def __init__(self) -> None:
         self.mixture = eight_gaussians()
-        self.mixture_name = REFERENCE
-        self.test_draws_name = REFERENCE
 
     @cached_property
     def test_draws(self) -> list[Array]:

@@ -1,7 +1,6 @@
 """The whole of DxMI on a small Gaussian task."""
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -21,15 +20,6 @@ STEPS, BATCH = 3, 128
 MEAN = torch.tensor([1.5, -1.0])
 COVARIANCE = torch.tensor([[0.36, 0.15], [0.15, 0.25]])
 TRUTH = torch.distributions.MultivariateNormal(MEAN, COVARIANCE)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads cost more than they give on batches of this size."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def net(dim_out: int, levels: int, seed: int) -> StepMLP:

@@ -1,7 +1,7 @@
 """The DxMI update through its public call, on toys whose answers are known in closed form."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -24,15 +24,6 @@ TAU_ENTROPY, TAU_VELOCITY = 0.3, 0.2
 
 SWEEPS = {"batched": batched_sweep(STEPS), "sequential": sequential_sweep(STEPS)}
 every_sweep = pytest.mark.parametrize("sweep", SWEEPS.values(), ids=SWEEPS.keys())
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads cost more than they give on batches of this size."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def float64(values: tuple[float, ...]) -> Tensor:

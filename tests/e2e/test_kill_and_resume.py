@@ -42,6 +42,15 @@ def wait_for_checkpoint(process: subprocess.Popen[str], home: Path, *, newer_tha
     raise AssertionError(f"no checkpoint came: {process.stderr and process.stderr.read()}")
 
 
+def start_both(home: Path, run: tuple[str, ...]) -> subprocess.Popen[str]:
+    """Start two parallel cells and wait until each has a checkpoint."""
+    process = start(home, *run, "--checkpoint-every", "0.2")
+    deadline = time.monotonic() + 60
+    while len(list(home.rglob("checkpoint.safetensors"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process
+
+
 def numbers(found: dict[str, object]) -> dict[str, object]:
     return {key: found[key] for key in ("run_id", "config", "scores", "curves", "nfe", "protocols", "notes", "status")}
 
@@ -94,24 +103,8 @@ def test_ctrl_c_saves_exits_130_and_the_same_command_goes_on(tmp_path: Path, sen
 
 @pytest.mark.slow
 def test_ctrl_c_stops_parallel_jobs_and_all_go_on(tmp_path: Path) -> None:
-    run = (
-        "run",
-        "-t",
-        "gaussians8",
-        "-m",
-        method("Toy"),
-        "--no-report",
-        "--seed",
-        "0,1",
-        "-j",
-        "2",
-        "--set",
-        "pause=0.2",
-    )
-    process = start(tmp_path, *run, "--checkpoint-every", "0.2")
-    deadline = time.monotonic() + 60
-    while len(list(tmp_path.rglob("checkpoint.safetensors"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    run = (*TWO_TOYS, "--set", "pause=0.2")
+    process = start_both(tmp_path, run)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -121,24 +114,8 @@ def test_ctrl_c_stops_parallel_jobs_and_all_go_on(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_worker_killed_by_the_system_is_named(tmp_path: Path) -> None:
-    run = (
-        "run",
-        "-t",
-        "gaussians8",
-        "-m",
-        method("Toy"),
-        "--no-report",
-        "--seed",
-        "0,1",
-        "-j",
-        "2",
-        "--set",
-        "pause=0.3",
-    )
-    process = start(tmp_path, *run, "--checkpoint-every", "0.2")
-    deadline = time.monotonic() + 60
-    while len(list(tmp_path.rglob("checkpoint.safetensors"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    run = (*TWO_TOYS, "--set", "pause=0.3")
+    process = start_both(tmp_path, run)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     workers = [c for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
     os.kill(int(workers[0]), signal.SIGKILL)
