@@ -52,6 +52,14 @@ def config_id_of(record: ResultRecord) -> str:
     return config_id(record.task, record.task_version, record.method, record.method_version, record.config)
 
 
+def newest_configuration(records: Sequence[ResultRecord]) -> list[ResultRecord]:
+    """Of records that go by one name, those of the newest version and recipe; the others are of the past."""
+    if not records:
+        return []
+    newest = config_id_of(max(records, key=lambda r: (r.task_version, r.method_version, r.provenance.created)))
+    return [record for record in records if config_id_of(record) == newest]
+
+
 def label_of(record: ResultRecord) -> str:
     """Method, preset and what was set beside it."""
     preset = "" if record.preset == "default" else f" [{record.preset}]"

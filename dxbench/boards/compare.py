@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from dxbench.api import Direction, Estimate, ResultRecord
-from dxbench.boards.aggregate import config_id_of, label_of
+from dxbench.boards.aggregate import config_id_of, label_of, newest_configuration
 from dxbench.configure import DEFAULT_PRESET, parse_assignments
 from dxbench.errors import UsageError, unknown
 from dxbench.stats import PairedDifference, holm, paired_difference
@@ -60,8 +60,7 @@ def select(records: Sequence[ResultRecord], selector: str) -> Selection:
         named = [record for record in scored if (record.method, record.preset, record.overrides) == wanted]
     if not named:
         raise unknown("row", selector, {selector_of(record) for record in scored})
-    newest = config_id_of(max(named, key=lambda r: (r.task_version, r.method_version, r.provenance.created)))
-    chosen = [record for record in named if config_id_of(record) == newest]
+    chosen = newest_configuration(named)
     return Selection(label=label_of(chosen[0]), by_seed={record.seed: record for record in chosen})
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from dxbench.api import ResultRecord
-from dxbench.boards.aggregate import Row, Summary, config_id_of, matches, rows_of
+from dxbench.boards.aggregate import Row, Summary, config_id_of, matches, newest_configuration, rows_of
 from dxbench.boards.published import PublishedRow, Source, read_published
 from dxbench.errors import NothingMeasured
 from dxbench.paths import published as published_folder
@@ -31,16 +31,14 @@ class Table:
     footnotes: tuple[str, ...] = ()
 
 
-def published_row(source: Source, row: PublishedRow, *, label: str | None = None) -> Row:
+def published_row(source: Source, row: PublishedRow) -> Row:
     """A row of a paper's table. Its numbers carry no fingerprint of ours and rank with nothing."""
     scores = {
         name: Summary(value=score.value, std=score.std, seeds=1, better="none", fingerprint=f"published:{source.key}")
         for name, score in row.scores.items()
     }
     remarks = (row.disputed,) if row.disputed else ()
-    return Row(
-        label=f"{label or row.label} — {source.key}", kind="published", nfe=row.nfe, scores=scores, remarks=remarks
-    )
+    return Row(label=f"{row.label} — {source.key}", kind="published", nfe=row.nfe, scores=scores, remarks=remarks)
 
 
 def task_table(
@@ -107,10 +105,7 @@ def suite_table(
 def _records_of(line: SuiteRow, records: Sequence[ResultRecord]) -> list[ResultRecord]:
     """Records of a suite's row: as it names them, and of the newest configuration if its recipe has changed."""
     named = [r for r in records if (r.method, r.preset, r.overrides) == (line.method, line.preset, line.set)]
-    if not named:
-        return []
-    newest = config_id_of(max(named, key=lambda r: (r.task_version, r.method_version, r.provenance.created)))
-    return [r for r in named if config_id_of(r) == newest]
+    return newest_configuration(named)
 
 
 def _headline(records: Sequence[ResultRecord]) -> Sequence[str] | None:

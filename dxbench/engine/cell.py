@@ -128,7 +128,7 @@ class _Run:
         except Interrupted:
             self.listener.ended(self.cell, None)
             raise
-        except UsageError:
+        except UsageError:  # of the method's own making: no record, the user has to change something
             raise
         except _TimedOut:
             message = f"stopped after {self.train_seconds + self.eval_seconds:.0f} s; resumes with a larger --timeout"
