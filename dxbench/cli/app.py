@@ -139,7 +139,7 @@ def table(
 
 
 @app.command(
-    epilog="Examples:  dxbench compare dxmi ddpm -t gaussians8  |  "
+    epilog="Examples:  dxbench compare dxmi 'ddpm[num_steps=10]' -t gaussians8  |  "
     "dxbench compare 'dxmi:pretrained' 'dxmi:pretrained[tau=0.01]' -t gaussians8"
 )
 def compare(

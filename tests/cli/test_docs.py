@@ -10,14 +10,16 @@ from conftest import Ended
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-RUNS = sorted(
+LINES = sorted(
     {
         line.split("#")[0].strip().strip("`")
         for page in PAGES
         for line in page.read_text(encoding="utf-8").splitlines()
-        if line.startswith("dxbench run")
+        if line.startswith("dxbench ")
     }
 )
+RUNS = [line for line in LINES if line.startswith("dxbench run")]
+LOOKS = [line for line in LINES if line.split()[1] in ("list", "info", "table", "compare")]
 
 
 def test_the_method_of_the_page_runs_as_the_page_says(
@@ -42,6 +44,15 @@ def test_every_run_command_on_the_pages_can_be_planned(dxbench: Callable[..., En
     if any(".py:" in argument for argument in arguments):
         pytest.skip("a file of the reader's")
     assert dxbench(*arguments, "--dry-run").code == 0
+
+
+@pytest.mark.parametrize("line", LOOKS)
+def test_every_other_command_on_the_pages_works_on_the_committed_records(
+    dxbench: Callable[..., Ended], line: str
+) -> None:
+    ended = dxbench(*shlex.split(line)[1:])
+    assert ended.code == 0, ended.err
+    assert ended.out
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
