@@ -12,12 +12,12 @@ from dxbench.api import ResultRecord
 from dxbench.cli.common import parse_duration, parse_seeds, say
 from dxbench.cli.progress import listener_for
 from dxbench.configure import DEFAULT_PRESET, parse_assignments
-from dxbench.engine.cell import RunOptions, workspace
+from dxbench.engine.cell import RunOptions
 from dxbench.engine.launchers import Outcome
 from dxbench.engine.plan import Cell, plan
 from dxbench.engine.stopping import StopSignals
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, UsageError, unknown
-from dxbench.records import check_writable, read_record
+from dxbench.records import check_writable, read_record, work_folder
 from dxbench.registry import load_method
 from dxbench.suites import Suite, load_suite
 
@@ -73,7 +73,7 @@ def run_command(request: RunRequest) -> int:
         outcomes = list(launcher(waiting, options, jobs=request.jobs, listener=listener, stop_requested=stop.requested))
     records = {o.record.run_id: o.record for o in outcomes if o.record is not None} | done
     ordered = [records[cell.run_id] for cell in cells if cell.run_id in records]
-    _show(ordered, cells, options, request)
+    _show(ordered, options, request)
     unfinished = len(ordered) < len(cells)
     return int(ExitCode.INTERRUPTED) if stop.requested() and unfinished else _exit_code(outcomes, ordered, console)
 
@@ -156,7 +156,7 @@ def _dry_run(cells: Sequence[Cell], done: dict[str, ResultRecord], options: RunO
     return int(ExitCode.OK)
 
 
-def _show(records: Sequence[ResultRecord], cells: Sequence[Cell], options: RunOptions, request: RunRequest) -> None:
+def _show(records: Sequence[ResultRecord], options: RunOptions, request: RunRequest) -> None:
     from dxbench.boards.tables import by_metric, result_beside_published
 
     if request.as_json:
@@ -169,9 +169,8 @@ def _show(records: Sequence[ResultRecord], cells: Sequence[Cell], options: RunOp
         return
     from dxbench.boards.report import write_report
 
-    by_id = {cell.run_id: cell for cell in cells}
     for record in scored:
-        folder = workspace(options.home, by_id[record.run_id])
+        folder = work_folder(options.home, task=record.task, method=record.method, run_id=record.run_id)
         if (folder / "arrays.npz").is_file():
             path = write_report(record, folder, reference_folders=[paths.reference_results(), options.results])
             print(f"report: {path.resolve()}")

@@ -121,6 +121,19 @@ def test_a_bad_file_is_named_skipped_and_left_alone(dxbench: Callable[..., Ended
     assert bad.read_bytes() == BAD[kind]
 
 
+def test_a_record_of_schema_1_is_read_in_todays(tmp_path: Path) -> None:
+    path = write_record(tmp_path, record(0, 0.5))
+    old = json.loads(path.read_text()) | {"schema_version": 1}
+    for added in ("card", "selected_on_test", "samples_sha256"):
+        del old[added]
+    path.write_text(json.dumps(old))
+    assert read_record(path) == record(0, 0.5)
+    path.write_text(json.dumps(old | {"seed": "x"}))
+    found = read_record(path)
+    assert isinstance(found, Unreadable)
+    assert "seed" in found.reason
+
+
 def test_nan_cannot_enter_a_record(tmp_path: Path) -> None:
     path = write_record(tmp_path, record(0, 0.5))
     path.write_text(path.read_text().replace("0.5", "NaN"))
