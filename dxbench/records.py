@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
@@ -165,21 +165,3 @@ def _read_again(path: Path, text: bytes, refusal: ValidationError) -> ResultReco
     first = refusal.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     return Unreadable(path=path, reason=f"not a valid record ({where}: {first['msg']})")
-
-
-def iter_records(folders: Iterable[Path], *, task: str | None = None) -> Iterator[ResultRecord | Unreadable]:
-    """Records of folders in the order of their paths, unreadable files among them.
-
-    Of one run in several folders the last folder's record counts.
-    """
-    by_run: dict[str, ResultRecord] = {}
-    for folder in folders:
-        for path in sorted(folder.glob(f"{task or '*'}/*/*.json")):
-            if path.relative_to(folder).parts[0] == "published":
-                continue
-            found = read_record(path)
-            if isinstance(found, Unreadable):
-                yield found
-            else:
-                by_run[found.run_id] = found
-    yield from by_run.values()

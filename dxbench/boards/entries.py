@@ -14,12 +14,12 @@ class Entry:
     """One run as boards see it; names are those of `ResultRecord`.
 
     Attributes:
-        path: of its record; None for a run that is in memory alone.
+        path: of its record.
         dirty: the code had uncommitted changes.
         failure: why the run did not end well, in a line.
     """
 
-    path: str | None
+    path: str
     run_id: str
     task: str
     task_version: int
@@ -48,7 +48,7 @@ class Entry:
     device: str | None
 
     @classmethod
-    def of(cls, record: ResultRecord, path: str | None = None) -> "Entry":
+    def of(cls, record: ResultRecord, path: str) -> "Entry":
         """The entry of a record."""
         cost, failure = record.cost, record.failure
         return cls(
@@ -87,7 +87,6 @@ class Entry:
         Raises:
             InvalidFile: if the file has gone bad since.
         """
-        assert self.path is not None
         found = read_record(self.path)
         if isinstance(found, Unreadable):
             raise InvalidFile(f"{found.path}: {found.reason}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dxbench.boards.entries import Entry
+from dxbench.errors import InvalidFile
 from dxbench.records import Unreadable, read_record
 
 INDEXED_FROM = 2_000
@@ -77,6 +78,12 @@ class RecordIndex:
     def tasks(self) -> list[str]:
         """Names of tasks with a record."""
         return sorted({task for folder in self._folders for task in folder.tasks})
+
+    def refuse_problems(self) -> None:
+        """Raise InvalidFile, naming every file that is no record, if there is one."""
+        if self.problems:
+            listing = "\n".join(f"  {problem.path}: {problem.reason}" for problem in self.problems)
+            raise InvalidFile(f"{len(self.problems)} file(s) among the records cannot be believed:\n{listing}")
 
     def entries(self, task: str) -> list[Entry]:
         """Entries of a task in the order of their names; none for a task without records."""
