@@ -39,7 +39,7 @@ def records(count: int) -> Iterator[dict[str, Any]]:
         width = i // TASKS // METHODS // SEEDS
         config = {"width": width}
         scores = {
-            name: score | {"value": score["value"] + 0.01 * (hash((method, width)) % 97) + 1e-4 * seed}
+            name: score | {"value": score["value"] + 0.01 * ((7 * i) % 97) + 1e-4 * seed}
             for name, score in base["scores"].items()
         }
         yield base | {
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=100_000)
     count = parser.parse_args().records
     folder = Path(tempfile.mkdtemp(prefix="dxbench-scale-"))
-    environment = os.environ | {"DXBENCH_CACHE": str(folder / "cache"), "PYTHONHASHSEED": "0"}
+    environment = os.environ | {"DXBENCH_CACHE": str(folder / "cache")}
     try:
         size = write(folder / "results", count)
         print(f"{count:,} records of {size:,} bytes, {os.cpu_count()} cores; whole processes")

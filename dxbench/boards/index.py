@@ -7,9 +7,8 @@ record's size and time of change, is brought up to date whenever it is opened, a
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dxbench.boards.entries import Entry
 from dxbench.errors import InvalidFile
@@ -19,9 +18,8 @@ INDEXED_FROM = 2_000
 """Files in a folder from which an index pays: below, reading them takes less time than importing parquet."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordFile:
-    """A file where a record should be, as its folder lists it."""
+class RecordFile(NamedTuple):
+    """A file where a record should be, as its folder lists it; <task>/<method>/<run>.json is its name."""
 
     name: str
     mtime_ns: int
@@ -109,12 +107,11 @@ def record_files(folder: Path) -> Iterator[RecordFile]:
     for of_task in _folders(folder):
         if of_task != "published":
             for of_method in _folders(folder / of_task):
+                name = f"{of_task}/{of_method}/"
                 with os.scandir(folder / of_task / of_method) as found:
-                    files = sorted((e for e in found if e.name.endswith(".json") and e.name[0] != "."), key=_name)
-                for file in files:
-                    stat = file.stat()
-                    name = f"{of_task}/{of_method}/{file.name}"
-                    yield RecordFile(name=name, mtime_ns=stat.st_mtime_ns, size=stat.st_size)
+                    files = sorted((e.name, e.stat()) for e in found if e.name.endswith(".json") and e.name[0] != ".")
+                for file, stat in files:
+                    yield RecordFile(name + file, stat.st_mtime_ns, stat.st_size)
 
 
 def _folders(folder: Path) -> list[str]:
@@ -122,10 +119,6 @@ def _folders(folder: Path) -> list[str]:
         return []
     with os.scandir(folder) as found:
         return sorted(e.name for e in found if e.is_dir() and e.name[0] != ".")
-
-
-def _name(entry: "os.DirEntry[str]") -> str:
-    return entry.name
 
 
 def read_entry(folder: Path, name: str) -> Entry | Unreadable:

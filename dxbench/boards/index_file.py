@@ -1,10 +1,12 @@
 """The index of one folder of records as a parquet file."""
 
+import gc
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from hashlib import sha256
+from itertools import accumulate
 from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
@@ -58,10 +60,12 @@ _SCHEMA = pa.schema(
 )
 _PARALLEL_FROM = 5_000
 """Records from which starting further processes takes less time than it saves."""
+_GROUP = 4_096
+"""Rows that are read together."""
 
 
 class IndexFile:
-    """The parquet file that stands for a folder of records, wherever it was last brought up to date."""
+    """The parquet file that stands for a folder of records, rows in the order of their names."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,59 +78,74 @@ class IndexFile:
         Args:
             files: all that are in the folder now, in the order of their names.
         """
-        old = self._read()
-        names, times, sizes = (old.column(i).to_pylist() for i in range(3))
-        if (names, times, sizes) == ([f.name for f in files], [f.mtime_ns for f in files], [f.size for f in files]):
-            return IndexedFolder(self.folder, old)
-        listed = zip(names, times, sizes, strict=True)
-        known = {RecordFile(name=n, mtime_ns=t, size=s): i for i, (n, t, s) in enumerate(listed)}
-        kept = [known[file] for file in files if file in known]
-        new = pa.concat_tables([old.take(pa.array(kept, _INTEGER)), self._of([f for f in files if f not in known])])
-        new = new.sort_by("name").unify_dictionaries().combine_chunks()
-        with atomic_file(self.path) as out:
-            pq.write_table(new, out, compression="zstd")
-        return IndexedFolder(self.folder, new)
+        stored = self._stored()
+        known = _listed(stored) if stored else []
+        if stored is None or known != list(files):
+            self._write(self._refreshed(files, known, stored.read() if stored else _SCHEMA.empty_table()))
+            stored = self._stored()
+        assert stored is not None
+        return IndexedFolder(self.folder, stored, files)
 
-    def _read(self) -> pa.Table:
-        """What was written last; empty if there is nothing, or nothing of today's layout."""
+    def _stored(self) -> pq.ParquetFile | None:
+        """What was written last; None if there is nothing, or nothing of today's layout."""
         try:
-            table = pq.read_table(self.path, memory_map=True)
+            stored = pq.ParquetFile(self.path)
         except (OSError, pa.ArrowException):
-            return _SCHEMA.empty_table()
-        return table if table.schema.equals(_SCHEMA, check_metadata=True) else _SCHEMA.empty_table()
+            return None
+        return stored if stored.schema_arrow.equals(_SCHEMA, check_metadata=True) else None
 
-    def _of(self, files: Sequence[RecordFile]) -> pa.Table:
+    def _refreshed(self, files: Sequence[RecordFile], known: Sequence[RecordFile], old: pa.Table) -> pa.Table:
+        row = {file: index for index, file in enumerate(known)}
+        kept = [row[file] for file in files if file in row]
+        changed = [file for file in files if file not in row]
+        table = pa.concat_tables([old.take(pa.array(kept, _INTEGER)), *self._read(changed)]).unify_dictionaries()
+        # In the order of the folder, which is not that of the whole names: "a-b/c" < "a/c", and yet a < a-b.
+        place = {name: index for index, name in enumerate(table["name"].to_pylist())}
+        order = [place[file.name] for file in files]
+        return table if order == list(range(len(files))) else table.take(pa.array(order, _INTEGER))
+
+    def _read(self, files: Sequence[RecordFile]) -> list[pa.Table]:
         """Rows of these files, read by all cores where there are many."""
         if len(files) < _PARALLEL_FROM:
-            return _rows_of(self.folder, files)
+            return [_rows_of(self.folder, files)]
         size = -(-len(files) // (4 * (cpu_count() or 1)))
         chunks = [files[start : start + size] for start in range(0, len(files), size)]
         with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-            return pa.concat_tables(pool.map(_rows_of, [self.folder] * len(chunks), chunks))
+            return list(pool.map(_rows_alone, [self.folder] * len(chunks), chunks))
+
+    def _write(self, table: pa.Table) -> None:
+        with atomic_file(self.path) as out:
+            pq.write_table(table, out, compression="zstd", row_group_size=_GROUP)
+
+
+def _listed(stored: pq.ParquetFile) -> list[RecordFile]:
+    columns = stored.read(columns=["name", "mtime_ns", "size"]).to_pydict()
+    return list(map(RecordFile, columns["name"], columns["mtime_ns"], columns["size"]))
 
 
 class IndexedFolder:
-    """Rows of an index, turned into entries task by task."""
+    """Rows of an index, turned into entries task by task. The open file stays as it is if the index is replaced."""
 
-    def __init__(self, folder: Path, table: pa.Table) -> None:
-        self._folder = folder
-        self._table = table.filter(table["problem"].is_null())
-        bad = table.filter(table["problem"].is_valid()).select(["name", "problem"]).to_pylist()
-        self.problems = [Unreadable(path=folder / row["name"], reason=row["problem"]) for row in bad]
-        tasks = self._table["task"].combine_chunks().to_pylist() if len(self._table) else []
-        self._first = {task: index for index, task in reversed(list(enumerate(tasks)))}
-        self._count = Counter(tasks)
-
-    @property
-    def tasks(self) -> list[str]:
-        """Names of tasks with a record."""
-        return sorted(self._first)
+    def __init__(self, folder: Path, stored: pq.ParquetFile, files: Sequence[RecordFile]) -> None:
+        self._folder, self._stored = folder, stored
+        self._count = Counter(file.name.partition("/")[0] for file in files)
+        before = accumulate(self._count.values(), initial=0)
+        self._first = dict(zip(self._count, before, strict=False))
+        reasons = stored.read(columns=["problem"])["problem"].to_pylist()
+        bad = [(file, reason) for file, reason in zip(files, reasons, strict=True) if reason is not None]
+        self.problems = [Unreadable(path=folder / file.name, reason=reason) for file, reason in bad]
+        sound = Counter(self._count)
+        sound.subtract(file.name.partition("/")[0] for file, _ in bad)
+        self.tasks = sorted(task for task, count in sound.items() if count)
 
     def entries(self, task: str) -> list[Entry]:
-        """Entries of a task in the order of their names; of names in order, those of one task lie together."""
-        if task not in self._first:
+        """Entries of a task in the order of their names."""
+        if task not in self.tasks:
             return []
-        table = self._table.slice(self._first[task], self._count[task])
+        first, end = self._first[task], self._first[task] + self._count[task]
+        groups = range(first // _GROUP, (end - 1) // _GROUP + 1)
+        table = self._stored.read_row_groups(groups).slice(first - groups.start * _GROUP, end - first)
+        table = table.filter(table["problem"].is_null())
         columns = {name: table[name].to_pylist() for name in _PLAIN}
         for name, (_, adapter) in _JSON.items():
             decode = cache(adapter.validate_json)
@@ -136,16 +155,23 @@ class IndexedFolder:
         return [Entry(**dict(zip(names, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
 
+def _rows_alone(folder: Path, files: Sequence[RecordFile]) -> pa.Table:
+    """`_rows_of` in a process of its own, whose garbage collector would but walk the rows again and again."""
+    gc.disable()
+    return _rows_of(folder, files)
+
+
 def _rows_of(folder: Path, files: Sequence[RecordFile]) -> pa.Table:
-    columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
-    for file in files:
-        found = read_entry(folder, file.name)
-        for name in _FILE:
-            columns[name].append(getattr(file, name, None))
-        if isinstance(found, Unreadable):
-            columns["problem"][-1] = found.reason
-        for name in _PLAIN:
-            columns[name].append(getattr(found, name, None))
-        for name, (_, adapter) in _JSON.items():
-            columns[name].append(adapter.dump_json(getattr(found, name)) if isinstance(found, Entry) else None)
+    found = [read_entry(folder, file.name) for file in files]
+    columns: dict[str, list[Any]] = {
+        "name": [file.name for file in files],
+        "mtime_ns": [file.mtime_ns for file in files],
+        "size": [file.size for file in files],
+        "problem": [one.reason if isinstance(one, Unreadable) else None for one in found],
+    }
+    for name in _PLAIN:
+        columns[name] = [getattr(one, name, None) for one in found]
+    for name, (_, adapter) in _JSON.items():
+        dump = adapter.serializer.to_json
+        columns[name] = [dump(getattr(one, name)) if isinstance(one, Entry) else None for one in found]
     return pa.table([pa.array(columns[field.name], field.type) for field in _SCHEMA], schema=_SCHEMA)
