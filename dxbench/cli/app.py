@@ -159,6 +159,39 @@ def compare(
     raise typer.Exit(compare_command(a, b, task=task, alpha=alpha, folders=results, as_json=as_json))
 
 
+@app.command(
+    epilog="Examples:  dxbench check --baseline results  |  "
+    "dxbench check --baseline results --rel-tol 0.02 --junit gate.xml --json"
+)
+def check(
+    baseline: Annotated[Path, typer.Option(help="Folder of records to be held against.")],
+    results: Annotated[
+        Path | None, typer.Option(help="Folder of records to judge. Default: your own, DXBENCH_RESULTS.")
+    ] = None,
+    task: Task = None,
+    alpha: Annotated[float, typer.Option(help="Family-wise error over all tests of the check.")] = 0.05,
+    rel_tol: Annotated[
+        float, typer.Option("--rel-tol", help="Smallest change that counts, as a share of the baseline's mean.")
+    ] = 1e-6,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to a file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Has anything become worse? Exit code 4 for a regression, 6 where a number could not be judged."""
+    from dxbench.cli.check import check_command
+
+    raise typer.Exit(
+        check_command(
+            baseline=baseline,
+            results=results,
+            task=task,
+            alpha=alpha,
+            rel_tol=rel_tol,
+            junit_file=junit,
+            as_json=as_json,
+        )
+    )
+
+
 @app.command(name="list", epilog="Examples:  dxbench list methods  |  dxbench list tasks --json")
 def list_(kind: Annotated[ListKind, typer.Argument(help="What to list.")], as_json: Json = False) -> None:
     """Names and one line on each."""
