@@ -20,6 +20,7 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout for machines.")]
 Task = Annotated[str | None, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")]
 ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "suites"]
+ClaimsFormat = Literal["text", "md"]
 TableFormat = Literal["text", "md", "latex", "latex-table", "html", "csv", "json"]
 
 
@@ -189,6 +190,27 @@ def check(
             junit_file=junit,
             as_json=as_json,
         )
+    )
+
+
+@app.command(epilog="Examples:  dxbench claims  |  dxbench claims --paper 'DxMI 2024' --task gaussians8 --format md")
+def claims(
+    paper: Annotated[str | None, typer.Option(help="Key of a source, such as 'DxMI 2024'.")] = None,
+    task: Task = None,
+    format: Annotated[ClaimsFormat, typer.Option("--format", "-f", help="Output format.")] = "text",
+    results: Annotated[
+        list[Path] | None, typer.Option(help="Folders of records. Default: the reference results, then your own.")
+    ] = None,
+    published: Annotated[
+        Path | None, typer.Option(help="Folder of published rows. Default: those of the reference results.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Do the numbers of papers hold? A verdict per published cell; exit code 6 where none could be judged."""
+    from dxbench.cli.claims import claims_command
+
+    raise typer.Exit(
+        claims_command(paper=paper, task=task, format=format, folders=results, published=published, as_json=as_json)
     )
 
 
