@@ -126,6 +126,18 @@ class Metric(Protocol):
         ...
 
 
+@runtime_checkable
+class AdjustableMetric(Metric, Protocol):
+    """A metric that samples can be scored by again with its protocol changed."""
+
+    def with_field(self, field: str, value: JsonValue) -> "AdjustableMetric":
+        """The metric with one field of its protocol changed; fields that hang on the same choice change with it.
+
+        Raises NotApplicable if no choice of the metric gives the field this value.
+        """
+        ...
+
+
 # --- methods -------------------------------------------------------------------------------------------------
 
 
@@ -351,6 +363,13 @@ class Task(ABC):
     @abstractmethod
     def evaluate_samples(self, samples: "np.ndarray", *, progress: Callable[[str], None]) -> Evaluation:
         """Score samples made elsewhere, [n, *event]."""
+
+    def evidence(self, samples: "np.ndarray") -> Evidence:
+        """What metrics see of samples alone, [n, *event], to score those of a run again.
+
+        Raises NotApplicable for a task whose kept samples are not all that was scored.
+        """
+        raise NotApplicable(f"task {self.name} does not score kept samples again")
 
     @abstractmethod
     def pictures(self, arrays: "Mapping[str, np.ndarray]") -> Sequence[Picture]:

@@ -161,6 +161,25 @@ def compare(
 
 
 @app.command(
+    epilog="Examples:  dxbench explain dxmi 'ddpm[num_steps=5]' -t gaussians8  |  dxbench explain old.json new.json"
+)
+def explain(
+    a: Annotated[str, typer.Argument(help="A row as in `dxbench compare`, or the path of a record.")],
+    b: Annotated[str, typer.Argument(help="What its numbers are held against.")],
+    task: Task = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Default: the task's headline.")] = None,
+    results: Annotated[
+        list[Path] | None, typer.Option(help="Folders of records. Default: the reference results, then your own.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Why do two numbers differ? Kept samples are scored again, one field of the protocol changed at a time."""
+    from dxbench.cli.explain import explain_command
+
+    raise typer.Exit(explain_command(a, b, task=task, metrics=metric, folders=results, as_json=as_json))
+
+
+@app.command(
     epilog="Examples:  dxbench check --baseline results  |  "
     "dxbench check --baseline results --rel-tol 0.02 --junit gate.xml --json"
 )

@@ -1,11 +1,12 @@
 """Lost, swollen and invented modes of a mixture with known centres."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from dxbench.api import Estimate, Evidence, MetricProtocol
+from dxbench.metrics.adjust import Adjustable, Choice, positive, whole
 from dxbench.metrics.scoring import require_samples, single
 from dxbench.metrics.sliced import HasMixture
 
@@ -18,8 +19,10 @@ def _distances(evidence: Evidence, num_samples: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModeShare:
+class ModeShare(Adjustable):
     """Smallest or largest share of samples whose nearest centre is one mode; 1/8 each is right."""
+
+    choices: ClassVar = {"n_samples": Choice(attribute="num_samples", read=whole)}
 
     extreme: Literal["min", "max"]
     num_samples: int = 100_000
@@ -56,8 +59,13 @@ class ModeShare:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutlierShare:
+class OutlierShare(Adjustable):
     """Share of samples further than `num_stds` std from every centre."""
+
+    choices: ClassVar = {
+        "radius_in_std": Choice(attribute="num_stds", read=positive),
+        "n_samples": Choice(attribute="num_samples", read=whole),
+    }
 
     name: str = "outlier_share"
     title: str = "outlier share"

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Estimate, Evidence, MetricProtocol
+from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
 from dxbench.densities import GaussianMixture
+from dxbench.metrics.adjust import Adjustable, Choice, first_number, whole
 from dxbench.metrics.scoring import repeated, require_samples, single
 from dxbench.streams import derive_seed
 
@@ -64,12 +65,19 @@ def sliced_wasserstein2_to_mixture(x: Array, mixture: GaussianMixture, direction
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlicedWasserstein:
+class SlicedWasserstein(Adjustable):
     """The DxMI paper's SW: samples against test draws of equal number, repeated over disjoint draws.
 
     The i-th block of samples meets the i-th set of test draws; the estimate is their mean and std
     (arXiv:2407.00626, App. C.1: 1,000 projections, 10k samples, 5 samplings).
     """
+
+    choices: ClassVar = {
+        "projections": Choice(attribute="num_projections", read=whole),
+        "n_samples": Choice(attribute="num_samples", read=whole),
+        "n_reference": Choice(attribute="num_samples", read=whole),
+        "repeats": Choice(attribute="repeats", read=whole),
+    }
 
     name: str = "sw2"
     title: str = "sliced W2"
@@ -98,18 +106,25 @@ class SlicedWasserstein:
     def measure(self, evidence: Evidence) -> Estimate:
         samples = require_samples(evidence, self.num_samples * self.repeats)
         reference: HasTestDraws = evidence.reference
+        if self.repeats > len(reference.test_draws) or self.num_samples > len(reference.test_draws[0]):
+            raise NotApplicable(f"the reference has fewer than {self.repeats} sets of {self.num_samples:,} draws")
         values = []
         for i in range(self.repeats):
             rng = np.random.default_rng(derive_seed("sw2", "projections", i))
             directions = random_directions(self.num_projections, samples.shape[1], rng)
             block = samples[i * self.num_samples : (i + 1) * self.num_samples]
-            values.append(sliced_wasserstein2(block, reference.test_draws[i], directions))
+            values.append(sliced_wasserstein2(block, reference.test_draws[i][: self.num_samples], directions))
         return repeated(self.protocol, values, better="lower")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExactSlicedWasserstein:
+class ExactSlicedWasserstein(Adjustable):
     """Sliced W2 to the closed-form quantiles of the true mixture, at equally spaced angles."""
+
+    choices: ClassVar = {
+        "projections": Choice(attribute="num_angles", read=first_number),
+        "n_samples": Choice(attribute="num_samples", read=whole),
+    }
 
     name: str = "sw2_exact"
     title: str = "sliced W2 (exact reference)"
