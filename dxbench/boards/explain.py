@@ -130,7 +130,7 @@ def _explain_metric(
     first_a, first_b = pairs[0]
     protocols = first_a.protocols.get(one.fingerprint), first_b.protocols.get(other.fingerprint)
     names, levels, note = [TRAINING], [_mean(name, pairs, 0), _mean(name, pairs, 1)], ""
-    if one.fingerprint != other.fingerprint:
+    if len({record.scores[name].fingerprint for pair in pairs for record in pair}) > 1:
         try:
             names, levels, note = _waterfall(name, metric, protocols, pairs, score)
         except NotApplicable as reason:

@@ -15,18 +15,14 @@ _GROWTH_SHOWN = 1.1
 
 def headline(gate: Gate) -> str:
     """The counts in a line."""
-    if not any(verdict.judged for verdict in gate.counts):
-        return "nothing measured" + (f" ({_counts(gate)})" if gate.findings else "")
-    return _counts(gate)
+    counts = ", ".join(f"{count} {_noun(verdict, count)}" for verdict, count in gate.counts.items())
+    if any(verdict.judged for verdict in gate.counts):
+        return counts
+    return f"nothing measured ({counts})" if counts else "nothing measured"
 
 
-def _counts(gate: Gate) -> str:
-    names = {Verdict.REGRESSION: "regression"}
-    return ", ".join(f"{count} {names.get(v, v.value)}{_s(v, count)}" for v, count in gate.counts.items())
-
-
-def _s(verdict: Verdict, count: int) -> str:
-    return "s" if verdict == Verdict.REGRESSION and count > 1 else ""
+def _noun(verdict: Verdict, count: int) -> str:
+    return "regressions" if verdict == Verdict.REGRESSION and count > 1 else verdict.value
 
 
 def as_json(gate: Gate) -> dict[str, Any]:

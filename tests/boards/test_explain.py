@@ -145,6 +145,16 @@ def test_equal_protocols_leave_the_gap_to_samples_and_training(home: Path) -> No
     assert [step.name for step in explained(home, [(a, b)]).steps] == ["samples / training"]
 
 
+def test_a_row_whose_seeds_were_measured_differently_is_not_told_apart(home: Path) -> None:
+    pairs = [
+        (scored(home, f"a{s}", s, draws(s), [m]), scored(home, f"b{s}", s, draws(s), [OF_A]))
+        for s, m in enumerate([OF_A, OF_B])
+    ]
+    found = explained(home, pairs)
+    assert found.note == "the seeds of one row were measured by different protocols"
+    assert len(found.steps) == 1
+
+
 def test_a_field_fixed_by_code_stays_with_the_samples_and_is_named(home: Path) -> None:
     x = draws(0)
     a, b = scored(home, "a", 0, x, [OF_A]), scored(home, "b", 0, x, [OF_B])
