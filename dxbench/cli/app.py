@@ -184,3 +184,48 @@ def doctor(as_json: Json = False) -> None:
     from dxbench.cli.doctor import doctor_command
 
     raise typer.Exit(doctor_command(as_json=as_json))
+
+
+# --- submissions: new method, check-method, submit, validate, merge ------------------------------------------
+
+new_app = typer.Typer(help="Write a package of your own from a template.", no_args_is_help=True)
+app.add_typer(new_app, name="new")
+
+
+@new_app.command(
+    name="method",
+    epilog="Examples:  dxbench new method my_method  |  dxbench new method my_method --folder code/my_method",
+)
+def new_method(
+    name: Annotated[str, typer.Argument(help="Name of the method and its module, such as my_method.")],
+    folder: Annotated[Path | None, typer.Option(help="Where to write it; default a folder of that name here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """A package with a working method, its entry point and its tests."""
+    from dxbench.cli.scaffold import new_method_command
+
+    raise typer.Exit(new_method_command(name, folder, as_json=as_json))
+
+
+@app.command(
+    name="check-method",
+    epilog="Examples:  dxbench check-method my_method  |  "
+    "dxbench check-method my_method.py:MyMethod --set hidden=32 --json",
+)
+def check_method(
+    name: Annotated[str, typer.Argument(help="Method name, or path/to/file.py:Class.")],
+    task: Annotated[str, typer.Option("--task", "-t", help="The task whose problem it is tried on.")] = "gaussians8",
+    preset: Annotated[str, typer.Option(help="Preset of the method for the task.")] = "default",
+    assign: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the preset; repeatable.")] = None,
+    steps: Annotated[int, typer.Option(min=2, help="Training steps per check.")] = 6,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Does a method keep what the suite relies on? Shapes, honest NFE, seeds, resume; exit code 5 if not."""
+    from dxbench.cli.check_method import check_method_command
+
+    raise typer.Exit(
+        check_method_command(
+            name, task, preset=preset, assignments=assign or [], steps=steps, device=device, as_json=as_json
+        )
+    )
