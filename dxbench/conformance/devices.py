@@ -43,6 +43,7 @@ class MetaStreams(RandomStreams):
 
 
 def check_device(subject: Subject) -> str | None:
+    subject.require_needs()
     device = "cuda" if torch.cuda.is_available() else "meta"
     streams = RandomStreams("conformance") if device == "cuda" else MetaStreams("conformance")
     method, problem, compute = subject.method(), subject.problem, Compute(device=device, threads=1)

@@ -43,12 +43,16 @@ class Subject:
         Raises:
             NotChecked: if the method needs what is not here.
         """
+        self.require_needs()
+        rng = RandomStreams("conformance", scope)
+        return self.method().start(self.problem, self.config, compute=self.compute, rng=rng), rng
+
+    def require_needs(self) -> None:
+        """Raises NotChecked if the method needs what is not here."""
         met = {Need.CUDA: self.compute.device == "cuda", Need.ORACLE: self.problem.oracle is not None}
         unmet = [need.value for need in sorted(self.method.needs) if not met.get(need, True)]
         if unmet:
             raise NotChecked(f"needs {' and '.join(unmet)}")
-        rng = RandomStreams("conformance", scope)
-        return self.method().start(self.problem, self.config, compute=self.compute, rng=rng), rng
 
     @staticmethod
     def seed_globals(scope: str = "global") -> None:
