@@ -229,3 +229,50 @@ def check_method(
             name, task, preset=preset, assignments=assign or [], steps=steps, device=device, as_json=as_json
         )
     )
+
+
+@app.command(
+    epilog="Examples:  dxbench submit --task gaussians8 --method my_method  |  "
+    "dxbench submit -t gaussians8 -m 'dxmi[tau=0.01]' --out bundle.zip"
+)
+def submit(
+    task: Annotated[str, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")],
+    method: Annotated[
+        str, typer.Option("--method", "-m", help="A row: method, method:preset, method[key=value], or a config id.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The bundle; default <task>-<method>-<id>.zip.")
+    ] = None,
+    results: Annotated[Path | None, typer.Option(help="Folder of your records. Default DXBENCH_RESULTS.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Pack every seed of a configuration with hashes and a part of the samples, for others to check."""
+    from dxbench.cli.submissions import submit_command
+
+    raise typer.Exit(submit_command(task, method, out=out, records=results, as_json=as_json))
+
+
+@app.command(epilog="Examples:  dxbench validate bundle.zip  |  dxbench validate bundle.zip --results results --json")
+def validate(
+    bundle: Annotated[Path, typer.Argument(help="A bundle that `dxbench submit` wrote.")],
+    results: Annotated[
+        Path | None, typer.Option(help="Records it must not repeat. Default: the reference results.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Is a bundle to be believed? Nothing in it is executed; exit code 5, with every defect, if not."""
+    from dxbench.cli.submissions import validate_command
+
+    raise typer.Exit(validate_command(bundle, results=results, as_json=as_json))
+
+
+@app.command(epilog="Example:  dxbench merge bundle.zip --results results")
+def merge(
+    bundle: Annotated[Path, typer.Argument(help="A bundle that `dxbench submit` wrote.")],
+    results: Annotated[Path, typer.Option(help="Folder of records that they are added to.")] = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """Add the records of a valid bundle to the results, all of them or none."""
+    from dxbench.cli.submissions import merge_command
+
+    raise typer.Exit(merge_command(bundle, results=results, as_json=as_json))

@@ -21,9 +21,7 @@ _LEFT_BEHIND = re.compile(r"not on the expected device|on the same device|device
 class MetaGenerator(torch.Generator):
     """A CPU generator that says it lives on the meta device, where torch has none."""
 
-    @property
-    def device(self) -> torch.device:
-        return torch.device("meta")
+    device = torch.device("meta")
 
 
 class MetaStreams(RandomStreams):

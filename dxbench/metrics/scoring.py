@@ -5,7 +5,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Direction, Estimate, Evidence, Metric, MetricProtocol, NotApplicable
+from dxbench.api import (
+    Direction,
+    Estimate,
+    Evidence,
+    Metric,
+    MetricProtocol,
+    NotApplicable,
+    Recheck,
+    Recheckable,
+)
 
 Array = NDArray[np.float64]
 
@@ -66,3 +75,15 @@ def score(
             continue
         protocols[metric.protocol.fingerprint] = metric.protocol
     return scores, notes, protocols
+
+
+def recheck(metrics: Sequence[Metric], evidence: Evidence) -> dict[str, Recheck]:
+    """By name, what the part of the samples in `evidence` says of every metric that it can say something of."""
+    found: dict[str, Recheck] = {}
+    for metric in metrics:
+        if isinstance(metric, Recheckable):
+            try:
+                found[metric.name] = metric.recheck(evidence)
+            except NotApplicable:
+                continue
+    return found

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dxbench.api import EnergyModel, Evaluation, Evidence, Model, Problem, Sampler, Task, ValueModel
+from dxbench.api import EnergyModel, Evaluation, Evidence, Model, Problem, Recheck, Sampler, Task, ValueModel
 from dxbench.densities import GaussianMixture
 from dxbench.metrics.energy import EnergyAUC, EnergyKL, EnergyRank, grid_points
 from dxbench.metrics.modes import ModeShare, OutlierShare
-from dxbench.metrics.scoring import score
+from dxbench.metrics.scoring import recheck, score
 from dxbench.metrics.sliced import ExactSlicedWasserstein, SlicedWasserstein
 from dxbench.pictures.base import CaptionedFigure
 from dxbench.pictures.plane import plane_pictures
@@ -109,6 +109,8 @@ class Gaussians8(Task):
     auto_device = "cpu"  # batches of a few hundred points keep no GPU busy
     headline = ("sw2", "sw2_exact", "energy_auc", "energy_kl", "mode_share_min", "outlier_share")
 
+    challenge_blocks = 400  # four times the 10,000 samples that sw2 measures; points are cheap to show
+
     def __init__(self) -> None:
         self._reference = Reference()
 
@@ -176,6 +178,12 @@ class Gaussians8(Task):
         arrays = arrays | {"true_energy": true_energy, "test": self._reference.test_draws[0]}
         kept = {name: array.astype(np.float32) for name, array in arrays.items()}
         return Evaluation(scores=scores, notes=notes, protocols=protocols, arrays=kept, nfe=nfe)
+
+    def spot_check(self, samples: Array) -> dict[str, Recheck]:
+        evidence = Evidence(
+            samples=samples.astype(np.float64), energy=None, temperature=None, nfe=None, reference=self._reference
+        )
+        return recheck(self.metrics, evidence)
 
     def pictures(self, arrays: Mapping[str, Array]) -> list[CaptionedFigure]:
         return plane_pictures(arrays, box=BOX)
