@@ -7,10 +7,9 @@ from rich.console import Console
 
 from dxbench import paths
 from dxbench.api import ResultRecord
-from dxbench.boards.aggregate import config_id_of
 from dxbench.boards.compare import select
-from dxbench.boards.tables import readable
-from dxbench.cli.common import say, warn
+from dxbench.boards.entries import Entry
+from dxbench.cli.common import open_records, say
 from dxbench.errors import ExitCode, NothingMeasured
 from dxbench.submissions.merge import merge
 from dxbench.submissions.pack import pack
@@ -24,14 +23,10 @@ def submit_command(task: str, method: str, *, out: Path | None, records: Path | 
         NothingMeasured: without a record of the task.
         UsageError: for a row that is not there.
     """
-    folder = records or paths.results()
-    own = readable([folder], task=task, warn=warn)
-    if not own:
-        remedy = f"`dxbench run --task {task} --method {method}` makes one"
-        raise NothingMeasured(f"no record of task {task!r} in {folder}; {remedy}")
+    own = _own_runs(records, task, method)
     chosen = next(iter(select(own, method).by_seed.values()))
-    seeds = [record for record in own if config_id_of(record) == config_id_of(chosen)]
-    bundle = out or Path(f"{chosen.task}-{chosen.method}-{config_id_of(chosen)}.zip")
+    seeds = [entry.record() for entry in own if entry.config_id == chosen.config_id]
+    bundle = out or Path(f"{chosen.task}-{chosen.method}-{chosen.config_id}.zip")
     with Console(stderr=True).status("packing") as status:
         report = pack(seeds, bundle, home=paths.home(), results=paths.reference_results(), progress=status.update)
     if as_json:
@@ -40,6 +35,18 @@ def submit_command(task: str, method: str, *, out: Path | None, records: Path | 
         _print(report)
         print(f"written: {bundle}" if report.valid else "nothing written")
     return _exit_code(report)
+
+
+def _own_runs(records: Path | None, task: str, method: str) -> list[Entry]:
+    folder = records or paths.results()
+    own: list[Entry] = []
+    if records is not None or folder.is_dir():
+        with open_records([folder], task=task) as index:
+            own = index.entries(task)
+    if not own:
+        remedy = f"`dxbench run --task {task} --method {method}` makes one"
+        raise NothingMeasured(f"no record of task {task!r} in {folder}; {remedy}")
+    return own
 
 
 def validate_command(bundle: Path, *, results: Path | None, as_json: bool) -> int:

@@ -32,7 +32,7 @@ def new_method(name: str, folder: Path) -> list[Path]:
         "distribution": f"dxbench-{name.replace('_', '-').strip('-')}",
         "dxbench_version": __version__,
     }
-    # The templates are Python, TOML and Markdown, to which HTML's escapes are foreign; the name is a checked identifier.
+    # The templates are Python, TOML and Markdown, which know none of HTML's escapes; the name is a checked identifier.
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     written = []
     for path, text in _templates(resources.files("dxbench") / "scaffold" / "templates" / "method"):

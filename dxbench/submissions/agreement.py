@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dxbench.api import ResultRecord
-from dxbench.records import iter_records
+from dxbench.boards.entries import Entry
+from dxbench.boards.index import open_index
 from dxbench.submissions.claims import PACK, RUN_AGAIN
 from dxbench.submissions.defects import Defect
 from dxbench.submissions.manifest import Manifest
@@ -54,23 +55,29 @@ def _repeated_samples(records: Sequence[ResultRecord]) -> Iterator[Defect]:
             yield Defect(where=f"records/{record.run_id}: samples_sha256", problem=problem, remedy=RUN_AGAIN)
 
 
-def known_records(results: Path, task: str) -> list[ResultRecord]:
-    """Readable records of a task."""
-    return [record for record in iter_records([results], task=task) if isinstance(record, ResultRecord)]
+def known_entries(results: Path, task: str) -> list[Entry]:
+    """Runs of a task that are there already.
+
+    Raises:
+        InvalidFile: if a file among them is no record, so that a duplicate could hide.
+    """
+    index = open_index([results], task=task)
+    index.refuse_problems()
+    return index.entries(task)
 
 
-def known_defects(records: Sequence[ResultRecord], known: Sequence[ResultRecord], results: Path) -> Iterator[Defect]:
+def known_defects(records: Sequence[ResultRecord], known: Sequence[Entry], results: Path) -> Iterator[Defect]:
     """Runs that are there already, samples of someone else, another NFE or another reading of a metric."""
-    runs = {record.run_id for record in known}
-    samples = {record.samples_sha256: record.run_id for record in known if record.samples_sha256}
-    counted = {record.run_id.rpartition("-s")[0]: record.nfe for record in known if record.status == "ok"}
-    readings = {e.fingerprint: (e.better, e.unit) for record in known for e in record.scores.values()}
+    runs = {entry.run_id for entry in known}
+    samples = {entry.record().samples_sha256: entry.run_id for entry in known}
+    counted = {entry.config_id: entry.nfe for entry in known if entry.status == "ok"}
+    readings = {e.fingerprint: (e.better, e.unit) for entry in known for e in entry.scores.values()}
     for record in records:
         where = f"records/{record.run_id}"
         if record.run_id in runs:
             remedy = "Remove the older record first if this one is to take its place; git keeps it."
             yield Defect(where=where, problem=f"is in {results} already", remedy=remedy)
-        elif record.samples_sha256 in samples:
+        elif record.samples_sha256 is not None and record.samples_sha256 in samples:
             problem = f"the very samples of {samples[record.samples_sha256]} in {results}"
             yield Defect(where=f"{where}: samples_sha256", problem=problem, remedy=RUN_AGAIN)
         yield from _against_known(record, counted, readings, results)

@@ -10,7 +10,7 @@ from dxbench.api import ResultRecord, Task
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.records import Unreadable, parse_record
 from dxbench.registry import load_task
-from dxbench.submissions.agreement import agreement_defects, known_defects, known_records, manifest_defects
+from dxbench.submissions.agreement import agreement_defects, known_defects, known_entries, manifest_defects
 from dxbench.submissions.archive import Archive
 from dxbench.submissions.claims import PACK, record_defects
 from dxbench.submissions.defects import Defect
@@ -101,7 +101,8 @@ def _validate_contents(
             report.rechecked += recheck(record, samples, task, progress=progress)
     report.defects += recheck_defects(report.rechecked)
     report.defects += agreement_defects(report.records)
-    report.defects += known_defects(report.records, known_records(results, manifest.task), results)
+    with _noting(report, str(results)):
+        report.defects += known_defects(report.records, known_entries(results, manifest.task), results)
     confirmed = {one.metric for one in report.rechecked}
     report.taken_on_trust = sorted({name for record in report.records for name in record.scores} - confirmed)
 

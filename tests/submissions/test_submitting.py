@@ -122,6 +122,8 @@ def test_samples_that_are_gone_or_others_or_damaged_are_named(
 
 def test_nothing_to_submit_and_rows_that_are_not_there_are_named(dxbench: Callable[..., Ended], kept: Path) -> None:
     assert dxbench("submit", "-t", "tiny", "-m", "sount").code == 2
+    assert dxbench("submit", "-t", "tiny", "-m", "sound", "--results", "empty").code == 2
+    Path("empty").mkdir()
     ended = dxbench("submit", "-t", "tiny", "-m", "sound", "--results", "empty")
     assert ended.code == 6
     assert "dxbench run --task tiny" in ended.err
