@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.utils.flop_counter import FlopCounterMode
 
 from dxbench.conformance.subject import Broken, Subject
-from dxbench.sampling import counted_passes
+from dxbench.sampling import OperationCounter, counted_passes
 
 FREE_SHARE = 0.05
 BATCH = 6
@@ -28,23 +27,23 @@ class Watch:
     Attributes:
         hidden: modules with parameters that were evaluated outside the declared networks.
         repeats: largest number of times that one pass of a declared network used most of its parameters.
-        inside_flops: operations inside the declared networks.
+        inside: floating-point operations inside the declared networks.
     """
 
-    def __init__(self, networks: Sequence[torch.nn.Module], flops: FlopCounterMode) -> None:
+    def __init__(self, networks: Sequence[torch.nn.Module], operations: OperationCounter) -> None:
         self._declared = {id(network) for network in networks}
-        self._flops = flops
+        self._operations = operations
         self._depth = 0
         self._entered_at = 0
         self._calls: Counter[torch.nn.Module] = Counter()
         self.hidden: set[str] = set()
         self.repeats = 1
-        self.inside_flops = 0
+        self.inside = 0
 
     def enter(self, module: torch.nn.Module, args: tuple[Any, ...]) -> None:
         if id(module) in self._declared:
             if self._depth == 0:
-                self._entered_at = self._flops.get_total_flops()
+                self._entered_at = self._operations.forward
                 self._calls.clear()
             self._depth += 1
         own = any(True for _ in module.parameters(recurse=False))
@@ -59,7 +58,7 @@ class Watch:
             return
         self._depth -= 1
         if self._depth == 0:
-            self.inside_flops += self._flops.get_total_flops() - self._entered_at
+            self.inside += self._operations.forward - self._entered_at
             self.repeats = max(self.repeats, _repeats(self._calls))
 
 
@@ -75,8 +74,8 @@ def _repeats(calls: Counter[torch.nn.Module]) -> int:
 
 
 @contextmanager
-def watched(networks: Sequence[torch.nn.Module], flops: FlopCounterMode) -> Iterator[Watch]:
-    watch = Watch(networks, flops)
+def watched(networks: Sequence[torch.nn.Module], operations: OperationCounter) -> Iterator[Watch]:
+    watch = Watch(networks, operations)
     handles = [register_module_forward_pre_hook(watch.enter), register_module_forward_hook(watch.leave)]
     try:
         yield watch
@@ -88,17 +87,17 @@ def watched(networks: Sequence[torch.nn.Module], flops: FlopCounterMode) -> Iter
 def check_nfe(subject: Subject) -> None:
     model = subject.sampler()
     seeds = torch.arange(BATCH)
-    with torch.no_grad(), FlopCounterMode(display=False) as flops, watched(model.networks, flops) as watch:
+    with torch.no_grad(), OperationCounter() as operations, watched(model.networks, operations) as watch:
         model.sample(seeds)
     if watch.hidden:
         raise Broken(f"sampling evaluates {', '.join(sorted(watch.hidden))}, which `networks` does not list")
     if watch.repeats > 1:
         raise Broken(f"one pass of a listed network evaluates its parts {watch.repeats} times")
-    outside = flops.get_total_flops() - watch.inside_flops
+    outside = operations.forward - watch.inside
     # An affine map of the event is no network.
-    free = FREE_SHARE * watch.inside_flops + 2 * BATCH * math.prod(subject.problem.event_shape) ** 2
+    free = FREE_SHARE * watch.inside + 2 * BATCH * math.prod(subject.problem.event_shape) ** 2
     if outside > free:
-        share = outside / flops.get_total_flops()
+        share = outside / operations.forward
         raise Broken(f"{share:.0%} of the operations of sampling happen outside the forward passes of `networks`")
     whole = _rows(model, [seeds])
     singly = _rows(model, list(seeds[:, None]))

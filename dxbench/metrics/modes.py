@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 
 from dxbench.api import Estimate, Evidence, MetricProtocol, Recheck
-from dxbench.metrics.scoring import require_samples, single
-from dxbench.metrics.sliced import MIN_PART, HasMixture
+from dxbench.metrics.scoring import require_part, require_samples, single
+from dxbench.metrics.sliced import HasMixture
 
 
 def _distances(evidence: Evidence, num_samples: int) -> np.ndarray:
@@ -64,7 +64,7 @@ class ModeShare:
 
     def recheck(self, evidence: Evidence) -> Recheck:
         """The extreme of shares moves by no more than the share that moves most."""
-        part = len(require_samples(evidence, MIN_PART))
+        part = len(require_part(evidence))
         shares = self._shares(_distances(evidence, part))
         value = float(shares.min() if self.extreme == "min" else shares.max())
         tolerance = max(share_tolerance(share, part) for share in shares.tolist())
@@ -98,7 +98,7 @@ class OutlierShare:
 
     def recheck(self, evidence: Evidence) -> Recheck:
         """The binomial error of a share."""
-        part = len(require_samples(evidence, MIN_PART))
+        part = len(require_part(evidence))
         share = self._share(evidence, part)
         tolerance = share_tolerance(share, part)
         return Recheck(value=share, low=share - tolerance, high=share + tolerance)

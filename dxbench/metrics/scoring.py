@@ -32,6 +32,17 @@ def require_samples(evidence: Evidence, n: int) -> Array:
     return evidence.samples[:n]
 
 
+def require_part(evidence: Evidence, *, at_least: int = 1000) -> Array:
+    """All samples of a part, [n, *event].
+
+    Raises:
+        NotApplicable: if the model does not sample, or they are too few to say anything.
+    """
+    require_samples(evidence, at_least)
+    assert evidence.samples is not None
+    return evidence.samples
+
+
 def require_energy(evidence: Evidence) -> Callable[[Array], Array]:
     """The energy function.
 

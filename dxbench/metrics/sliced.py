@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from dxbench.api import Estimate, Evidence, MetricProtocol, Recheck
 from dxbench.densities import GaussianMixture
-from dxbench.metrics.scoring import repeated, require_samples, single
+from dxbench.metrics.scoring import repeated, require_part, require_samples, single
 from dxbench.streams import derive_seed
 
 Array = NDArray[np.float64]
 
-MIN_PART = 1000  # samples below which a part says too little
 ROUNDING = 1e-4  # claims rest on the samples in full precision, parts on what is kept of them
 
 
@@ -129,7 +128,7 @@ class SlicedWasserstein:
         The distance obeys the triangle inequality: a block of the same law in another's place moves the value by
         at most the distance of the two.
         """
-        samples = require_samples(evidence, 2 * self.num_samples)
+        samples = require_part(evidence, at_least=2 * self.num_samples)
         whole = samples[: len(samples) // self.num_samples * self.num_samples]
         blocks = whole.reshape(-1, self.num_samples, samples.shape[1])
         reference: HasTestDraws = evidence.reference
@@ -178,7 +177,7 @@ class ExactSlicedWasserstein:
 
     def recheck(self, evidence: Evidence) -> Recheck:
         """By the triangle inequality the part's value is off by at most its distance to all samples."""
-        samples = require_samples(evidence, MIN_PART)
+        samples = require_part(evidence)
         reference: HasMixture = evidence.reference
         value = sliced_wasserstein2_to_mixture(samples, reference.mixture, self._directions)
         return Recheck(value=value, low=value - sampling_distance(samples, self._directions), high=None)
