@@ -1,32 +1,21 @@
 """`dxbench new method`: what it writes runs as it stands, and names that cannot work are refused."""
 
 import ast
-import importlib.util
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from conftest import Ended
 
 from dxbench.conformance import check_method, check_on_task, synthetic_problem
-from dxbench.registry import method_card
+from dxbench.registry import load_method, method_card
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_package_is_complete_and_names_itself_throughout(dxbench: Callable[..., Ended]) -> None:
@@ -45,7 +34,7 @@ def test_the_package_is_complete_and_names_itself_throughout(dxbench: Callable[.
 def test_the_method_is_short_and_keeps_the_contract_on_points_and_on_images(dxbench: Callable[..., Ended]) -> None:
     assert dxbench("new", "method", "fresh_method").code == 0
     path = Path("fresh_method/src/fresh_method.py")
-    method = load(path).FreshMethod
+    method = load_method(f"{path}:FreshMethod")
     assert method.name == "fresh_method"
     assert method_card(method).citation
     problem = synthetic_problem((3, 4, 4))
