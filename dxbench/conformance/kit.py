@@ -186,12 +186,17 @@ def check_method(
     subject = Subject(method, problem, config, steps=steps, compute=Compute(device=device, threads=1))
     before = global_generator_state()
     try:
-        results: dict[str, CheckResult] = {}
+        results: list[CheckResult] = []
+        unsure: set[str] = set()  # failed, or not run because of one that did
         for check in CHECKS:
-            results[check.name] = _run(check, subject, results)
+            blocking = [name for name in check.needs if name in unsure]
+            result = _blocked(check, blocking[0]) if blocking else _run(check, subject)
+            if blocking or result.outcome == "fail":
+                unsure.add(check.name)
+            results.append(result)
     finally:
         restore_global_generators(before)
-    return list(results.values())
+    return results
 
 
 def check_on_task(
@@ -214,10 +219,11 @@ def check_on_task(
     return check_method(method, problem, config, steps=steps, device=device)
 
 
-def _run(check: Check, subject: Subject, earlier: Mapping[str, CheckResult]) -> CheckResult:
-    for name in check.needs:
-        if earlier[name].outcome == "fail" or earlier[name].found.startswith("after"):
-            return CheckResult(name=check.name, outcome="skipped", wants=check.wants, found=f"after `{name}`")
+def _blocked(check: Check, by: str) -> CheckResult:
+    return CheckResult(name=check.name, outcome="skipped", wants=check.wants, found=f"after `{by}`")
+
+
+def _run(check: Check, subject: Subject) -> CheckResult:
     try:
         note = check.run(subject)
     except NotChecked as reason:

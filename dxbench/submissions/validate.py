@@ -81,10 +81,9 @@ def _validate_contents(
     results: Path,
     progress: Callable[[str], None],
 ) -> None:
-    task = _task(report, manifest)
+    task, event_shape = _task(report, manifest)
     report.defects += manifest_defects(manifest)
     report.defects += _strays(archive, manifest)
-    event_shape = list(task.problem(oracle=False).event_shape) if task else []
     for entry in {run.run_id: run for run in manifest.runs}.values():
         record = _record(report, archive, entry)
         if record is None:
@@ -107,20 +106,19 @@ def _validate_contents(
     report.taken_on_trust = sorted({name for record in report.records for name in record.scores} - confirmed)
 
 
-def _task(report: Report, manifest: Manifest) -> Task | None:
-    """The task by its registered name alone: a name from a bundle must not load a file."""
+def _task(report: Report, manifest: Manifest) -> tuple[Task | None, list[int]]:
+    """The task, by its registered name alone (a name from a bundle must not load a file), and its event shape."""
     known = registry.plugins("tasks")
     if manifest.task in known:
         try:
             task = load_task(manifest.task)
-            task.problem(oracle=False)
+            return task, list(task.problem(oracle=False).event_shape)
         except MissingData as error:
             report.defects.append(Defect(where=f"{MANIFEST}: task", problem=str(error), remedy="Prepare its data."))
-            return None
-        return task
+            return None, []
     problem = f"{manifest.task!r} is no task here, which has {', '.join(sorted(known))}"
     report.defects.append(Defect(where=f"{MANIFEST}: task", problem=problem, remedy="Install the package that has it."))
-    return None
+    return None, []
 
 
 def _strays(archive: Archive, manifest: Manifest) -> Iterator[Defect]:

@@ -225,6 +225,21 @@ def test_records_that_are_none_are_named(workshop: Any, text: bytes, problem: st
     assert any(problem in line for line in found), found
 
 
+def test_a_record_of_schema_1_is_read_in_todays_and_lacks_the_hash_of_its_samples(workshop: Any) -> None:
+    def forge(members: Members) -> Members:
+        name = first(members, "records/")
+        record = json.loads(members[name]) | {"schema_version": 1}
+        for field in ("card", "selected_on_test", "samples_sha256"):
+            del record[field]
+        text = json.dumps(record).encode()
+        manifest = members[MANIFEST].replace(sha256(members[name]).encode(), sha256(text).encode())
+        return members | {name: text, MANIFEST: manifest}
+
+    report = workshop.validate(workshop.rezip(workshop.build(), forge))
+    assert len(report.records) == 2
+    assert any("has to name their hash" in line for line in problems(report))
+
+
 def test_a_record_with_nan_is_refused(workshop: Any) -> None:
     def forge(members: Members) -> Members:
         name = first(members, "records/")
