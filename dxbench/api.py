@@ -138,6 +138,33 @@ class AdjustableMetric(Metric, Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Recheck:
+    """A metric measured again on a uniformly random part of the samples.
+
+    Attributes:
+        value: what the part gives.
+        low: least value that all samples may honestly have.
+        high: largest such value; None where a few samples that the part misses may carry any weight.
+    """
+
+    value: float
+    low: float
+    high: float | None
+
+
+@runtime_checkable
+class Recheckable(Protocol):
+    """A metric of samples that a part of them can confirm or refute."""
+
+    @property
+    def name(self) -> str: ...
+
+    def recheck(self, evidence: Evidence) -> Recheck:
+        """`evidence.samples` is the part. Raises NotApplicable where it is too small."""
+        ...
+
+
 # --- methods -------------------------------------------------------------------------------------------------
 
 
@@ -340,6 +367,7 @@ class Task(ABC):
         threads: CPU threads of a run; fixed per task so that numbers do not depend on the core count.
         auto_device: what `--device auto` takes where it exists.
         headline: the metrics of its tables, in order.
+        challenge_blocks: how many blocks of 100 samples a submission shows (`dxbench.submissions.challenge`).
     """
 
     name: ClassVar[str]
@@ -347,6 +375,7 @@ class Task(ABC):
     threads: ClassVar[int] = 1
     auto_device: ClassVar[Literal["cpu", "cuda"]] = "cuda"
     headline: ClassVar[tuple[str, ...]]
+    challenge_blocks: ClassVar[int] = 50
 
     @property
     @abstractmethod

@@ -258,3 +258,95 @@ def doctor(as_json: Json = False) -> None:
     from dxbench.cli.doctor import doctor_command
 
     raise typer.Exit(doctor_command(as_json=as_json))
+
+
+# --- submissions: new method, check-method, submit, validate, merge ------------------------------------------
+
+new_app = typer.Typer(help="Write a package of your own from a template.", no_args_is_help=True)
+app.add_typer(new_app, name="new")
+
+
+@new_app.command(
+    name="method",
+    epilog="Examples:  dxbench new method my_method  |  dxbench new method my_method --folder code/my_method",
+)
+def new_method(
+    name: Annotated[str, typer.Argument(help="Name of the method and its module, such as my_method.")],
+    folder: Annotated[Path | None, typer.Option(help="Where to write it; default a folder of that name here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """A package with a working method, its entry point and its tests."""
+    from dxbench.cli.scaffold import new_method_command
+
+    raise typer.Exit(new_method_command(name, folder, as_json=as_json))
+
+
+@app.command(
+    name="check-method",
+    epilog="Examples:  dxbench check-method my_method  |  "
+    "dxbench check-method my_method.py:MyMethod --set hidden=32 --json",
+)
+def check_method(
+    name: Annotated[str, typer.Argument(help="Method name, or path/to/file.py:Class.")],
+    task: Annotated[str, typer.Option("--task", "-t", help="The task whose problem it is tried on.")] = "gaussians8",
+    preset: Annotated[str, typer.Option(help="Preset of the method for the task.")] = "default",
+    assign: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the preset; repeatable.")] = None,
+    steps: Annotated[int, typer.Option(min=2, help="Training steps per check.")] = 6,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Does a method keep what the suite relies on? Shapes, honest NFE, seeds, resume; exit code 5 if not."""
+    from dxbench.cli.check_method import check_method_command
+
+    raise typer.Exit(
+        check_method_command(
+            name, task, preset=preset, assignments=assign or [], steps=steps, device=device, as_json=as_json
+        )
+    )
+
+
+@app.command(
+    epilog="Examples:  dxbench submit --task gaussians8 --method my_method  |  "
+    "dxbench submit -t gaussians8 -m 'dxmi[tau=0.01]' --out bundle.zip"
+)
+def submit(
+    task: Annotated[str, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")],
+    method: Annotated[
+        str, typer.Option("--method", "-m", help="A row: method, method:preset, method[key=value], or a config id.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The bundle; default <task>-<method>-<id>.zip.")
+    ] = None,
+    results: Annotated[Path | None, typer.Option(help="Folder of your records. Default DXBENCH_RESULTS.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Pack every seed of a configuration with hashes and a part of the samples, for others to check."""
+    from dxbench.cli.submissions import submit_command
+
+    raise typer.Exit(submit_command(task, method, out=out, records=results, as_json=as_json))
+
+
+@app.command(epilog="Examples:  dxbench validate bundle.zip  |  dxbench validate bundle.zip --results results --json")
+def validate(
+    bundle: Annotated[Path, typer.Argument(help="A bundle that `dxbench submit` wrote.")],
+    results: Annotated[
+        Path | None, typer.Option(help="Records it must not repeat. Default: the reference results.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Is a bundle to be believed? Nothing in it is executed; exit code 5, with every defect, if not."""
+    from dxbench.cli.submissions import validate_command
+
+    raise typer.Exit(validate_command(bundle, results=results, as_json=as_json))
+
+
+@app.command(epilog="Example:  dxbench merge bundle.zip --results results")
+def merge(
+    bundle: Annotated[Path, typer.Argument(help="A bundle that `dxbench submit` wrote.")],
+    results: Annotated[Path, typer.Option(help="Folder of records that they are added to.")] = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """Add the records of a valid bundle to the results, all of them or none."""
+    from dxbench.cli.submissions import merge_command
+
+    raise typer.Exit(merge_command(bundle, results=results, as_json=as_json))
