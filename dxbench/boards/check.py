@@ -124,6 +124,11 @@ def _judge_metrics(old: Sequence[Entry], new: Sequence[Entry]) -> Iterator[Findi
             )
         else:
             yield _judge_metric(blank, then[metric], now[metric], [*old, *new])
+            lost = sorted({entry.seed for entry in new} - set(now[metric].values))
+            if lost and len(then[metric].values) == len(old):
+                named = f"{metric}, seed {', '.join(map(str, lost))}"
+                reason = "every run of the baseline has measured it"
+                yield replace(blank, metric=named, verdict=Verdict.NOT_MEASURED, reason=reason)
 
 
 def _judge_metric(blank: Finding, then: _Series, now: _Series, entries: Sequence[Entry]) -> Finding | _Test:

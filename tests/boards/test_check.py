@@ -204,6 +204,13 @@ def test_a_metric_that_is_gone_is_no_pass(gate: Callable[..., Gate]) -> None:
     assert found.exit_code == 6
 
 
+def test_a_metric_that_some_seeds_have_lost_does_not_pass_by_the_others(gate: Callable[..., Gate]) -> None:
+    now = [*row(VALUES[:4]), record(4, 0, run_id="m-s4", method="m", scores={})]
+    found = gate(row(VALUES), now)
+    assert verdicts(found) == {"sw2": "unchanged", "sw2, seed 4": "not measured", "nfe": "unchanged"}
+    assert found.exit_code == 6
+
+
 def test_a_run_that_breaks_now_is_a_regression_and_one_that_always_broke_is_not(gate: Callable[..., Gate]) -> None:
     failure = {"phase": "train", "type": "NonFiniteScalar", "message": "loss is nan"}
     broken = record(4, None, method="m", run_id="m-s4", failure=failure)

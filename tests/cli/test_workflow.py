@@ -11,6 +11,10 @@ import pytest
 import yaml
 from conftest import Ended
 
+from dxbench.api import ResultRecord
+from dxbench.boards.index import open_index
+from dxbench.records import read_record, write_record
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -69,9 +73,28 @@ def test_the_gate_passes_the_baselines_own_records_and_uploads_what_it_writes(
     assert "dxbench check" in (tmp_path / "summary.md").read_text()
 
 
-def test_every_row_that_the_workflow_runs_has_a_baseline_with_a_noise_model(gate: Any) -> None:
-    from dxbench.boards.index import open_index
+def test_the_gate_stops_a_sampler_that_is_half_as_good(
+    gate: Any, dxbench: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("results").symlink_to(ROOT / "results")
+    for path in (ROOT / "results" / "gaussians8" / "dxmi").glob("*.json"):
+        record = read_record(path)
+        assert isinstance(record, ResultRecord)
+        if record.preset == "quick":
+            worse = record.scores["sw2"].model_copy(update={"value": 1.5 * record.scores["sw2"].value})
+            scores = record.scores | {"sw2": worse}
+            write_record(Path("runs/results"), record.model_copy(update={"scores": scores}))
+    (line,) = [line for line in commands(gate) if line[0] == "check"]
+    ended = dxbench(*line)
+    assert ended.code == 4, ended.err
+    regressed = [one["metric"] for one in ended.json["findings"] if one["verdict"] == "regression"]
+    assert regressed == ["sw2"]
+    failures = ElementTree.parse(line[line.index("--junit") + 1]).findall(".//testcase[failure]")
+    assert [case.get("name") for case in failures] == ["sw2"]
 
+
+def test_every_row_that_the_workflow_runs_has_a_baseline_with_a_noise_model(gate: Any) -> None:
     entries = open_index([ROOT / "results"]).entries("gaussians8")
     for line in commands(gate):
         if line[0] == "run":
