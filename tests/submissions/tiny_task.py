@@ -16,7 +16,6 @@ from dxbench.api import (
     Model,
     Problem,
     Provenance,
-    Recheck,
     ResultRecord,
     Task,
 )
