@@ -81,9 +81,7 @@ def _storage(data: bytes) -> "Tensor":
     return torch.empty(0, dtype=storage.dtype).set_(storage)
 
 
-def _tensor(
-    storage: "Tensor", offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: object
-) -> "Tensor":
+def _tensor(storage: "Tensor", offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: object) -> "Tensor":
     """A view of the storage, which torch refuses where it would reach beyond; `rest` (hooks and so on) is dropped."""
     return storage.as_strided(size, stride, offset)
 

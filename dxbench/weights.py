@@ -49,13 +49,16 @@ def read(path: Path) -> "dict[str, Tensor]":
 
 def write(path: Path, state: "State") -> None:
     """The tensors as safetensors, complete or not at all."""
+    import torch
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
     try:
-        save_file({key: tensor.detach().clone().contiguous() for key, tensor in state.items()}, name)
+        save_file(
+            {key: tensor.detach().clone(memory_format=torch.contiguous_format) for key, tensor in state.items()}, name
+        )
         Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)

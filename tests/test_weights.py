@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import re
 import sys
 import types
 import zipfile
@@ -17,7 +18,8 @@ from torch import Generator, Tensor, nn
 from dxbench import weights
 from dxbench.errors import ExitCode, InvalidFile, MissingData, UsageError
 from dxmi import checkpoints
-from dxmi.nets.presets import DDPM_CIFAR10
+from dxmi.nets import presets
+from dxmi.nets.presets import DDPM_CIFAR10, NCSNPP_CIFAR10
 from dxmi.nets.unet import UNet
 
 SMALL = replace(DDPM_CIFAR10, width=8, multipliers=(1, 1), blocks_per_level=1)
@@ -152,8 +154,6 @@ def test_an_edm_pickle_of_a_real_unet_goes_all_the_way(edm: types.ModuleType, tm
     class Named(nn.Module):
         pass
 
-    from dxmi.nets.presets import NCSNPP_CIFAR10
-
     config = replace(NCSNPP_CIFAR10, width=8, multipliers=(1, 1), blocks_per_level=1)
     ours = UNet(config, generator=Generator().manual_seed(1))
     conversion = checkpoints.edm_song(config, size=8)
@@ -215,7 +215,13 @@ def test_a_pickle_that_runs_code_is_refused_before_it_does(name: str, where: str
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [("os", "system"), ("builtins", "eval"), ("builtins", "getattr"), ("torch", "load"), ("torch._utils", "_import_dotted_name")],
+    [
+        ("os", "system"),
+        ("builtins", "eval"),
+        ("builtins", "getattr"),
+        ("torch", "load"),
+        ("torch._utils", "_import_dotted_name"),
+    ],
 )
 def test_no_other_name_is_looked_up(module: str, name: str, tmp_path: Path) -> None:
     called = pickle.GLOBAL + f"{module}\n{name}\n".encode() + pickle.MARK + pickle.UNICODE + b"1\n" + pickle.TUPLE
@@ -289,3 +295,16 @@ def test_loading_into_another_architecture_lists_the_first_keys(tmp_path: Path) 
         weights.load(wider, tmp_path / "w.safetensors")
     with pytest.raises(InvalidFile, match=r"weight is missing; bias is missing; .*is not one of its own"):
         weights.load(nn.Linear(2, 2), tmp_path / "w.safetensors")
+
+
+def test_the_page_names_presets_and_conversions_that_exist() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "networks.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == 9
+    for row in rows:
+        for name in re.findall(r"`([A-Z]{3,}\w+)`", row[2]):
+            assert name in vars(presets)
+        scope = {**vars(checkpoints), **vars(presets)}
+        called = re.findall(r"(\w+)\(", row[5]) + re.findall(r"\(([A-Z]\w+)\)", row[5])
+        assert called
+        assert not [name for name in called if name not in scope]

@@ -16,9 +16,15 @@ def dxmi_value(*, width: int = 128) -> Conversion:
     for index in range(6):
         block = f"net.blocks.{index}"
         ours = f"blocks.{index}"
-        names |= {f"{ours}.conv0": f"{block}.conv1", f"{ours}.conv1": f"{block}.conv2", f"{ours}.skip": f"{block}.skip.0"}
+        names |= {
+            f"{ours}.conv0": f"{block}.conv1",
+            f"{ours}.conv1": f"{block}.conv2",
+            f"{ours}.skip": f"{block}.skip.0",
+        }
     origins = {
-        f"{ours}.{leaf}": Origin((f"{official}.{leaf}",)) for ours, official in names.items() for leaf in ("weight", "bias")
+        f"{ours}.{leaf}": Origin((f"{official}.{leaf}",))
+        for ours, official in names.items()
+        for leaf in ("weight", "bias")
     }
     return Conversion("DxMI's value net", partial(_energy, width), origins)
 

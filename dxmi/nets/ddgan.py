@@ -1,5 +1,7 @@
 """Generator of denoising diffusion GANs (Xiao, Kreis, Vahdat 2022, arXiv:2112.07804)."""
 
+from itertools import pairwise
+
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
@@ -23,9 +25,7 @@ class DDGANGenerator(nn.Module):
         self.latent_channels = latent_channels
         layers = Layers(config.law, generator)
         widths = [latent_channels] + [config.style_channels] * mapping_depth
-        self.mapping = nn.ModuleList(
-            layers.linear(cin, cout) for cin, cout in zip(widths, widths[1:], strict=False)
-        )
+        self.mapping = nn.ModuleList(layers.linear(cin, cout) for cin, cout in pairwise(widths))
         self.unet = UNet(config, generator=generator)
 
     def forward(

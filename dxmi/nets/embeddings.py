@@ -13,10 +13,10 @@ from dxmi.nets.layers import Layers
 Features = Float[Tensor, " b _"]
 
 
-def _angles(time: Float[Tensor, " b"], half: int, *, last: int) -> Float[Tensor, " b half"]:
-    """time * 10000^(-i / last) for i < half, in float32 or finer."""
+def _angles(time: Float[Tensor, " b"], count: int, *, last: int) -> Float[Tensor, " b count"]:
+    """time * 10000^(-i / last) for i < count, in float32 or finer."""
     time = time.to(torch.promote_types(time.dtype, torch.float32))
-    index = torch.arange(half, device=time.device, dtype=time.dtype)
+    index = torch.arange(count, device=time.device, dtype=time.dtype)
     return time[:, None] * torch.exp(index * (-math.log(10_000.0) / last))
 
 
@@ -25,10 +25,10 @@ class DDPMSinusoid(nn.Module):
 
     def __init__(self, channels: int, generator: Generator) -> None:
         super().__init__()
-        self.half = channels // 2
+        self.num_frequencies = channels // 2
 
     def forward(self, time: Float[Tensor, " b"]) -> Features:
-        angles = _angles(time, self.half, last=self.half - 1)
+        angles = _angles(time, self.num_frequencies, last=self.num_frequencies - 1)
         return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
@@ -37,10 +37,10 @@ class ADMSinusoid(nn.Module):
 
     def __init__(self, channels: int, generator: Generator) -> None:
         super().__init__()
-        self.half = channels // 2
+        self.num_frequencies = channels // 2
 
     def forward(self, time: Float[Tensor, " b"]) -> Features:
-        angles = _angles(time, self.half, last=self.half)
+        angles = _angles(time, self.num_frequencies, last=self.num_frequencies)
         return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 

@@ -40,9 +40,7 @@ DDPMPP_CIFAR10 = UNetConfig(
     residual_scale=math.sqrt(0.5),
     augment_channels=9,
 )
-NCSNPP_CIFAR10 = replace(
-    DDPMPP_CIFAR10, features=FourierFeatures, feature_multiplier=2, filter=BINOMIAL, pyramid=True
-)
+NCSNPP_CIFAR10 = replace(DDPMPP_CIFAR10, features=FourierFeatures, feature_multiplier=2, filter=BINOMIAL, pyramid=True)
 
 # Dhariwal and Nichol 2021, arXiv:2105.05233; time is log(sigma) / 4 in EDM, 250 log(sigma) in consistency models.
 ADM_IMAGENET64 = UNetConfig(

@@ -161,10 +161,12 @@ def test_the_order_of_rows_matters() -> None:
 
 
 def test_weights_of_another_network_are_refused_with_the_first_keys_that_differ() -> None:
-    with pytest.raises(ValueError, match=r"not the weights of FastDPM's DDPM UNet: 328 keys missing: .*temb\.dense\.0") as e:
+    with pytest.raises(
+        ValueError, match=r"not the weights of FastDPM's DDPM UNet: 328 keys missing: .*temb\.dense\.0"
+    ) as e:
         checkpoints.fastdpm()(weightless("cm_imagenet64"))
     assert "541 keys not in it: time_embed.0.weight" in str(e.value)
-    with pytest.raises(ValueError, match="missing.*not in it"):
+    with pytest.raises(ValueError, match=r"missing: .*not in it: "):
         checkpoints.consistency_models()(weightless("cm_lsun256"))
 
 
@@ -189,7 +191,9 @@ def test_one_key_too_few_or_too_many_or_of_another_shape_is_named() -> None:
     ],
 )
 @pytest.mark.parametrize("shape", [(7,), (2, 3, 4, 5, 6), ()])
-def test_a_tensor_of_any_other_rank_is_named_and_not_an_error_of_torch(name: str, key: str, shape: tuple[int, ...]) -> None:
+def test_a_tensor_of_any_other_rank_is_named_and_not_an_error_of_torch(
+    name: str, key: str, shape: tuple[int, ...]
+) -> None:
     with pytest.raises(ValueError, match=f"keys of other shapes: .*{re.escape(key)}"):
         FULL[name]()({**weightless(name), key: torch.zeros(shape)})
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import jaxtyping
 import pytest
@@ -167,7 +168,7 @@ def test_the_energy_sums_over_positions() -> None:
     # Far from the edges a periodic image has the same features in every period.
     tile = by_formula("x", (1, 3, 8, 8))
     values = [net(tile.repeat(1, 1, n, n)).item() for n in (8, 16, 24)]
-    inner = [b - a for a, b in zip(values, values[1:], strict=False)]
+    inner = [b - a for a, b in pairwise(values)]
     # Features grow with n^2 inside and with n at the edges: the second difference is that of n^2 alone.
     per_tile = (inner[1] - inner[0]) / (24**2 - 2 * 16**2 + 8**2)
     ring = (net(tile.repeat(1, 1, 32, 32)).item() - values[2] - inner[1]) / (32**2 - 2 * 24**2 + 16**2)
