@@ -2,9 +2,10 @@
 
 from itertools import pairwise
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from dxmi.nets.embeddings import Time
 from dxmi.nets.layers import Layers
 from dxmi.nets.unet import UNet, UNetConfig
 
@@ -31,7 +32,7 @@ class DDGANGenerator(nn.Module):
     def forward(
         self,
         x: Float[Tensor, " b c h w"],
-        time: Float[Tensor, " b"] | Int[Tensor, " b"],
+        time: Time,
         z: Float[Tensor, " b latent"],
     ) -> Float[Tensor, " b c h w"]:
         style = z * (z.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()

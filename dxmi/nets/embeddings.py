@@ -11,9 +11,10 @@ from torch.nn import functional as F
 from dxmi.nets.layers import Layers
 
 Features = Float[Tensor, " b _"]
+Time = Float[Tensor, " b"] | Int[Tensor, " b"]
 
 
-def _angles(time: Float[Tensor, " b"], count: int, *, last: int) -> Float[Tensor, " b count"]:
+def _angles(time: Time, count: int, *, last: int) -> Float[Tensor, " b count"]:
     """time * 10000^(-i / last) for i < count, in float32 or finer."""
     time = time.to(torch.promote_types(time.dtype, torch.float32))
     index = torch.arange(count, device=time.device, dtype=time.dtype)
@@ -27,7 +28,7 @@ class DDPMSinusoid(nn.Module):
         super().__init__()
         self.num_frequencies = channels // 2
 
-    def forward(self, time: Float[Tensor, " b"]) -> Features:
+    def forward(self, time: Time) -> Features:
         angles = _angles(time, self.num_frequencies, last=self.num_frequencies - 1)
         return torch.cat([angles.sin(), angles.cos()], dim=1)
 
@@ -39,7 +40,7 @@ class ADMSinusoid(nn.Module):
         super().__init__()
         self.num_frequencies = channels // 2
 
-    def forward(self, time: Float[Tensor, " b"]) -> Features:
+    def forward(self, time: Time) -> Features:
         angles = _angles(time, self.num_frequencies, last=self.num_frequencies)
         return torch.cat([angles.cos(), angles.sin()], dim=1)
 
@@ -56,7 +57,7 @@ class FourierFeatures(nn.Module):
             frequencies.normal_(generator=generator).mul_(16.0)
         self.register_buffer("frequencies", frequencies)
 
-    def forward(self, time: Float[Tensor, " b"]) -> Features:
+    def forward(self, time: Time) -> Features:
         time = time.to(torch.promote_types(time.dtype, torch.float32))
         angles = time[:, None] * (2.0 * math.pi * self.frequencies)
         return torch.cat([angles.sin(), angles.cos()], dim=1)
@@ -88,7 +89,7 @@ class Conditioning(nn.Module):
 
     def forward(
         self,
-        time: Float[Tensor, " b"],
+        time: Time,
         labels: Int[Tensor, " b"] | None = None,
         augment: Float[Tensor, " b augment"] | None = None,
     ) -> Features:

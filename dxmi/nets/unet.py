@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from dxmi.nets.embeddings import Conditioning
+from dxmi.nets.embeddings import Conditioning, Time
 from dxmi.nets.layers import Image, Law, Layers, PlainNorm, SelfAttention, StyleNorm
 from dxmi.nets.resampling import Filter, NearestConv, StridedConv, pyramid_step
 
@@ -168,14 +168,13 @@ class UNet(nn.Module):
     def forward(
         self,
         x: Float[Tensor, " b c h w"],
-        time: Float[Tensor, " b"] | Int[Tensor, " b"],
+        time: Time,
         *,
         labels: Int[Tensor, " b"] | None = None,
         augment: Float[Tensor, " b augment"] | None = None,
         style: Float[Tensor, " b style"] | None = None,
     ) -> Float[Tensor, " b out h w"]:
         self._check(x, style)
-        time = time if time.is_floating_point() else time.to(x.dtype)
         embedding = self.conditioning(time, labels, augment)
         hidden, skips = self._go_down(x, embedding, style)
         for block in self.middle:

@@ -1,8 +1,10 @@
 """Official state dicts become ours: every key and shape, the order of qkv, and what does not fit."""
 
 import math
+import os
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 import torch
@@ -64,6 +66,19 @@ def ours(name: str) -> dict[str, torch.Size]:
 def test_every_official_key_and_shape_finds_its_place(name: str) -> None:
     converted = FULL[name]()(weightless(name))
     assert {key: value.shape for key, value in converted.items()} == ours(name)
+
+
+@pytest.mark.parametrize("name", [name for name in FULL if name != "dxmi_value"])
+def test_the_committed_names_are_those_of_the_data_folder(name: str) -> None:
+    if "DXBENCH_DATA" not in os.environ:
+        pytest.skip("DXBENCH_DATA names no data folder")
+    path = Path(os.environ["DXBENCH_DATA"]) / "keys" / f"keys_{name}.txt"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    lines = [line.partition(" ") for line in path.read_text(encoding="utf-8").splitlines()]
+    committed = official_shapes(name)
+    assert {key for key, _, _ in lines} == set(committed)
+    assert all(shape == str(committed[key]) for key, _, shape in lines if shape)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -108,6 +108,23 @@ def test_under_bfloat16_autocast_the_output_stays_float32_and_close(name: str) -
     assert (rough - exact).detach().std() < 0.03 * max(exact.detach().std().item(), 1.0)
 
 
+@pytest.mark.parametrize("kind", ["adm", "ddpm", "ddgan", "energy"])
+def test_a_network_in_bfloat16_throughout_still_tells_late_steps_apart(kind: str) -> None:
+    net, inputs = tiny(kind)
+    with torch.no_grad():
+        for name, p in net.named_parameters():
+            p.copy_(by_formula(name, tuple(p.shape)))
+    net.bfloat16()
+    inputs = {key: value.bfloat16() if value.is_floating_point() else value for key, value in inputs.items()}
+    if "time" not in inputs:
+        assert net(**inputs).dtype == torch.bfloat16
+        return
+    # In bfloat16 the steps 995 and 996 would be one number.
+    early, late = (net(**{**inputs, "time": torch.tensor([step, step])}) for step in (995, 996))
+    assert early.dtype == torch.bfloat16
+    assert not torch.equal(early, late)
+
+
 def tiny(kind: str) -> tuple[nn.Module, dict[str, Tensor]]:
     """A network of as few operations as its kind allows, and inputs for it."""
     inputs = {"x": by_formula("x", (2, 3, 8, 8)).float(), "time": torch.tensor([0.5, 2.0])}
