@@ -11,7 +11,8 @@ from dxmi.checkpoints.layout import Part, Parts, origins, renamed
 from dxmi.checkpoints.units import Kind, Unit, units
 from dxmi.nets.ddgan import DDGANGenerator
 from dxmi.nets.presets import ADM_IMAGENET64, DDGAN_CIFAR10, DDPM_CIFAR10, DDPMPP_CIFAR10
-from dxmi.nets.unet import UNet, UNetConfig
+from dxmi.nets.unet import UNet
+from dxmi.nets.unet_config import UNetConfig
 
 
 def fastdpm(config: UNetConfig = DDPM_CIFAR10) -> Conversion:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from dxmi.nets.unet import UNetConfig
+from dxmi.nets.unet_config import UNetConfig
 
 Kind = Literal["block", "attention", "resample", "pyramid"]
 Stage = Literal["down", "middle", "up"]

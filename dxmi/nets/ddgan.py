@@ -7,7 +7,8 @@ from torch import Generator, Tensor, nn
 
 from dxmi.nets.embeddings import Time
 from dxmi.nets.layers import Layers
-from dxmi.nets.unet import UNet, UNetConfig
+from dxmi.nets.unet import UNet
+from dxmi.nets.unet_config import UNetConfig
 
 
 class DDGANGenerator(nn.Module):

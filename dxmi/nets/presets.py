@@ -11,7 +11,7 @@ from dataclasses import replace
 from dxmi.nets.embeddings import ADMSinusoid, DDPMSinusoid, FourierFeatures
 from dxmi.nets.layers import ADM_LAW, DDPM_LAW
 from dxmi.nets.resampling import BINOMIAL, BOX
-from dxmi.nets.unet import UNetConfig
+from dxmi.nets.unet_config import UNetConfig
 
 # Ho et al. 2020, arXiv:2006.11239, section B; time is the step 0 .. 999.
 DDPM_CIFAR10 = UNetConfig(

@@ -6,129 +6,16 @@ Nichol 2021, arXiv:2105.05233; the network of consistency models too) and the ge
 how the size changes, in where attention stands and in how a block adds its conditioning: the fields of `UNetConfig`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from dxmi.nets.blocks import Level, PlainResampling, ResidualBlock, Vector
 from dxmi.nets.embeddings import Conditioning, Time
-from dxmi.nets.layers import Image, Law, Layers, PlainNorm, SelfAttention, StyleNorm
-from dxmi.nets.resampling import Filter, NearestConv, StridedConv, pyramid_step
-
-Vector = Float[Tensor, " b _"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UNetConfig:
-    """A UNet of `width * multipliers[level]` channels at level 0 (full size), 1 (half), ...; `width` before them.
-
-    `dropout` draws its masks from torch's global generator: whoever trains with it has to seed that.
-    """
-
-    width: int
-    multipliers: tuple[int, ...]
-    blocks_per_level: int
-    attention_levels: tuple[int, ...]
-    features: Callable[[int, Generator], nn.Module]  # of time; (channels, generator) -> module
-    law: Law
-    eps: float  # of every group normalisation
-    filter: Filter | None  # None: plain convolutions change the size, not residual blocks
-    project_resampled: bool = False  # a 1x1 convolution on the shortcut wherever the size changes
-    pyramid: bool = False  # a halved copy of the input is added at every level on the way down
-    attend_once_going_up: bool = False  # after the last block of a level only
-    head_channels: int | None = None  # None: one head
-    residual_scale: float = 1.0
-    scale_shift: bool = False  # conditioning scales and shifts the second normalisation; else it is added before
-    feature_multiplier: int = 1
-    num_classes: int = 0
-    augment_channels: int = 0
-    style_channels: int = 0
-    dropout: float = 0.0
-    in_channels: int = 3
-    out_channels: int = 3
-
-    @property
-    def embedding_channels(self) -> int:
-        return 4 * self.width
-
-    def channels(self, level: int) -> int:
-        """Channels of a level; those of the stem at level -1."""
-        return self.width * self.multipliers[level] if level >= 0 else self.width
-
-    def attends_going_up(self, level: int, index: int) -> bool:
-        """Whether attention follows block `index` = 0 .. blocks_per_level of a level on the way up."""
-        is_last = index == self.blocks_per_level
-        return level in self.attention_levels and (is_last or not self.attend_once_going_up)
-
-
-class ResidualBlock(nn.Module):
-    """norm, silu, [resample], conv, + conditioning, norm, silu, conv; + shortcut; [attention]."""
-
-    def __init__(
-        self,
-        layers: Layers,
-        config: UNetConfig,
-        cin: int,
-        cout: int,
-        *,
-        attention: bool = False,
-        resample: nn.Module | None = None,
-    ) -> None:
-        super().__init__()
-        self.scale_shift = config.scale_shift
-        self.residual_scale = config.residual_scale
-        self.norm0 = _norm(layers, config, cin)
-        self.resample = resample or nn.Identity()
-        self.conv0 = layers.conv(cin, cout, 3)
-        self.affine = layers.linear(config.embedding_channels, cout * (2 if config.scale_shift else 1))
-        self.norm1 = _norm(layers, config, cout)
-        self.dropout = nn.Dropout(config.dropout)
-        self.conv1 = layers.conv(cout, cout, 3, scale=layers.law.branch_end)
-        projects = cin != cout or (resample is not None and config.project_resampled)
-        self.skip = layers.conv(cin, cout, 1) if projects else nn.Identity()
-        self.attention: nn.Module = nn.Identity()
-        if attention:
-            heads = cout // config.head_channels if config.head_channels else 1
-            self.attention = SelfAttention(
-                layers, cout, heads=heads, eps=config.eps, residual_scale=config.residual_scale
-            )
-
-    def forward(self, x: Image, embedding: Vector, style: Vector | None = None) -> Image:
-        hidden = self.conv0(self.resample(F.silu(self.norm0(x, style))))
-        condition = self.affine(embedding)[:, :, None, None]
-        if self.scale_shift:
-            scale, shift = condition.chunk(2, dim=1)
-            hidden = self.norm1(hidden, style) * (1.0 + scale) + shift
-        else:
-            hidden = self.norm1(hidden + condition, style)
-        hidden = self.conv1(self.dropout(F.silu(hidden)))
-        return self.attention((hidden + self.skip(self.resample(x))) * self.residual_scale)
-
-
-class PlainResampling(nn.Module):
-    """A change of size that takes no conditioning, in the place of a block."""
-
-    def __init__(self, step: nn.Module) -> None:
-        super().__init__()
-        self.step = step
-
-    def forward(self, x: Image, embedding: Vector, style: Vector | None = None) -> Image:
-        return self.step(x)
-
-
-class Level(nn.Module):
-    """The blocks of one size, after the change of size that leads to it and, going down, a step of the pyramid."""
-
-    def __init__(
-        self, blocks: list[ResidualBlock], *, resample: nn.Module | None, pyramid: nn.Module | None = None
-    ) -> None:
-        super().__init__()
-        self.resample = resample
-        self.pyramid = pyramid
-        self.blocks = nn.ModuleList(blocks)
+from dxmi.nets.layers import Image, Layers, PlainNorm
+from dxmi.nets.resampling import NearestConv, StridedConv, pyramid_step
+from dxmi.nets.unet_config import UNetConfig
 
 
 class UNet(nn.Module):
@@ -215,12 +102,6 @@ class UNet(nn.Module):
         if bool(self.config.style_channels) != (style is not None):
             wanted = f"a style of {self.config.style_channels}" if self.config.style_channels else "no style"
             raise ValueError(f"got {'no style' if style is None else 'a style'}; this net wants {wanted}")
-
-
-def _norm(layers: Layers, config: UNetConfig, channels: int) -> nn.Module:
-    if config.style_channels:
-        return StyleNorm(layers, channels, config.style_channels, eps=config.eps)
-    return PlainNorm(channels, eps=config.eps)
 
 
 def _level_down(layers: Layers, config: UNetConfig, level: int) -> Level:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import jaxtyping
 import pytest
@@ -15,7 +16,8 @@ from dxmi.nets.ddgan import DDGANGenerator
 from dxmi.nets.embeddings import ADMSinusoid, DDPMSinusoid, FourierFeatures
 from dxmi.nets.energy_resnet import EnergyResNet
 from dxmi.nets.resampling import BinomialDown, BinomialUp
-from dxmi.nets.unet import UNet, UNetConfig
+from dxmi.nets.unet import UNet
+from dxmi.nets.unet_config import UNetConfig
 
 COUNTS = {
     "DDPM_CIFAR10": 35_746_307,
@@ -24,8 +26,15 @@ COUNTS = {
     "ADM_IMAGENET64": 295_899_267,
     "ADM_LSUN256": 526_304_771,
 }
-TINY = replace(presets.ADM_IMAGENET64, width=8, multipliers=(1, 2), blocks_per_level=1, attention_levels=(1,))
-TINY = replace(TINY, head_channels=8, num_classes=3)
+TINY = replace(
+    presets.ADM_IMAGENET64,
+    width=8,
+    multipliers=(1, 2),
+    blocks_per_level=1,
+    attention_levels=(1,),
+    head_channels=8,
+    num_classes=3,
+)
 
 
 def parameters(net: nn.Module) -> int:
@@ -238,3 +247,17 @@ def test_labels_for_an_unconditional_net_and_a_generator_without_style_are_refus
         net(torch.zeros(1, 3, 8, 8), torch.zeros(1), labels=torch.tensor([0]))
     with pytest.raises(ValueError, match="style_channels=0"):
         DDGANGenerator(TINY, generator=generator())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"multipliers": ()}, "at least 1"),
+        ({"blocks_per_level": 0}, "at least 1"),
+        ({"attention_levels": (1, 2)}, r"levels \[2\]; wanted some of 0 .. 1"),
+        ({"head_channels": 12}, "heads of 12 channels"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_named(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        replace(TINY, **change)
