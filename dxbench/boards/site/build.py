@@ -11,9 +11,11 @@ from pathlib import Path
 
 from dxbench import __version__
 from dxbench.api import MethodCard, MetricProtocol
+from dxbench.boards.claims import claims
 from dxbench.boards.entries import Entry
 from dxbench.boards.index import RecordIndex
 from dxbench.boards.published import read_published
+from dxbench.boards.site.claims import claims_text
 from dxbench.boards.site.methods import OnTask, method_text, on_task
 from dxbench.boards.site.names import method_page, task_page
 from dxbench.boards.site.rendering import render
@@ -115,7 +117,8 @@ def build_site(index: RecordIndex, out: Path, *, pictures: PictureSource) -> Bui
         raise NothingMeasured("no record to make a leaderboard of; `dxbench run` makes one")
     board = _Board()
     about = {kind: {name: plugin.summary() for name, plugin in plugins(kind).items()} for kind in ("tasks", "metrics")}
-    tasks = sorted({*index.tasks, *(row.task for _, row in read_published(published_folder()))})
+    published = read_published(published_folder())
+    tasks = sorted({*index.tasks, *(row.task for _, row in published)})
     with _replacing(out) as place:
         files = _Files(place)
         with RunPages(place, pictures=pictures) as runs:
@@ -133,6 +136,7 @@ def build_site(index: RecordIndex, out: Path, *, pictures: PictureSource) -> Bui
                 files.write(texts)
                 board.add(summary, entries)
         files.write(dict(board.pages()))
+        files.write({"claims.html": claims_text(claims(index, published))})
         files.write({name: _asset(name) for name in ("site.css", "site.js")})
         (place / MARKER).write_text("A generated site; `dxbench leaderboard build` replaces all of it.\n")
     return Built(

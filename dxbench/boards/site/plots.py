@@ -17,7 +17,7 @@ DOTS = 24
 """Rows of a dot plot; more than that nobody reads, the table has all."""
 POINTS = 120
 """Rows of a plot of quality against cost, besides those on the front."""
-LINE_POINTS = 36
+LINE_POINTS = 32
 """Of a learning curve."""
 LINE_WIDTH, LINE_HEIGHT = 144, 28
 SCATTER_HEIGHT = 240

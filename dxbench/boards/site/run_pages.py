@@ -1,5 +1,6 @@
 """The pages of all runs, by as many processes as pay."""
 
+import gc
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
@@ -46,7 +47,12 @@ class RunPages:
         self.count += len(paths)
         self._waiting += paths
         if self._pool is None and len(self._waiting) >= _PARALLEL_FROM:
-            self._pool = ProcessPoolExecutor(cpu_count(), mp_context=get_context("spawn"))
+            self._pool = ProcessPoolExecutor(
+                cpu_count(),
+                mp_context=get_context("spawn"),
+                # What has been imported stays; collectors would walk it again and again.
+                initializer=gc.freeze,
+            )
         while self._pool is not None and self._waiting:
             chunk, self._waiting = self._waiting[:_CHUNK], self._waiting[_CHUNK:]
             self._futures.append(self._pool.submit(_write, self._folder, chunk, self._pictures))
