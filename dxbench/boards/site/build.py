@@ -57,6 +57,7 @@ class _Board:
         self.methods: dict[str, list[OnTask]] = defaultdict(list)
         self.newest: dict[str, Entry] = {}
         self.protocols: dict[str, MetricProtocol] = {}
+        self._seen: set[str] = set()
 
     def add(self, summary: TaskSummary, entries: Sequence[Entry]) -> None:
         self.tasks.append(summary)
@@ -66,7 +67,9 @@ class _Board:
             known = self.newest.get(entry.method)
             if known is None or _age(entry) > _age(known):
                 self.newest[entry.method] = entry
-            if any(estimate.fingerprint not in self.protocols for estimate in entry.scores.values()):
+            new = {estimate.fingerprint for estimate in entry.scores.values()} - self._seen
+            if new:
+                self._seen |= new
                 self.protocols |= entry.record().protocols
 
     def pages(self) -> Iterator[tuple[str, str]]:

@@ -13,13 +13,21 @@ from dxbench.boards.site.rendering import render
 def claims_text(claims: Sequence[Claim]) -> str:
     """The page, one table per table of a paper."""
     counts = Counter(claim.verdict for claim in claims)
-    groups = [list(group) for _, group in groupby(claims, key=lambda claim: (claim.source.key, claim.table))]
+    tables = [list(group) for _, group in groupby(claims, key=lambda claim: (claim.source.key, claim.table))]
     return render(
         "claims",
         depth=0,
         title="Claims",
         counts={verdict: counts[verdict] for verdict in Verdict if counts[verdict]},
-        groups=[(f"{group[0].source.key}, {group[0].table}", group[0].source, group) for group in groups],
+        groups=[
+            (
+                f"{table[0].source.key}, {table[0].table}",
+                table[0].source,
+                [claim for claim in table if claim.verdict != Verdict.NOT_RUN],
+                [claim for claim in table if claim.verdict == Verdict.NOT_RUN],
+            )
+            for table in tables
+        ],
         pages={claim.task: task_page(claim.task) for claim in claims},
         number=number,
     )
