@@ -25,7 +25,9 @@ Task = Annotated[str | None, typer.Option("--task", "-t", help="Task name; see `
 Results = Annotated[
     list[Path] | None, typer.Option(help="Folders of records. Default: the reference results, then your own.")
 ]
-Pictures = Annotated[bool, typer.Option("--pictures", help="With pictures of runs whose arrays are under DXBENCH_HOME.")]
+Pictures = Annotated[
+    bool, typer.Option("--pictures", help="With pictures of runs whose arrays are under DXBENCH_HOME.")
+]
 ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "suites"]
 ClaimsFormat = Literal["text", "md"]
 TableFormat = Literal["text", "md", "latex", "latex-table", "html", "csv", "json"]

@@ -103,13 +103,17 @@ def test_names_are_text_wherever_they_stand(built: Built) -> None:
         if name.endswith(".html"):
             assert "<script>alert" not in text, name
             assert "<img src=x" not in text, name
-    data = re.search(r'<script type="application/json" id="data">(.*)</script>', (built.folder / "tasks/plane.html").read_text())
+    data = re.search(
+        r'<script type="application/json" id="data">(.*)</script>', (built.folder / "tasks/plane.html").read_text()
+    )
     assert data is not None
     assert not set("<>&") & set(data[1])
     assert CLOSED in {row["family"] for row in json.loads(data[1])["rows"].values()}
 
 
-@pytest.mark.parametrize("name", [EVIL, "../../x", "/etc/passwd", "..", "", "CON", "a" * 300, "\udcff", "é", "x\ny", "a."])
+@pytest.mark.parametrize(
+    "name", [EVIL, "../../x", "/etc/passwd", "..", "", "CON", "a" * 300, "\udcff", "é", "x\ny", "a."]
+)
 def test_a_name_cannot_leave_its_folder(name: str) -> None:
     assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", slug(name))
     assert len(slug(name)) < 80
@@ -129,8 +133,7 @@ def test_plain_names_stay_as_they_are() -> None:
 
 def test_links_are_made_of_arxiv_identifiers_only() -> None:
     assert linked('<a href="x">arXiv:2407.00626v2') == (
-        "&lt;a href=&#34;x&#34;&gt;"
-        '<a href="https://arxiv.org/abs/2407.00626v2" rel="noreferrer">arXiv:2407.00626v2</a>'
+        '&lt;a href=&#34;x&#34;&gt;<a href="https://arxiv.org/abs/2407.00626v2" rel="noreferrer">arXiv:2407.00626v2</a>'
     )
     assert linked("`a<b`") == "<code>a&lt;b</code>"
 
@@ -194,9 +197,7 @@ def test_the_site_of_the_reference_records_is_small(tmp_path: Path) -> None:
     assert sum(sizes) / len(sizes) < 7_000
 
 
-def test_downloads_are_what_the_table_command_prints(
-    built: Built, folder: Path, dxbench: Callable[..., Ended]
-) -> None:
+def test_downloads_are_what_the_table_command_prints(built: Built, folder: Path, dxbench: Callable[..., Ended]) -> None:
     for ending, format in {"csv": "csv", "tex": "latex-table", "json": "json"}.items():
         table = dxbench("table", "-t", "plane", "--results", folder, "--published", "--format", format)
         assert (built.folder / f"tasks/plane.{ending}").read_text() == table.out
@@ -213,7 +214,11 @@ def test_the_command_of_a_run_names_that_run(dxbench: Callable[..., Ended], tmp_
 @given(
     st.dictionaries(
         st.text(st.characters(codec="utf-8", exclude_characters="="), min_size=1, max_size=8),
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(max_size=8),
         max_size=4,
     )
 )

@@ -17,7 +17,9 @@ from site_records import CLOSED, EVIL, make_site, write_records
 
 from dxbench.paths import reference_results
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH; `apt-get install chromium`")
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 PLANE = "tasks/plane.html"
@@ -114,7 +116,9 @@ def test_every_kind_of_page_loads_without_a_complaint(visit: Visit, site: Path) 
 
 def test_the_policy_stops_what_is_inline(visit: Visit) -> None:
     page = visit.go(PLANE)
-    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=\"data:,\" onerror=\"document.title = 1\">')")
+    page.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', '<img src=\"data:,\" onerror=\"document.title = 1\">')"
+    )
     page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: 'document.title = 2'}))")
     page.wait_for_timeout(50)
     assert page.title() == "plane · dxbench"
@@ -267,7 +271,8 @@ def test_texts_have_contrast(visit: Visit, scheme: str) -> None:
           const pairs = [["--warn", "--warn-soft"], ["--ink", "--accent-soft"], ["--accent", "--accent-soft"]];
           for (const text of ["--ink", "--muted", "--accent", "--warn", "--bad", "--good"])
             for (const paper of ["--paper", "--raised"]) pairs.push([text, paper]);
-          return pairs.map(([a, b]) => [a, b, (Math.max(light(a), light(b)) + .05) / (Math.min(light(a), light(b)) + .05)]);
+          const ratio = (a, b) => (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+          return pairs.map(([a, b]) => [a, b, ratio(light(a), light(b))]);
         }"""
     )
     assert [pair for pair in ratios if pair[2] < 4.5] == []

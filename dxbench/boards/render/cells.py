@@ -44,8 +44,10 @@ def quantity(value: float | None) -> str:
 
 def directions(table: Table) -> dict[str, Direction]:
     """Which way is good, by metric."""
-    better = {name: s.better for row in table.rows for name, s in row.scores.items() if s.better != "none"}
-    return {name: better.get(name, "none") for name in table.metrics}
+    better: dict[str, Direction] = dict.fromkeys(table.metrics, "none")
+    for row in table.rows:
+        better |= {name: s.better for name, s in row.scores.items() if name in better and s.better != "none"}
+    return better
 
 
 def header(table: Table) -> list[str]:

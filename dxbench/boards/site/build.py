@@ -31,7 +31,8 @@ MARKER = ".dxbench-site"
 
 
 _BIBTEX = f"""@software{{dxbench,
-  title   = {{dxbench: benchmark and reference implementations for few-step diffusion samplers and energy-based models}},
+  title   = {{dxbench: benchmark and reference implementations for
+             few-step diffusion samplers and energy-based models}},
   author  = {{{{The dxbench contributors}}}},
   version = {{{__version__}}}
 }}"""

@@ -4,6 +4,8 @@ import re
 from functools import lru_cache
 from hashlib import sha256
 
+from pydantic import JsonValue
+
 from dxbench.api import short_hash
 from dxbench.boards.aggregate import Row
 
@@ -43,7 +45,7 @@ def row_anchor(row: Row) -> str:
     """Of a row within the page of its task; a paper's row has no configuration and goes by what it says."""
     if row.config_id is not None:
         return f"r-{row.config_id}"
-    scores = {name: [summary.value, summary.std] for name, summary in row.scores.items()}
+    scores: dict[str, JsonValue] = {name: [summary.value, summary.std] for name, summary in row.scores.items()}
     return f"p-{short_hash([row.label, row.nfe, scores], digits=10)}"
 
 

@@ -7,6 +7,7 @@ its text keeps its size.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from dxbench.api import Curve, Direction
 from dxbench.boards.aggregate import Row, Summary
@@ -289,7 +290,7 @@ def _down(scale: Scale, value: float) -> int:
 def _steps(front: Sequence[Mark]) -> list[tuple[str, int, str, int]]:
     """At every cost the best that is to be had for it: along, then up or down at the next point."""
     steps: list[tuple[str, int, str, int]] = []
-    for here, there in zip(front, front[1:], strict=False):
+    for here, there in pairwise(front):
         steps += [(here.x, here.y, there.x, here.y), (there.x, here.y, there.x, there.y)]
     if front:
         steps.append((front[-1].x, front[-1].y, "100%", front[-1].y))

@@ -159,7 +159,7 @@ def _protocols(table: Table) -> dict[str, list[str]]:
 
 def _data(table: Table, lines: Sequence[Line]) -> dict[str, JsonValue]:
     """What the page sorts and filters by, at full precision."""
-    worth = {name: better for name, better in directions(table).items()}
+    worth = directions(table)
     return {
         "columns": [{"key": key, "better": worth.get(key, "none")} for key in (*_FIRST, *table.metrics, *_LAST)],
         "rows": {
