@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dxbench import paths
 from dxbench.boards.site.build import Built, build_site
-from dxbench.boards.site.pictures import KeptPictures, NoPictures
+from dxbench.boards.site.run_pages import NoPictures, PictureSource
 from dxbench.cli.common import open_records, say, warn
 from dxbench.errors import ExitCode, InvalidFile, UsageError
 
@@ -26,7 +26,7 @@ def build_command(*, out: Path, folders: Sequence[Path] | None, pictures: bool, 
         InvalidFile: after writing what can be shown, if a file among the records is none.
     """
     with open_records(folders) as index:
-        built = build_site(index, out, pictures=KeptPictures(paths.home()) if pictures else NoPictures())
+        built = build_site(index, out, pictures=_pictures(pictures))
         if as_json:
             say(asdict(built) | {"folder": str(built.folder), "index": str(built.folder / "index.html")})
         else:
@@ -44,7 +44,7 @@ def serve_command(*, port: int, folders: Sequence[Path] | None, pictures: bool) 
         site = Path(folder) / "site"
         try:
             with open_records(folders) as index:
-                built = build_site(index, site, pictures=KeptPictures(paths.home()) if pictures else NoPictures())
+                built = build_site(index, site, pictures=_pictures(pictures))
         except InvalidFile as error:
             if not site.is_dir():
                 raise
@@ -59,6 +59,14 @@ def serve_command(*, port: int, folders: Sequence[Path] | None, pictures: bool) 
             print(f"http://{_HOST}:{server.server_address[1]}/  (Ctrl-C ends it)", flush=True)
             server.serve_forever()
     return int(ExitCode.OK)
+
+
+def _pictures(wanted: bool) -> PictureSource:
+    if not wanted:
+        return NoPictures()
+    from dxbench.boards.site.pictures import KeptPictures
+
+    return KeptPictures(paths.home())
 
 
 def _summary(built: Built) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from dxbench.api import Curve, Estimate, MethodCard, MetricProtocol, Provenance, ResultRecord
 from dxbench.boards.index import open_index
 from dxbench.boards.site.build import Built, build_site
-from dxbench.boards.site.pictures import NoPictures
+from dxbench.boards.site.run_pages import NoPictures
 from dxbench.records import config_id, write_record
 
 EVIL = "<script>alert(1)<"

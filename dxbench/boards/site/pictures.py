@@ -10,14 +10,6 @@ from dxbench.records import array_sha256, work_folder
 from dxbench.registry import load_task, plugins
 
 
-class NoPictures:
-    """Of no run."""
-
-    def of(self, record: ResultRecord) -> list[tuple[str, str, bytes]]:
-        """Title, caption and PNG of each picture of a run."""
-        return []
-
-
 class KeptPictures:
     """Of runs whose arrays lie under `home`, where they are those that were scored."""
 

@@ -27,6 +27,14 @@ class PictureSource(Protocol):
         ...
 
 
+class NoPictures:
+    """Pictures of no run; here, so that processes without pictures import nothing to draw with."""
+
+    def of(self, record: ResultRecord) -> Sequence[tuple[str, str, bytes]]:
+        """None."""
+        return []
+
+
 class RunPages:
     """Writes the pages of runs, here while there are few, else in other processes beside the caller's work.
 
