@@ -217,10 +217,7 @@ def paired_p_values(a: ArrayLike, rows: ArrayLike) -> Array:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down adjustment (1979): adjusted p values in the given order, family-wise error kept."""
     order = np.argsort(p_values)
-    count = len(p_values)
-    adjusted = np.empty(count)
-    running = 0.0
-    for rank, index in enumerate(order):
-        running = max(running, min(1.0, (count - rank) * p_values[index]))
-        adjusted[index] = running
-    return [float(p) for p in adjusted]
+    steps = np.minimum(1.0, np.arange(len(order), 0, -1) * np.asarray(p_values, dtype=np.float64)[order])
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.maximum.accumulate(steps)
+    return adjusted.tolist()

@@ -17,8 +17,17 @@ app = typer.Typer(
     "6 nothing measured or not comparable, 7 data missing, 130 interrupted with the state saved.",
 )
 
+leaderboard = typer.Typer(help="The leaderboard as a static site.", no_args_is_help=True)
+app.add_typer(leaderboard, name="leaderboard")
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout for machines.")]
 Task = Annotated[str | None, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")]
+Results = Annotated[
+    list[Path] | None, typer.Option(help="Folders of records. Default: the reference results, then your own.")
+]
+Pictures = Annotated[
+    bool, typer.Option("--pictures", help="With pictures of runs whose arrays are under DXBENCH_HOME.")
+]
 ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "suites"]
 ClaimsFormat = Literal["text", "md"]
 TableFormat = Literal["text", "md", "latex", "latex-table", "html", "csv", "json"]
@@ -119,9 +128,7 @@ def table(
     published: Annotated[bool, typer.Option("--published", help="Beside them, the numbers of papers.")] = False,
     format: Annotated[TableFormat, typer.Option("--format", "-f", help="Output format.")] = "text",
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Columns; default the task's headline.")] = None,
-    results: Annotated[
-        list[Path] | None, typer.Option(help="Folders of records. Default: the reference results, then your own.")
-    ] = None,
+    results: Results = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to a file.")] = None,
 ) -> None:
     """Mean and std over training seeds, ranked within rows of one protocol, with the floor beneath."""
@@ -149,9 +156,7 @@ def compare(
     b: Annotated[str, typer.Argument(help="The row it is compared with.")],
     task: Annotated[str, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")],
     alpha: Annotated[float, typer.Option(help="Family-wise error over the metrics.")] = 0.05,
-    results: Annotated[
-        list[Path] | None, typer.Option(help="Folders of records. Default: the reference results, then your own.")
-    ] = None,
+    results: Results = None,
     as_json: Json = False,
 ) -> None:
     """Is A better than B? Paired over training seeds; exit code 6 where the two cannot be compared."""
@@ -231,6 +236,35 @@ def claims(
     raise typer.Exit(
         claims_command(paper=paper, task=task, format=format, folders=results, published=published, as_json=as_json)
     )
+
+
+@leaderboard.command(
+    epilog="Examples:  dxbench leaderboard build  |  dxbench leaderboard build --results results --out build/site"
+)
+def build(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder; an earlier site in it is replaced.")] = Path(
+        "build/site"
+    ),
+    results: Results = None,
+    pictures: Pictures = False,
+    as_json: Json = False,
+) -> None:
+    """Write the site into one folder. It needs neither network nor server: open its index.html."""
+    from dxbench.cli.leaderboard import build_command
+
+    raise typer.Exit(build_command(out=out, folders=results, pictures=pictures, as_json=as_json))
+
+
+@leaderboard.command(epilog="Example:  dxbench leaderboard serve --port 8000")
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8000,
+    results: Results = None,
+    pictures: Pictures = False,
+) -> None:
+    """Build the site anew and serve it to this machine."""
+    from dxbench.cli.leaderboard import serve_command
+
+    raise typer.Exit(serve_command(port=port, folders=results, pictures=pictures))
 
 
 @app.command(name="list", epilog="Examples:  dxbench list methods  |  dxbench list tasks --json")
