@@ -1,3 +1,5 @@
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 import torch
@@ -5,11 +7,20 @@ from sklearn.neighbors import NearestNeighbors
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from dxbench.metrics.neighbours import Tiling, inside_any_ball, kth_neighbour_distances, nearest_distances
-from dxbench.metrics.precision_recall import precision_recall
+from dxbench.metrics.precision_recall import precision, recall
 
 
 def gaussian(n: int, dim: int, seed: int, shift: float = 0.0) -> np.ndarray:
     return (np.random.default_rng(seed).standard_normal((n, dim)) + shift).astype(np.float32)
+
+
+class Both(NamedTuple):
+    precision: float
+    recall: float
+
+
+def precision_recall(generated: np.ndarray, real: np.ndarray, **choices: Any) -> Both:
+    return Both(precision(generated, real, **choices), recall(generated, real, **choices))
 
 
 MODES = 100 * np.eye(4, 16, dtype=np.float32)
