@@ -31,3 +31,15 @@ def reference_results() -> Path:
 def published() -> Path:
     """Numbers read in papers, beside the reference records."""
     return reference_results() / "published"
+
+
+def data() -> Path:
+    """Data sets and weights. DXBENCH_DATA, else data/ under the home."""
+    given = os.environ.get("DXBENCH_DATA")
+    return Path(given) if given else home() / "data"
+
+
+def cache() -> Path:
+    """What can be computed again, such as features. DXBENCH_CACHE, else cache/ under the home."""
+    given = os.environ.get("DXBENCH_CACHE")
+    return Path(given) if given else home() / "cache"
