@@ -37,9 +37,3 @@ def data() -> Path:
     """Data sets and weights. DXBENCH_DATA, else data/ under the home."""
     given = os.environ.get("DXBENCH_DATA")
     return Path(given) if given else home() / "data"
-
-
-def cache() -> Path:
-    """What can be computed again, such as features. DXBENCH_CACHE, else cache/ under the home."""
-    given = os.environ.get("DXBENCH_CACHE")
-    return Path(given) if given else home() / "cache"

@@ -10,15 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from dxbench.api import short_hash
-from dxbench.metrics.features import FeatureExtractor, Features, Images
-
-
-def images_sha256(images: Images) -> str:
-    """Of shape and pixels."""
-    digest = hashlib.sha256(repr(images.shape).encode())
-    for start in range(0, len(images), 1024):
-        digest.update(np.ascontiguousarray(images[start : start + 1024]).data)
-    return digest.hexdigest()
+from dxbench.metrics.features import FeatureExtractor, Features
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The Inception of 2015 behind FID, as ported from TensorFlow; one file of weights, three ways to resize.
+"""The Inception of 2015 behind FID, as ported from TensorFlow; one file of weights, three ways to prepare pixels.
 
 The network is torch-fidelity's, whose poolings are those of the TensorFlow graph. ADM's evaluator reads `pool_3`,
 the first 7 channels of `mixed_6/conv` (Mixed_6d.branch1x1 here) and the softmax without its bias. EDM's evaluator
@@ -28,11 +28,14 @@ BLOCKS = (
 )
 SPATIAL_CHANNELS = 7
 
+Pixels = Callable[[Tensor], Tensor]
+"""[b, 3, H, W] pixels to pixels."""
+
 
 class Inception(nn.Module):
     """Images to pool3 [b, 2048], spatial [b, 2023] and logits without bias [b, 1008]."""
 
-    def __init__(self, state: StateDict, *, resize: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, state: StateDict, *, resize: Pixels, normalise: Pixels) -> None:
         super().__init__()
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -42,6 +45,7 @@ class Inception(nn.Module):
         copy.seek(0)
         self.net = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=copy)
         self._resize = resize
+        self._normalise = normalise
         self._spatial: Tensor | None = None
         self.net.Mixed_6d.branch1x1.register_forward_hook(self._keep_spatial)
 
@@ -49,8 +53,7 @@ class Inception(nn.Module):
         self._spatial = output[:, :SPATIAL_CHANNELS]
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        x = (self._resize(images) - 128.0) / 128.0
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = self._normalise(self._resize(images)).contiguous(memory_format=torch.channels_last)
         for block in BLOCKS:
             x = getattr(self.net, block)(x)
         pool3 = x.mean(dim=(2, 3))
@@ -60,8 +63,20 @@ class Inception(nn.Module):
         return {"pool3": pool3, "spatial": spatial, "logits": pool3 @ self.net.fc.weight.T}
 
 
-def inception(name: str, *, suffix: str, resize: Callable[[Tensor], Tensor], text: str) -> NetworkExtractor:
-    """The Inception of 2015 behind one of the resizes."""
+def tensorflow_range(x: Tensor) -> Tensor:
+    """[0, 255] to [-1, 1) as the graph has it."""
+    return (x - 128.0) / 128.0
+
+
+def torch_range(x: Tensor) -> Tensor:
+    """[0, 255] to [-1, 1]."""
+    return x / 127.5 - 1.0
+
+
+def inception(
+    name: str, *, suffix: str, resize: Pixels, normalise: Pixels, resize_text: str, normalise_text: str
+) -> NetworkExtractor:
+    """The Inception of 2015 behind one way to prepare pixels."""
     return NetworkExtractor(
         name=name,
         kinds={
@@ -70,9 +85,9 @@ def inception(name: str, *, suffix: str, resize: Callable[[Tensor], Tensor], tex
             "logits": FeatureKind(dim=1008),
         },
         weights=WEIGHTS,
-        build=partial(Inception, resize=resize),
+        build=partial(Inception, resize=resize, normalise=normalise),
         image_shape=(None, None, 3),
-        preprocessing={"resize": text, "normalisation": "(x - 128) / 128", "logits": "without bias"},
+        preprocessing={"resize": resize_text, "normalisation": normalise_text, "logits": "without bias"},
     )
 
 
@@ -80,17 +95,23 @@ INCEPTION_TENSORFLOW = inception(
     "inception-2015-tensorflow",
     suffix="",
     resize=tensorflow1,
-    text="299 x 299, bilinear of TensorFlow 1 (no half-pixel centres, no antialiasing)",
+    normalise=tensorflow_range,
+    normalise_text="(x - 128) / 128",
+    resize_text="299 x 299, bilinear of TensorFlow 1 (no half-pixel centres, no antialiasing)",
 )
 INCEPTION_TORCH = inception(
     "inception-2015-torch",
     suffix="_pytorch",
     resize=torch_bilinear,
-    text="299 x 299, bilinear of torch (align_corners=False, no antialiasing)",
+    normalise=torch_range,
+    normalise_text="2 (x / 255) - 1",
+    resize_text="299 x 299, bilinear of torch (align_corners=False, no antialiasing)",
 )
 INCEPTION_CLEAN = inception(
     "inception-2015-clean",
     suffix="_clean",
     resize=pil_bicubic,
-    text="299 x 299, bicubic of PIL on float channels, antialiased, clipped to [0, 255]",
+    normalise=tensorflow_range,
+    normalise_text="(x - 128) / 128",
+    resize_text="299 x 299, bicubic of PIL on float channels, antialiased, clipped to [0, 255]",
 )

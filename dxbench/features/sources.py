@@ -6,9 +6,10 @@ import numpy as np
 
 from dxbench.api import NotApplicable
 from dxbench.errors import InvalidFile
-from dxbench.features.cache import FeatureCache, images_sha256
+from dxbench.features.cache import FeatureCache
 from dxbench.metrics.features import FeatureExtractor, Features, FeatureSet, Images
 from dxbench.metrics.frechet import Moments, array_moments
+from dxbench.records import array_sha256
 
 
 def silent(text: str) -> None:
@@ -63,7 +64,7 @@ class ImageSource:
     def _read_or_extract(self, extractor: FeatureExtractor) -> dict[str, Features]:
         if self._cache is None:
             return self._extract(extractor)
-        self._digest = self._digest or images_sha256(self._images)
+        self._digest = self._digest or array_sha256(self._images)
         known = self._cache.read(self._digest, extractor)
         if known is not None:
             return known
