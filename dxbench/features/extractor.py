@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,8 @@ class NetworkExtractor:
         try:
             network = self.build(state)
         except (RuntimeError, KeyError) as error:
-            raise InvalidFile(f"{self.weights.names[0]} does not fit {self.name}: {error}") from None
+            mismatch = textwrap.shorten(str(error), 400, placeholder=" ...")
+            raise InvalidFile(f"{self.weights.names[0]} does not fit {self.name}: {mismatch}") from None
         fold_batch_norms(network.eval().requires_grad_(False))
         network = network.to(device=torch.device(device)).to(memory_format=torch.channels_last)
 

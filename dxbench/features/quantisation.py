@@ -6,8 +6,7 @@ from numpy.typing import NDArray
 Images = NDArray[np.uint8]
 
 NEIGHBOUR_PIXELS = 100
-"""A level that never occurs is odd only where its neighbours occur this often."""
-MISSING_LEVELS = 8
+"""A level that never occurs is odd where both of its neighbours occur this often."""
 
 
 def quantise(x: NDArray[np.floating]) -> Images:
@@ -29,15 +28,16 @@ def quantise(x: NDArray[np.floating]) -> Images:
 def truncation_signs(images: Images) -> str | None:
     """What in the histogram of levels speaks of cut-off floats, or None.
 
-    Two things do. Bytes that went through floats and back lose the levels whose float came out just below: a comb.
-    Floats inside [-1, 1] reach 255 only at 1 itself, so its bin is empty, while that of 0 is whole; rounding halves
-    both. Samples with much clipped white show neither, so that None is no proof of rounding.
+    Two things do. Bytes that went through floats and back come out one lower in whole ranges of levels, and a level
+    at the end of each range is lost. Floats inside [-1, 1] reach 255 only at 1 itself, so its bin is empty, while
+    that of 0 is whole; rounding halves both. Samples with much clipped white show neither, so that None is no proof
+    of rounding.
     """
     counts = np.bincount(images.reshape(-1), minlength=256)
     inner, below, above = counts[1:-1], counts[:-2], counts[2:]
     missing = int(((inner == 0) & (np.minimum(below, above) >= NEIGHBOUR_PIXELS)).sum())
-    if missing >= MISSING_LEVELS:
-        return f"{missing} of 254 inner levels never occur between levels that do: a comb, as cutting floats off leaves"
+    if missing:
+        return f"{missing} of 254 inner levels never occur although both neighbours do, as cutting floats off leaves"
     if counts[254] >= NEIGHBOUR_PIXELS and counts[255] < 0.1 * counts[254] and counts[0] >= 0.75 * counts[1]:
         return f"level 255 occurs {counts[255]:,} times, 254 {counts[254]:,} times: as cutting floats off leaves"
     return None

@@ -80,6 +80,9 @@ def _decode(what: str, content: bytes, event_shape: tuple[int, ...]) -> Images:
                 raise InvalidFile(
                     f"{what} has mode {image.mode}, wants 8-bit {MODES.get(channels)} ({channels} channels)"
                 )
+            # Checksums are read here alone; pixels decode without them, and a verified image has to be opened anew.
+            image.verify()
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             return np.asarray(image).reshape(height, width, channels)
     except InvalidFile:
         raise
