@@ -1,9 +1,8 @@
 """Feature extractors made of a network and a file of weights."""
 
-import contextlib
 import hashlib
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from dxbench import paths
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.metrics.features import Extract, FeatureKind, Features, Images
+from dxbench.metrics.neighbours import exact_float32
 
 StateDict = dict[str, Any]
 
@@ -36,6 +36,18 @@ class WeightsFile:
     folder: Path | None = None
     prepare: str
 
+    def path(self) -> Path:
+        """Where it lies; tasks ask before training, so that nobody trains for a score that cannot be taken.
+
+        Raises:
+            MissingData: if there is no such file, naming the command that fetches it.
+        """
+        folder = self.folder or paths.data() / "weights"
+        for name in self.names:
+            if (folder / name).is_file():
+                return folder / name
+        raise MissingData(f"no {self.names[0]} in {folder}; fetch it with `{self.prepare}`, or set DXBENCH_DATA")
+
     def read(self) -> StateDict:
         """Tensors by name; nothing in the file is executed.
 
@@ -43,7 +55,7 @@ class WeightsFile:
             MissingData: if there is no such file.
             InvalidFile: if its hash is another, or it holds no tensors by name.
         """
-        path = self._find()
+        path = self.path()
         got = file_sha256(path)
         if got != self.sha256:
             raise InvalidFile(
@@ -60,13 +72,6 @@ class WeightsFile:
         if not isinstance(loaded, dict):
             raise InvalidFile(f"{path} holds a {type(loaded).__name__}, wanted tensors by name")
         return loaded
-
-    def _find(self) -> Path:
-        folder = self.folder or paths.data() / "weights"
-        for name in self.names:
-            if (folder / name).is_file():
-                return folder / name
-        raise MissingData(f"no {self.names[0]} in {folder}; fetch it with `{self.prepare}`, or set DXBENCH_DATA")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,17 +142,6 @@ def fold_batch_norms(module: nn.Module) -> None:
             setattr(module, name, fuse_conv_bn_eval(child, norm))
             setattr(module, name.replace("conv", "bn", 1), nn.Identity())
         fold_batch_norms(child)
-
-
-@contextlib.contextmanager
-def exact_float32() -> Iterator[None]:
-    """Float32 products without TensorFloat-32, whose ten bits move features in the third digit."""
-    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
 
 
 def file_sha256(path: Path) -> str:

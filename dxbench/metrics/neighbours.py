@@ -1,5 +1,6 @@
 """Exact nearest neighbours in feature space: float32 products in tiles, float64 wherever rounding could decide."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ Array = NDArray[np.float64]
 Features = NDArray[np.floating]
 
 SPARE = 4
-"""Candidates kept beyond the k asked for, so that float32 rounding near the k-th loses none."""
+"""Candidates kept beyond the k asked for. Float32 rounding loses a neighbour only where more than these tie within
+it, and then the distance is off by no more than that rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,17 @@ class Tiling:
 
 
 DEFAULT_TILING = Tiling()
+
+
+@contextlib.contextmanager
+def exact_float32() -> Iterator[None]:
+    """Float32 products without TensorFloat-32, whose ten bits move results in the third digit."""
+    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
 
 
 def kth_neighbour_distances(points: Features, k: int, *, tiling: Tiling = DEFAULT_TILING) -> Array:
@@ -62,7 +75,7 @@ def inside_any_ball(queries: Features, centres: Features, radii: Array, *, tilin
         for columns, squared, slack in tiles:
             margin = squared - squared_radii[columns]
             clear |= (margin < -slack).any(dim=1)
-            near = (margin.abs() <= slack).nonzero()
+            near = ((margin.abs() <= slack) & ~clear[:, None]).nonzero()
             doubtful.append(near + torch.tensor([0, columns.start], device=near.device))
         inside[rows] = clear.cpu().numpy()
         pairs = torch.cat(doubtful).cpu().numpy()
@@ -115,7 +128,9 @@ def _distance_tiles(
             scale = norms + (y * y).sum(dim=1)
             # Rounding of a float32 dot product of d terms grows as sqrt(d) eps; 8 covers its tail and the sum.
             slack = scale * (8 * x.shape[1] ** 0.5 * torch.finfo(torch.float32).eps)
-            yield columns, torch.addmm(scale, x, y.T, alpha=-2.0), slack
+            with exact_float32():
+                squared = torch.addmm(scale, x, y.T, alpha=-2.0)
+            yield columns, squared, slack
 
     for rows in _blocks(len(queries), tiling.rows):
         yield rows, tiles(centred(queries, rows))

@@ -9,11 +9,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dxbench.errors import MissingData
-from dxbench.readers.arrays import Statistics, read_arrays
+from dxbench.readers.arrays import Statistics, read_arrays, read_statistics
 from dxbench.readers.images import read_folder, read_zip
 
-__all__ = ["Statistics", "read_samples"]
+__all__ = ["Statistics", "read_samples", "read_statistics"]
 
 
 def read_samples(path: Path, event_shape: tuple[int, ...]) -> NDArray[Any] | Statistics:
@@ -29,8 +28,6 @@ def read_samples(path: Path, event_shape: tuple[int, ...]) -> NDArray[Any] | Sta
     """
     if path.is_dir() and len(event_shape) == 3:
         return read_folder(path, event_shape)
-    if not path.is_file():
-        raise MissingData(f"no file {path}")
     if len(event_shape) == 3 and path.suffix != ".npz" and zipfile.is_zipfile(path):
         return read_zip(path, event_shape)
     return read_arrays(path, event_shape)

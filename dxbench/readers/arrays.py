@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.errors import InvalidFile
+from dxbench.errors import InvalidFile, MissingData
 from dxbench.readers.archives import check_archive
 
 Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -27,6 +27,7 @@ def read_arrays(path: Path, event_shape: tuple[int, ...]) -> NDArray[Any] | Stat
     """Images, points or statistics of an npz or npy file.
 
     Raises:
+        MissingData: if there is no such file.
         InvalidFile: if it cannot be read or holds what does not fit.
     """
     arrays = _load(path)
@@ -40,7 +41,22 @@ def read_arrays(path: Path, event_shape: tuple[int, ...]) -> NDArray[Any] | Stat
     raise InvalidFile(f"{path}: wants an array named {wanted}, has {sorted(arrays)}")
 
 
+def read_statistics(path: Path) -> Statistics:
+    """Statistics of an npz, whatever else it holds; ADM's reference files hold 10,000 images beside them.
+
+    Raises:
+        MissingData: if there is no such file.
+        InvalidFile: if it cannot be read or holds no statistics.
+    """
+    arrays = _load(path)
+    if not {"mu", "sigma"} <= set(arrays):
+        raise InvalidFile(f"{path}: wants arrays named mu and sigma, has {sorted(arrays)}")
+    return _statistics(path, arrays)
+
+
 def _load(path: Path) -> dict[str, NDArray[Any]]:
+    if not path.is_file():
+        raise MissingData(f"no file {path}")
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:

@@ -20,7 +20,7 @@ from dxbench.features.extractor import NetworkExtractor, file_sha256
 from dxbench.features.inception import INCEPTION_CLEAN, INCEPTION_TENSORFLOW, INCEPTION_TORCH
 from dxbench.features.resizing import pil_bicubic, tensorflow1, torch_bilinear
 
-IMAGES = np.random.default_rng(0).integers(0, 256, size=(5, 32, 32, 3), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, size=(3, 32, 32, 3), dtype=np.uint8)
 
 
 class Unloaded(FeatureExtractorInceptionV3):
@@ -96,7 +96,7 @@ def trunk(x: torch.Tensor) -> np.ndarray:
 
 
 def test_features_and_logits_equal_torch_fidelitys_own_call(ours: dict[str, np.ndarray]) -> None:
-    their = get_featuresdict_from_dataset(Images(), theirs(), 3, cuda=False, save_cpu_ram=True, verbose=False)
+    their = get_featuresdict_from_dataset(Images(), theirs(), 2, cuda=False, save_cpu_ram=True, verbose=False)
     assert 0.1 < np.abs(ours["pool3"]).mean() < 10
     np.testing.assert_allclose(ours["pool3"], their["2048"].numpy(), atol=1e-4)
     np.testing.assert_allclose(ours["logits"], their["logits_unbiased"].numpy(), atol=1e-4)
@@ -108,8 +108,8 @@ def test_spatial_features_are_seven_channels_of_mixed_6_conv_channels_last(ours:
     with torch.no_grad():
         theirs()(torch.from_numpy(IMAGES).permute(0, 3, 1, 2))
     handle.remove()
-    assert ours["spatial"].shape == (5, 2023)
-    wanted = kept[0][:, :7].permute(0, 2, 3, 1).reshape(5, 2023)
+    assert ours["spatial"].shape == (3, 2023)
+    wanted = kept[0][:, :7].permute(0, 2, 3, 1).reshape(3, 2023)
     np.testing.assert_allclose(ours["spatial"], wanted.numpy(), atol=1e-4)
     assert (ours["spatial"] >= 0).all()
 
@@ -118,8 +118,8 @@ def test_clean_protocol_is_clean_fids_resizer_and_the_same_network(
     random_weights: Callable[[NetworkExtractor], NetworkExtractor],
 ) -> None:
     resize = build_resizer("clean")
-    pixels = torch.from_numpy(np.stack([resize(image) for image in IMAGES[:2]])).permute(0, 3, 1, 2)
-    got = random_weights(INCEPTION_CLEAN).load("cpu")(IMAGES[:2])["pool3"]
+    pixels = torch.from_numpy(np.stack([resize(image) for image in IMAGES[:1]])).permute(0, 3, 1, 2)
+    got = random_weights(INCEPTION_CLEAN).load("cpu")(IMAGES[:1])["pool3"]
     np.testing.assert_allclose(got, trunk((pixels - 128) / 128), atol=1e-4)
 
 
@@ -127,11 +127,11 @@ def test_pytorch_fid_protocol_scales_before_and_after_its_resize(
     random_weights: Callable[[NetworkExtractor], NetworkExtractor], ours: dict[str, np.ndarray]
 ) -> None:
     """Its input is [0, 1], resized, then 2 x - 1."""
-    pixels = torch.from_numpy(IMAGES[:2]).permute(0, 3, 1, 2).float() / 255
+    pixels = torch.from_numpy(IMAGES[:1]).permute(0, 3, 1, 2).float() / 255
     pixels = torch.nn.functional.interpolate(pixels, size=(299, 299), mode="bilinear", align_corners=False)
-    got = random_weights(INCEPTION_TORCH).load("cpu")(IMAGES[:2])["pool3"]
+    got = random_weights(INCEPTION_TORCH).load("cpu")(IMAGES[:1])["pool3"]
     np.testing.assert_allclose(got, trunk(2 * pixels - 1), atol=1e-4)
-    assert np.abs(got - ours["pool3"][:2]).max() > 0.01
+    assert np.abs(got - ours["pool3"][:1]).max() > 0.01
 
 
 @pytest.mark.parametrize("size", [(8, 8), (32, 32), (64, 48), (299, 299), (320, 256)])

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dxbench.errors import InvalidFile, MissingData
-from dxbench.readers import Statistics, read_samples
+from dxbench.readers import Statistics, read_samples, read_statistics
 
 EVENT = (3, 6, 5)
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(4, 6, 5, 3), dtype=np.uint8)
@@ -68,6 +68,16 @@ class TestWhatIsRead:
         assert set(plain.moments) == {"pool3"}
         assert {kind: len(mean) for kind, (mean, _) in both.moments.items()} == {"pool3": 3, "spatial": 2}
         assert plain.moments["pool3"][1].dtype == np.float64
+
+    def test_statistics_beside_images_as_in_adms_references(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "reference.npz", arr_0=IMAGES, mu=np.zeros(3), sigma=np.eye(3))
+        assert np.array_equal(read_samples(tmp_path / "reference.npz", EVENT), IMAGES)
+        assert set(read_statistics(tmp_path / "reference.npz").moments) == {"pool3"}
+        np.savez(tmp_path / "images.npz", IMAGES)
+        with pytest.raises(InvalidFile, match="wants arrays named mu and sigma"):
+            read_statistics(tmp_path / "images.npz")
+        with pytest.raises(MissingData, match="no file"):
+            read_statistics(tmp_path / "none.npz")
 
     def test_points_of_any_numbers_become_float64(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "points.npz", samples=np.arange(6, dtype=np.int32).reshape(3, 2))
