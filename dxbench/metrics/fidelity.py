@@ -35,7 +35,7 @@ class FrechetDistance(FeatureMetric):
         return {
             "reference": self.reference,
             "moments": "float64, ddof 1",
-            "trace": "singular values of the product of symmetric roots",
+            "trace": "symmetric eigenvalues, or singular values below full rank",
         }
 
     def measure(self, evidence: Evidence) -> Estimate:

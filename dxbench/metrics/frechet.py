@@ -34,13 +34,21 @@ class Moments:
 
     @cached_property
     def root(self) -> Array:
-        """R [rank, d] with R^T R = cov, from the eigendecomposition; computed once, as references are met often.
+        """R [rank, d] with R^T R = cov, by Cholesky, or by eigenvectors where cov is singular; kept for references.
 
         Eigenvalues below d * eps * the largest are rounding noise of a singular covariance (n <= d). Their roots
         would be 1e-8 of the largest each, and thousands of them add up, so they are left out.
         """
+        noise = len(self.cov) * np.finfo(np.float64).eps
+        try:
+            factor = np.linalg.cholesky(self.cov)
+            pivots = np.diag(factor) ** 2
+            if pivots.min() > noise * pivots.max():
+                return factor.T
+        except np.linalg.LinAlgError:
+            pass
         values, vectors = np.linalg.eigh(self.cov)
-        kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)
+        kept = values > noise * max(values[-1], 0.0)
         return np.sqrt(values[kept])[:, None] * vectors[:, kept].T
 
 
@@ -108,16 +116,26 @@ def array_moments(features: Features, *, block: int = 4096) -> Moments:
 def frechet_distance(a: Moments, b: Moments) -> float:
     """||m_a - m_b||^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), the squared 2-Wasserstein distance of two Gaussians.
 
-    tr (C_a C_b)^(1/2) is the sum of the singular values of R_a R_b^T for any roots C = R^T R. Symmetric
-    eigendecompositions give the roots, so nothing becomes complex and singular covariances (n <= d) need no
-    jitter (Dowson and Landau 1982, doi:10.1016/0047-259X(82)90077-X).
+    Dowson and Landau 1982, doi:10.1016/0047-259X(82)90077-X. Nothing becomes complex and singular covariances
+    (n <= d) need no jitter, unlike with a square root of the matrix C_a C_b.
 
     Raises:
         ValueError: if the dimensions differ.
     """
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"features of {len(a.mean)} and {len(b.mean)} dimensions cannot be compared")
-    overlap = np.linalg.svd(a.root @ b.root.T, compute_uv=False).sum() if len(a.root) and len(b.root) else 0.0
     shift = a.mean - b.mean
     # Rounding may leave -1e-13 of a distance of nothing.
-    return max(float(shift @ shift + np.trace(a.cov) + np.trace(b.cov) - 2.0 * overlap), 0.0)
+    return max(float(shift @ shift + np.trace(a.cov) + np.trace(b.cov) - 2.0 * _trace_of_root(a, b)), 0.0)
+
+
+def _trace_of_root(a: Moments, b: Moments) -> float:
+    """tr (C_a C_b)^(1/2): the sum of the singular values of R_a R_b^T for any roots C = R^T R."""
+    if len(a.root) == len(b.root) == len(a.mean):
+        # The same by the eigenvalues of a symmetric matrix, three times as fast. Squares lose half of the digits,
+        # which matters for singular values that ought to be zero; here there are none.
+        values = np.linalg.eigvalsh(a.root @ b.cov @ a.root.T)
+        return float(np.sqrt(np.maximum(values, 0.0)).sum())
+    if len(a.root) == 0 or len(b.root) == 0:
+        return 0.0
+    return float(np.linalg.svd(a.root @ b.root.T, compute_uv=False).sum())
