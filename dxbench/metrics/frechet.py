@@ -41,7 +41,7 @@ class Moments:
         """
         noise = len(self.cov) * np.finfo(np.float64).eps
         try:
-            factor = np.linalg.cholesky(self.cov)
+            factor = np.asarray(np.linalg.cholesky(self.cov), dtype=np.float64)
             pivots = np.diag(factor) ** 2
             if pivots.min() > noise * pivots.max():
                 return factor.T
