@@ -27,38 +27,45 @@ def adm(
     """
     pool3, spatial, logits = _sets(INCEPTION_TENSORFLOW, "pool3", "spatial", "logits")
     return (
-        FrechetDistance(features=pool3, num_samples=num_samples, reference=reference),
-        FrechetDistance(features=spatial, num_samples=num_samples, reference=reference),
-        InceptionScore(features=logits, num_samples=num_samples),
-        Precision(features=pool3, num_samples=num_samples, reference=manifold, num_reference=num_manifold),
-        Recall(features=pool3, num_samples=num_samples, reference=manifold, num_reference=num_manifold),
+        FrechetDistance(evaluator="adm@1", features=pool3, num_samples=num_samples, reference=reference),
+        FrechetDistance(evaluator="adm@1", features=spatial, num_samples=num_samples, reference=reference),
+        InceptionScore(evaluator="adm@1", features=logits, num_samples=num_samples),
+        Precision(
+            evaluator="adm@1", features=pool3, num_samples=num_samples, reference=manifold, num_reference=num_manifold
+        ),
+        Recall(
+            evaluator="adm@1", features=pool3, num_samples=num_samples, reference=manifold, num_reference=num_manifold
+        ),
     )
 
 
 def edm(*, reference: str, num_samples: int = 50_000) -> tuple[FeatureMetric, ...]:
     """EDM's `fid.py` (arXiv:2206.00364): the same features as ADM's, against EDM's own statistics."""
     (pool3,) = _sets(INCEPTION_TENSORFLOW, "pool3")
-    return (FrechetDistance(features=pool3, num_samples=num_samples, reference=reference, suffix="edm"),)
+    return (
+        FrechetDistance(evaluator="edm@1", features=pool3, num_samples=num_samples, reference=reference, suffix="edm"),
+    )
 
 
 def pytorch_fid(*, reference: str, num_samples: int = 50_000) -> tuple[FeatureMetric, ...]:
     """The pytorch-fid package: torch's bilinear resize; what DxMI's training loop selects checkpoints by."""
     (pool3,) = _sets(INCEPTION_TORCH, "pool3")
-    return (FrechetDistance(features=pool3, num_samples=num_samples, reference=reference),)
+    return (FrechetDistance(evaluator="pytorch-fid@1", features=pool3, num_samples=num_samples, reference=reference),)
 
 
 def clean(*, reference: str, num_samples: int = 50_000) -> tuple[FeatureMetric, ...]:
     """clean-fid (arXiv:2104.11222): antialiased resize; FID and KID, whose reference has to be images."""
     (pool3,) = _sets(INCEPTION_CLEAN, "pool3")
     return (
-        FrechetDistance(features=pool3, num_samples=num_samples, reference=reference),
-        KernelDistance(features=pool3, num_samples=num_samples, reference=reference),
+        FrechetDistance(evaluator="clean@1", features=pool3, num_samples=num_samples, reference=reference),
+        KernelDistance(evaluator="clean@1", features=pool3, num_samples=num_samples, reference=reference),
     )
 
 
 def fidelity(
     extractor: FeatureExtractor,
     *,
+    evaluator: str,
     kind: str = "pooled",
     reference: str,
     num_reference: int,
@@ -69,9 +76,16 @@ def fidelity(
     """Frechet and kernel distance, precision and recall on any extractor: `fd_resnet56`, `fd_digits` and the like."""
     (features,) = _sets(extractor, kind)
     return (
-        FrechetDistance(features=features, num_samples=num_samples, reference=reference),
-        KernelDistance(features=features, num_samples=num_samples, reference=reference, subset_size=subset_size),
+        FrechetDistance(evaluator=evaluator, features=features, num_samples=num_samples, reference=reference),
+        KernelDistance(
+            evaluator=evaluator,
+            features=features,
+            num_samples=num_samples,
+            reference=reference,
+            subset_size=subset_size,
+        ),
         Precision(
+            evaluator=evaluator,
             features=features,
             num_samples=num_samples,
             reference=reference,
@@ -79,6 +93,7 @@ def fidelity(
             suffix=suffix,
         ),
         Recall(
+            evaluator=evaluator,
             features=features,
             num_samples=num_samples,
             reference=reference,
@@ -91,21 +106,28 @@ def fidelity(
 def fd_resnet56(*, reference: str, num_reference: int, num_samples: int) -> tuple[FeatureMetric, ...]:
     """`fidelity` in the features of a CIFAR-10 ResNet-56; comparable with no FID."""
     return fidelity(
-        RESNET56, reference=reference, num_reference=num_reference, num_samples=num_samples, suffix="resnet56"
+        RESNET56,
+        evaluator="fd-resnet56@1",
+        reference=reference,
+        num_reference=num_reference,
+        num_samples=num_samples,
+        suffix="resnet56",
     )
 
 
 def memorisation(
-    features: FeatureSet, *, train: str, num_train: int, test: str, num_samples: int
+    features: FeatureSet, *, evaluator: str, train: str, num_train: int, test: str, num_samples: int
 ) -> tuple[FeatureMetric, ...]:
     """Frechet distance to train and to test images, and the distance to the nearest training image.
 
     A sampler that copies is near the training set, in the first and the last, and no nearer to the test set.
     """
     return (
-        FrechetDistance(features=features, num_samples=num_samples, reference=train, suffix="train"),
-        FrechetDistance(features=features, num_samples=num_samples, reference=test, suffix="test"),
-        NearestTrain(features=features, num_samples=num_samples, train=train, num_train=num_train),
+        FrechetDistance(
+            evaluator=evaluator, features=features, num_samples=num_samples, reference=train, suffix="train"
+        ),
+        FrechetDistance(evaluator=evaluator, features=features, num_samples=num_samples, reference=test, suffix="test"),
+        NearestTrain(evaluator=evaluator, features=features, num_samples=num_samples, train=train, num_train=num_train),
     )
 
 

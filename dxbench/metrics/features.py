@@ -107,11 +107,13 @@ class FeatureMetric(ABC):
     """Base of metrics on features: a name that carries N, and a protocol with what all of them fix.
 
     Attributes:
+        evaluator: the named protocol it belongs to, with its version, such as "adm@1".
         features: what it reads.
         num_samples: exactly how many samples it is of.
         suffix: tells apart what would have one name, such as two references.
     """
 
+    evaluator: str
     features: FeatureSet
     num_samples: int
     suffix: str = ""
@@ -136,7 +138,12 @@ class FeatureMetric(ABC):
 
     @property
     def protocol(self) -> MetricProtocol:
-        common = {**self.features.fields, "n_samples": self.num_samples, "quantisation": "round to uint8"}
+        common: dict[str, JsonValue] = {
+            "evaluator": self.evaluator,
+            **self.features.fields,
+            "n_samples": self.num_samples,
+            "quantisation": "round to uint8",
+        }
         return MetricProtocol(name=self.name, version=1, fields={**common, **self.choices})
 
     def generated(self, evidence: Evidence) -> FeatureSource:

@@ -42,7 +42,9 @@ class SmallImages(Task):
 
     @property
     def metrics(self) -> Sequence[Any]:
-        return fidelity(self.extractor, reference="reference", num_reference=50, num_samples=60, subset_size=20)
+        return fidelity(
+            self.extractor, evaluator="small@1", reference="reference", num_reference=50, num_samples=60, subset_size=20
+        )
 
     @property
     def references(self) -> dict[str, FeatureSource]:

@@ -65,10 +65,12 @@ class TestOnePass:
 
     def test_a_task_of_many_metrics_passes_once_over_each_set(self, extractor: NetworkExtractor) -> None:
         metrics = [
-            *fidelity(extractor, reference="train", num_reference=50, num_samples=60, subset_size=20),
+            *fidelity(
+                extractor, evaluator="small@1", reference="train", num_reference=50, num_samples=60, subset_size=20
+            ),
             *memorisation(
                 FeatureSet(extractor=extractor, kind="pooled"),
-                train="train", num_train=50, test="test", num_samples=60,
+                evaluator="small@1", train="train", num_train=50, test="test", num_samples=60,
             ),
         ]  # fmt: skip
         references = {"train": ImageSource(TRAIN), "test": ImageSource(TEST)}
@@ -87,7 +89,9 @@ class TestOnePass:
         references = {"train": ImageSource(TRAIN), "test": ImageSource(TEST)}
         values = []
         for images in (TRAIN[:40], TEST):
-            metrics = memorisation(features, train="train", num_train=50, test="test", num_samples=40)
+            metrics = memorisation(
+                features, evaluator="small@1", train="train", num_train=50, test="test", num_samples=40
+            )
             scores = score_images(metrics, images, references, progress=quiet).scores
             values.append(scores["nearest_train@40"].value)
         assert values[0] == 0.0
@@ -107,7 +111,9 @@ class TestStatistics:
     def test_give_the_distance_their_images_give(self, extractor: NetworkExtractor, pooled: FeatureSet) -> None:
         source = ImageSource(IMAGES)
         moments = source.moments(pooled)
-        metrics = fidelity(extractor, reference="train", num_reference=50, num_samples=60, subset_size=20)
+        metrics = fidelity(
+            extractor, evaluator="small@1", reference="train", num_reference=50, num_samples=60, subset_size=20
+        )
         evaluation = score_statistics(
             metrics, {"pooled": (moments.mean, moments.cov)}, {"train": ImageSource(TRAIN)},
             extractor=extractor, n=60, progress=quiet,
@@ -118,7 +124,7 @@ class TestStatistics:
         assert "of 60 images" in evaluation.warnings[0]
 
     def test_of_an_unknown_or_another_number_are_not_scored(self, extractor: NetworkExtractor) -> None:
-        metrics = fidelity(extractor, reference="train", num_reference=50, num_samples=60)
+        metrics = fidelity(extractor, evaluator="small@1", reference="train", num_reference=50, num_samples=60)
         for n, words in ((None, "do not say how many"), (59, "exactly 60 samples, got 59")):
             evaluation = score_statistics(
                 metrics, {"pooled": (np.zeros(6), np.eye(6))}, {"train": ImageSource(TRAIN)},
@@ -236,19 +242,27 @@ class TestBadInput:
 
     def test_missing_weights_stop_the_scoring(self, extractor: NetworkExtractor) -> None:
         weights = replace(extractor.weights, names=("absent.safetensors",))
-        metrics = fidelity(replace(extractor, weights=weights), reference="train", num_reference=50, num_samples=60)
+        metrics = fidelity(
+            replace(extractor, weights=weights),
+            evaluator="small@1",
+            reference="train",
+            num_reference=50,
+            num_samples=60,
+        )
         with pytest.raises(MissingData, match="dxbench prepare --task small"):
             score_images(metrics, IMAGES, {"train": ImageSource(TRAIN)}, progress=quiet)
 
     @pytest.mark.parametrize("n", [59, 61])
     def test_too_few_and_too_many_samples_are_no_number(self, extractor: NetworkExtractor, n: int) -> None:
-        metrics = fidelity(extractor, reference="train", num_reference=50, num_samples=n)
+        metrics = fidelity(extractor, evaluator="small@1", reference="train", num_reference=50, num_samples=n)
         evaluation = score_images(metrics, IMAGES, {"train": ImageSource(TRAIN)}, progress=quiet)
         assert evaluation.scores == {}
         assert evaluation.notes[f"fd_small@{n}"] == f"needs exactly {n} samples, got 60"
 
     def test_a_manifold_of_another_number_of_references_is_no_number(self, extractor: NetworkExtractor) -> None:
-        metrics = fidelity(extractor, reference="train", num_reference=49, num_samples=60, subset_size=20)
+        metrics = fidelity(
+            extractor, evaluator="small@1", reference="train", num_reference=49, num_samples=60, subset_size=20
+        )
         notes = score_images(metrics, IMAGES, {"train": ImageSource(TRAIN)}, progress=quiet).notes
         assert notes == {
             "precision@60": "needs exactly 49 references, got 50",

@@ -47,12 +47,12 @@ X = FeatureSet(extractor=Flat(), kind="x")
 RNG = np.random.default_rng(0)
 TRAIN, TEST = RNG.standard_normal((80, 4)), RNG.standard_normal((40, 4)) + 1
 ALL: list[Any] = [
-    FrechetDistance(features=X, num_samples=50, reference="train"),
-    KernelDistance(features=X, num_samples=50, reference="train", subsets=4, subset_size=30),
-    Precision(features=X, num_samples=50, reference="train", num_reference=80),
-    Recall(features=X, num_samples=50, reference="train", num_reference=80),
-    InceptionScore(features=X, num_samples=50, splits=5),
-    NearestTrain(features=X, num_samples=50, train="train", num_train=80),
+    FrechetDistance(evaluator="test@1", features=X, num_samples=50, reference="train"),
+    KernelDistance(evaluator="test@1", features=X, num_samples=50, reference="train", subsets=4, subset_size=30),
+    Precision(evaluator="test@1", features=X, num_samples=50, reference="train", num_reference=80),
+    Recall(evaluator="test@1", features=X, num_samples=50, reference="train", num_reference=80),
+    InceptionScore(evaluator="test@1", features=X, num_samples=50, splits=5),
+    NearestTrain(evaluator="test@1", features=X, num_samples=50, train="train", num_train=80),
 ]
 
 
@@ -98,6 +98,7 @@ class TestEveryMetric:
     ("metric", "change"),
     [
         (ALL[0], {"reference": "test"}),
+        (ALL[0], {"evaluator": "test@2"}),
         (ALL[1], {"subset_size": 20}),
         (ALL[1], {"subsets": 5}),
         (ALL[2], {"k": 5}),
@@ -130,7 +131,7 @@ def test_which_way_is_better() -> None:
 
 def test_sorted_samples_have_no_inception_score() -> None:
     logits = 9.0 * np.eye(4)[np.sort(np.arange(48) % 4)]
-    metric = InceptionScore(features=X, num_samples=48, splits=4)
+    metric = InceptionScore(evaluator="test@1", features=X, num_samples=48, splits=4)
     with pytest.raises(NotApplicable, match="sorted by class"):
         metric.measure(evidence(logits))
     assert metric.measure(evidence(RNG.permutation(logits))).value > 2
@@ -142,7 +143,7 @@ def test_subsets_larger_than_a_side_are_no_number() -> None:
 
 
 def test_copying_shows_in_the_memorisation_columns() -> None:
-    metrics = memorisation(X, train="train", num_train=80, test="test", num_samples=40)
+    metrics = memorisation(X, evaluator="test@1", train="train", num_train=80, test="test", num_samples=40)
     copied = [metric.measure(evidence(TRAIN[:40])).value for metric in metrics]
     honest = [metric.measure(evidence(TEST)).value for metric in metrics]
     assert copied[0] < copied[1]
@@ -165,6 +166,8 @@ def test_named_protocols_differ_where_evaluators_do() -> None:
     ]  # fmt: skip
     assert len({metric.protocol.fingerprint for metric in metrics}) == len(metrics)
     assert metrics[1].protocol.fields["dim"] == 2023
+    evaluators = [metric.protocol.fields["evaluator"] for metric in metrics]
+    assert evaluators == ["adm@1"] * 5 + ["edm@1", "pytorch-fid@1", "clean@1", "clean@1"]
     assert metrics[0].protocol.fields["weights_sha256"] == INCEPTION_TENSORFLOW.weights.sha256
     assert {metric.features.extractor for metric in metrics[:6]} == {INCEPTION_TENSORFLOW}
 
