@@ -338,6 +338,7 @@ class Evaluation:
         protocols: by fingerprint.
         arrays: kept beside the run for pictures and re-scoring.
         nfe: counted network evaluations per sample; None for a model that does not sample.
+        warnings: what a reader of the scores should know of the samples, such as truncated pixels.
     """
 
     scores: dict[str, Estimate]
@@ -345,6 +346,7 @@ class Evaluation:
     protocols: dict[str, MetricProtocol]
     arrays: "dict[str, np.ndarray]" = field(default_factory=dict)
     nfe: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Picture(Protocol):
@@ -391,7 +393,17 @@ class Task(ABC):
 
     @abstractmethod
     def evaluate_samples(self, samples: "np.ndarray", *, progress: Callable[[str], None]) -> Evaluation:
-        """Score samples made elsewhere, [n, *event]."""
+        """Score samples made elsewhere, [n, *event]; images as uint8 [n, H, W, C]."""
+
+    def evaluate_statistics(
+        self,
+        statistics: "Mapping[str, tuple[np.ndarray, np.ndarray]]",
+        *,
+        n: int | None,
+        progress: Callable[[str], None],
+    ) -> Evaluation:
+        """Score mean [d] and covariance [d, d] of features, by kind of feature, of `n` samples made elsewhere."""
+        raise NotApplicable(f"{self.name} is scored by samples, statistics of features do not suffice")
 
     def evidence(self, samples: "np.ndarray") -> Evidence:
         """What metrics see of samples alone, [n, *event], to score those of a run again.
@@ -498,6 +510,7 @@ class ResultRecord(Frozen):
     headline: list[str] = Field(default_factory=list)
     scores: dict[str, Estimate] = Field(default_factory=dict)
     notes: dict[str, str] = Field(default_factory=dict)
+    warnings: list[str] = Field(default_factory=list)
     protocols: dict[str, MetricProtocol] = Field(default_factory=dict)
     curves: dict[str, Curve] = Field(default_factory=dict)
     cost: Cost | None = None

@@ -108,14 +108,23 @@ def run(
 
 @app.command(name="eval", epilog="Example:  dxbench eval samples.npz --task gaussians8")
 def evaluate(
-    samples: Annotated[Path, typer.Argument(help="npz with one array [n, *event], named arr_0 or samples.")],
+    samples: Annotated[
+        Path,
+        typer.Argument(
+            help="npz or npy with one array [n, *event], named arr_0 or samples. Images: uint8 [n, height, width, "
+            "channels], or a zip or folder of PNGs, or an npz with mu and sigma."
+        ),
+    ],
     task: Annotated[str, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")],
+    n: Annotated[
+        int | None, typer.Option("--n", min=2, help="How many samples an npz with mu and sigma is of; it does not say.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score samples made elsewhere."""
     from dxbench.cli.evaluate import evaluate_command
 
-    raise typer.Exit(evaluate_command(samples, task, as_json=as_json))
+    raise typer.Exit(evaluate_command(samples, task, n=n, as_json=as_json))
 
 
 @app.command(

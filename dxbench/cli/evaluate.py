@@ -1,78 +1,59 @@
 """`dxbench eval`: samples made elsewhere."""
 
-import zipfile
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
-from dxbench.api import Evaluation
-from dxbench.cli.common import say
-from dxbench.errors import ExitCode, InvalidFile, MissingData, NothingMeasured
+from dxbench.api import Evaluation, NotApplicable
+from dxbench.cli.common import say, warn
+from dxbench.errors import ExitCode, NothingMeasured
+from dxbench.readers import Statistics, read_samples
 from dxbench.registry import load_task
 
 
-def evaluate_command(path: Path, task_name: str, *, as_json: bool) -> int:
-    """Score the samples of a file.
+def evaluate_command(path: Path, task_name: str, *, n: int | None, as_json: bool) -> int:
+    """Score the samples, or the statistics, of a file or folder.
 
     Raises:
-        MissingData: if there is no such file.
-        InvalidFile: if it holds no array of the right shape, or values that are not finite.
+        MissingData: if there is no such file, or weights or data of the task are absent.
+        InvalidFile: if it cannot be read, or holds what does not fit the task.
         NothingMeasured: if no metric could be computed.
     """
     task = load_task(task_name)
-    samples = read_samples(path)
-    wanted = task.problem(oracle=False).event_shape
-    if samples.shape[1:] != wanted:
-        shape = ", ".join(map(str, wanted))
-        raise InvalidFile(f"{path}: samples of {task.name} have shape [n, {shape}], got {list(samples.shape)}")
-    console = Console(stderr=True)
-    with console.status("reading") as status:
-        evaluation = task.evaluate_samples(samples, progress=status.update)
+    event_shape = task.problem(oracle=False).event_shape
+    with Console(stderr=True).status("reading") as status:
+        read = read_samples(path, event_shape)
+        try:
+            if isinstance(read, Statistics):
+                evaluation = task.evaluate_statistics(read.moments, n=n, progress=status.update)
+            else:
+                n = len(read)
+                evaluation = task.evaluate_samples(read, progress=status.update)
+        except NotApplicable as reason:
+            raise NothingMeasured(f"{path}: {reason}") from None
     if not evaluation.scores:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in evaluation.notes.items())
         raise NothingMeasured(f"{path}: no metric of {task.name} could be measured ({reasons})")
+    for warning in evaluation.warnings:
+        warn(warning)
     if as_json:
         say(_as_json(evaluation))
     else:
-        _print(evaluation, len(samples))
+        _print(evaluation, n)
     return int(ExitCode.OK)
-
-
-def read_samples(path: Path) -> np.ndarray:
-    """The one array of an npz or npy file, float64; nothing in the file is executed."""
-    if not path.is_file():
-        raise MissingData(f"no file {path}")
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            array = loaded
-        else:
-            names = [name for name in ("arr_0", "samples") if name in loaded.files]
-            if not names:
-                raise InvalidFile(f"{path}: wants an array named arr_0 or samples, has {loaded.files}")
-            array = loaded[names[0]]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InvalidFile(f"{path} is not a readable npz or npy file: {error}") from None
-    if not np.issubdtype(array.dtype, np.number) or array.ndim < 2 or len(array) == 0:
-        raise InvalidFile(f"{path}: wants numbers of shape [n, ...], got {array.dtype} {list(array.shape)}")
-    array = array.astype(np.float64)
-    bad = int((~np.isfinite(array.reshape(len(array), -1)).all(axis=1)).sum())
-    if bad:
-        raise InvalidFile(f"{path}: {bad:,} of {len(array):,} samples are not finite")
-    return array
 
 
 def _as_json(evaluation: Evaluation) -> dict[str, object]:
     return {
         "scores": {name: estimate.model_dump(mode="json") for name, estimate in evaluation.scores.items()},
         "notes": evaluation.notes,
+        "warnings": list(evaluation.warnings),
         "protocols": {key: protocol.model_dump(mode="json") for key, protocol in evaluation.protocols.items()},
     }
 
 
-def _print(evaluation: Evaluation, n: int) -> None:
-    print(f"{n:,} samples")
+def _print(evaluation: Evaluation, n: int | None) -> None:
+    print("statistics of an unknown number of samples" if n is None else f"{n:,} samples")
     for name, estimate in evaluation.scores.items():
         spread = "" if estimate.std is None else f" ± {estimate.std:.4f} (std of {estimate.n} samplings)"
         print(f"  {name:18} {estimate.value:.4f}{spread}   [{estimate.fingerprint}]")

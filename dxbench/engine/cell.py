@@ -238,6 +238,8 @@ class _Run:
         seed = derive_seed(self.cell.method, self.cell.task, self.cell.seed, "samples")
         evaluation = self.task.evaluate(model, seed=seed, device=self.compute.device, progress=progress)
         self.eval_seconds = time.monotonic() - start
+        for warning in evaluation.warnings:
+            self.listener.warned(self.cell, warning)
         return evaluation
 
     # --- ending ----------------------------------------------------------------------------------------------
@@ -279,6 +281,7 @@ class _Run:
             samples_sha256=array_sha256(samples) if samples is not None else None,
             scores=evaluation.scores if evaluation else {},
             notes=evaluation.notes if evaluation else {},
+            warnings=list(evaluation.warnings) if evaluation else [],
             protocols=evaluation.protocols if evaluation else {},
             curves=self.curves.curves(),
             cost=self._cost(model),

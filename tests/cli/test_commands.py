@@ -176,7 +176,7 @@ def test_eval_scores_the_same_samples_to_the_same_numbers(dxbench: Command, home
 @pytest.mark.parametrize(
     ("array", "code", "words"),
     [
-        (np.zeros((10, 3)), 5, "samples of gaussians8 have shape [n, 2], got [10, 3]"),
+        (np.zeros((10, 3)), 5, "wants samples of shape [n, 2], got [10, 3]"),
         (np.full((60_000, 2), np.nan), 5, "60,000 of 60,000 samples are not finite"),
         (np.zeros((10, 2)), 6, "sw2: needs 50,000 samples, got 10"),
         (np.array([["a", "b"]]), 5, "wants numbers"),

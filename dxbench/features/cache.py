@@ -1,0 +1,64 @@
+"""Features on disk, found by the sha256 of the images and the fingerprint of the extractor; never by a name."""
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from dxbench.api import short_hash
+from dxbench.metrics.features import FeatureExtractor, Features
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureCache:
+    """A folder of features. What is damaged is computed again; failures are never kept."""
+
+    folder: Path
+
+    def path(self, images_digest: str, extractor: FeatureExtractor) -> Path:
+        key = short_hash(extractor.fields, digits=16)
+        return self.folder / f"{extractor.name}-{key}" / f"{images_digest}.safetensors"
+
+    def read(self, images_digest: str, extractor: FeatureExtractor) -> dict[str, Features] | None:
+        """The features, or None where there are none that can be believed."""
+        path = self.path(images_digest, extractor)
+        try:
+            with safe_open(path, framework="numpy") as file:
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+                digest = (file.metadata() or {}).get("digest")
+        except FileNotFoundError:
+            return None
+        except (SafetensorError, OSError):
+            digest, arrays = "", {}
+        if digest != _digest(arrays):
+            path.unlink(missing_ok=True)
+            return None
+        return arrays
+
+    def write(self, images_digest: str, extractor: FeatureExtractor, features: dict[str, Features]) -> None:
+        """Keep features; the file appears whole or not at all.
+
+        Raises:
+            OSError: if it cannot be written, as on a full disk; nothing is left behind.
+        """
+        path = self.path(images_digest, extractor)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+            temporary = Path(folder) / path.name
+            try:
+                save_file(features, temporary, metadata={"digest": _digest(features)})
+            except SafetensorError as error:
+                raise OSError(str(error)) from error
+            temporary.replace(path)
+
+
+def _digest(arrays: dict[str, Features]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).data)
+    return digest.hexdigest()

@@ -1,0 +1,79 @@
+"""Scoring images, or statistics of them, by metrics on features: what tasks of images call."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from dxbench import paths
+from dxbench.api import Evaluation, Metric
+from dxbench.features.cache import FeatureCache
+from dxbench.features.quantisation import truncation_signs
+from dxbench.features.sources import ImageSource, StatisticsSource
+from dxbench.metrics.features import FeatureEvidence, FeatureExtractor, FeatureSource, Images
+from dxbench.metrics.frechet import Moments
+from dxbench.metrics.scoring import score
+
+Array = np.ndarray
+
+
+def score_images(
+    metrics: Sequence[Metric],
+    images: Images,
+    references: Mapping[str, FeatureSource],
+    *,
+    energy: Callable[[Array], Array] | None = None,
+    temperature: float | None = None,
+    nfe: float | None = None,
+    device: str = "cpu",
+    progress: Callable[[str], None],
+) -> Evaluation:
+    """Scores of uint8 images [n, H, W, C]; every extractor passes over them once, however many metrics read it.
+
+    Raises:
+        MissingData: if an extractor's weights are absent; nothing is measured in their place.
+    """
+    warnings: list[str] = []
+    signs = truncation_signs(images)
+    if signs:
+        warnings.append(f"the samples look truncated, not rounded, to bytes: {signs}")
+    source = ImageSource(images, device=device, cache=feature_cache(), progress=progress, warn=warnings.append)
+    evidence = FeatureEvidence(
+        samples=images,
+        energy=energy,
+        temperature=temperature,
+        nfe=nfe,
+        features=source,
+        reference=references,
+        device=device,
+    )
+    scores, notes, protocols = score(metrics, evidence, progress=progress)
+    return Evaluation(scores=scores, notes=notes, protocols=protocols, nfe=nfe, warnings=tuple(warnings))
+
+
+def score_statistics(
+    metrics: Sequence[Metric],
+    statistics: Mapping[str, tuple[Array, Array]],
+    references: Mapping[str, FeatureSource],
+    *,
+    extractor: FeatureExtractor,
+    n: int | None,
+    progress: Callable[[str], None],
+) -> Evaluation:
+    """Scores of mean and covariance by kind of feature, taken on trust to be of `extractor` and of `n` images."""
+    moments = {kind: Moments(n=n, mean=mean, cov=cov) for kind, (mean, cov) in statistics.items()}
+    evidence = FeatureEvidence(
+        samples=None,
+        energy=None,
+        temperature=None,
+        nfe=None,
+        features=StatisticsSource(extractor, moments, n=n),
+        reference=references,
+    )
+    scores, notes, protocols = score(metrics, evidence, progress=progress)
+    trust = f"statistics do not say what they are of: taken for {extractor.name}, of {n or 'unknown'} images"
+    return Evaluation(scores=scores, notes=notes, protocols=protocols, warnings=(trust,))
+
+
+def feature_cache() -> FeatureCache:
+    """Features kept between runs, under DXBENCH_CACHE."""
+    return FeatureCache(folder=paths.cache() / "features")

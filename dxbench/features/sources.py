@@ -1,0 +1,119 @@
+"""The two kinds of `FeatureSource`: images, whose features are computed once, and statistics of features."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from dxbench.api import NotApplicable
+from dxbench.errors import InvalidFile
+from dxbench.features.cache import FeatureCache
+from dxbench.metrics.features import FeatureExtractor, Features, FeatureSet, Images
+from dxbench.metrics.frechet import Moments, array_moments
+from dxbench.records import array_sha256
+
+
+def silent(text: str) -> None:
+    """Progress told to nobody."""
+
+
+class ImageSource:
+    """Images uint8 [n, H, W, C]. Every extractor runs over them once, when the first metric asks.
+
+    Args:
+        batch_size: images per forward pass; it changes no feature beyond rounding.
+        cache: where features are kept between runs; None for nowhere.
+        warn: told when features could not be kept.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        *,
+        device: str = "cpu",
+        batch_size: int = 64,
+        cache: FeatureCache | None = None,
+        progress: Callable[[str], None] = silent,
+        warn: Callable[[str], None] = silent,
+    ) -> None:
+        self._images = images
+        self._device = device
+        self._batch_size = batch_size
+        self._cache = cache
+        self._progress = progress
+        self._warn = warn
+        self._digest: str | None = None
+        self._features: dict[str, dict[str, Features]] = {}
+        self._moments: dict[tuple[str, str], Moments] = {}
+
+    @property
+    def n(self) -> int:
+        return len(self._images)
+
+    def features(self, which: FeatureSet) -> Features:
+        name = which.extractor.name
+        if name not in self._features:
+            self._features[name] = self._read_or_extract(which.extractor)
+        return self._features[name][which.kind]
+
+    def moments(self, which: FeatureSet) -> Moments:
+        key = (which.extractor.name, which.kind)
+        if key not in self._moments:
+            self._moments[key] = array_moments(self.features(which))
+        return self._moments[key]
+
+    def _read_or_extract(self, extractor: FeatureExtractor) -> dict[str, Features]:
+        if self._cache is None:
+            return self._extract(extractor)
+        self._digest = self._digest or array_sha256(self._images)
+        known = self._cache.read(self._digest, extractor)
+        if known is not None:
+            return known
+        features = self._extract(extractor)
+        try:
+            self._cache.write(self._digest, extractor, features)
+        except OSError as error:
+            self._warn(f"features of {extractor.name} were not kept for the next time: {error}")
+        return features
+
+    def _extract(self, extractor: FeatureExtractor) -> dict[str, Features]:
+        extract = extractor.load(self._device)
+        out = {kind: np.empty((self.n, size.dim), dtype=np.float32) for kind, size in extractor.kinds.items()}
+        for start in range(0, self.n, self._batch_size):
+            self._progress(f"features of {extractor.name}: {start:,} of {self.n:,} images")
+            for kind, features in extract(self._images[start : start + self._batch_size]).items():
+                out[kind][start : start + len(features)] = features
+        for kind, features in out.items():
+            if not np.isfinite(features).all():
+                raise ValueError(f"{kind} features of {extractor.name} are not finite")
+        return out
+
+
+class StatisticsSource:
+    """Mean and covariance computed elsewhere, by kind of feature ("pool3", "spatial").
+
+    Args:
+        extractor: the one whose features they are of; a file of statistics does not say, the caller vouches.
+        moments: by kind.
+        n: how many images they are of, or None where nobody says.
+    """
+
+    def __init__(self, extractor: FeatureExtractor, moments: Mapping[str, Moments], *, n: int | None) -> None:
+        self._extractor = extractor
+        self._moments = dict(moments)
+        self._n = n
+        for kind, found in self._moments.items():
+            wanted = extractor.kinds[kind].dim
+            if len(found.mean) != wanted:
+                raise InvalidFile(f"{kind} of {extractor.name} has {wanted} dimensions, the file {len(found.mean)}")
+
+    @property
+    def n(self) -> int | None:
+        return self._n
+
+    def features(self, which: FeatureSet) -> Features:
+        raise NotApplicable("only mean and covariance are at hand, no features")
+
+    def moments(self, which: FeatureSet) -> Moments:
+        if which.extractor.name != self._extractor.name or which.kind not in self._moments:
+            raise NotApplicable(f"there are no statistics of {which.kind} of {which.extractor.name}")
+        return self._moments[which.kind]

@@ -1,0 +1,227 @@
+"""Samples made elsewhere: what is read, and what is refused before it does harm."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dxbench.errors import InvalidFile, MissingData
+from dxbench.readers import Statistics, read_samples, read_statistics
+
+EVENT = (3, 6, 5)
+IMAGES = np.random.default_rng(0).integers(0, 256, size=(4, 6, 5, 3), dtype=np.uint8)
+
+
+def png(pixels: np.ndarray, kind: str = "PNG") -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, kind)
+    return out.getvalue()
+
+
+def archive(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return path
+
+
+def edm_members() -> dict[str, bytes]:
+    return {f"00000/img{i:08d}.png": png(image) for i, image in enumerate(IMAGES)}
+
+
+class TestWhatIsRead:
+    def test_adm_npz_with_and_without_labels(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "plain.npz", IMAGES)
+        np.savez_compressed(tmp_path / "labelled.npz", IMAGES, np.arange(4))
+        np.save(tmp_path / "plain.npy", IMAGES)
+        for name in ("plain.npz", "labelled.npz", "plain.npy"):
+            assert np.array_equal(read_samples(tmp_path / name, EVENT), IMAGES)
+
+    def test_edm_zip_in_the_order_of_its_names(self, tmp_path: Path) -> None:
+        members = edm_members()
+        backwards = {name: members[name] for name in reversed(members)}
+        path = archive(tmp_path / "edm.zip", {"dataset.json": b'{"labels": null}', **backwards})
+        assert np.array_equal(read_samples(path, EVENT), IMAGES)
+
+    def test_folder_of_pngs_in_the_order_of_its_paths(self, tmp_path: Path) -> None:
+        for name, content in edm_members().items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(content)
+        (tmp_path / "readme.txt").write_text("not an image")
+        assert np.array_equal(read_samples(tmp_path, EVENT), IMAGES)
+
+    def test_grey_images_have_one_channel(self, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_bytes(png(IMAGES[0, :, :, 0]))
+        assert np.array_equal(read_samples(tmp_path, (1, 6, 5)), IMAGES[:1, :, :, :1])
+
+    def test_statistics_of_ttur_and_of_adm(self, tmp_path: Path) -> None:
+        mu, sigma = np.arange(3.0), np.diag([1.0, 2, 3]).astype(np.float32)
+        np.savez(tmp_path / "stats.npz", mu=mu, sigma=sigma)
+        np.savez(tmp_path / "adm.npz", mu=mu, sigma=sigma, mu_s=mu[:2], sigma_s=sigma[:2, :2])
+        plain, both = (read_samples(tmp_path / name, EVENT) for name in ("stats.npz", "adm.npz"))
+        assert isinstance(plain, Statistics)
+        assert isinstance(both, Statistics)
+        assert set(plain.moments) == {"pool3"}
+        assert {kind: len(mean) for kind, (mean, _) in both.moments.items()} == {"pool3": 3, "spatial": 2}
+        assert plain.moments["pool3"][1].dtype == np.float64
+
+    def test_statistics_beside_images_as_in_adms_references(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "reference.npz", arr_0=IMAGES, mu=np.zeros(3), sigma=np.eye(3))
+        assert np.array_equal(read_samples(tmp_path / "reference.npz", EVENT), IMAGES)
+        assert set(read_statistics(tmp_path / "reference.npz").moments) == {"pool3"}
+        np.savez(tmp_path / "images.npz", IMAGES)
+        with pytest.raises(InvalidFile, match="wants arrays named mu and sigma"):
+            read_statistics(tmp_path / "images.npz")
+        with pytest.raises(MissingData, match="no file"):
+            read_statistics(tmp_path / "none.npz")
+
+    def test_points_of_any_numbers_become_float64(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "points.npz", samples=np.arange(6, dtype=np.int32).reshape(3, 2))
+        got = read_samples(tmp_path / "points.npz", (2,))
+        assert isinstance(got, np.ndarray)
+        assert got.dtype == np.float64
+
+
+class TestArraysThatAreRefused:
+    @pytest.mark.parametrize(
+        ("array", "words"),
+        [
+            (IMAGES[..., 0], r"got uint8 \[4, 6, 5\]"),
+            (IMAGES[..., :1], r"got uint8 \[4, 6, 5, 1\]"),
+            (np.concatenate([IMAGES, IMAGES[..., :1]], axis=3), r"got uint8 \[4, 6, 5, 4\]"),
+            (IMAGES.transpose(0, 3, 1, 2), r"wants uint8 images \[n, 6, 5, 3\] \(n, height, width, channels\)"),
+            (IMAGES[:0], r"got uint8 \[0, 6, 5, 3\]"),
+            (IMAGES.astype(np.int64), "got int64"),
+            (IMAGES / 255, "got float64; round"),
+            (np.full((4, 6, 5, 3), np.nan), "4 of 4 samples are not finite"),
+        ],
+        ids=["no channels", "grey", "alpha", "channels first", "empty", "wide integers", "floats", "nan"],
+    )
+    def test_other_arrays(self, tmp_path: Path, array: np.ndarray, words: str) -> None:
+        np.savez(tmp_path / "bad.npz", arr_0=array)
+        with pytest.raises(InvalidFile, match=words):
+            read_samples(tmp_path / "bad.npz", EVENT)
+
+    @pytest.mark.parametrize("labels", [np.arange(3), np.arange(4.0), np.array([0, 1, -1, 2])])
+    def test_labels_that_do_not_fit(self, tmp_path: Path, labels: np.ndarray) -> None:
+        np.savez(tmp_path / "bad.npz", IMAGES, labels)
+        with pytest.raises(InvalidFile, match="arr_1 wants 4 class labels"):
+            read_samples(tmp_path / "bad.npz", EVENT)
+
+    @pytest.mark.parametrize(
+        ("mu", "sigma", "words"),
+        [
+            (np.zeros(3), np.eye(2), r"got \[3\] and \[2, 2\]"),
+            (np.array([0, np.nan]), np.eye(2), "not finite"),
+            (np.zeros(2), np.array([[1.0, 5], [0, 1]]), "not symmetric"),
+        ],
+    )
+    def test_statistics_that_are_none(self, tmp_path: Path, mu: np.ndarray, sigma: np.ndarray, words: str) -> None:
+        np.savez(tmp_path / "bad.npz", mu=mu, sigma=sigma)
+        with pytest.raises(InvalidFile, match=words):
+            read_samples(tmp_path / "bad.npz", EVENT)
+
+    def test_names_that_are_missing_are_named(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "bad.npz", fakes=IMAGES)
+        with pytest.raises(InvalidFile, match=r"wants an array named arr_0, samples, or mu and sigma, has \['fakes'\]"):
+            read_samples(tmp_path / "bad.npz", EVENT)
+
+    def test_objects_are_not_unpickled(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "bad.npz", arr_0=np.array([{}], dtype=object))
+        with pytest.raises(InvalidFile, match="not a readable npz"):
+            read_samples(tmp_path / "bad.npz", EVENT)
+
+    @pytest.mark.parametrize("cut", [10, 200, -30])
+    def test_truncated_files(self, tmp_path: Path, cut: int) -> None:
+        np.savez(tmp_path / "whole.npz", IMAGES)
+        (tmp_path / "cut.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:cut])
+        with pytest.raises(InvalidFile, match="not a readable npz"):
+            read_samples(tmp_path / "cut.npz", EVENT)
+
+
+class TestImagesThatAreRefused:
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (png(IMAGES[0])[:40], r"b\.png is damaged"),
+            (png(IMAGES[0])[:-20], r"b\.png is damaged"),
+            (b"GIF89a", r"b\.png is damaged"),
+            (png(IMAGES[0], "JPEG"), r"b\.png is damaged"),
+            (png(IMAGES[0, :, :, 0]), r"b\.png has mode L, wants 8-bit RGB"),
+            (png(np.dstack([IMAGES[0], IMAGES[0, :, :, 0]])), r"b\.png has mode RGBA, wants 8-bit RGB"),
+            (png(IMAGES[0, :, :, 0].astype(np.uint16)), r"b\.png has mode I;16, wants 8-bit RGB"),
+            (png(IMAGES[0, :4]), r"b\.png is 5 x 4, wants 5 x 6"),
+        ],
+        ids=["header only", "truncated", "no png", "jpeg in disguise", "grey", "alpha", "16 bits", "wrong size"],
+    )
+    def test_are_named(self, tmp_path: Path, content: bytes, words: str) -> None:
+        (tmp_path / "images").mkdir()
+        (tmp_path / "images" / "a.png").write_bytes(png(IMAGES[0]))
+        (tmp_path / "images" / "b.png").write_bytes(content)
+        zipped = archive(tmp_path / "zipped.zip", {"a.png": png(IMAGES[0]), "b.png": content})
+        for path in (tmp_path / "images", zipped):
+            with pytest.raises(InvalidFile, match=words):
+                read_samples(path, EVENT)
+
+    def test_lossy_formats(self, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_bytes(png(IMAGES[0]))
+        (tmp_path / "b.jpg").write_bytes(png(IMAGES[0], "JPEG"))
+        with pytest.raises(InvalidFile, match=r"b\.jpg is a lossy format"):
+            read_samples(tmp_path, EVENT)
+
+    def test_nothing_to_read(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidFile, match="holds no PNG images"):
+            read_samples(tmp_path, EVENT)
+        with pytest.raises(MissingData, match="no file"):
+            read_samples(tmp_path / "none.zip", EVENT)
+
+
+class TestArchivesThatAreRefused:
+    @pytest.mark.parametrize("name", ["../a.png", "/etc/a.png", "x/../../a.png", "..\\a.png", "C:\\a.png"])
+    def test_members_that_leave_it(self, tmp_path: Path, name: str) -> None:
+        path = archive(tmp_path / "bad.zip", {"good.png": png(IMAGES[0]), name: png(IMAGES[0])})
+        with pytest.raises(InvalidFile, match="points outside of the archive"):
+            read_samples(path, EVENT)
+
+    def test_members_of_an_npz_that_leave_it(self, tmp_path: Path) -> None:
+        out = io.BytesIO()
+        np.save(out, IMAGES)
+        path = archive(tmp_path / "bad.npz", {"arr_0.npy": out.getvalue(), "../evil.npy": out.getvalue()})
+        with pytest.raises(InvalidFile, match="points outside of the archive"):
+            read_samples(path, EVENT)
+
+    def test_links(self, tmp_path: Path) -> None:
+        link = zipfile.ZipInfo("a.png")
+        link.external_attr = 0o120777 << 16
+        with zipfile.ZipFile(tmp_path / "bad.zip", "w") as file:
+            file.writestr(link, "/etc/passwd")
+        with pytest.raises(InvalidFile, match="is a link"):
+            read_samples(tmp_path / "bad.zip", EVENT)
+
+    def test_bombs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("dxbench.readers.archives.SMALL_BYTES", 100_000)
+        path = archive(tmp_path / "bad.zip", {"a.png": bytes(10_000_000)})
+        with pytest.raises(InvalidFile, match=r"would expand from [0-9,]+ to 10,000,000 bytes"):
+            read_samples(path, EVENT)
+
+    def test_members_too_large_for_an_image(self, tmp_path: Path) -> None:
+        path = archive(tmp_path / "bad.zip", {"a.png": np.random.default_rng(0).bytes(100), "b.png": bytes(65 << 20)})
+        with pytest.raises(InvalidFile, match=r"b\.png claims"):
+            read_samples(path, EVENT)
+
+    def test_two_members_of_one_name(self, tmp_path: Path) -> None:
+        path = archive(tmp_path / "bad.zip", {"a.png": png(IMAGES[0]), "b.png": png(IMAGES[1])})
+        path.write_bytes(path.read_bytes().replace(b"b.png", b"a.png"))
+        with pytest.raises(InvalidFile, match="two members of one name"):
+            read_samples(tmp_path / "bad.zip", EVENT)
+
+    @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b[:60] + b"\0" * 40 + b[100:]])
+    def test_damaged_ones(self, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+        path = archive(tmp_path / "bad.zip", edm_members())
+        path.write_bytes(damage(path.read_bytes()))
+        with pytest.raises((InvalidFile, MissingData)):
+            read_samples(path, EVENT)
