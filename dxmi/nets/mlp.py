@@ -52,8 +52,8 @@ class StepMLP(nn.Module):
         angular = 2.0 * math.pi / x_period * 2.0 ** torch.arange(x_octaves)
         self.register_buffer("angular", angular, persistent=False)
         widths = [dim_in * (1 + 2 * x_octaves) + 2 * num_frequencies] + [hidden] * depth
-        self.hidden = nn.ModuleList(_linear(a, b, generator) for a, b in pairwise(widths))
-        self.output = _linear(hidden, dim_out, generator)
+        self.hidden = nn.ModuleList(linear(a, b, generator) for a, b in pairwise(widths))
+        self.output = linear(hidden, dim_out, generator)
         if zero_output:
             nn.init.zeros_(self.output.weight)
             nn.init.zeros_(self.output.bias)
@@ -66,7 +66,7 @@ class StepMLP(nn.Module):
         return self.output(hidden)
 
 
-def _linear(fan_in: int, fan_out: int, generator: Generator) -> nn.Linear:
+def linear(fan_in: int, fan_out: int, generator: Generator) -> nn.Linear:
     """nn.Linear with torch's default law, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), drawn from `generator`."""
     layer = skip_init(nn.Linear, fan_in, fan_out)
     assert isinstance(layer, nn.Linear)
