@@ -96,6 +96,7 @@ class Evidence:
         temperature: p is proportional to exp(-E / temperature); None where the energy has no scale.
         nfe: counted network evaluations per sample; None without samples.
         reference: the task's truth; a metric states which of its attributes it reads.
+        start_samples: draws of the model that training began from, or None where there is no such model.
     """
 
     samples: "np.ndarray | None"
@@ -103,6 +104,7 @@ class Evidence:
     temperature: float | None
     nfe: float | None
     reference: Any
+    start_samples: "np.ndarray | None" = None
 
 
 class NotApplicable(Exception):
@@ -209,6 +211,25 @@ class ValueModel(Protocol):
 
     def value(self, x: "Tensor", k: int) -> "Tensor":
         """V_k of [b, *event] points as [b]; k = num_steps is the energy."""
+        ...
+
+
+@runtime_checkable
+class ChainModel(Protocol):
+    """A model that shows how a sample comes about, drawn in reports."""
+
+    def chain(self, seeds: "Tensor") -> "Tensor":
+        """States from noise to samples, [K + 1, b, *event]; the last is `sample(seeds)`."""
+        ...
+
+
+@runtime_checkable
+class FineTunedModel(Protocol):
+    """A model that was trained on from another, which tasks score by the same protocol."""
+
+    @property
+    def start(self) -> "Sampler":
+        """The model before."""
         ...
 
 
