@@ -139,12 +139,31 @@ class Need(StrEnum):
     CUDA = "a CUDA device"
 
 
+class Slot(Protocol):
+    """A place for one trained part."""
+
+    def load(self) -> dict[str, Any] | None:
+        """What was saved there, or None."""
+        ...
+
+    def save(self, state: dict[str, Any]) -> None: ...
+
+
+class Store(Protocol):
+    """Trained parts kept between the runs of one task, such as a backbone that several methods begin from."""
+
+    def slot(self, content: "JsonValue") -> Slot:
+        """The place for what `content` describes: all that the part depends on."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """Where a run computes: a torch device and how many CPU threads."""
+    """Where a run computes: a torch device, how many CPU threads, and where trained parts are kept, if anywhere."""
 
     device: str
     threads: int
+    store: Store | None = None
 
 
 class DataSource(Protocol):

@@ -1,7 +1,7 @@
 """Training a noise predictor on a variance-preserving schedule."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +25,21 @@ def denoising_loss(net: NoisePredictor, schedule: VPSchedule, data: Points, nois
     return noise_prediction_loss(net(signal.sqrt() * data + (1 - signal).sqrt() * eps, k), eps)
 
 
+class Slot(Protocol):
+    """Where a trained average is kept and found again."""
+
+    def load(self) -> dict[str, Any] | None: ...
+
+    def save(self, state: dict[str, Any]) -> None: ...
+
+
 class NoisePredictorTraining:
-    """A noise predictor at work: Adam with cosine decay on `denoising_loss`, and an average of the weights."""
+    """A noise predictor at work: Adam with cosine decay on `denoising_loss`, and an average of the weights.
+
+    Attributes:
+        iterations: how many there are to do; 0 where the average was found in `slot`.
+        done: how many are done.
+    """
 
     def __init__(
         self,
@@ -38,32 +51,46 @@ class NoisePredictorTraining:
         iterations: int,
         lr: float,
         ema_decay: float,
+        slot: Slot | None = None,
     ) -> None:
-        self.net, self.schedule, self.data, self.noise, self.iterations = net, schedule, data, noise, iterations
+        self.net, self.schedule, self.data, self.noise, self.slot = net, schedule, data, noise, slot
         self.optimiser, self.lr = cosine_adam([{"params": net.parameters(), "lr": lr}], iterations)
         self.ema = ema(net, ema_decay)
+        found = slot.load() if slot else None
+        if found is not None:
+            self.average.load_state_dict(found)
+        self.iterations, self.done = iterations if found is None else 0, 0
 
     @property
     def average(self) -> nn.Module:
         """The net with the averaged weights."""
         return self.ema.module
 
+    @property
+    def finished(self) -> bool:
+        return self.done >= self.iterations
+
     def step(self) -> Tensor:
-        """One iteration; its loss, detached."""
+        """One iteration; its loss, detached. The last one leaves the average in the slot."""
         loss = denoising_loss(self.net, self.schedule, self.data(), self.noise).mean()
         loss.backward()
         self.optimiser.step()
         self.optimiser.zero_grad()
         self.lr.step()
         self.ema.update_parameters(self.net)
+        self.done += 1
+        if self.finished and self.slot is not None:
+            self.slot.save(dict(self.average.state_dict()))
         return loss.detach()
 
     def _parts(self) -> dict[str, Any]:
         return {"net": self.net, "optimiser": self.optimiser, "lr": self.lr, "ema": self.ema}
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._parts().items()}
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return parts | {"iterations": self.iterations, "done": self.done}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
+        self.iterations, self.done = state["iterations"], state["done"]

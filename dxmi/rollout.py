@@ -4,9 +4,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from dxmi.arrays import Points
-from dxmi.noise import Noise
+from dxmi.arrays import Points, SampleSeeds
+from dxmi.noise import Noise, SeededNoise
 from dxmi.policies import GaussianPolicy
 from dxmi.protocols import Value
 from dxmi.trajectory import Trajectory
@@ -29,9 +31,9 @@ def chain(policy: GaussianPolicy, noise: Noise, *, guidance: Guidance | None = N
         yield x
 
 
-def rollout(policy: GaussianPolicy, noise: Noise) -> Trajectory:
+def rollout(policy: GaussianPolicy, noise: Noise, *, guidance: Guidance | None = None) -> Trajectory:
     """All states of a chain."""
-    return Trajectory(states=torch.stack(list(chain(policy, noise))))
+    return Trajectory(states=torch.stack(list(chain(policy, noise, guidance=guidance))))
 
 
 def sample(policy: GaussianPolicy, noise: Noise, *, guidance: Guidance | None = None) -> Points:
@@ -54,3 +56,27 @@ def value_guidance(value: Value, *, strength: float) -> Guidance:
         return (x - strength * std * gradient).detach()
 
     return guide
+
+
+class PolicyModel:
+    """A policy as a model that samples: sample i has the noise of seed i alone.
+
+    Attributes:
+        networks: what one sample evaluates.
+    """
+
+    def __init__(self, policy: GaussianPolicy, guidance: Guidance | None = None) -> None:
+        self.policy, self._guidance = policy, guidance
+        self.num_steps = policy.num_steps
+        self.networks: tuple[nn.Module, ...] = (policy.net,)
+
+    def sample(self, seeds: SampleSeeds) -> Points:
+        return sample(self.policy, self._noise(seeds), guidance=self._guidance)
+
+    def chain(self, seeds: SampleSeeds) -> Float[Tensor, " steps b *event"]:
+        """All states, noise first."""
+        return rollout(self.policy, self._noise(seeds), guidance=self._guidance).states
+
+    def _noise(self, seeds: SampleSeeds) -> SeededNoise:
+        device = next(self.policy.parameters()).device
+        return SeededNoise(seeds=seeds.to(device), event_shape=self.policy.event_shape)

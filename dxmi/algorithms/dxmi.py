@@ -109,6 +109,17 @@ class DxMIUpdate:
         self.velocity.update(trajectory)
         return scalars
 
+    def evaluate_policy(self, data: Points, noise: Noise) -> dict[str, Tensor]:
+        """An iteration of energy and values alone, as a head start before the policy moves.
+
+        A policy led by an untrained value is led away from a good start, and little brings it back.
+        """
+        trajectory = rollout(self._policy, noise)
+        scalars = self._energy_step(data, trajectory.samples)
+        scalars["value_loss"] = self._value_steps(trajectory)
+        self.velocity.update(trajectory)
+        return scalars
+
     @property
     def _policy(self) -> GaussianPolicy:
         assert isinstance(self.policy.module, GaussianPolicy)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn.utils import skip_init
 
-from dxmi.arrays import StepIndex
+from dxmi.arrays import Points, StepIndex
 
 
 def fourier_features(num_levels: int, num_frequencies: int) -> Float[Tensor, "levels features"]:
@@ -78,11 +78,11 @@ def linear(fan_in: int, fan_out: int, generator: Generator) -> nn.Linear:
 
 
 class Unconditional(nn.Module):
-    """A `StepMLP` of one level as a function of the point alone."""
+    """A step-conditioned net of one level as a function of the point alone."""
 
-    def __init__(self, net: StepMLP) -> None:
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, x: Float[Tensor, " b dim_in"]) -> Float[Tensor, " b dim_out"]:
+    def forward(self, x: Points) -> Float[Tensor, " b dim_out"]:
         return self.net(x, x.new_zeros(len(x), dtype=torch.int64))
