@@ -6,7 +6,7 @@ the other has trained.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Generator, nn
@@ -19,12 +19,14 @@ from dxmi.policies import GaussianPolicy
 from dxmi.schedules import VPSchedule
 
 
+@runtime_checkable
 class DataSource(Protocol):
     """Training data."""
 
     def batch(self, n: int, *, rng: np.random.Generator) -> Points: ...
 
 
+@runtime_checkable
 class Streams(Protocol):
     """Generators by name, and the seed behind a name."""
 
@@ -35,6 +37,7 @@ class Streams(Protocol):
     def seed(self, name: str) -> int: ...
 
 
+@runtime_checkable
 class Store(Protocol):
     """Places for trained weights, by what they depend on."""
 

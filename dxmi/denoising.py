@@ -1,7 +1,7 @@
 """Training a noise predictor on a variance-preserving schedule."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ def denoising_loss(net: NoisePredictor, schedule: VPSchedule, data: Points, nois
     return noise_prediction_loss(net(signal.sqrt() * data + (1 - signal).sqrt() * eps, k), eps)
 
 
+@runtime_checkable
 class Slot(Protocol):
     """Where a trained average is kept and found again."""
 

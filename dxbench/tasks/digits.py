@@ -79,6 +79,14 @@ class Reference:
         return digits_splits()["test"].images
 
     @cached_property
+    def train_features(self) -> Array:
+        return FeaturePass.of(self.train).features
+
+    @cached_property
+    def test_features(self) -> Array:
+        return FeaturePass.of(self.test).features
+
+    @cached_property
     def uniform(self) -> Array:
         rng = np.random.default_rng(derive_seed(REFERENCE, "uniform"))
         return rng.integers(LEVELS, size=(NUM_SAMPLES, *EVENT_SHAPE)) / 8.0 - 1.0

@@ -9,10 +9,22 @@ import torch
 from conftest import Ended
 
 from dxbench import registry
-from dxbench.api import Compute, EnergyModel, Evidence, Need, NotApplicable, Sampler, Training, ValueModel
+from dxbench.api import (
+    ChainModel,
+    Compute,
+    Config,
+    EnergyModel,
+    Evidence,
+    FineTunedModel,
+    Need,
+    NotApplicable,
+    Sampler,
+    Training,
+    ValueModel,
+)
 from dxbench.boards.aggregate import matches
 from dxbench.boards.published import read_published
-from dxbench.configure import configure, presets, recipes
+from dxbench.configure import config_class, configure, presets, recipes
 from dxbench.paths import published, reference_results
 from dxbench.records import Unreadable, iter_records
 from dxbench.registry import load_method, load_task
@@ -24,29 +36,43 @@ TASKS = sorted(registry.plugins("tasks"))
 METRICS = sorted(registry.plugins("metrics"))
 CPU = Compute(device="cpu", threads=1)
 RECIPES = [(name, task, preset) for name in METHODS for task, preset in recipes(load_method(name))]
-SMALL = {"iterations": 6, "pretrain_iterations": 3, "hidden": 8, "policy_hidden": 8, "value_hidden": 8, "batch_size": 8}
+SMALL = {
+    "iterations": 6,
+    "pretrain_iterations": 3,
+    "hidden": 8,
+    "policy_hidden": 8,
+    "value_hidden": 8,
+    "batch_size": 8,
+    "head_start": 2,
+    "backbone": {"hidden": 8, "depth": 1, "iterations": 4, "batch_size": 8},
+}
 FORMS = [
-    *[("dxmi", {"value": value, "value_cost": cost}) for value in ("shared", "time_independent", "separate")
-      for cost in ("running", "none", "linear", "sigmoid")],
-    ("dxmi", {"start": "ddpm"}),
-    ("dxmi", {"sweep": "sequential", "skip_last": 2}),
-    ("dxmi", {"tau": 0.0, "avr_decay": 1.0}),
-    ("dxmi", {"guidance": 0.3, "num_steps": 3}),
-    ("dxmi", {"tau_velocity": 0.01, "gamma": 0.0, "num_steps": 1}),
-    ("ddpm", {"schedule": "cosine", "num_steps": 7}),
-    ("ddpm", {"num_steps": 1}),
-    ("data", {}),
+    *[("dxmi", "gaussians8", {"value": value, "value_cost": cost})
+      for value in ("shared", "time_independent", "separate") for cost in ("running", "none", "linear", "sigmoid")],
+    ("dxmi", "gaussians8", {"start": "ddpm"}),
+    ("dxmi", "gaussians8", {"sweep": "sequential", "skip_last": 2}),
+    ("dxmi", "gaussians8", {"tau": 0.0, "avr_decay": 1.0}),
+    ("dxmi", "gaussians8", {"guidance": 0.3, "num_steps": 3}),
+    ("dxmi", "gaussians8", {"tau_velocity": 0.01, "gamma": 0.0, "num_steps": 1}),
+    ("ddpm", "gaussians8", {"schedule": "cosine", "num_steps": 7}),
+    ("ddpm", "gaussians8", {"num_steps": 1}),
+    ("data", "gaussians8", {}),
+    *[("dxmi", "digits", {"value": value}) for value in ("shared", "time_independent", "separate")],
+    ("dxmi", "digits", {"head_start": 0, "guidance": 0.3, "num_steps": 2}),
+    ("ddpm", "digits", {}),
+    ("data", "digits", {}),
 ]  # fmt: skip
 
 
-def small(name: str, overrides: dict[str, object]) -> Callable[[], tuple[Training, RandomStreams]]:
-    """A small training of a method on gaussians8, made anew at every call."""
-    method, task = load_method(name), load_task("gaussians8")
-    fields = {key: value for key, value in SMALL.items() if key in method.Config.model_fields}
+def small(name: str, task_name: str, overrides: dict[str, object]) -> Callable[[], tuple[Training, RandomStreams]]:
+    """A small training of a method on a task, made anew at every call."""
+    method, task = load_method(name), load_task(task_name)
+    known = config_class(method, task.name, "default").model_fields
+    fields = {key: value for key, value in SMALL.items() if key in known}
     config = configure(method, task.name, "default", fields | overrides)
 
     def make() -> tuple[Training, RandomStreams]:
-        rng = RandomStreams("contract", name)
+        rng = RandomStreams(name, "contract")
         problem = task.problem(oracle=Need.ORACLE in method.needs)
         return method().start(problem, config, compute=CPU, rng=rng), rng
 
@@ -57,20 +83,20 @@ def run(training: Training, steps: int) -> list[dict[str, float]]:
     return [{key: float(value) for key, value in training.step().items()} for _ in range(steps)]
 
 
-@pytest.mark.parametrize(("name", "overrides"), FORMS, ids=str)
+@pytest.mark.parametrize(("name", "task", "overrides"), FORMS, ids=str)
 class TestEveryFormOfEveryMethod:
-    def test_trains_and_samples_finite_points(self, name: str, overrides: dict[str, object]) -> None:
-        training, _ = small(name, overrides)()
+    def test_trains_and_samples_finite_points(self, name: str, task: str, overrides: dict[str, object]) -> None:
+        training, _ = small(name, task, overrides)()
         scalars = run(training, training.total_steps)
         assert all(np.isfinite(value) for step in scalars for value in step.values())
         model = training.model()
         assert isinstance(model, Sampler)
         samples = model.sample(torch.arange(32))
-        assert samples.shape == (32, 2)
+        assert samples.shape == (32, *load_task(task).problem(oracle=False).event_shape)
         assert torch.isfinite(samples).all()
 
-    def test_a_sample_depends_on_its_seed_alone(self, name: str, overrides: dict[str, object]) -> None:
-        training, _ = small(name, overrides)()
+    def test_a_sample_depends_on_its_seed_alone(self, name: str, task: str, overrides: dict[str, object]) -> None:
+        training, _ = small(name, task, overrides)()
         run(training, training.total_steps)
         model = training.model()
         assert isinstance(model, Sampler)
@@ -82,10 +108,10 @@ class TestEveryFormOfEveryMethod:
         torch.testing.assert_close(whole, one_by_one, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(whole, cut, rtol=1e-5, atol=1e-5)
         assert torch.equal(whole, model.sample(seeds))
-        assert not torch.isclose(model.sample(seeds + 1), whole).all(dim=1).any()
+        assert not torch.isclose(model.sample(seeds + 1), whole).flatten(1).all(dim=1).any()
 
-    def test_resumed_equals_uninterrupted_to_the_bit(self, name: str, overrides: dict[str, object]) -> None:
-        make = small(name, overrides)
+    def test_resumed_equals_uninterrupted_to_the_bit(self, name: str, task: str, overrides: dict[str, object]) -> None:
+        make = small(name, task, overrides)
         whole, _ = make()
         after = run(whole, whole.total_steps)
         first, streams = make()
@@ -101,24 +127,54 @@ class TestEveryFormOfEveryMethod:
         assert isinstance(b, Sampler)
         assert torch.equal(a.sample(seeds), b.sample(seeds))
 
-    def test_global_random_state_is_neither_read_nor_needed(self, name: str, overrides: dict[str, object]) -> None:
+    def test_global_random_state_is_neither_read_nor_needed(self, name: str, task: str, overrides: dict[str, object]) -> None:
         outcomes = []
         for seed in (1, 2):
             torch.manual_seed(seed)
-            training, _ = small(name, overrides)()
+            training, _ = small(name, task, overrides)()
             outcomes.append(run(training, training.total_steps))
         assert outcomes[0] == outcomes[1]
 
 
-@pytest.mark.parametrize(("name", "overrides"), [form for form in FORMS if form[0] == "dxmi"], ids=str)
-def test_the_last_value_is_the_energy(name: str, overrides: dict[str, object]) -> None:
-    training, _ = small(name, overrides)()
+@pytest.mark.parametrize(("name", "task", "overrides"), [form for form in FORMS if form[0] == "dxmi"], ids=str)
+def test_the_last_value_is_the_energy(name: str, task: str, overrides: dict[str, object]) -> None:
+    training, _ = small(name, task, overrides)()
     run(training, 4)
     model = training.model()
     assert isinstance(model, EnergyModel)
     assert isinstance(model, ValueModel)
-    x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
+    shape = load_task(task).problem(oracle=False).event_shape
+    x = torch.randn(20, *shape, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(model.value(x, model.num_steps), model.energy(x))
+
+
+@pytest.mark.parametrize(("name", "overrides"), [("dxmi", {}), ("ddpm", {"num_steps": 4})])
+def test_the_last_state_of_a_chain_is_the_sample(name: str, overrides: dict[str, object]) -> None:
+    training, _ = small(name, "digits", overrides)()
+    run(training, training.total_steps)
+    model = training.model()
+    assert isinstance(model, ChainModel)
+    assert isinstance(model, Sampler)
+    seeds = torch.tensor([3, 2**61, 5])
+    states = model.chain(seeds)
+    assert states.shape == (5, 3, 1, 8, 8)
+    assert torch.equal(states[-1], model.sample(seeds))
+    assert not torch.isclose(states[0], states[1]).all()
+
+
+def test_the_start_of_dxmi_is_the_ddpm_of_the_same_training_seed() -> None:
+    """At the same number of steps both sample the same images from the same seeds; DxMI itself has moved away."""
+    tuned, _ = small("dxmi", "digits", {"policy_lr": 1e-2})()
+    ddpm, _ = small("ddpm", "digits", {"num_steps": 4, "last_std": tuned.config.last_std})()  # type: ignore[attr-defined]
+    for training in (tuned, ddpm):
+        run(training, training.total_steps)
+    after, before = tuned.model(), ddpm.model()
+    assert isinstance(after, FineTunedModel)
+    assert isinstance(after, Sampler)
+    assert isinstance(before, Sampler)
+    seeds = torch.arange(8)
+    assert torch.equal(after.start.sample(seeds), before.sample(seeds))
+    assert not torch.allclose(after.sample(seeds), before.sample(seeds))
 
 
 def test_counted_nfe_includes_guidance() -> None:
@@ -126,7 +182,7 @@ def test_counted_nfe_includes_guidance() -> None:
 
     counts = []
     for guidance in (0.0, 0.5):
-        training, _ = small("dxmi", {"guidance": guidance, "num_steps": 4})()
+        training, _ = small("dxmi", "gaussians8", {"guidance": guidance, "num_steps": 4})()
         model = training.model()
         assert isinstance(model, Sampler)
         _, nfe = draw_samples(
@@ -145,7 +201,8 @@ def test_counted_nfe_includes_guidance() -> None:
 def test_every_recipe_builds(name: str, task: str, preset: str) -> None:
     method = load_method(name)
     config = configure(method, task, preset, {})
-    assert isinstance(config, method.Config)
+    assert isinstance(config, Config)
+    assert type(config) is config_class(method, task, preset)
     assert task in TASKS
     assert preset in presets(method, task)
     assert type(config).model_validate(config.model_dump(mode="json")) == config
