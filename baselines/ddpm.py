@@ -76,7 +76,7 @@ class DDPMImageConfig(Config):
 
     num_steps: PositiveInt = Field(default=10, description="sampling steps T = NFE, of the backbone's 1,000")
     first_level: int = Field(default=300, ge=0, description="step of the backbone's chain that sampling begins at")
-    last_std: PositiveFloat = 1e-2
+    last_std: PositiveFloat = Field(default=0.05, description="std of the last step, as DxMI has it")
     backbone: MLPBackbone = Field(default=MLPBackbone(), description="the noise predictor and its training")
 
     def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> NoisePredictorTraining:

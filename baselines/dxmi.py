@@ -26,7 +26,6 @@ from dxmi.backbones import MLPBackbone
 from dxmi.costs import TIME_COSTS, RunningCost
 from dxmi.denoising import NoisePredictorTraining
 from dxmi.nets.mlp import StepMLP, Unconditional
-from dxmi.nets.residual_mlp import ResidualMLP
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import cosine_adam, ema
 from dxmi.policies import GaussianPolicy
@@ -154,18 +153,19 @@ class DxMIImageConfig(DxMIBase):
     )
     max_grad_norm: PositiveFloat | None = Field(default=None, description="of the policy's gradient")
     value_hidden: PositiveInt = 256
-    value_depth: PositiveInt = 3
+    value_depth: PositiveInt = 2
+    data_noise: NonNegativeFloat = Field(default=0.05, description="std of noise on the data that the energy sees")
     first_level: int = Field(default=300, ge=0, description="step of the backbone's chain that sampling begins at")
-    last_std: PositiveFloat = Field(default=1e-2, description="std of the last step, which is not trained")
+    last_std: PositiveFloat = Field(default=0.05, description="std of the last step, which is not trained")
     backbone: MLPBackbone = Field(default=MLPBackbone(), description="the start's noise predictor and its training")
 
     def parts(self, problem: Problem, compute: Compute, rng: RandomStreams) -> "Parts":
         shape = problem.event_shape
 
         def net(levels: int, stream: str) -> nn.Module:
-            return ResidualMLP(
-                event_shape=shape,
-                output_shape=(1,),
+            return StepMLP(
+                dim_in=math.prod(shape),
+                dim_out=1,
                 num_levels=levels,
                 hidden=self.value_hidden,
                 depth=self.value_depth,
@@ -180,6 +180,7 @@ class DxMIImageConfig(DxMIBase):
             value=build_value(self, net).to(compute.device),
             pretraining=pretraining,
             start=self._policy(pretraining.average, shape).to(compute.device),
+            data_noise=self.data_noise,
             head_start=self.head_start,
             max_grad_norm=self.max_grad_norm,
         )
@@ -205,6 +206,7 @@ class Parts:
     Attributes:
         pretraining: of the policy's net, before DxMI.
         start: the policy around the pretraining's average, kept beside the one that DxMI moves.
+        data_noise: std of Gaussian noise on the data that the energy learns from.
         head_start: iterations in which energy and value learn and the policy stands still.
         max_grad_norm: of the policy's gradient.
     """
@@ -213,6 +215,7 @@ class Parts:
     value: ValueNet
     pretraining: NoisePredictorTraining | None
     start: GaussianPolicy | None = None
+    data_noise: float = 0.0
     head_start: int = 0
     max_grad_norm: float | None = None
 
@@ -302,6 +305,8 @@ class DxMITraining(Training):
                 self._hand_over()
             return {"denoising_loss": loss}
         data = self.problem.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
+        if self.parts.data_noise > 0:
+            data = data + self.parts.data_noise * self._noise(1).normal(0)
         self.steps_done += 1
         if self.steps_done <= self.parts.head_start:
             scalars = self.update.evaluate_policy(data, self._noise(1))
@@ -368,7 +373,7 @@ class DxMIModel(PolicyModel):
         self.temperature = temperature
         # Guidance evaluates the value nets while sampling, so their passes count as NFE too.
         if guidance > 0:
-            self.networks += tuple(m for m in value.modules() if isinstance(m, StepMLP | ResidualMLP))
+            self.networks += tuple(m for m in value.modules() if isinstance(m, StepMLP))
 
     def energy(self, x: Tensor) -> Tensor:
         return self._value.energy(x)

@@ -19,7 +19,9 @@ def fourier_features(num_levels: int, num_frequencies: int) -> Float[Tensor, "le
 
 
 class StepMLP(nn.Module):
-    """[b, dim_in] and step indices 0 .. num_levels - 1 to [b, dim_out]; ReLU, step features beside x at the input.
+    """[b, *event] of `dim_in` entries and step indices 0 .. num_levels - 1 to [b, dim_out].
+
+    ReLU; step features beside the flattened x at the input.
 
     With `x_octaves` > 0 the net also sees cos and sin of each coordinate at that many octaves, the slowest of
     period `x_period`: it then learns an energy with narrow modes sooner (Tancik et al. 2020, arXiv:2006.10739).
@@ -58,7 +60,8 @@ class StepMLP(nn.Module):
             nn.init.zeros_(self.output.weight)
             nn.init.zeros_(self.output.bias)
 
-    def forward(self, x: Float[Tensor, " b dim_in"], k: StepIndex) -> Float[Tensor, " b dim_out"]:
+    def forward(self, x: Points, k: StepIndex) -> Float[Tensor, " b dim_out"]:
+        x = x.flatten(1)
         angle = (x[:, :, None] * self.angular).flatten(1)
         hidden = torch.cat([x, angle.cos(), angle.sin(), self.features[k]], dim=1)
         for layer in self.hidden:

@@ -127,7 +127,9 @@ class TestEveryFormOfEveryMethod:
         assert isinstance(b, Sampler)
         assert torch.equal(a.sample(seeds), b.sample(seeds))
 
-    def test_global_random_state_is_neither_read_nor_needed(self, name: str, task: str, overrides: dict[str, object]) -> None:
+    def test_global_random_state_is_neither_read_nor_needed(
+        self, name: str, task: str, overrides: dict[str, object]
+    ) -> None:
         outcomes = []
         for seed in (1, 2):
             torch.manual_seed(seed)

@@ -86,7 +86,7 @@ def test_visiting_every_step_is_the_whole_chain():
 
 @pytest.mark.parametrize("steps", [[], [3, 2], [1, 1], [-1, 2], [4, 10]])
 def test_steps_that_do_not_rise_within_the_chain_are_refused(steps):
-    with pytest.raises(ValueError, match="rise within 0 .. 9"):
+    with pytest.raises(ValueError, match=r"rise within 0 \.\. 9"):
         VPSchedule.linear(10).visiting(steps)
 
 
