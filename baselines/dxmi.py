@@ -29,7 +29,7 @@ from dxmi.nets.mlp import StepMLP, Unconditional
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import cosine_adam, ema
 from dxmi.policies import GaussianPolicy
-from dxmi.rollout import PolicyModel, value_guidance
+from dxmi.rollout import Guidance, PolicyModel, value_guidance
 from dxmi.schedules import VPSchedule
 from dxmi.values import SeparateEnergy, SharedValue, TimeIndependentValue
 
@@ -356,23 +356,25 @@ class DxMITraining(Training):
         assert isinstance(value, SharedValue | TimeIndependentValue | SeparateEnergy)
         dim = math.prod(self.problem.event_shape)
         temperature = self.config.tau / dim if self.config.tau > 0 else None
-        model = DxMIModel(policy, value, temperature=temperature, guidance=self.config.guidance)
+        guide = value_guidance(value, strength=self.config.guidance) if self.config.guidance > 0 else None
         if self.parts.start is None:
-            return model
-        return FineTunedDxMI(
-            policy, value, start=self.parts.start, temperature=temperature, guidance=self.config.guidance
-        )
+            return DxMIModel(policy, value, temperature=temperature, guidance=guide)
+        return FineTunedDxMI(policy, value, start=self.parts.start, temperature=temperature, guidance=guide)
 
 
 class DxMIModel(PolicyModel):
     """The averaged sampler, energy and values."""
 
-    def __init__(self, policy: GaussianPolicy, value: ValueNet, *, temperature: float | None, guidance: float) -> None:
-        super().__init__(policy, value_guidance(value, strength=guidance) if guidance > 0 else None)
+    quiet_end = False
+
+    def __init__(
+        self, policy: GaussianPolicy, value: ValueNet, *, temperature: float | None, guidance: Guidance | None
+    ) -> None:
+        super().__init__(policy, guidance=guidance, quiet_end=self.quiet_end)
         self._value = value
         self.temperature = temperature
         # Guidance evaluates the value nets while sampling, so their passes count as NFE too.
-        if guidance > 0:
+        if guidance is not None:
             self.networks += tuple(m for m in value.modules() if isinstance(m, StepMLP))
 
     def energy(self, x: Tensor) -> Tensor:
@@ -383,16 +385,10 @@ class DxMIModel(PolicyModel):
 
 
 class FineTunedDxMI(DxMIModel):
-    """With the sampler before DxMI beside it."""
+    """With the sampler before DxMI beside it; on images, whose last noise is for training."""
 
-    def __init__(
-        self,
-        policy: GaussianPolicy,
-        value: ValueNet,
-        *,
-        start: GaussianPolicy,
-        temperature: float | None,
-        guidance: float,
-    ) -> None:
-        super().__init__(policy, value, temperature=temperature, guidance=guidance)
-        self.start = PolicyModel(start)
+    quiet_end = True
+
+    def __init__(self, policy: GaussianPolicy, value: ValueNet, *, start: GaussianPolicy, **rest: Any) -> None:
+        super().__init__(policy, value, **rest)
+        self.start = PolicyModel(start, quiet_end=True)

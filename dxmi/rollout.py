@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dxmi.arrays import Points, SampleSeeds
-from dxmi.noise import Noise, SeededNoise
+from dxmi.noise import Noise, SeededNoise, SilencedNoise
 from dxmi.policies import GaussianPolicy
 from dxmi.protocols import Value
 from dxmi.trajectory import Trajectory
@@ -61,12 +61,15 @@ def value_guidance(value: Value, *, strength: float) -> Guidance:
 class PolicyModel:
     """A policy as a model that samples: sample i has the noise of seed i alone.
 
+    With `quiet_end` a sample is the mean of the last step, as in DDPM's Algorithm 2, for images whose last std is
+    there for training only.
+
     Attributes:
         networks: what one sample evaluates.
     """
 
-    def __init__(self, policy: GaussianPolicy, guidance: Guidance | None = None) -> None:
-        self.policy, self._guidance = policy, guidance
+    def __init__(self, policy: GaussianPolicy, *, guidance: Guidance | None = None, quiet_end: bool = False) -> None:
+        self.policy, self._guidance, self._quiet_end = policy, guidance, quiet_end
         self.num_steps = policy.num_steps
         self.networks: tuple[nn.Module, ...] = (policy.net,)
 
@@ -77,6 +80,7 @@ class PolicyModel:
         """All states, noise first."""
         return rollout(self.policy, self._noise(seeds), guidance=self._guidance).states
 
-    def _noise(self, seeds: SampleSeeds) -> SeededNoise:
+    def _noise(self, seeds: SampleSeeds) -> Noise:
         device = next(self.policy.parameters()).device
-        return SeededNoise(seeds=seeds.to(device), event_shape=self.policy.event_shape)
+        noise = SeededNoise(seeds=seeds.to(device), event_shape=self.policy.event_shape)
+        return SilencedNoise(noise=noise, silent=self.num_steps) if self._quiet_end else noise
