@@ -151,6 +151,7 @@ class DxMIImageConfig(DxMIBase):
     head_start: NonNegativeInt = Field(
         default=200, description="iterations of energy and value before the policy moves"
     )
+    policy_from: NonNegativeInt = Field(default=2, description="first step k that takes policy steps")
     max_grad_norm: PositiveFloat | None = Field(default=None, description="of the policy's gradient")
     value_hidden: PositiveInt = 256
     value_depth: PositiveInt = 2
@@ -182,6 +183,7 @@ class DxMIImageConfig(DxMIBase):
             start=self._policy(pretraining.average, shape).to(compute.device),
             data_noise=self.data_noise,
             head_start=self.head_start,
+            policy_from=self.policy_from,
             max_grad_norm=self.max_grad_norm,
         )
 
@@ -208,6 +210,7 @@ class Parts:
         start: the policy around the pretraining's average, kept beside the one that DxMI moves.
         data_noise: std of Gaussian noise on the data that the energy learns from.
         head_start: iterations in which energy and value learn and the policy stands still.
+        policy_from: first step that takes policy steps.
         max_grad_norm: of the policy's gradient.
     """
 
@@ -217,6 +220,7 @@ class Parts:
     start: GaussianPolicy | None = None
     data_noise: float = 0.0
     head_start: int = 0
+    policy_from: int = 0
     max_grad_norm: float | None = None
 
 
@@ -288,6 +292,7 @@ class DxMITraining(Training):
             gamma=config.gamma,
             velocity=self.velocity,
             sweep=sweep(config.num_steps),
+            policy_sweep=sweep(config.num_steps, parts.policy_from),
         )
         self.data_rng = rng.numpy("data")
         self.generator = rng.torch("noise", device=self.device)
