@@ -1,9 +1,10 @@
 """DDPM: denoising diffusion, ancestral sampling (Ho et al. 2020, arXiv:2006.11239).
 
 Loss: their Algorithm 1 (noise prediction, steps uniform). Sampling: their Algorithm 2 with the posterior std.
-Deviations: the last step's std is `last_std`, not 0, as in SFT-PG and DxMI, so that log pi exists at every step.
-For points in the plane one model is trained per number of steps, as in Table 1 of DxMI. For images one model of
-1,000 steps is trained, and sampling visits `num_steps` of them (Nichol & Dhariwal 2021, arXiv:2102.09672, section 4).
+For points in the plane one model is trained per number of steps, as in Table 1 of DxMI; the last step's std is
+`last_std`, not 0, as in SFT-PG and DxMI, so that log pi exists at every step. For images one model of 1,000 steps is
+trained, and sampling visits `num_steps` of them (Nichol & Dhariwal 2021, arXiv:2102.09672, section 4); it begins at
+`first_level`, because nearer to pure noise a step multiplies what the network errs.
 """
 
 from typing import Any, Literal, Protocol
@@ -61,22 +62,22 @@ class DDPMConfig(Config):
             ema_decay=self.ema_decay,
         )
 
-    def policy(self, net: nn.Module, problem: Problem) -> GaussianPolicy:
-        return GaussianPolicy.from_noise_predictor(
+    def model(self, net: nn.Module, problem: Problem) -> PolicyModel:
+        policy = GaussianPolicy.from_noise_predictor(
             net,
             SCHEDULES[self.schedule](self.num_steps),
             event_shape=problem.event_shape,
             last_std=self.last_std,
             trainable_std=[False] * self.num_steps,
         )
+        return PolicyModel(policy)
 
 
 class DDPMImageConfig(Config):
     """Of a DDPM on small images; the backbone is the one that other methods of the same training seed begin from."""
 
     num_steps: PositiveInt = Field(default=10, description="sampling steps T = NFE, of the backbone's 1,000")
-    first_level: int = Field(default=300, ge=0, description="step of the backbone's chain that sampling begins at")
-    last_std: PositiveFloat = Field(default=0.05, description="std of the last step, as DxMI has it")
+    first_level: int = Field(default=400, ge=0, description="step of the backbone's chain that sampling begins at")
     backbone: MLPBackbone = Field(default=MLPBackbone(), description="the noise predictor and its training")
 
     def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> NoisePredictorTraining:
@@ -88,15 +89,16 @@ class DDPMImageConfig(Config):
             store=compute.store,
         )
 
-    def policy(self, net: nn.Module, problem: Problem) -> GaussianPolicy:
-        return self.backbone.policy(
+    def model(self, net: nn.Module, problem: Problem) -> PolicyModel:
+        policy = self.backbone.policy(
             net,
             event_shape=problem.event_shape,
             num_steps=self.num_steps,
             first_level=self.first_level,
-            last_std=self.last_std,
+            last_std=1.0,  # a sample is the mean of the last step, whose noise is never drawn
             trainable_std=[False] * self.num_steps,
         )
+        return PolicyModel(policy, quiet_end=True)
 
 
 class DDPMKind(Protocol):
@@ -104,7 +106,7 @@ class DDPMKind(Protocol):
 
     def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> NoisePredictorTraining: ...
 
-    def policy(self, net: nn.Module, problem: Problem) -> GaussianPolicy: ...
+    def model(self, net: nn.Module, problem: Problem) -> PolicyModel: ...
 
 
 class DDPM(Method):
@@ -139,4 +141,6 @@ class DDPMTraining(Training):
         self.training.load_state_dict(state)
 
     def model(self) -> PolicyModel:
-        return PolicyModel(self.config.policy(self.training.average, self.problem).to(self.device))
+        model = self.config.model(self.training.average, self.problem)
+        model.policy.to(self.device)
+        return model

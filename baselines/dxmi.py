@@ -33,6 +33,11 @@ from dxmi.rollout import Guidance, PolicyModel, value_guidance
 from dxmi.schedules import VPSchedule
 from dxmi.values import SeparateEnergy, SharedValue, TimeIndependentValue
 
+# Sampler and energy chase each other, so a long memory of squared gradients is out of date.
+POINTS_BETAS = (0.9, 0.99)
+# On images no memory of gradients at all damps the chase, and a long one of their squares lets steps shrink with them.
+IMAGE_BETAS = (0.0, 0.999)
+
 
 class DxMIBase(Config):
     """The update rule's side of the configuration, whatever the data."""
@@ -143,6 +148,10 @@ class DxMIImageConfig(DxMIBase):
     """Of DxMI on small images, from a DDPM. docs/methods/dxmi.md says what each of these is for."""
 
     num_steps: PositiveInt = Field(default=4, description="sampling steps T = NFE, of the backbone's 1,000")
+    value_cost: Literal["running", "none", "linear", "sigmoid"] = Field(
+        default="none", description="inside the value target: the running cost (Eq. 10) or a time cost (Eq. 12)"
+    )
+    tau: NonNegativeFloat = Field(default=0.01, description="temperature per dimension, of entropy and velocity alike")
     iterations: PositiveInt = 1000
     batch_size: PositiveInt = 128
     policy_lr: PositiveFloat = 2e-6
@@ -151,13 +160,13 @@ class DxMIImageConfig(DxMIBase):
     head_start: NonNegativeInt = Field(
         default=200, description="iterations of energy and value before the policy moves"
     )
-    policy_from: NonNegativeInt = Field(default=2, description="first step k that takes policy steps")
+    policy_from: NonNegativeInt = Field(default=1, description="first step k that takes policy steps")
     max_grad_norm: PositiveFloat | None = Field(default=None, description="of the policy's gradient")
     value_hidden: PositiveInt = 256
     value_depth: PositiveInt = 2
-    data_noise: NonNegativeFloat = Field(default=0.05, description="std of noise on the data that the energy sees")
-    first_level: int = Field(default=300, ge=0, description="step of the backbone's chain that sampling begins at")
-    last_std: PositiveFloat = Field(default=0.05, description="std of the last step, which is not trained")
+    data_noise: NonNegativeFloat = Field(default=0.15, description="std of noise on the data that the energy sees")
+    first_level: int = Field(default=400, ge=0, description="step of the backbone's chain that sampling begins at")
+    last_std: PositiveFloat = Field(default=0.15, description="std of the last step, for training only")
     backbone: MLPBackbone = Field(default=MLPBackbone(), description="the start's noise predictor and its training")
 
     def parts(self, problem: Problem, compute: Compute, rng: RandomStreams) -> "Parts":
@@ -185,6 +194,7 @@ class DxMIImageConfig(DxMIBase):
             head_start=self.head_start,
             policy_from=self.policy_from,
             max_grad_norm=self.max_grad_norm,
+            betas=IMAGE_BETAS,
         )
 
     def _policy(self, net: nn.Module, event_shape: tuple[int, ...]) -> GaussianPolicy:
@@ -212,6 +222,7 @@ class Parts:
         head_start: iterations in which energy and value learn and the policy stands still.
         policy_from: first step that takes policy steps.
         max_grad_norm: of the policy's gradient.
+        betas: of Adam, for policy and value.
     """
 
     policy: GaussianPolicy
@@ -222,10 +233,7 @@ class Parts:
     head_start: int = 0
     policy_from: int = 0
     max_grad_norm: float | None = None
-
-
-# Sampler and energy chase each other, so a long memory of squared gradients is out of date.
-ADAM_BETAS = (0.9, 0.99)
+    betas: tuple[float, float] = POINTS_BETAS
 
 
 class DxMI(Method):
@@ -269,12 +277,12 @@ class DxMITraining(Training):
                 {"params": [self.policy.learned_log_std], "lr": config.policy_lr * config.std_lr_ratio},
             ],
             config.iterations,
-            betas=ADAM_BETAS,
+            betas=parts.betas,
         )
         self.value_optimiser, self.value_decay = cosine_adam(
             [{"params": self.value.parameters(), "lr": config.value_lr}],
             parts.head_start + config.iterations,
-            betas=ADAM_BETAS,
+            betas=parts.betas,
         )
         running = RunningCost(
             tau_entropy=config.tau,
