@@ -152,13 +152,13 @@ class DxMIImageConfig(DxMIBase):
         default="none", description="inside the value target: the running cost (Eq. 10) or a time cost (Eq. 12)"
     )
     tau: NonNegativeFloat = Field(default=0.01, description="temperature per dimension, of entropy and velocity alike")
-    iterations: PositiveInt = 1000
+    iterations: PositiveInt = 400
     batch_size: PositiveInt = 128
-    policy_lr: PositiveFloat = 2e-6
+    policy_lr: PositiveFloat = 1.5e-5
     value_lr: PositiveFloat = 5e-4
-    ema_decay: float = Field(default=0.99, ge=0, lt=1)
+    ema_decay: float = Field(default=0.98, ge=0, lt=1)
     head_start: NonNegativeInt = Field(
-        default=200, description="iterations of energy and value before the policy moves"
+        default=100, description="iterations of energy and value before the policy moves"
     )
     policy_from: NonNegativeInt = Field(default=1, description="first step k that takes policy steps")
     max_grad_norm: PositiveFloat | None = Field(default=None, description="of the policy's gradient")
