@@ -12,6 +12,7 @@ class Data(Method):
 
     name = "data"
     version = 1
+    family = "yardstick"
     reference = True
     Config = DataConfig
     needs = frozenset({Need.ORACLE})

@@ -114,6 +114,8 @@ class DDPM(Method):
 
     name = "ddpm"
     version = 1
+    family = "diffusion"
+    citation = "Ho et al. 2020, arXiv:2006.11239"
     Config = DDPMConfig
 
     def start(self, problem: Problem, config: DDPMKind, *, compute: Compute, rng: RandomStreams) -> Training:

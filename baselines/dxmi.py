@@ -241,6 +241,8 @@ class DxMI(Method):
 
     name = "dxmi"
     version = 1
+    family = "energy-based"
+    citation = "Yoon et al. 2024, arXiv:2407.00626"
     Config = DxMIConfig
 
     def start(self, problem: Problem, config: DxMIBase, *, compute: Compute, rng: RandomStreams) -> Training:

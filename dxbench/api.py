@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-RECORD_SCHEMA_VERSION = 1
+RECORD_SCHEMA_VERSION = 2
 
 Direction = Literal["lower", "higher", "none"]
 Status = Literal["ok", "partial", "failed", "timeout", "out_of_memory", "skipped"]
@@ -305,6 +305,9 @@ class Method(ABC):
         name: as typed after --method.
         version: raised whenever its numbers move.
         reference: True for rows that are a yardstick (floor, ideal) and do not rank.
+        family: what boards filter by, such as "diffusion", "energy-based", "consistency", "adversarial", "yardstick".
+        citation: where it comes from, as authors, year and identifier.
+        selected_on_test: True if a choice of its training looks at what the final score uses; such rows do not rank.
         Config: its frozen configuration.
         needs: what it cannot run without.
     """
@@ -312,6 +315,9 @@ class Method(ABC):
     name: ClassVar[str]
     version: ClassVar[int]
     reference: ClassVar[bool] = False
+    family: ClassVar[str] = "other"
+    citation: ClassVar[str] = ""
+    selected_on_test: ClassVar[bool] = False
     Config: ClassVar[type[Config]]
     needs: ClassVar[frozenset[Need]] = frozenset({Need.TRAINING_DATA})
 
@@ -440,16 +446,39 @@ class Provenance(Frozen):
     resumed: int
 
 
-class ResultRecord(Frozen):
-    """One run, whatever its end."""
+class MethodCard(Frozen):
+    """What boards print of a method, so that they need not load it.
 
-    schema_version: Literal[1] = RECORD_SCHEMA_VERSION
+    Attributes:
+        family: what boards filter by.
+        summary: a line.
+        description: the method's own documentation, plain text.
+        citation: authors, year and identifier.
+    """
+
+    family: str = "other"
+    summary: str = ""
+    description: str = ""
+    citation: str = ""
+
+
+class ResultRecord(Frozen):
+    """One run, whatever its end.
+
+    Attributes:
+        selected_on_test: a choice of the training looked at what the final score uses.
+        samples_sha256: of the samples that were scored, as `records.array_sha256` takes it; None without samples.
+    """
+
+    schema_version: Literal[2] = RECORD_SCHEMA_VERSION
     run_id: str
     task: str
     task_version: int
     method: str
     method_version: int
     reference: bool = False
+    selected_on_test: bool = False
+    card: MethodCard = MethodCard()
     preset: str
     overrides: dict[str, JsonValue] = Field(default_factory=dict)
     config: dict[str, JsonValue]
@@ -457,6 +486,7 @@ class ResultRecord(Frozen):
     status: Status
     failure: Failure | None = None
     nfe: float | None = None
+    samples_sha256: str | None = None
     headline: list[str] = Field(default_factory=list)
     scores: dict[str, Estimate] = Field(default_factory=dict)
     notes: dict[str, str] = Field(default_factory=dict)

@@ -10,6 +10,12 @@ def home() -> Path:
     return Path(os.environ.get("DXBENCH_HOME", "runs"))
 
 
+def cache() -> Path:
+    """What can be made again: DXBENCH_CACHE, else cache/ under the home. Safe to delete."""
+    given = os.environ.get("DXBENCH_CACHE")
+    return Path(given) if given else home() / "cache"
+
+
 def results() -> Path:
     """Records of your own runs. DXBENCH_RESULTS, else results/ under the home."""
     given = os.environ.get("DXBENCH_RESULTS")

@@ -1,13 +1,15 @@
 """Records on disk: results/<task>/<method>/<run>.json, written atomically, read with suspicion."""
 
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pydantic import JsonValue, ValidationError
 
@@ -68,6 +70,18 @@ def config_id(task: str, task_version: int, method: str, method_version: int, co
     return short_hash([task, task_version, method, method_version, dict(config)], digits=10)
 
 
+def work_folder(home: Path, *, task: str, method: str, run_id: str) -> Path:
+    """Where a run keeps its checkpoints, arrays and report."""
+    return home / "work" / task / method / run_id
+
+
+def array_sha256(array: "np.ndarray") -> str:
+    """Of dtype, shape and the bytes in C order, so that equal hashes mean equal arrays."""
+    digest = hashlib.sha256(f"{array.dtype.str} {list(array.shape)} ".encode())
+    digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
 def record_path(results: Path, record: ResultRecord) -> Path:
     return results / record.task / record.method / f"{record.run_id}.json"
 
@@ -93,38 +107,61 @@ class Unreadable:
     reason: str
 
 
-def read_record(path: Path) -> ResultRecord | Unreadable:
-    """One record, or the reason why the file is none. Never raises for what a file holds."""
+def _from_1(data: dict[str, Any]) -> dict[str, Any]:
+    """Schema 2 adds card, selected_on_test and samples_sha256, each with a default that says "not known"."""
+    return data | {"schema_version": 2}
+
+
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+"""From each older schema to the next."""
+
+
+def migrate(data: dict[str, Any]) -> dict[str, Any]:
+    """A record's fields in today's schema.
+
+    Raises:
+        ValueError: for a schema version that is none of ours, or newer than this dxbench.
+    """
+    while (version := data["schema_version"]) != RECORD_SCHEMA_VERSION:
+        if type(version) is not int or version not in MIGRATIONS:
+            raise ValueError(
+                f"schema_version {version!r}, this dxbench reads {min(MIGRATIONS)} to {RECORD_SCHEMA_VERSION}"
+            )
+        data = MIGRATIONS[version](data)
+    return data
+
+
+def read_record(path: str | Path) -> ResultRecord | Unreadable:
+    """One record, older ones in today's schema, or the reason why the file is none.
+
+    Never raises for what a file holds.
+    """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        with FileIO(path) as file:  # unbuffered: boards read many
+            text = file.readall()
+    except OSError as error:
+        return Unreadable(path=Path(path), reason=f"not readable ({error.strerror})")
+    try:
+        return ResultRecord.model_validate_json(text)
+    except ValidationError as error:
+        return _read_again(Path(path), text, error)
+
+
+def _read_again(path: Path, text: bytes, refusal: ValidationError) -> ResultRecord | Unreadable:
+    """What was refused as a record of today: an older one, or the reason why it is none."""
+    try:
+        data = json.loads(text)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         return Unreadable(path=path, reason=f"not readable as JSON ({error})")
     if not isinstance(data, dict) or "schema_version" not in data:
         return Unreadable(path=path, reason="not a dxbench record (no schema_version)")
-    if data["schema_version"] != RECORD_SCHEMA_VERSION:
-        reason = f"schema_version {data['schema_version']!r}, this dxbench reads {RECORD_SCHEMA_VERSION}"
-        return Unreadable(path=path, reason=reason)
     try:
-        return ResultRecord.model_validate(data)
+        if data["schema_version"] != RECORD_SCHEMA_VERSION:
+            return ResultRecord.model_validate(migrate(data))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return Unreadable(path=path, reason=f"not a valid record ({where}: {first['msg']})")
-
-
-def iter_records(folders: Iterable[Path], *, task: str | None = None) -> Iterator[ResultRecord | Unreadable]:
-    """Records of folders in the order of their paths, unreadable files among them.
-
-    Of one run in several folders the last folder's record counts.
-    """
-    by_run: dict[str, ResultRecord] = {}
-    for folder in folders:
-        for path in sorted(folder.glob(f"{task or '*'}/*/*.json")):
-            if path.relative_to(folder).parts[0] == "published":
-                continue
-            found = read_record(path)
-            if isinstance(found, Unreadable):
-                yield found
-            else:
-                by_run[found.run_id] = found
-    yield from by_run.values()
+        refusal = error
+    except ValueError as error:
+        return Unreadable(path=path, reason=str(error))
+    first = refusal.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return Unreadable(path=path, reason=f"not a valid record ({where}: {first['msg']})")

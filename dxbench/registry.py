@@ -7,6 +7,7 @@ distribution is imported when listed, because only that tells whether it works.
 import ast
 import importlib
 import importlib.util
+import inspect
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
-from dxbench.api import Method, Task
+from dxbench.api import Method, MethodCard, Task
 from dxbench.errors import UsageError, unknown
 
 Kind = Literal["tasks", "methods", "metrics", "launchers", "recipes", "suites"]
@@ -143,6 +144,15 @@ def load_method(name: str) -> type[Method]:
     if not (isinstance(loaded, type) and issubclass(loaded, Method)):
         raise UsageError(f"method {name!r} is not a dxbench.api.Method class, got {loaded!r}")
     return loaded
+
+
+def method_card(method: type[Method]) -> MethodCard:
+    """What boards print of a method: its own documentation, that of its file included."""
+    own = inspect.cleandoc(method.__doc__ or "")
+    file = inspect.getdoc(sys.modules[method.__module__]) or ""
+    return MethodCard(
+        family=method.family, summary=own.split("\n", 1)[0], description=file or own, citation=method.citation
+    )
 
 
 def _load_file(kind: Kind, reference: str) -> Any:

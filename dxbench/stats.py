@@ -10,7 +10,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
+
+# scipy.stats takes half a second to import; boards need Student's t alone, which is in scipy.special.
 
 Array = NDArray[np.float64]
 
@@ -44,6 +46,8 @@ def iqm(values: ArrayLike) -> float:
 
     A quarter of the values, rounded down, is cut at each end, as SciPy and rliable do.
     """
+    from scipy import stats
+
     return float(stats.trim_mean(_seeds(values, at_least=1), 0.25))
 
 
@@ -51,7 +55,7 @@ def mean_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     """Student's t interval of the mean over seeds."""
     array = _seeds(values, at_least=2)
     mean = float(array.mean())
-    half = float(stats.t.ppf(0.5 + level / 2, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
+    half = float(special.stdtrit(len(array) - 1, 0.5 + level / 2) * array.std(ddof=1) / np.sqrt(len(array)))
     return Interval(point=mean, low=mean - half, high=mean + half, level=level)
 
 
@@ -68,6 +72,8 @@ def bootstrap_interval(
 
     Values that are all equal give an interval of no width.
     """
+    from scipy import stats
+
     array = _seeds(values, at_least=2)
 
     def mean(x: Array, axis: int = -1) -> Array:
@@ -88,6 +94,8 @@ def bootstrap_interval(
 
 def probability_of_improvement(values: ArrayLike, over: ArrayLike, *, lower_is_better: bool) -> float:
     """P(a seed of `values` is better than a seed of `over`), ties half (Agarwal et al. 2021)."""
+    from scipy import stats
+
     x, y = _seeds(values, at_least=1), _seeds(over, at_least=1)
     wins = float(stats.mannwhitneyu(x, y, method="asymptotic").statistic) / (len(x) * len(y))
     return 1.0 - wins if lower_is_better else wins
@@ -113,12 +121,26 @@ def paired_difference(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Pai
     x, y = _seeds(a, at_least=2), _seeds(b, at_least=2)
     if len(x) != len(y):
         raise ValueError(f"pairs need equal numbers of seeds, got {len(x)} and {len(y)}")
-    difference = x - y
-    effect = mean_interval(difference, level=level)
-    # Without spread the t statistic is 0/0 or infinite.
-    certain = float(difference[0] == 0)
-    p_value = certain if np.ptp(difference) == 0 else float(stats.ttest_rel(x, y).pvalue)
-    return PairedDifference(effect=effect, p_value=p_value, pairs=len(x))
+    p_value = float(paired_p_values(x, y[None])[0])
+    return PairedDifference(effect=mean_interval(x - y, level=level), p_value=p_value, pairs=len(x))
+
+
+def paired_p_values(a: ArrayLike, rows: ArrayLike) -> Array:
+    """Two-sided p of the paired t test of a [s] against each of rows [n, s]; NaN marks a seed that is absent.
+
+    1 where fewer than two seeds are common: nothing can be told apart. Differences without spread are certain:
+    0, or 1 where they are zero.
+    """
+    difference = np.asarray(rows, dtype=np.float64) - np.asarray(a, dtype=np.float64)
+    common = np.isfinite(difference)
+    count = common.sum(axis=1)
+    pairs = np.maximum(count, 2)
+    mean = np.where(common, difference, 0.0).sum(axis=1) / np.maximum(count, 1)
+    squares = np.where(common, (difference - mean[:, None]) ** 2, 0.0).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = mean / np.sqrt(squares / (pairs - 1) / pairs)
+    p_values = np.where(mean == 0, 1.0, 2 * special.stdtr(pairs - 1, -np.abs(t)))
+    return np.where(count < 2, 1.0, p_values)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -4,8 +4,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from dxbench.boards.tables import Table, render, suite_table, task_table
-from dxbench.errors import InvalidFile, NothingMeasured
+from dxbench.boards.index import RecordIndex, open_index
+from dxbench.boards.render import render
+from dxbench.boards.render.text import markdown_grid
+from dxbench.boards.tables import Table, suite_table, task_table
+from dxbench.errors import NothingMeasured
 from dxbench.paths import reference_results
 from dxbench.records import write_text_atomically
 from dxbench.suites import load_suite, suite_names
@@ -15,43 +18,36 @@ README = HERE.parent / "README.md"
 README_SUITE, README_METRICS = "dxmi-table1", ("sw2", "sw2_exact", "energy_auc", "energy_kl")
 
 
-def refuse(text: str) -> None:
-    """Every committed record has to be readable."""
-    raise InvalidFile(text)
-
-
-def tables() -> Iterator[tuple[str, Table]]:
+def tables(index: RecordIndex) -> Iterator[tuple[str, Table]]:
     """File name without ending, and table: one per task with records, one per suite."""
-    folders = [reference_results()]
-    tasks = sorted(p.name for p in reference_results().iterdir() if p.is_dir() and p.name != "published")
-    for task in tasks:
-        yield task, task_table(task, folders, metrics=None, published=False, warn=refuse)
+    for task in index.tasks:
+        yield task, task_table(index, task, published=False)
     for name in suite_names():
         try:
-            yield name, suite_table(load_suite(name), folders, metrics=None, published=True, warn=refuse)
+            yield name, suite_table(index, load_suite(name), published=True)
         except NothingMeasured:
             continue
 
 
 def contents() -> dict[Path, str]:
     """Every generated file with its text."""
+    index = open_index([reference_results()])
+    index.refuse_problems()
     files = {}
-    for name, table in tables():
+    for name, table in tables(index):
         files[HERE / f"{name}.md"] = render(table, "md") + "\n"
         files[HERE / f"{name}.csv"] = render(table, "csv") + "\n"
-    files[README] = readme(README.read_text(encoding="utf-8"))
+    files[README] = readme(index, README.read_text(encoding="utf-8"))
     return files
 
 
-def readme(text: str) -> str:
+def readme(index: RecordIndex, text: str) -> str:
     """The README with its table as the records give it; as it was, while there are none."""
     try:
-        table = suite_table(
-            load_suite(README_SUITE), [reference_results()], metrics=README_METRICS, published=True, warn=refuse
-        )
+        table = suite_table(index, load_suite(README_SUITE), metrics=README_METRICS, published=True)
     except NothingMeasured:
         return text
-    rows = "\n".join(line for line in render(table, "md").splitlines() if line.startswith("|"))
+    rows = "\n".join(markdown_grid(table, block) for block in table.blocks)
     before, _, rest = text.partition("<!-- table -->\n")
     _, _, after = rest.partition("<!-- end of table -->")
     assert after, "README.md has lost the marks around its table"

@@ -1,15 +1,40 @@
-"""Records to rows: mean and std over training seeds."""
+"""Runs to rows: mean and std over training seeds, and what keeps a row from ranking."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from enum import StrEnum
 from statistics import fmean, stdev
+from typing import Literal
 
 from pydantic import JsonValue
 
-from dxbench.api import Direction, Estimate, ResultRecord
-from dxbench.records import config_id, iter_records
+from dxbench.api import Direction, Estimate
+from dxbench.boards.entries import Entry
+from dxbench.configure import DEFAULT_PRESET
+
+Kind = Literal["measured", "reference", "published"]
+
+
+class Mark(StrEnum):
+    """Why a row does not rank."""
+
+    PARTIAL = "partial"
+    DIRTY = "dirty"
+    SELECTED = "selected_on_test"
+    ONE_SEED = "one seed"
+    SUPERSEDED = "superseded"
+
+    @property
+    def meaning(self) -> str:
+        """For a table's legend."""
+        return {
+            Mark.PARTIAL: "a seed did not end well, or left a metric out",
+            Mark.DIRTY: "measured with uncommitted changes",
+            Mark.SELECTED: "a choice of the training looked at what the score uses",
+            Mark.ONE_SEED: "no spread to test against",
+            Mark.SUPERSEDED: "an older version or recipe of a row above",
+        }[self]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,15 +43,34 @@ class Summary:
 
     Attributes:
         std: over seeds, ddof 1; None for a single seed.
-        seeds: how many training seeds.
+        by_seed: the value of each training seed; empty for a paper's number.
     """
 
     value: float
     std: float | None
-    seeds: int
     better: Direction
     unit: str = ""
     fingerprint: str
+    by_seed: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> int:
+        return len(self.by_seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowCost:
+    """Means over seeds of what a row took; None where it is not known.
+
+    Attributes:
+        flops: of one sample.
+        memory: peak, in bytes.
+    """
+
+    train_seconds: float | None = None
+    flops: float | None = None
+    parameters: float | None = None
+    memory: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,101 +79,155 @@ class Row:
 
     Attributes:
         kind: "measured" by us, "reference" (floor or ideal), or "published" by a paper.
-        remarks: what a reader has to know: failed seeds, uncommitted code, disputes.
+        selector: what to type for it; see `compare.select`.
+        marks: why it does not rank.
+        remarks: what a reader has to know in sentences: failed seeds, disputes.
     """
 
     label: str
-    kind: str
+    kind: Kind
+    method: str | None = None
+    family: str | None = None
+    selector: str | None = None
     config_id: str | None = None
+    seeds: int = 0
     nfe: float | None = None
     scores: dict[str, Summary] = field(default_factory=dict)
-    seconds: float | None = None
+    cost: RowCost = RowCost()
+    marks: tuple[Mark, ...] = ()
     remarks: tuple[str, ...] = ()
 
+    @property
+    def ranks(self) -> bool:
+        return self.kind == "measured" and not self.marks
 
-def config_id_of(record: ResultRecord) -> str:
-    """The id that the runs of one configuration share."""
-    return config_id(record.task, record.task_version, record.method, record.method_version, record.config)
 
-
-def newest_configuration(records: Sequence[ResultRecord]) -> list[ResultRecord]:
-    """Of records that go by one name, those of the newest version and recipe; the others are of the past."""
-    if not records:
+def newest_configuration(entries: Sequence[Entry]) -> list[Entry]:
+    """Of runs that go by one name, those of the newest version and recipe; the others are of the past."""
+    if not entries:
         return []
-    newest = config_id_of(max(records, key=lambda r: (r.task_version, r.method_version, r.provenance.created)))
-    return [record for record in records if config_id_of(record) == newest]
+    newest = max(entries, key=lambda e: (e.task_version, e.method_version, e.created)).config_id
+    return [entry for entry in entries if entry.config_id == newest]
 
 
-def label_of(record: ResultRecord) -> str:
+def label_of(entry: Entry) -> str:
     """Method, preset and what was set beside it."""
-    preset = "" if record.preset == "default" else f" [{record.preset}]"
-    changes = ", ".join(f"{key}={value}" for key, value in sorted(record.overrides.items()))
-    return f"{record.method}{preset}{' (' + changes + ')' if changes else ''}"
+    preset = "" if entry.preset == DEFAULT_PRESET else f" [{entry.preset}]"
+    changes = ", ".join(f"{key}={value}" for key, value in sorted(entry.overrides.items()))
+    return f"{entry.method}{preset}{' (' + changes + ')' if changes else ''}"
 
 
-def summarise(estimates: Sequence[Estimate]) -> Summary:
+def selector_of(entry: Entry) -> str:
+    """What to type for the row of a run."""
+    preset = "" if entry.preset == DEFAULT_PRESET else f":{entry.preset}"
+    changes = ",".join(f"{key}={value}" for key, value in entry.overrides.items())
+    return f"{entry.method}{preset}{f'[{changes}]' if changes else ''}"
+
+
+def summarise(by_seed: Mapping[int, Estimate]) -> Summary:
     """Mean and std over the seeds' estimates, which share one fingerprint."""
-    values = [estimate.value for estimate in estimates]
+    values = [estimate.value for estimate in by_seed.values()]
+    first = next(iter(by_seed.values()))
     return Summary(
         value=fmean(values),
         std=stdev(values) if len(values) > 1 else None,
-        seeds=len(values),
-        better=estimates[0].better,
-        unit=estimates[0].unit,
-        fingerprint=estimates[0].fingerprint,
+        better=first.better,
+        unit=first.unit,
+        fingerprint=first.fingerprint,
+        by_seed={seed: estimate.value for seed, estimate in by_seed.items()},
     )
 
 
-def rows_of(records: Iterable[ResultRecord], *, labels: Mapping[str, str] | None = None) -> list[Row]:
-    """One row per configuration, in order of first appearance; failures stay visible as remarks."""
-    groups: dict[str, list[ResultRecord]] = defaultdict(list)
-    for record in records:
-        groups[config_id_of(record)].append(record)
-    return [_row(key, group, (labels or {}).get(key)) for key, group in groups.items()]
+def rows_of(entries: Iterable[Entry], *, labels: Mapping[str, str] | None = None) -> list[Row]:
+    """One row per configuration, in order of first appearance; failures stay visible as marks and remarks."""
+    groups: dict[str, list[Entry]] = defaultdict(list)
+    named: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        groups[entry.config_id].append(entry)
+        named[label_of(entry)].append(entry)
+    current = {newest_configuration(group)[0].config_id for group in named.values()}
+    return [
+        _row(group, label=(labels or {}).get(key) or label_of(group[0]), superseded=key not in current)
+        for key, group in groups.items()
+    ]
 
 
-def _row(key: str, group: list[ResultRecord], label: str | None) -> Row:
-    by_metric: dict[str, list[Estimate]] = defaultdict(list)
-    for record in group:
-        for name, estimate in record.scores.items():
-            by_metric[name].append(estimate)
-    remarks = []
-    scores = {}
-    for name, estimates in by_metric.items():
-        if len({estimate.fingerprint for estimate in estimates}) > 1:
-            remarks.append(f"{name}: seeds measured by different protocols, not averaged")
-        else:
-            scores[name] = summarise(estimates)
-    for status in sorted({record.status for record in group} - {"ok"}):
-        count = sum(record.status == status for record in group)
+def _row(group: Sequence[Entry], *, label: str, superseded: bool) -> Row:
+    scores, remarks = _scores(group)
+    for status in sorted({entry.status for entry in group} - {"ok"}):
+        count = sum(entry.status == status for entry in group)
         remarks.append(f"{count} of {len(group)} seeds {status.replace('_', ' ')}")
-    if any(record.provenance.git_dirty for record in group):
-        remarks.append("measured with uncommitted changes")
-    nfe = [record.nfe for record in group if record.nfe is not None]
-    seconds = [record.cost.train_seconds for record in group if record.cost and record.status == "ok"]
+    first = group[0]
     return Row(
-        label=label or label_of(group[0]),
-        kind="reference" if group[0].reference else "measured",
-        config_id=key,
-        nfe=fmean(nfe) if nfe else None,
+        label=label,
+        kind="reference" if first.reference else "measured",
+        method=first.method,
+        family=first.family,
+        selector=selector_of(first),
+        config_id=first.config_id,
+        seeds=max((summary.seeds for summary in scores.values()), default=0),
+        nfe=_mean([entry.nfe for entry in group]),
         scores=scores,
-        seconds=fmean(seconds) if seconds else None,
+        cost=_cost([entry for entry in group if entry.status == "ok"]),
+        marks=tuple(_marks(group, superseded)),
         remarks=tuple(remarks),
     )
 
 
-def known_seconds(folders: Sequence[Path]) -> dict[str, float]:
+def _scores(group: Sequence[Entry]) -> tuple[dict[str, Summary], list[str]]:
+    """Summaries by metric, and a remark for each that its seeds measured differently."""
+    by_metric: dict[str, dict[int, Estimate]] = defaultdict(dict)
+    for entry in group:
+        for name, estimate in entry.scores.items():
+            by_metric[name][entry.seed] = estimate
+    scores, remarks = {}, []
+    for name, by_seed in by_metric.items():
+        if len({estimate.fingerprint for estimate in by_seed.values()}) > 1:
+            remarks.append(f"{name}: seeds measured by different protocols, not averaged")
+        else:
+            scores[name] = summarise(dict(sorted(by_seed.items())))
+    return scores, remarks
+
+
+def _marks(group: Sequence[Entry], superseded: bool) -> list[Mark]:
+    ok = [entry for entry in group if entry.status == "ok"]
+    uneven = len({frozenset(entry.scores) for entry in ok}) > 1
+    found = {
+        Mark.PARTIAL: len(ok) < len(group) or uneven,
+        Mark.DIRTY: any(entry.dirty for entry in group),
+        Mark.SELECTED: any(entry.selected_on_test for entry in group),
+        Mark.ONE_SEED: len(group) == 1,
+        Mark.SUPERSEDED: superseded,
+    }
+    return [mark for mark, holds in found.items() if holds]
+
+
+def _cost(ok: Sequence[Entry]) -> RowCost:
+    return RowCost(
+        train_seconds=_mean([entry.train_seconds for entry in ok]),
+        flops=_mean([entry.sampling_flops for entry in ok]),
+        parameters=_mean([entry.parameters for entry in ok]),
+        memory=_mean([entry.peak_memory_bytes for entry in ok]),
+    )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def known_seconds(entries: Iterable[Entry]) -> dict[str, float]:
     """Mean seconds of finished runs by configuration."""
     seconds: dict[str, list[float]] = defaultdict(list)
-    for record in iter_records(folders):
-        if isinstance(record, ResultRecord) and record.status == "ok" and record.cost:
-            seconds[config_id_of(record)].append(record.cost.train_seconds + record.cost.eval_seconds)
+    for entry in entries:
+        if entry.status == "ok" and entry.train_seconds is not None and entry.eval_seconds is not None:
+            seconds[entry.config_id].append(entry.train_seconds + entry.eval_seconds)
     return {key: fmean(values) for key, values in seconds.items()}
 
 
-def matches(record_method: str, config: Mapping[str, JsonValue], match: Mapping[str, JsonValue] | None) -> bool:
+def matches(method: str, config: Mapping[str, JsonValue], match: Mapping[str, JsonValue] | None) -> bool:
     """Whether a published row's `match` describes this method and configuration."""
-    if match is None or match.get("method") != record_method:
+    if match is None or match.get("method") != method:
         return False
     wanted = match.get("config", {})
     assert isinstance(wanted, dict)

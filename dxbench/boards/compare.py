@@ -7,8 +7,10 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from dxbench.api import Direction, Estimate, ResultRecord
-from dxbench.boards.aggregate import config_id_of, label_of, newest_configuration
+from dxbench.api import Direction, Estimate
+from dxbench.boards.aggregate import label_of, newest_configuration, selector_of
+from dxbench.boards.entries import Entry
+from dxbench.boards.tables import differing_fields, protocols_of
 from dxbench.configure import DEFAULT_PRESET, parse_assignments
 from dxbench.errors import UsageError, unknown
 from dxbench.stats import PairedDifference, holm, paired_difference
@@ -19,10 +21,10 @@ _SELECTOR = re.compile(r"(?P<method>[^:\[\]]+)(:(?P<preset>[^:\[\]]+))?(\[(?P<se
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The records of one configuration, by seed."""
+    """The runs of one configuration, by seed."""
 
     label: str
-    by_seed: dict[int, ResultRecord]
+    by_seed: dict[int, Entry]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,39 +45,32 @@ class MetricComparison:
     differing: dict[str, tuple[JsonValue, JsonValue]] | None = None
 
 
-def select(records: Sequence[ResultRecord], selector: str) -> Selection:
-    """Records named by `method`, `method:preset`, `method[key=value,...]` or the ten digits of a configuration.
+def select(entries: Sequence[Entry], selector: str) -> Selection:
+    """Runs named by `method`, `method:preset`, `method[key=value,...]` or the ten digits of a configuration.
 
     Raises:
         UsageError: if nothing or no such form matches; of several versions the newest counts.
     """
-    scored = [record for record in records if record.status == "ok"]
-    named = [record for record in scored if config_id_of(record) == selector]
+    scored = [entry for entry in entries if entry.status == "ok"]
+    named = [entry for entry in scored if entry.config_id == selector]
     if not named:
         match = _SELECTOR.fullmatch(selector)
         if match is None:
             raise UsageError(f"cannot read {selector!r}; use method, method:preset, method[key=value] or a config id")
         overrides = parse_assignments([part for part in (match["set"] or "").split(",") if part])
         wanted = (match["method"], match["preset"] or DEFAULT_PRESET, overrides)
-        named = [record for record in scored if (record.method, record.preset, record.overrides) == wanted]
+        named = [entry for entry in scored if (entry.method, entry.preset, entry.overrides) == wanted]
     if not named:
-        raise unknown("row", selector, {selector_of(record) for record in scored})
+        raise unknown("row", selector, {selector_of(entry) for entry in scored})
     chosen = newest_configuration(named)
-    return Selection(label=label_of(chosen[0]), by_seed={record.seed: record for record in chosen})
-
-
-def selector_of(record: ResultRecord) -> str:
-    """What to type for the row of a record."""
-    preset = "" if record.preset == DEFAULT_PRESET else f":{record.preset}"
-    changes = ",".join(f"{key}={value}" for key, value in record.overrides.items())
-    return f"{record.method}{preset}{f'[{changes}]' if changes else ''}"
+    return Selection(label=label_of(chosen[0]), by_seed={entry.seed: entry for entry in chosen})
 
 
 def compare(a: Selection, b: Selection, *, alpha: float = 0.05) -> list[MetricComparison]:
     """One comparison per metric that both have measured on some seed, in A's order."""
     found: list[MetricComparison] = []
-    of_b = {name for record in b.by_seed.values() for name in record.scores}
-    for name in dict.fromkeys(name for record in a.by_seed.values() for name in record.scores):
+    of_b = {name for entry in b.by_seed.values() for name in entry.scores}
+    for name in dict.fromkeys(name for entry in a.by_seed.values() for name in entry.scores):
         if name in of_b:
             found.append(_compare_metric(name, a, b))
     tested = [one for one in found if one.difference is not None]
@@ -90,7 +85,12 @@ def _compare_metric(name: str, a: Selection, b: Selection) -> MetricComparison:
     first_a, first_b = next(iter(of_a.values())), next(iter(of_b.values()))
     fingerprints = {estimate.fingerprint for estimate in (*of_a.values(), *of_b.values())}
     if len(fingerprints) > 1:
-        fields = _protocol_difference(a, b, first_a, first_b)
+        runs = [*a.by_seed.values(), *b.by_seed.values()]
+        prints = (
+            first_a.fingerprint,
+            next(f for f in (first_b.fingerprint, *fingerprints) if f != first_a.fingerprint),
+        )
+        fields = differing_fields(*protocols_of(runs, name, prints))
         return MetricComparison(metric=name, better=first_a.better, verdict="not comparable", differing=fields)
     seeds = sorted(set(of_a) & set(of_b))
     if len(seeds) < 2:
@@ -100,7 +100,7 @@ def _compare_metric(name: str, a: Selection, b: Selection) -> MetricComparison:
 
 
 def _estimates(name: str, selection: Selection) -> dict[int, Estimate]:
-    return {seed: record.scores[name] for seed, record in selection.by_seed.items() if name in record.scores}
+    return {seed: entry.scores[name] for seed, entry in selection.by_seed.items() if name in entry.scores}
 
 
 def _judge(one: MetricComparison, p_value: float, alpha: float) -> MetricComparison:
@@ -112,18 +112,3 @@ def _judge(one: MetricComparison, p_value: float, alpha: float) -> MetricCompari
     return MetricComparison(
         metric=one.metric, better=one.better, verdict=verdict, difference=one.difference, p_value=p_value
     )
-
-
-def _protocol_difference(
-    a: Selection, b: Selection, one: Estimate, other: Estimate
-) -> dict[str, tuple[JsonValue, JsonValue]]:
-    """Fields of two protocols that are not equal; the name and version count as fields."""
-    protocols = {key: p for s in (a, b) for record in s.by_seed.values() for key, p in record.protocols.items()}
-    flat = []
-    for estimate in (one, other):
-        protocol = protocols.get(estimate.fingerprint)
-        fields: dict[str, JsonValue] = {"fingerprint": estimate.fingerprint}
-        flat.append(fields if protocol is None else {"version": protocol.version, **protocol.fields})
-    return {
-        key: (flat[0].get(key), flat[1].get(key)) for key in flat[0] | flat[1] if flat[0].get(key) != flat[1].get(key)
-    }

@@ -2,33 +2,41 @@
 
 import base64
 import io
-from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, select_autoescape
 
 from dxbench.api import Picture, ResultRecord
-from dxbench.boards.tables import number, result_beside_published
+from dxbench.boards.render.cells import cells, header, notes
+from dxbench.boards.render.html import environment
+from dxbench.boards.tables import Table
 from dxbench.pictures.curves import learning_curves
 from dxbench.records import write_text_atomically
 from dxbench.registry import load_task
 
 
-def write_report(record: ResultRecord, folder: Path, *, reference_folders: Sequence[Path]) -> Path:
-    """Write report.html beside the run's arrays and return its path. The page loads nothing from elsewhere."""
+def write_report(record: ResultRecord, folder: Path, *, table: Table) -> Path:
+    """Write report.html beside the run's arrays and return its path. The page loads nothing from elsewhere.
+
+    Args:
+        table: the result beside what it is to be compared with.
+    """
     with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
         arrays = dict(stored)
     figures: list[Picture] = list(load_task(record.task).pictures(arrays))
     if record.curves:
         figures.append(learning_curves(record.curves))
-    environment = Environment(autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((resources.files("dxbench.boards") / "report.html.j2").read_text("utf-8"))
+    template = environment().from_string((resources.files("dxbench.boards") / "report.html.j2").read_text("utf-8"))
     page = template.render(
         record=record,
-        table=result_beside_published([record], reference_folders),
-        number=number,
+        header=header(table),
+        rows=[
+            (row.kind, line)
+            for block in table.blocks
+            for row, line in zip(block.rows, cells(table, block), strict=True)
+        ],
+        notes=notes(table),
         figures=[
             {"title": figure.title, "caption": figure.caption, "png": _png(figure), "alt": figure.caption}
             for figure in figures

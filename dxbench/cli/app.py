@@ -20,7 +20,7 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout for machines.")]
 Task = Annotated[str | None, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")]
 ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "suites"]
-TableFormat = Literal["text", "md", "csv", "json"]
+TableFormat = Literal["text", "md", "latex", "latex-table", "html", "csv", "json"]
 
 
 def _version(asked: bool) -> None:
@@ -109,7 +109,8 @@ def evaluate(
 
 
 @app.command(
-    epilog="Examples:  dxbench table --task gaussians8  |  dxbench table --suite dxmi-table1 --published --format md"
+    epilog="Examples:  dxbench table --task gaussians8  |  "
+    "dxbench table --suite dxmi-table1 --published --format md  |  dxbench table -t gaussians8 -f latex -o table.tex"
 )
 def table(
     task: Task = None,
@@ -122,7 +123,7 @@ def table(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to a file.")] = None,
 ) -> None:
-    """Mean and std over training seeds, with the floor beneath."""
+    """Mean and std over training seeds, ranked within rows of one protocol, with the floor beneath."""
     from dxbench.cli.table import table_command
 
     raise typer.Exit(

@@ -2,8 +2,16 @@
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dxbench.errors import UsageError
+from dxbench import paths
+from dxbench.errors import NothingMeasured, UsageError
+
+if TYPE_CHECKING:
+    from dxbench.boards.index import RecordIndex
 
 
 def say(value: object) -> None:
@@ -14,6 +22,30 @@ def say(value: object) -> None:
 def warn(text: str) -> None:
     """A line on stderr."""
     print(f"warning: {text}", file=sys.stderr)
+
+
+@contextmanager
+def open_records(folders: Sequence[Path] | None, *, task: str | None = None) -> "Iterator[RecordIndex]":
+    """The records of folders, by default the reference results and your own.
+
+    What can be read is shown; where a file cannot, the command still ends as InvalidFile, naming it.
+
+    Raises:
+        UsageError: for a folder that is not there.
+        InvalidFile: at the end, if a file among the records is none.
+    """
+    from dxbench.boards.index import open_index
+
+    for folder in folders or []:
+        if not folder.is_dir():
+            raise UsageError(f"no folder {folder}")
+    index = open_index(folders or [paths.reference_results(), paths.results()], task=task)
+    try:
+        yield index
+    except NothingMeasured:
+        index.refuse_problems()
+        raise
+    index.refuse_problems()
 
 
 def parse_seeds(text: str) -> list[int]:

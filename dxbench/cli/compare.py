@@ -7,10 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from dxbench import paths
 from dxbench.boards.compare import MetricComparison, compare, select
-from dxbench.boards.tables import readable
-from dxbench.cli.common import say, warn
+from dxbench.cli.common import open_records, say
 from dxbench.errors import ExitCode, NothingMeasured, UsageError
 
 STYLES = {"better": "green", "worse": "red"}
@@ -25,15 +23,16 @@ def compare_command(a: str, b: str, *, task: str, alpha: float, folders: Sequenc
     """
     if not 0 < alpha < 1:
         raise UsageError(f"--alpha lies between 0 and 1, got {alpha}")
-    records = readable(folders or [paths.reference_results(), paths.results()], task=task, warn=warn)
-    if not records:
-        raise NothingMeasured(f"no record of task {task!r}; `dxbench run --task {task} ...` makes one")
-    first, second = select(records, a), select(records, b)
-    found = compare(first, second, alpha=alpha)
-    if as_json:
-        say({"a": first.label, "b": second.label, "alpha": alpha, "metrics": [asdict(one) for one in found]})
-    else:
-        _print(first.label, second.label, found, alpha)
+    with open_records(folders, task=task) as index:
+        entries = index.entries(task)
+        if not entries:
+            raise NothingMeasured(f"no record of task {task!r}; `dxbench run --task {task} ...` makes one")
+        first, second = select(entries, a), select(entries, b)
+        found = compare(first, second, alpha=alpha)
+        if as_json:
+            say({"a": first.label, "b": second.label, "alpha": alpha, "metrics": [asdict(one) for one in found]})
+        else:
+            _print(first.label, second.label, found, alpha)
     comparable = any(one.difference is not None for one in found)
     return int(ExitCode.OK if comparable else ExitCode.NOT_COMPARABLE)
 

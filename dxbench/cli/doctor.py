@@ -75,12 +75,11 @@ def _folders() -> Check:
 
 def _records() -> Check:
     def found() -> str:
-        from dxbench.records import Unreadable, iter_records
+        from dxbench.boards.index import open_index
 
-        records = list(iter_records([paths.reference_results(), paths.results()]))
-        bad = [record for record in records if isinstance(record, Unreadable)]
-        assert not bad, "; ".join(f"{record.path}: {record.reason}" for record in bad)
-        return f"{len(records)} readable"
+        index = open_index([paths.reference_results(), paths.results()])
+        index.refuse_problems()
+        return f"{sum(len(index.entries(task)) for task in index.tasks)} readable"
 
     return _guard("records", found)
 

@@ -12,12 +12,12 @@ from dxbench.api import ResultRecord
 from dxbench.cli.common import parse_duration, parse_seeds, say
 from dxbench.cli.progress import listener_for
 from dxbench.configure import DEFAULT_PRESET, config_class, parse_assignments
-from dxbench.engine.cell import RunOptions, workspace
+from dxbench.engine.cell import RunOptions
 from dxbench.engine.launchers import Outcome
 from dxbench.engine.plan import Cell, plan
 from dxbench.engine.stopping import StopSignals
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, UsageError, unknown
-from dxbench.records import check_writable, read_record
+from dxbench.records import check_writable, read_record, record_path, work_folder
 from dxbench.registry import load_method
 from dxbench.suites import Suite, load_suite
 
@@ -73,7 +73,7 @@ def run_command(request: RunRequest) -> int:
         outcomes = list(launcher(waiting, options, jobs=request.jobs, listener=listener, stop_requested=stop.requested))
     records = {o.record.run_id: o.record for o in outcomes if o.record is not None} | done
     ordered = [records[cell.run_id] for cell in cells if cell.run_id in records]
-    _show(ordered, cells, options, request)
+    _show(ordered, options, request)
     unfinished = len(ordered) < len(cells)
     return int(ExitCode.INTERRUPTED) if stop.requested() and unfinished else _exit_code(outcomes, ordered, console)
 
@@ -128,8 +128,10 @@ def _already_measured(cells: Sequence[Cell], results: Path) -> dict[str, ResultR
 def _dry_run(cells: Sequence[Cell], done: dict[str, ResultRecord], options: RunOptions, *, as_json: bool) -> int:
     """What would be run. Seconds are those of a finished run of the same configuration, where one is known."""
     from dxbench.boards.aggregate import known_seconds
+    from dxbench.boards.index import open_index
 
-    seconds = known_seconds([paths.reference_results(), options.results])
+    index = open_index([paths.reference_results(), options.results])
+    seconds = known_seconds(entry for task in {cell.task for cell in cells} for entry in index.entries(task))
     rows = [
         {
             "task": cell.task,
@@ -157,24 +159,27 @@ def _dry_run(cells: Sequence[Cell], done: dict[str, ResultRecord], options: RunO
     return int(ExitCode.OK)
 
 
-def _show(records: Sequence[ResultRecord], cells: Sequence[Cell], options: RunOptions, request: RunRequest) -> None:
-    from dxbench.boards.tables import by_metric, result_beside_published
+def _show(records: Sequence[ResultRecord], options: RunOptions, request: RunRequest) -> None:
+    from dxbench.boards.entries import Entry
+    from dxbench.boards.render.text import by_metric
+    from dxbench.boards.tables import result_beside_published
 
     if request.as_json:
         say([record.model_dump(mode="json") for record in records])
         return
     scored = [record for record in records if record.scores]
-    if scored:
-        print(by_metric(result_beside_published(scored, [paths.reference_results(), options.results])))
+    entries = [Entry.of(record, str(record_path(options.results, record))) for record in scored]
+    if entries:
+        print(by_metric(result_beside_published(entries, [paths.reference_results(), options.results])))
     if not request.report:
         return
     from dxbench.boards.report import write_report
 
-    by_id = {cell.run_id: cell for cell in cells}
-    for record in scored:
-        folder = workspace(options.home, by_id[record.run_id])
+    for record, entry in zip(scored, entries, strict=True):
+        folder = work_folder(options.home, task=record.task, method=record.method, run_id=record.run_id)
         if (folder / "arrays.npz").is_file():
-            path = write_report(record, folder, reference_folders=[paths.reference_results(), options.results])
+            table = result_beside_published([entry], [paths.reference_results(), options.results])
+            path = write_report(record, folder, table=table)
             print(f"report: {path.resolve()}")
 
 

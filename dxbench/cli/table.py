@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dxbench import paths
-from dxbench.boards.tables import Format, render, suite_table, task_table
-from dxbench.cli.common import warn
+from dxbench.boards.render import Format, render
+from dxbench.boards.tables import suite_table, task_table
+from dxbench.cli.common import open_records
 from dxbench.errors import ExitCode, UsageError
 from dxbench.records import write_text_atomically
 from dxbench.suites import load_suite
@@ -29,18 +29,16 @@ def table_command(
     """
     if (task is None) == (suite is None):
         raise UsageError("give --task or --suite, one of them")
-    places = folders or [paths.reference_results(), paths.results()]
-    for folder in folders or []:
-        if not folder.is_dir():
-            raise UsageError(f"no folder {folder}")
-    if suite is not None:
-        table = suite_table(load_suite(suite), places, metrics=metrics, published=published, warn=warn)
-    else:
-        assert task is not None
-        table = task_table(task, places, metrics=metrics, published=published, warn=warn)
-    text = render(table, format)
-    if out is None:
-        print(text)
-    else:
-        write_text_atomically(out, text + "\n")
+    chosen = load_suite(suite) if suite is not None else None
+    with open_records(folders, task=chosen.task if chosen else task) as index:
+        if chosen is not None:
+            table = suite_table(index, chosen, metrics=metrics, published=published)
+        else:
+            assert task is not None
+            table = task_table(index, task, metrics=metrics, published=published)
+        text = render(table, format)
+        if out is None:
+            print(text)
+        else:
+            write_text_atomically(out, text + "\n")
     return int(ExitCode.OK)

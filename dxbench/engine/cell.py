@@ -31,8 +31,8 @@ from dxbench.engine.listener import Listener
 from dxbench.engine.plan import Cell
 from dxbench.engine.store import FolderStore
 from dxbench.errors import Interrupted, InvalidFile, MissingData, UsageError
-from dxbench.records import check_writable, save_arrays, write_record
-from dxbench.registry import load_method, load_task
+from dxbench.records import array_sha256, check_writable, save_arrays, work_folder, write_record
+from dxbench.registry import load_method, load_task, method_card
 from dxbench.sampling import count_parameters, sampling_flops
 from dxbench.streams import RandomStreams, derive_seed
 
@@ -69,11 +69,6 @@ class _UnmetNeed(Exception):
     """The method cannot run here, through nobody's fault."""
 
 
-def workspace(home: Path, cell: Cell) -> Path:
-    """Folder of a run's checkpoints, arrays and report."""
-    return home / "work" / cell.task / cell.method / cell.run_id
-
-
 def run_cell(
     cell: Cell, options: RunOptions, *, listener: Listener, stop_requested: Callable[[], bool] = lambda: False
 ) -> ResultRecord:
@@ -86,7 +81,7 @@ def run_cell(
         UsageError: if results cannot be written, or another process runs the same cell.
     """
     check_writable(options.results)
-    folder = workspace(options.home, cell)
+    folder = work_folder(options.home, task=cell.task, method=cell.method, run_id=cell.run_id)
     check_writable(folder)
     try:
         with FileLock(folder / "lock", timeout=0):
@@ -110,7 +105,7 @@ class _Run:
         device = process.choose_device(options.device, auto=self.task.auto_device)
         store = FolderStore(options.home / "trained" / f"{cell.task}@{cell.task_version}")
         self.compute = Compute(device=device, threads=self.task.threads, store=store)
-        self.folder = workspace(options.home, cell)
+        self.folder = work_folder(options.home, task=cell.task, method=cell.method, run_id=cell.run_id)
         self.checkpoint = self.folder / "checkpoint.safetensors"
         self.rng = RandomStreams(cell.method, cell.task, cell.seed)
         self.curves = CurveLog(0)
@@ -264,8 +259,10 @@ class _Run:
         evaluation: Evaluation | None = None,
         model: Model | None = None,
     ) -> ResultRecord:
+        samples = None
         if evaluation is not None:
             save_arrays(self.folder / "arrays.npz", evaluation.arrays)
+            samples = evaluation.arrays.get("samples")
         record = ResultRecord(
             run_id=self.cell.run_id,
             task=self.cell.task,
@@ -273,6 +270,8 @@ class _Run:
             method=self.cell.method,
             method_version=self.cell.method_version,
             reference=self.method.reference,
+            selected_on_test=self.method.selected_on_test,
+            card=method_card(self.method),
             preset=self.cell.preset,
             overrides=self.cell.overrides,
             config=self.cell.config,
@@ -281,6 +280,7 @@ class _Run:
             failure=failure,
             headline=list(self.task.headline),
             nfe=evaluation.nfe if evaluation else None,
+            samples_sha256=array_sha256(samples) if samples is not None else None,
             scores=evaluation.scores if evaluation else {},
             notes=evaluation.notes if evaluation else {},
             protocols=evaluation.protocols if evaluation else {},

@@ -30,6 +30,7 @@ def compare(dxbench: Callable[..., Ended], tmp_path: Path) -> Callable[..., Ende
     """Writes records and compares two rows of them."""
 
     def run(records: list[Any], a: str, b: str, *options: str) -> Ended:
+        (tmp_path / "results").mkdir(exist_ok=True)
         for made in records:
             write_record(tmp_path / "results", made)
         return dxbench("compare", a, b, "-t", "gaussians8", "--results", tmp_path / "results", *options)

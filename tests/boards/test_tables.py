@@ -13,8 +13,10 @@ import pytest
 from conftest import Ended
 
 from dxbench.api import Estimate, Provenance, ResultRecord
-from dxbench.boards.aggregate import rows_of, summarise
-from dxbench.records import Unreadable, iter_records, read_record, write_record
+from dxbench.boards.aggregate import Mark, Row, rows_of, summarise
+from dxbench.boards.entries import Entry
+from dxbench.boards.index import open_index
+from dxbench.records import Unreadable, read_record, write_record
 
 ROOT = Path(__file__).resolve().parents[2]
 PROVENANCE = Provenance(
@@ -54,39 +56,45 @@ def record(seed: int, value: float | None, **changes: Any) -> ResultRecord:
     return ResultRecord.model_validate(fields | changes)
 
 
+def rows(records: list[ResultRecord]) -> list[Row]:
+    """Rows of records that lie nowhere."""
+    return rows_of([Entry.of(made, "nowhere") for made in records])
+
+
 def test_rows_average_over_training_seeds_with_ddof_1() -> None:
-    (row,) = rows_of([record(0, 1.0), record(1, 2.0), record(2, 6.0)])
+    (row,) = rows([record(0, 1.0), record(1, 2.0), record(2, 6.0)])
     assert row.scores["sw2"].value == pytest.approx(3.0)
     assert row.scores["sw2"].std == pytest.approx(7.0**0.5)
     assert row.scores["sw2"].seeds == 3
 
 
 def test_one_seed_has_no_spread() -> None:
-    assert summarise([Estimate(value=1.0, better="lower", fingerprint="f")]).std is None
+    assert summarise({0: Estimate(value=1.0, better="lower", fingerprint="f")}).std is None
 
 
 def test_failed_seeds_stay_visible_and_do_not_enter_the_mean() -> None:
-    (row,) = rows_of([record(0, 1.0), record(1, None)])
+    (row,) = rows([record(0, 1.0), record(1, None)])
     assert row.scores["sw2"].value == 1.0
     assert "1 of 2 seeds failed" in row.remarks
 
 
 def test_other_configurations_versions_and_methods_are_other_rows() -> None:
     others = [{"config": {"a": 2}}, {"method_version": 2}, {"task_version": 2}, {"method": "other"}]
-    assert len(rows_of([record(0, 1.0), *(record(0, 1.0, **change) for change in others)])) == 5
+    assert len(rows([record(0, 1.0), *(record(0, 1.0, **change) for change in others)])) == 5
 
 
 def test_different_protocols_are_never_averaged() -> None:
     other = Estimate(value=9.0, better="lower", fingerprint="0" * 16)
-    (row,) = rows_of([record(0, 1.0), record(1, None, status="ok", scores={"sw2": other})])
+    (row,) = rows([record(0, 1.0), record(1, None, status="ok", scores={"sw2": other})])
     assert "sw2" not in row.scores
     assert "sw2: seeds measured by different protocols, not averaged" in row.remarks
 
 
 def test_uncommitted_code_is_said() -> None:
     dirty = PROVENANCE.model_copy(update={"git_dirty": True})
-    (row,) = rows_of([record(0, 1.0, provenance=dirty)])
-    assert "measured with uncommitted changes" in row.remarks
+    (row,) = rows([record(0, 1.0, provenance=dirty)])
+    assert Mark.DIRTY in row.marks
+    assert not row.ranks
 
 
 def test_a_record_survives_the_disk_unchanged(tmp_path: Path) -> None:
@@ -109,16 +117,31 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_file_is_named_skipped_and_left_alone(dxbench: Callable[..., Ended], tmp_path: Path, kind: str) -> None:
+def test_a_bad_file_is_named_left_alone_and_ends_with_5(
+    dxbench: Callable[..., Ended], tmp_path: Path, kind: str
+) -> None:
     write_record(tmp_path, record(0, 0.5))
     bad = tmp_path / "gaussians8" / "made-up" / f"{kind}.json"
     bad.write_bytes(BAD[kind])
     assert isinstance(read_record(bad), Unreadable)
     ended = dxbench("table", "--task", "gaussians8", "--results", tmp_path)
-    assert ended.code == 0
+    assert ended.code == 5
     assert "0.5000" in ended.out
-    assert f"{bad} skipped:" in ended.err
+    assert f"{bad}: " in ended.err
     assert bad.read_bytes() == BAD[kind]
+
+
+def test_a_record_of_schema_1_is_read_in_todays(tmp_path: Path) -> None:
+    path = write_record(tmp_path, record(0, 0.5))
+    old = json.loads(path.read_text()) | {"schema_version": 1}
+    for added in ("card", "selected_on_test", "samples_sha256"):
+        del old[added]
+    path.write_text(json.dumps(old))
+    assert read_record(path) == record(0, 0.5)
+    path.write_text(json.dumps(old | {"seed": "x"}))
+    found = read_record(path)
+    assert isinstance(found, Unreadable)
+    assert "seed" in found.reason
 
 
 def test_nan_cannot_enter_a_record(tmp_path: Path) -> None:
@@ -130,8 +153,7 @@ def test_nan_cannot_enter_a_record(tmp_path: Path) -> None:
 def test_of_one_run_in_two_folders_the_later_folder_counts(tmp_path: Path) -> None:
     write_record(tmp_path / "a", record(0, 1.0))
     write_record(tmp_path / "b", record(0, 2.0))
-    (found,) = iter_records([tmp_path / "a", tmp_path / "b"])
-    assert isinstance(found, ResultRecord)
+    (found,) = open_index([tmp_path / "a", tmp_path / "b"]).entries("gaussians8")
     assert found.scores["sw2"].value == 2.0
 
 
@@ -149,12 +171,12 @@ def test_suite_rows_come_in_its_order_with_published_ones_behind_and_the_floor_l
     for made in (record(0, 0.5, **dxmi), record(0, 0.04, **floor)):
         write_record(tmp_path, made)
     suite = ("table", "--suite", "dxmi-table1", "--results", tmp_path)
-    labels = [row["label"] for row in dxbench(*suite, "--published", "--format", "json").json["rows"]]
+    labels = [row["label"] for row in dxbench(*suite, "--published", "--format", "json").json["blocks"][0]["rows"]]
     at = labels.index("DxMI, T=5, from scratch, tau=0.1")
     assert labels[at + 1] == "DxMI, T=5, from scratch, tau=0.1 — DxMI 2024"
     assert labels[-1] == "fresh draws of the truth"
     assert len(labels) == 10 + 9
-    assert len(dxbench(*suite, "--format", "json").json["rows"]) == 10
+    assert len(dxbench(*suite, "--format", "json").json["blocks"][0]["rows"]) == 10
     assert "DDPM, T=5: not run." in dxbench(*suite).out
 
 
@@ -162,7 +184,7 @@ def test_csv_and_markdown_quote_what_they_must(dxbench: Callable[..., Ended], tm
     write_record(tmp_path, record(0, 0.5, method="a|b,c", overrides={"x": "1,2"}))
     table = ("table", "--task", "gaussians8", "--results", tmp_path, "--format")
     (_, line) = csv.reader(io.StringIO(dxbench(*table, "csv").out))
-    assert line[0] == "a|b,c (x=1,2)"
+    assert line[1] == "a|b,c (x=1,2)"
     assert "a\\|b,c (x=1,2)" in dxbench(*table, "md").out
 
 
@@ -171,7 +193,7 @@ def test_out_writes_the_file(dxbench: Callable[..., Ended], tmp_path: Path) -> N
     target = tmp_path / "new" / "table.json"
     ended = dxbench("table", "-t", "gaussians8", "--results", tmp_path, "--format", "json", "-o", target)
     assert ended.out == ""
-    assert json.loads(target.read_text())["rows"][0]["label"] == "made-up"
+    assert json.loads(target.read_text())["blocks"][0]["rows"][0]["label"] == "made-up"
 
 
 def test_committed_tables_are_what_the_records_give() -> None:

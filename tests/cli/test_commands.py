@@ -244,7 +244,7 @@ def test_table_formats_agree(dxbench: Command, home: Path) -> None:
     dxbench(*RUN, "-m", method("Untrained"), "--seed", "0,1")
     results = ("--results", home / "results")
     data = json.loads(dxbench("table", "-t", "gaussians8", "--format", "json", *results).out)
-    value = data["rows"][0]["scores"]["sw2"]["value"]
+    value = data["blocks"][0]["rows"][0]["scores"]["sw2"]["value"]
     for form in ("text", "md", "csv"):
         out = dxbench("table", "-t", "gaussians8", "--format", form, *results).out
         assert (f"{value:.4f}" if form != "csv" else str(value)) in out

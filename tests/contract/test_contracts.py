@@ -23,10 +23,10 @@ from dxbench.api import (
     ValueModel,
 )
 from dxbench.boards.aggregate import matches
+from dxbench.boards.index import open_index
 from dxbench.boards.published import read_published
 from dxbench.configure import config_class, configure, presets, recipes
 from dxbench.paths import published, reference_results
-from dxbench.records import Unreadable, iter_records
 from dxbench.registry import load_method, load_task
 from dxbench.streams import RandomStreams
 from dxbench.suites import load_suite, suite_names
@@ -266,14 +266,16 @@ def test_published_rows_have_sources_and_are_unique() -> None:
 
 
 def test_committed_records_are_readable_and_of_clean_code() -> None:
-    records = list(iter_records([reference_results()]))
-    assert not [record for record in records if isinstance(record, Unreadable)]
-    assert all(record.provenance.git_dirty is False for record in records if not isinstance(record, Unreadable))
+    index = open_index([reference_results()])
+    assert not index.problems
+    records = [entry.record() for task in index.tasks for entry in index.entries(task)]
+    assert records
+    assert all(record.provenance.git_dirty is False for record in records)
 
 
 def test_committed_records_were_measured_by_todays_protocols_and_recipes() -> None:
-    for record in iter_records([reference_results()]):
-        assert not isinstance(record, Unreadable)
+    index = open_index([reference_results()])
+    for record in (entry.record() for task in index.tasks for entry in index.entries(task)):
         task, method = load_task(record.task), load_method(record.method)
         assert (record.task_version, record.method_version) == (task.version, method.version), record.run_id
         assert configure(method, task.name, record.preset, record.overrides).model_dump(mode="json") == record.config

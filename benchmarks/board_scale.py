@@ -1,0 +1,106 @@
+"""Boards over 100,000 records: loading them cold and from the index, one table, the whole site, and memory."""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dxbench.paths import reference_results
+from dxbench.records import config_id
+
+TASKS, METHODS, SEEDS = 20, 20, 5
+CURVE_POINTS = 20
+LOAD = "from pathlib import Path; import sys; from dxbench.boards.index import open_index\n"
+LOAD += "if __name__ == '__main__': print(len(open_index([Path(sys.argv[1])]).tasks))"
+
+
+def template() -> dict[str, Any]:
+    """A measured record with its curves thinned out."""
+    record = json.loads(next((reference_results() / "gaussians8" / "ddpm").glob("*.json")).read_text())
+    for curve in record["curves"].values():
+        step = max(1, len(curve["step"]) // CURVE_POINTS)
+        curve["step"], curve["value"] = curve["step"][::step], curve["value"][::step]
+    return record
+
+
+def records(count: int) -> Iterator[dict[str, Any]]:
+    """Made-up runs over TASKS x METHODS x SEEDS and as many configurations as it takes."""
+    base = template()
+    for i in range(count):
+        task, method, seed = f"task{i % TASKS}", f"method{i // TASKS % METHODS}", i // TASKS // METHODS % SEEDS
+        width = i // TASKS // METHODS // SEEDS
+        config = {"width": width}
+        scores = {
+            name: score | {"value": score["value"] + 0.01 * ((7 * i) % 97) + 1e-4 * seed}
+            for name, score in base["scores"].items()
+        }
+        yield base | {
+            "run_id": f"{config_id(task, 1, method, 1, config)}-s{seed}",
+            "task": task,
+            "method": method,
+            "seed": seed,
+            "config": config,
+            "overrides": config,
+            "preset": "default",
+            "scores": scores,
+        }
+
+
+def write(folder: Path, count: int) -> int:
+    """Write the records and return the bytes of one."""
+    size = 0
+    for record in records(count):
+        place = folder / record["task"] / record["method"]
+        place.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(record, indent=1)
+        (place / f"{record['run_id']}.json").write_text(text)
+        size = len(text)
+    return size
+
+
+def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """Seconds and peak megabytes (the largest process) of a whole process."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=100_000)
+    count = parser.parse_args().records
+    folder = Path(tempfile.mkdtemp(prefix="dxbench-scale-"))
+    environment = os.environ | {"DXBENCH_CACHE": str(folder / "cache")}
+    try:
+        size = write(folder / "results", count)
+        print(f"{count:,} records of {size:,} bytes, {os.cpu_count()} cores; whole processes")
+        dxbench = [sys.executable, "-m", "dxbench"]
+        at = ["--results", str(folder / "results")]
+        steps = {
+            "load, no index": [sys.executable, "-c", LOAD, str(folder / "results")],
+            "load, from the index": [sys.executable, "-c", LOAD, str(folder / "results")],
+            "one table": [*dxbench, "table", "--task", "task0", *at],
+            "whole site": [*dxbench, "leaderboard", "build", "--out", str(folder / "site"), *at],
+        }
+        for name, command in steps.items():
+            seconds, memory = timed(command, environment)
+            print(f"{name:22} {seconds:6.2f} s   {memory:5.0f} MB")
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        print(f"largest process {children:.0f} MB")
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

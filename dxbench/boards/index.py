@@ -1,0 +1,133 @@
+"""All records of some folders at once.
+
+Few records are read as they are. Of many, an index is kept under `paths.cache()`: a parquet file that names each
+record's size and time of change, is brought up to date whenever it is opened, and may be deleted at any time.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from dxbench.boards.entries import Entry
+from dxbench.errors import InvalidFile
+from dxbench.records import Unreadable, read_record
+
+INDEXED_FROM = 2_000
+"""Files in a folder from which an index pays: below, reading them takes less time than importing parquet."""
+
+
+class RecordFile(NamedTuple):
+    """A file where a record should be, as its folder lists it; <task>/<method>/<run>.json is its name."""
+
+    name: str
+    mtime_ns: int
+    size: int
+
+
+class FolderRecords(Protocol):
+    """The records of one folder, however they are kept."""
+
+    @property
+    def tasks(self) -> Sequence[str]: ...
+
+    @property
+    def problems(self) -> Sequence[Unreadable]: ...
+
+    def entries(self, task: str) -> Sequence[Entry]: ...
+
+
+class ReadFolder:
+    """Records of a folder, every file read."""
+
+    def __init__(self, folder: Path, files: Sequence[RecordFile]) -> None:
+        self.problems: list[Unreadable] = []
+        self._entries: dict[str, list[Entry]] = defaultdict(list)
+        for file in files:
+            found = read_entry(folder, file.name)
+            if isinstance(found, Unreadable):
+                self.problems.append(found)
+            else:
+                self._entries[found.task].append(found)
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of tasks with a record."""
+        return sorted(self._entries)
+
+    def entries(self, task: str) -> Sequence[Entry]:
+        """Entries of a task in the order of their names."""
+        return self._entries.get(task, ())
+
+
+class RecordIndex:
+    """Entries of the records in some folders; of one run in several folders the last folder's counts.
+
+    Attributes:
+        problems: files that are no records of ours, or lie where they do not belong.
+    """
+
+    def __init__(self, folders: Sequence[FolderRecords]) -> None:
+        self._folders = folders
+        self.problems = tuple(problem for folder in folders for problem in folder.problems)
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of tasks with a record."""
+        return sorted({task for folder in self._folders for task in folder.tasks})
+
+    def refuse_problems(self) -> None:
+        """Raise InvalidFile, naming every file that is no record, if there is one."""
+        if self.problems:
+            listing = "\n".join(f"  {problem.path}: {problem.reason}" for problem in self.problems)
+            raise InvalidFile(f"{len(self.problems)} file(s) among the records cannot be believed:\n{listing}")
+
+    def entries(self, task: str) -> list[Entry]:
+        """Entries of a task in the order of their names; none for a task without records."""
+        return list({(e.method, e.run_id): e for folder in self._folders for e in folder.entries(task)}.values())
+
+
+def open_index(folders: Sequence[Path], *, task: str | None = None) -> RecordIndex:
+    """All records of folders; with `task`, no more than that task's need be read."""
+    return RecordIndex([_open_folder(folder, task) for folder in dict.fromkeys(folders)])
+
+
+def _open_folder(folder: Path, task: str | None) -> FolderRecords:
+    files = list(record_files(folder))
+    if len(files) < INDEXED_FROM:
+        return ReadFolder(folder, [file for file in files if task in (None, file.name.partition("/")[0])])
+    from dxbench.boards.index_file import IndexFile
+
+    return IndexFile(folder).up_to_date(files)
+
+
+def record_files(folder: Path) -> Iterator[RecordFile]:
+    """<task>/<method>/<run>.json of a results folder in the order of their names; published/ holds no records."""
+    for of_task in _folders(folder):
+        if of_task != "published":
+            for of_method in _folders(folder / of_task):
+                name = f"{of_task}/{of_method}/"
+                with os.scandir(folder / of_task / of_method) as found:
+                    files = sorted((e.name, e.stat()) for e in found if e.name.endswith(".json") and e.name[0] != ".")
+                for file, stat in files:
+                    yield RecordFile(name + file, stat.st_mtime_ns, stat.st_size)
+
+
+def _folders(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as found:
+        return sorted(e.name for e in found if e.is_dir() and e.name[0] != ".")
+
+
+def read_entry(folder: Path, name: str) -> Entry | Unreadable:
+    """The entry of one file. A record that lies where it does not belong is refused: it could count twice."""
+    path = f"{folder}/{name}"
+    found = read_record(path)
+    if isinstance(found, Unreadable):
+        return found
+    where = f"{found.task}/{found.method}/{found.run_id}.json"
+    if where != name:
+        return Unreadable(path=Path(path), reason=f"run {found.run_id} belongs in {where}; a copy would count twice")
+    return Entry.of(found, path)

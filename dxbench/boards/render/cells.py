@@ -1,0 +1,93 @@
+"""What every format prints of a table: header, cells and notes, before any mark-up."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dxbench.boards.aggregate import Mark, Row, Summary
+from dxbench.boards.ranking import ALPHA
+from dxbench.boards.tables import Block, Table
+
+ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
+KIND_SIGNS = {"published": "† ", "reference": "= ", "measured": ""}
+MISSING = "–"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A cell's text; of a ranked number also its rank, of which the best are set in bold."""
+
+    text: str
+    rank: int | None = None
+
+    @property
+    def best(self) -> bool:
+        return self.rank == 1
+
+
+def number(summary: Summary) -> str:
+    """Mean ± std with four decimals, fewer for large numbers."""
+    digits = 4 if abs(summary.value) < 10 else 2 if abs(summary.value) < 1000 else 1
+    spread = "" if summary.std is None else f" ± {summary.std:.{digits}f}"
+    return f"{summary.value:.{digits}f}{spread}"
+
+
+def quantity(value: float | None) -> str:
+    """Three digits with a metric prefix: 171k, 2.43G."""
+    if value is None:
+        return ""
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:.3g}{prefix}"
+    return f"{value:.3g}"
+
+
+def header(table: Table) -> list[str]:
+    """Column heads; arrows say which way is good."""
+    better = {name: s.better for row in table.rows for name, s in row.scores.items() if s.better != "none"}
+    metrics = [f"{name}{ARROWS[better.get(name, 'none')]}" for name in table.metrics]
+    return ["", "NFE", *metrics, "seeds", "train s", "FLOP"]
+
+
+def cells(table: Table, block: Block) -> Iterator[list[Cell]]:
+    """The rows of a block, cell by cell as `header` names them."""
+    for index, row in enumerate(block.rows):
+        yield [
+            Cell(text=label(row)),
+            Cell(text="" if row.nfe is None else f"{row.nfe:g}"),
+            *(_score(row, block, index, name) for name in table.metrics),
+            Cell(text=str(row.seeds) if row.seeds else ""),
+            Cell(text="" if row.cost.train_seconds is None else f"{row.cost.train_seconds:.0f}"),
+            Cell(text=quantity(row.cost.flops)),
+        ]
+
+
+def label(row: Row) -> str:
+    """The row's label with a sign for its kind and what keeps it from ranking."""
+    marks = f" [{', '.join(row.marks)}]" if row.marks and row.kind == "measured" else ""
+    return f"{KIND_SIGNS[row.kind]}{row.label}{marks}"
+
+
+def _score(row: Row, block: Block, index: int, metric: str) -> Cell:
+    if metric not in row.scores:
+        return Cell(text=MISSING)
+    return Cell(text=number(row.scores[metric]), rank=block.ranks[metric].get(index))
+
+
+def notes(table: Table) -> list[str]:
+    """The legend of the signs that occur, then the table's own footnotes."""
+    kinds = {row.kind for row in table.rows}
+    found = []
+    if any(ranks for block in table.blocks for ranks in block.ranks.values()):
+        found.append(
+            "Raised numbers are ranks, the best in bold. Rows that share a rank cannot be separated from the first of "
+            f"them (paired t test over training seeds, Holm-adjusted, alpha = {ALPHA:g})."
+        )
+    if "published" in kinds:
+        found.append("† published by a paper, not measured here; ± is as printed there.")
+    if "reference" in kinds:
+        found.append("= yardstick: fresh draws of the truth, what a perfect model would score.")
+    marks = {mark for row in table.rows if row.kind == "measured" for mark in row.marks}
+    found += [f"[{mark}] {mark.meaning}; does not rank." for mark in Mark if mark in marks]
+    if any(row.seeds > 1 for row in table.rows):
+        found.append("± of our rows is the std over training seeds. FLOP is per sample.")
+    return [*found, *table.footnotes]

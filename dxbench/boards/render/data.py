@@ -1,0 +1,77 @@
+"""Tables for machines."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from pydantic import JsonValue
+
+from dxbench.boards.aggregate import Row
+from dxbench.boards.tables import Block, Table
+
+
+def as_csv(table: Table) -> str:
+    """A line per row; `block` tells which rows may be compared."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    columns = [column for name in table.metrics for column in (name, f"{name}_std", f"{name}_rank")]
+    cost = ["train_seconds", "flops", "parameters", "memory"]
+    writer.writerow(["block", "label", "kind", "nfe", *columns, "seeds", *cost, "marks", "remarks"])
+    for number, block in enumerate(table.blocks):
+        for index, row in enumerate(block.rows):
+            scores = [value for name in table.metrics for value in _triple(row, block, index, name)]
+            costs = [getattr(row.cost, name) for name in cost]
+            texts = ["; ".join(row.marks), "; ".join(row.remarks)]
+            writer.writerow([number, row.label, row.kind, row.nfe, *scores, row.seeds, *costs, *texts])
+    return out.getvalue().rstrip("\n")
+
+
+def _triple(row: Row, block: Block, index: int, metric: str) -> tuple[float | None, float | None, int | None]:
+    summary = row.scores.get(metric)
+    return (None, None, None) if summary is None else (summary.value, summary.std, block.ranks[metric].get(index))
+
+
+def as_json(table: Table) -> str:
+    """Everything, the value of every seed included."""
+    return json.dumps(as_mapping(table), indent=1)
+
+
+def as_mapping(table: Table) -> Mapping[str, JsonValue]:
+    """A table as plain values."""
+    return {
+        "title": table.title,
+        "metrics": list(table.metrics),
+        "blocks": [
+            {
+                "differing": list(block.differing),
+                "rows": [_row(row, block, index, table.metrics) for index, row in enumerate(block.rows)],
+            }
+            for block in table.blocks
+        ],
+        "footnotes": list(table.footnotes),
+    }
+
+
+def _row(row: Row, block: Block, index: int, metrics: tuple[str, ...]) -> JsonValue:
+    scores: dict[str, JsonValue] = {}
+    for name in metrics:
+        if name in row.scores:
+            summary = asdict(row.scores[name])
+            by_seed = {str(seed): value for seed, value in summary.pop("by_seed").items()}
+            scores[name] = summary | {"by_seed": by_seed, "rank": block.ranks[name].get(index)}
+    return {
+        "label": row.label,
+        "kind": row.kind,
+        "method": row.method,
+        "family": row.family,
+        "selector": row.selector,
+        "config_id": row.config_id,
+        "seeds": row.seeds,
+        "nfe": row.nfe,
+        "cost": asdict(row.cost),
+        "scores": scores,
+        "marks": [str(mark) for mark in row.marks],
+        "remarks": list(row.remarks),
+    }

@@ -1,0 +1,179 @@
+"""The index over many records: equal to reading them all, brought up to date, safe to delete."""
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Ended
+from test_tables import record
+
+from dxbench import paths
+from dxbench.boards import index as index_module
+from dxbench.boards.entries import Entry
+from dxbench.boards.index import RecordIndex, open_index
+from dxbench.records import write_record
+
+
+def fill(folder: Path, count: int = 12) -> list[Path]:
+    """Records over three tasks and two methods."""
+    return [
+        write_record(
+            folder,
+            record(
+                i,
+                float(i),
+                run_id=f"r{i:03}",
+                task=("task0", "task1", "task1-b")[i % 3],
+                method=f"m{i % 2}",
+                overrides={"x": i, "y": [1, {"z": None}]},
+                config={"x": i, "text": "ä"},
+                nfe=None if i % 4 else 5.0,
+            ),
+        )
+        for i in range(count)
+    ]
+
+
+def everything(index: RecordIndex) -> dict[str, list[Entry]]:
+    return {task: list(index.entries(task)) for task in index.tasks}
+
+
+@pytest.fixture
+def indexed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of any size get an index."""
+    monkeypatch.setattr(index_module, "INDEXED_FROM", 1)
+
+
+def index_files() -> list[Path]:
+    return list((paths.cache() / "records").glob("*.parquet"))
+
+
+def test_few_records_are_read_without_an_index(tmp_path: Path) -> None:
+    fill(tmp_path)
+    assert open_index([tmp_path]).tasks == ["task0", "task1", "task1-b"]
+    assert not index_files()
+
+
+@pytest.mark.usefixtures("indexed")
+def test_the_index_equals_reading_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path)
+    (tmp_path / "task0/m0/bad.json").write_text("{")
+    cold, warm = open_index([tmp_path]), open_index([tmp_path])
+    monkeypatch.setattr(index_module, "INDEXED_FROM", 10**9)
+    read = open_index([tmp_path])
+    assert everything(cold) == everything(warm) == everything(read)
+    assert cold.problems == warm.problems == read.problems
+    assert len(cold.problems) == 1
+    assert cold.entries("task9") == []
+
+
+@pytest.mark.usefixtures("indexed")
+def test_what_changed_is_read_again_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = fill(tmp_path)
+    open_index([tmp_path])
+    from dxbench.boards import index_file
+
+    read: list[str] = []
+    original = index_file.read_entry
+
+    def spy(folder: Path, name: str) -> Any:
+        read.append(name)
+        return original(folder, name)
+
+    monkeypatch.setattr(index_file, "read_entry", spy)
+    open_index([tmp_path])
+    assert read == []
+    files[3].unlink()
+    changed = json.loads(files[4].read_text())
+    changed["scores"]["sw2"]["value"] = 77.0
+    files[4].write_text(json.dumps(changed))
+    write_record(tmp_path, record(0, 5.0, run_id="new", task="task9", method="m0"))
+    found = everything(open_index([tmp_path]))
+    assert sorted(read) == ["task1/m0/r004.json", "task9/m0/new.json"]
+    assert found["task1"][0].scores["sw2"].value == 77.0 or found["task1"][1].scores["sw2"].value == 77.0
+    assert [entry.run_id for entry in found["task9"]] == ["new"]
+    assert "r003" not in {entry.run_id for entries in found.values() for entry in entries}
+
+
+@pytest.mark.usefixtures("indexed")
+def test_a_change_that_keeps_size_and_second_is_seen(tmp_path: Path) -> None:
+    path = fill(tmp_path)[0]
+    open_index([tmp_path])
+    stat = path.stat()
+    path.write_text(path.read_text().replace('"value": 0.0', '"value": 9.0'))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    assert path.stat().st_size == stat.st_size
+    assert next(e for e in open_index([tmp_path]).entries("task0") if e.run_id == "r000").scores["sw2"].value == 9.0
+
+
+@pytest.mark.usefixtures("indexed")
+@pytest.mark.parametrize("damage", ["delete", "truncate", "garbage", "foreign"])
+def test_a_lost_or_damaged_index_is_made_again(tmp_path: Path, damage: str) -> None:
+    fill(tmp_path / "a")
+    before = everything(open_index([tmp_path / "a"]))
+    (path,) = index_files()
+    if damage == "delete":
+        path.unlink()
+    elif damage == "foreign":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table({"name": ["x"]}), path)
+    else:
+        path.write_bytes(path.read_bytes()[:100] if damage == "truncate" else b"not parquet")
+    assert everything(open_index([tmp_path / "a"])) == before
+
+
+@pytest.mark.usefixtures("indexed")
+def test_of_two_folders_the_later_counts(tmp_path: Path) -> None:
+    write_record(tmp_path / "a", record(0, 1.0))
+    write_record(tmp_path / "b", record(0, 2.0))
+    write_record(tmp_path / "a", record(1, 3.0))
+    found = open_index([tmp_path / "a", tmp_path / "b"]).entries("gaussians8")
+    assert {(entry.seed, entry.scores["sw2"].value) for entry in found} == {(0, 2.0), (1, 3.0)}
+
+
+def test_a_copied_record_is_a_duplicate_named_and_not_counted(dxbench: Callable[..., Ended], tmp_path: Path) -> None:
+    path = write_record(tmp_path, record(0, 1.0))
+    copy = path.with_name("again.json")
+    copy.write_bytes(path.read_bytes())
+    ended = dxbench("table", "-t", "gaussians8", "--results", tmp_path, "-f", "json")
+    assert ended.code == 5
+    assert f"{copy}: run abc-s0 belongs in gaussians8/made-up/abc-s0.json; a copy would count twice" in ended.err
+    assert json.loads(ended.out)["blocks"][0]["rows"][0]["seeds"] == 1
+
+
+def test_a_published_row_without_a_source_is_refused(
+    dxbench: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"id": "x", "task": "gaussians8", "table": "1", "label": "x", "scores": {}, "protocol": "p"}
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published" / "x.json").write_text(json.dumps({"schema_version": 1, "rows": [row]}))
+    monkeypatch.setattr(paths, "reference_results", lambda: tmp_path)
+    ended = dxbench("table", "-t", "gaussians8", "--published")
+    assert ended.code == 5
+    assert "source" in ended.err
+
+
+def _write(folder: Path, worker: int, count: int) -> None:
+    for i in range(count):
+        write_record(folder, record(i, float(i), run_id=f"w{worker}-{i}"))
+
+
+@pytest.mark.usefixtures("indexed")
+def test_ten_processes_writing_at_once_lose_no_record(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_write, args=(tmp_path, worker, 20)) for worker in range(10)]
+    for worker in workers:
+        worker.start()
+    while any(worker.is_alive() for worker in workers):
+        assert not open_index([tmp_path]).problems
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 10
+    names = {entry.run_id for entry in open_index([tmp_path]).entries("gaussians8")}
+    assert names == {f"w{worker}-{i}" for worker in range(10) for i in range(20)}
