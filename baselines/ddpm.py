@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
 from dxmi.backbones import MLPBackbone
 from dxmi.denoising import NoisePredictorTraining
+from dxmi.models import PolicyModel
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
 from dxmi.policies import GaussianPolicy
-from dxmi.rollout import PolicyModel
 from dxmi.schedules import VPSchedule
 
 SCHEDULES = {"linear": VPSchedule.linear, "cosine": VPSchedule.cosine}

@@ -12,7 +12,6 @@ learns `std_lr_ratio` times as fast as the sampler (paper, App. B: 100).
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,13 +24,14 @@ from dxmi.algorithms.dxmi import DxMIUpdate, Trainee, VelocityVariance, batched_
 from dxmi.backbones import MLPBackbone
 from dxmi.costs import TIME_COSTS, RunningCost
 from dxmi.denoising import NoisePredictorTraining
-from dxmi.nets.mlp import StepMLP, Unconditional
+from dxmi.models import EnergyPolicyModel, FineTunedModel
+from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import cosine_adam, ema
 from dxmi.policies import GaussianPolicy
-from dxmi.rollout import Guidance, PolicyModel, value_guidance
+from dxmi.rollout import value_guidance
 from dxmi.schedules import VPSchedule
-from dxmi.values import SeparateEnergy, SharedValue, TimeIndependentValue
+from dxmi.values import ValueNet, make_value
 
 # Sampler and energy chase each other, so a long memory of squared gradients is out of date.
 POINTS_BETAS = (0.9, 0.99)
@@ -97,7 +97,7 @@ class DxMIConfig(DxMIBase):
             )
 
         policy = self._policy(dim, rng).to(compute.device)
-        value = build_value(self, net).to(compute.device)
+        value = make_value(self.value, net, num_steps=self.num_steps).to(compute.device)
         return Parts(policy=policy, value=value, pretraining=self._pretraining(policy, problem, compute, rng))
 
     def _policy(self, dim: int, rng: RandomStreams) -> GaussianPolicy:
@@ -187,7 +187,7 @@ class DxMIImageConfig(DxMIBase):
         )
         return Parts(
             policy=self._policy(pretraining.net, shape).to(compute.device),
-            value=build_value(self, net).to(compute.device),
+            value=make_value(self.value, net, num_steps=self.num_steps).to(compute.device),
             pretraining=pretraining,
             start=self._policy(pretraining.average, shape).to(compute.device),
             data_noise=self.data_noise,
@@ -206,9 +206,6 @@ class DxMIImageConfig(DxMIBase):
             last_std=self.last_std,
             trainable_std=[True] * (self.num_steps - 1) + [False],
         )
-
-
-ValueNet = SharedValue | TimeIndependentValue | SeparateEnergy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,19 +244,6 @@ class DxMI(Method):
 
     def start(self, problem: Problem, config: DxMIBase, *, compute: Compute, rng: RandomStreams) -> Training:
         return DxMITraining(problem, config, compute, rng)
-
-
-def build_value(config: DxMIBase, net: Callable[[int, str], nn.Module]) -> ValueNet:
-    """Energy and value from nets of so many step levels, drawn from the stream of that name."""
-    steps = config.num_steps
-    match config.value:
-        case "shared":
-            return SharedValue(net(steps + 1, "init value"), num_steps=steps)
-        case "time_independent":
-            return TimeIndependentValue(Unconditional(net(1, "init value")))
-        case "separate":
-            energy = Unconditional(net(1, "init energy"))
-            return SeparateEnergy(energy, net(steps, "init value"), num_steps=steps)
 
 
 class DxMITraining(Training):
@@ -365,45 +349,13 @@ class DxMITraining(Training):
             part.load_state_dict(state[name])
         self.steps_done = state["steps_done"]
 
-    def model(self) -> "DxMIModel":
+    def model(self) -> EnergyPolicyModel:
         policy, value = self.policy_ema.module, self.value_ema.module
         assert isinstance(policy, GaussianPolicy)
-        assert isinstance(value, SharedValue | TimeIndependentValue | SeparateEnergy)
+        assert isinstance(value, ValueNet)
         dim = math.prod(self.problem.event_shape)
         temperature = self.config.tau / dim if self.config.tau > 0 else None
         guide = value_guidance(value, strength=self.config.guidance) if self.config.guidance > 0 else None
         if self.parts.start is None:
-            return DxMIModel(policy, value, temperature=temperature, guidance=guide)
-        return FineTunedDxMI(policy, value, start=self.parts.start, temperature=temperature, guidance=guide)
-
-
-class DxMIModel(PolicyModel):
-    """The averaged sampler, energy and values."""
-
-    quiet_end = False
-
-    def __init__(
-        self, policy: GaussianPolicy, value: ValueNet, *, temperature: float | None, guidance: Guidance | None
-    ) -> None:
-        super().__init__(policy, guidance=guidance, quiet_end=self.quiet_end)
-        self._value = value
-        self.temperature = temperature
-        # Guidance evaluates the value nets while sampling, so their passes count as NFE too.
-        if guidance is not None:
-            self.networks += tuple(m for m in value.modules() if isinstance(m, StepMLP))
-
-    def energy(self, x: Tensor) -> Tensor:
-        return self._value.energy(x)
-
-    def value(self, x: Tensor, k: int) -> Tensor:
-        return self._value.value(x, torch.full((len(x),), k, dtype=torch.int64, device=x.device))
-
-
-class FineTunedDxMI(DxMIModel):
-    """With the sampler before DxMI beside it; on images, whose last noise is for training."""
-
-    quiet_end = True
-
-    def __init__(self, policy: GaussianPolicy, value: ValueNet, *, start: GaussianPolicy, **rest: Any) -> None:
-        super().__init__(policy, value, **rest)
-        self.start = PolicyModel(start, quiet_end=True)
+            return EnergyPolicyModel(policy, value, temperature=temperature, guidance=guide)
+        return FineTunedModel(policy, value, start=self.parts.start, temperature=temperature, guidance=guide)

@@ -4,11 +4,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
 
-from dxmi.arrays import Points, SampleSeeds
-from dxmi.noise import Noise, SeededNoise, SilencedNoise
+from dxmi.arrays import Points
+from dxmi.noise import Noise
 from dxmi.policies import GaussianPolicy
 from dxmi.protocols import Value
 from dxmi.trajectory import Trajectory
@@ -56,31 +54,3 @@ def value_guidance(value: Value, *, strength: float) -> Guidance:
         return (x - strength * std * gradient).detach()
 
     return guide
-
-
-class PolicyModel:
-    """A policy as a model that samples: sample i has the noise of seed i alone.
-
-    With `quiet_end` a sample is the mean of the last step, as in DDPM's Algorithm 2, for images whose last std is
-    there for training only.
-
-    Attributes:
-        networks: what one sample evaluates.
-    """
-
-    def __init__(self, policy: GaussianPolicy, *, guidance: Guidance | None = None, quiet_end: bool = False) -> None:
-        self.policy, self._guidance, self._quiet_end = policy, guidance, quiet_end
-        self.num_steps = policy.num_steps
-        self.networks: tuple[nn.Module, ...] = (policy.net,)
-
-    def sample(self, seeds: SampleSeeds) -> Points:
-        return sample(self.policy, self._noise(seeds), guidance=self._guidance)
-
-    def chain(self, seeds: SampleSeeds) -> Float[Tensor, " steps b *event"]:
-        """All states, noise first."""
-        return rollout(self.policy, self._noise(seeds), guidance=self._guidance).states
-
-    def _noise(self, seeds: SampleSeeds) -> Noise:
-        device = next(self.policy.parameters()).device
-        noise = SeededNoise(seeds=seeds.to(device), event_shape=self.policy.event_shape)
-        return SilencedNoise(noise=noise, silent=self.num_steps) if self._quiet_end else noise

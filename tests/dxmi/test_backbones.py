@@ -10,8 +10,8 @@ from torch import Tensor
 
 from dxbench.streams import RandomStreams
 from dxmi.backbones import MLPBackbone, strided_steps
+from dxmi.models import PolicyModel
 from dxmi.nets.residual_mlp import ResidualMLP, Strided
-from dxmi.rollout import PolicyModel
 from dxmi.schedules import VPSchedule
 
 SHAPE = (1, 4, 4)

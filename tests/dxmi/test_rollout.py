@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from dxmi.models import PolicyModel
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import SeededNoise, StreamNoise
 from dxmi.policies import GaussianPolicy
-from dxmi.rollout import PolicyModel, chain, rollout, sample, value_guidance
+from dxmi.rollout import chain, rollout, sample, value_guidance
 from dxmi.trajectory import Trajectory
 
 STDS = (0.8, 0.3, 0.1)
