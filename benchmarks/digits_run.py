@@ -40,12 +40,15 @@ def main() -> None:
     """Run, and print a line per row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--preset", default="default", help="of ddpm and dxmi; quick to see that this script works")
+    arguments = parser.parse_args()
+    seeds = arguments.seeds
     means = {}
     with tempfile.TemporaryDirectory() as folder:
         # DxMI first, so that its seconds include the training of the backbone that the others find.
         for name in reversed(ROWS):
-            runs = [run(ROWS[name], seed, Path(folder)) for seed in seeds]
+            preset = [] if name == "data" else ["--preset", arguments.preset]
+            runs = [run([*ROWS[name], *preset], seed, Path(folder)) for seed in seeds]
             means[name] = {key: fmean(scores[key] for _, scores in runs) for key in runs[0][1]}
             columns = "  ".join(
                 f"{key} {means[name][key]:.3f}" for key in ("fd_digits", "precision_digits", "recall_digits")
