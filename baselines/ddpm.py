@@ -1,24 +1,27 @@
 """DDPM: denoising diffusion, ancestral sampling (Ho et al. 2020, arXiv:2006.11239).
 
 Loss: their Algorithm 1 (noise prediction, steps uniform). Sampling: their Algorithm 2 with the posterior std.
-Deviations: the last step's std is `last_std`, not 0, as in SFT-PG and DxMI, so that log pi exists at every step;
-one model is trained per number of steps, as in Table 1 of DxMI.
+For points in the plane one model is trained per number of steps, as in Table 1 of DxMI; the last step's std is
+`last_std`, not 0, as in SFT-PG and DxMI, so that log pi exists at every step. For images one model of 1,000 steps is
+trained, and sampling visits `num_steps` of them (Nichol & Dhariwal 2021, arXiv:2102.09672, section 4); it begins at
+`first_level`, because nearer to pure noise a step multiplies what the network errs.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-import torch
 from pydantic import Field, PositiveFloat, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
-from dxmi.denoising import denoising_loss
+from dxmi.backbones import MLPBackbone
+from dxmi.denoising import NoisePredictorTraining
+from dxmi.models import PolicyModel
 from dxmi.nets.mlp import StepMLP
-from dxmi.noise import SeededNoise, StreamNoise
-from dxmi.optimisers import cosine_adam, ema
+from dxmi.noise import StreamNoise
 from dxmi.policies import GaussianPolicy
-from dxmi.rollout import sample
 from dxmi.schedules import VPSchedule
+
+SCHEDULES = {"linear": VPSchedule.linear, "cosine": VPSchedule.cosine}
 
 
 class DDPMConfig(Config):
@@ -34,12 +37,80 @@ class DDPMConfig(Config):
     depth: PositiveInt = 3
     last_std: PositiveFloat = 1e-3
 
+    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> NoisePredictorTraining:
+        (dim,) = problem.event_shape
+        net = StepMLP(
+            dim_in=dim,
+            dim_out=dim,
+            num_levels=self.num_steps,
+            hidden=self.hidden,
+            depth=self.depth,
+            generator=rng.torch("init"),
+        )
+        data_rng = rng.numpy("data")
+        return NoisePredictorTraining(
+            net.to(compute.device),
+            SCHEDULES[self.schedule](self.num_steps),
+            data=lambda: problem.data.batch(self.batch_size, rng=data_rng).to(compute.device),
+            noise=StreamNoise(
+                batch_size=self.batch_size,
+                event_shape=problem.event_shape,
+                generator=rng.torch("noise", device=compute.device),
+            ),
+            iterations=self.iterations,
+            lr=self.lr,
+            ema_decay=self.ema_decay,
+        )
 
-SCHEDULES = {"linear": VPSchedule.linear, "cosine": VPSchedule.cosine}
+    def model(self, net: nn.Module, problem: Problem) -> PolicyModel:
+        policy = GaussianPolicy.from_noise_predictor(
+            net,
+            SCHEDULES[self.schedule](self.num_steps),
+            event_shape=problem.event_shape,
+            last_std=self.last_std,
+            trainable_std=[False] * self.num_steps,
+        )
+        return PolicyModel(policy)
+
+
+class DDPMImageConfig(Config):
+    """Of a DDPM on small images; the backbone is the one that other methods of the same training seed begin from."""
+
+    num_steps: PositiveInt = Field(default=10, description="sampling steps T = NFE, of the backbone's 1,000")
+    first_level: int = Field(default=400, ge=0, description="step of the backbone's chain that sampling begins at")
+    backbone: MLPBackbone = Field(default=MLPBackbone(), description="the noise predictor and its training")
+
+    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> NoisePredictorTraining:
+        return self.backbone.training(
+            event_shape=problem.event_shape,
+            data=problem.data,
+            streams=rng.common,
+            device=compute.device,
+            store=compute.store,
+        )
+
+    def model(self, net: nn.Module, problem: Problem) -> PolicyModel:
+        policy = self.backbone.policy(
+            net,
+            event_shape=problem.event_shape,
+            num_steps=self.num_steps,
+            first_level=self.first_level,
+            last_std=1.0,  # a sample is the mean of the last step, whose noise is never drawn
+            trainable_std=[False] * self.num_steps,
+        )
+        return PolicyModel(policy, quiet_end=True)
+
+
+class DDPMKind(Protocol):
+    """What points and images do differently."""
+
+    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> NoisePredictorTraining: ...
+
+    def model(self, net: nn.Module, problem: Problem) -> PolicyModel: ...
 
 
 class DDPM(Method):
-    """Denoising diffusion with ancestral sampling, one model per number of steps."""
+    """Denoising diffusion with ancestral sampling."""
 
     name = "ddpm"
     version = 1
@@ -47,77 +118,31 @@ class DDPM(Method):
     citation = "Ho et al. 2020, arXiv:2006.11239"
     Config = DDPMConfig
 
-    def start(self, problem: Problem, config: DDPMConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+    def start(self, problem: Problem, config: DDPMKind, *, compute: Compute, rng: RandomStreams) -> Training:
         return DDPMTraining(problem, config, compute, rng)
 
 
 class DDPMTraining(Training):
     """Adam with cosine decay on the noise-prediction loss; the EMA weights sample."""
 
-    def __init__(self, problem: Problem, config: DDPMConfig, compute: Compute, rng: RandomStreams) -> None:
+    def __init__(self, problem: Problem, config: DDPMKind, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config, self.device = problem, config, compute.device
-        self.schedule = SCHEDULES[config.schedule](config.num_steps)
-        (dim,) = problem.event_shape
-        self.net = StepMLP(
-            dim_in=dim,
-            dim_out=dim,
-            num_levels=config.num_steps,
-            hidden=config.hidden,
-            depth=config.depth,
-            generator=rng.torch("init"),
-        ).to(self.device)
-        self.optimiser, self.lr = cosine_adam([{"params": self.net.parameters(), "lr": config.lr}], config.iterations)
-        self.ema = ema(self.net, config.ema_decay)
-        self.data_rng = rng.numpy("data")
-        self.noise = StreamNoise(
-            batch_size=config.batch_size,
-            event_shape=problem.event_shape,
-            generator=rng.torch("noise", device=self.device),
-        )
+        self.training = config.training(problem, compute, rng)
 
     @property
     def total_steps(self) -> int:
-        return self.config.iterations
+        return self.training.iterations
 
     def step(self) -> dict[str, float | Tensor]:
-        data = self.problem.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
-        loss = denoising_loss(self.net, self.schedule, data, self.noise).mean()
-        loss.backward()
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        self.lr.step()
-        self.ema.update_parameters(self.net)
-        return {"denoising_loss": loss.detach()}
-
-    def _parts(self) -> dict[str, Any]:
-        return {"net": self.net, "optimiser": self.optimiser, "lr": self.lr, "ema": self.ema}
+        return {"denoising_loss": self.training.step()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._parts().items()}
+        return self.training.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+        self.training.load_state_dict(state)
 
-    def model(self) -> "DDPMModel":
-        policy = GaussianPolicy.from_noise_predictor(
-            self.ema.module,
-            self.schedule,
-            event_shape=self.problem.event_shape,
-            last_std=self.config.last_std,
-            trainable_std=[False] * self.config.num_steps,
-        )
-        return DDPMModel(policy.to(self.device))
-
-
-class DDPMModel:
-    """Ancestral sampling."""
-
-    def __init__(self, policy: GaussianPolicy) -> None:
-        self.policy = policy
-        self.networks = (policy.net,)
-
-    def sample(self, seeds: Tensor) -> Tensor:
-        device = next(self.policy.net.parameters()).device
-        with torch.no_grad():
-            return sample(self.policy, SeededNoise(seeds=seeds.to(device), event_shape=self.policy.event_shape))
+    def model(self) -> PolicyModel:
+        model = self.config.model(self.training.average, self.problem)
+        model.policy.to(self.device)
+        return model

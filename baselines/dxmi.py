@@ -2,7 +2,7 @@
 
 A sampler of few Gaussian steps and an energy are trained against each other; value functions carry the energy
 back to every step (DxDP), so that no gradient runs through the chain. The update rule is `dxmi.algorithms.dxmi`;
-this file chooses its parts for points in the plane.
+this file chooses its parts, for points in the plane and for small images.
 
 Sources and deviations. The paper does not state networks, optimiser, learning rates, batch size or length for
 its 2D experiment; docs/methods/dxmi.md says how ours were chosen. `tau` is per dimension, as in
@@ -11,30 +11,38 @@ value steps share one forward pass (`sweep=batched`); `sequential` is the order 
 learns `std_lr_ratio` times as fast as the sampler (paper, App. B: 100).
 """
 
+import math
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
 from dxmi.algorithms.dxmi import DxMIUpdate, Trainee, VelocityVariance, batched_sweep, sequential_sweep
-from dxmi.costs import RunningCost, StepCost, linear_time_cost, no_time_cost, sigmoid_time_cost
-from dxmi.denoising import denoising_loss
-from dxmi.nets.mlp import StepMLP, Unconditional
-from dxmi.noise import SeededNoise, StreamNoise
+from dxmi.backbones import MLPBackbone
+from dxmi.costs import TIME_COSTS, RunningCost
+from dxmi.denoising import NoisePredictorTraining
+from dxmi.models import EnergyPolicyModel, FineTunedModel
+from dxmi.nets.mlp import StepMLP
+from dxmi.noise import StreamNoise
 from dxmi.optimisers import cosine_adam, ema
 from dxmi.policies import GaussianPolicy
-from dxmi.rollout import sample, value_guidance
+from dxmi.rollout import value_guidance
 from dxmi.schedules import VPSchedule
-from dxmi.values import SeparateEnergy, SharedValue, TimeIndependentValue
+from dxmi.values import ValueNet, make_value
+
+# Sampler and energy chase each other, so a long memory of squared gradients is out of date.
+POINTS_BETAS = (0.9, 0.99)
+# On images no memory of gradients at all damps the chase, and a long one of their squares lets steps shrink with them.
+IMAGE_BETAS = (0.0, 0.999)
 
 
-class DxMIConfig(Config):
-    """Of DxMI on points in the plane."""
+class DxMIBase(Config):
+    """The update rule's side of the configuration, whatever the data."""
 
     num_steps: PositiveInt = Field(default=5, description="sampling steps T = NFE")
-    start: Literal["scratch", "ddpm"] = Field(default="scratch", description="sampler before DxMI: untrained or a DDPM")
     value: Literal["shared", "time_independent", "separate"] = Field(
         default="shared", description="V_K = E in one net; V_k = E for all k; or an energy net of its own"
     )
@@ -56,6 +64,16 @@ class DxMIConfig(Config):
     value_lr: PositiveFloat = 1e-3
     std_lr_ratio: PositiveFloat = Field(default=10.0, description="log-std's learning rate over the sampler's")
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
+
+    def parts(self, problem: Problem, compute: Compute, rng: RandomStreams) -> "Parts":
+        """Networks and start."""
+        raise NotImplementedError
+
+
+class DxMIConfig(DxMIBase):
+    """Of DxMI on points in the plane."""
+
+    start: Literal["scratch", "ddpm"] = Field(default="scratch", description="sampler before DxMI: untrained or a DDPM")
     policy_hidden: PositiveInt = 128
     value_hidden: PositiveInt = 128
     depth: PositiveInt = 2
@@ -64,9 +82,155 @@ class DxMIConfig(Config):
     pretrain_iterations: PositiveInt = Field(default=2000, description="DDPM iterations before DxMI, start=ddpm")
     pretrain_last_std: PositiveFloat = Field(default=0.2, description="std of the start's last step, start=ddpm")
 
+    def parts(self, problem: Problem, compute: Compute, rng: RandomStreams) -> "Parts":
+        (dim,) = problem.event_shape
 
-# Sampler and energy chase each other, so a long memory of squared gradients is out of date.
-ADAM_BETAS = (0.9, 0.99)
+        def net(levels: int, stream: str) -> nn.Module:
+            return StepMLP(
+                dim_in=dim,
+                dim_out=1,
+                num_levels=levels,
+                hidden=self.value_hidden,
+                depth=self.depth,
+                x_octaves=self.value_octaves,
+                generator=rng.torch(stream),
+            )
+
+        policy = self._policy(dim, rng).to(compute.device)
+        value = make_value(self.value, net, num_steps=self.num_steps).to(compute.device)
+        return Parts(policy=policy, value=value, pretraining=self._pretraining(policy, problem, compute, rng))
+
+    def _policy(self, dim: int, rng: RandomStreams) -> GaussianPolicy:
+        """Residual steps, or DDPM's ancestral steps around a noise predictor."""
+        net = StepMLP(
+            dim_in=dim,
+            dim_out=dim,
+            num_levels=self.num_steps,
+            hidden=self.policy_hidden,
+            depth=self.depth,
+            generator=rng.torch("init policy"),
+            zero_output=self.start == "scratch",
+        )
+        trainable = [True] * self.num_steps
+        if self.start == "scratch":
+            std = torch.full((self.num_steps,), self.start_std)
+            return GaussianPolicy.from_scratch(net, event_shape=(dim,), std=std, trainable_std=trainable)
+        return GaussianPolicy.from_noise_predictor(
+            net,
+            VPSchedule.linear(self.num_steps),
+            event_shape=(dim,),
+            last_std=self.pretrain_last_std,
+            trainable_std=trainable,
+        )
+
+    def _pretraining(
+        self, policy: GaussianPolicy, problem: Problem, compute: Compute, rng: RandomStreams
+    ) -> NoisePredictorTraining | None:
+        if self.start == "scratch":
+            return None
+        data_rng = rng.numpy("data")
+        return NoisePredictorTraining(
+            policy.net,
+            VPSchedule.linear(self.num_steps),
+            data=lambda: problem.data.batch(self.batch_size, rng=data_rng).to(compute.device),
+            noise=StreamNoise(
+                batch_size=self.batch_size,
+                event_shape=problem.event_shape,
+                generator=rng.torch("noise", device=compute.device),
+            ),
+            iterations=self.pretrain_iterations,
+            lr=1e-3,
+            ema_decay=self.ema_decay,
+        )
+
+
+class DxMIImageConfig(DxMIBase):
+    """Of DxMI on small images, from a DDPM. docs/methods/dxmi.md says what each of these is for."""
+
+    num_steps: PositiveInt = Field(default=4, description="sampling steps T = NFE, of the backbone's 1,000")
+    value_cost: Literal["running", "none", "linear", "sigmoid"] = Field(
+        default="none", description="inside the value target: the running cost (Eq. 10) or a time cost (Eq. 12)"
+    )
+    tau: NonNegativeFloat = Field(default=0.01, description="temperature per dimension, of entropy and velocity alike")
+    iterations: PositiveInt = 400
+    batch_size: PositiveInt = 128
+    policy_lr: PositiveFloat = 1.5e-5
+    value_lr: PositiveFloat = 5e-4
+    ema_decay: float = Field(default=0.98, ge=0, lt=1)
+    head_start: NonNegativeInt = Field(
+        default=100, description="iterations of energy and value before the policy moves"
+    )
+    policy_from: NonNegativeInt = Field(default=1, description="first step k that takes policy steps")
+    max_grad_norm: PositiveFloat | None = Field(default=None, description="of the policy's gradient")
+    value_hidden: PositiveInt = 256
+    value_depth: PositiveInt = 2
+    data_noise: NonNegativeFloat = Field(default=0.15, description="std of noise on the data that the energy sees")
+    first_level: int = Field(default=400, ge=0, description="step of the backbone's chain that sampling begins at")
+    last_std: PositiveFloat = Field(default=0.15, description="std of the last step, for training only")
+    backbone: MLPBackbone = Field(default=MLPBackbone(), description="the start's noise predictor and its training")
+
+    def parts(self, problem: Problem, compute: Compute, rng: RandomStreams) -> "Parts":
+        shape = problem.event_shape
+
+        def net(levels: int, stream: str) -> nn.Module:
+            return StepMLP(
+                dim_in=math.prod(shape),
+                dim_out=1,
+                num_levels=levels,
+                hidden=self.value_hidden,
+                depth=self.value_depth,
+                generator=rng.torch(stream),
+            )
+
+        pretraining = self.backbone.training(
+            event_shape=shape, data=problem.data, streams=rng.common, device=compute.device, store=compute.store
+        )
+        return Parts(
+            policy=self._policy(pretraining.net, shape).to(compute.device),
+            value=make_value(self.value, net, num_steps=self.num_steps).to(compute.device),
+            pretraining=pretraining,
+            start=self._policy(pretraining.average, shape).to(compute.device),
+            data_noise=self.data_noise,
+            head_start=self.head_start,
+            policy_from=self.policy_from,
+            max_grad_norm=self.max_grad_norm,
+            betas=IMAGE_BETAS,
+        )
+
+    def _policy(self, net: nn.Module, event_shape: tuple[int, ...]) -> GaussianPolicy:
+        return self.backbone.policy(
+            net,
+            event_shape=event_shape,
+            num_steps=self.num_steps,
+            first_level=self.first_level,
+            last_std=self.last_std,
+            trainable_std=[True] * (self.num_steps - 1) + [False],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the training is given to work on.
+
+    Attributes:
+        pretraining: of the policy's net, before DxMI.
+        start: the policy around the pretraining's average, kept beside the one that DxMI moves.
+        data_noise: std of Gaussian noise on the data that the energy learns from.
+        head_start: iterations in which energy and value learn and the policy stands still.
+        policy_from: first step that takes policy steps.
+        max_grad_norm: of the policy's gradient.
+        betas: of Adam, for policy and value.
+    """
+
+    policy: GaussianPolicy
+    value: ValueNet
+    pretraining: NoisePredictorTraining | None
+    start: GaussianPolicy | None = None
+    data_noise: float = 0.0
+    head_start: int = 0
+    policy_from: int = 0
+    max_grad_norm: float | None = None
+    betas: tuple[float, float] = POINTS_BETAS
 
 
 class DxMI(Method):
@@ -78,83 +242,19 @@ class DxMI(Method):
     citation = "Yoon et al. 2024, arXiv:2407.00626"
     Config = DxMIConfig
 
-    def start(self, problem: Problem, config: DxMIConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+    def start(self, problem: Problem, config: DxMIBase, *, compute: Compute, rng: RandomStreams) -> Training:
         return DxMITraining(problem, config, compute, rng)
-
-
-def build_policy(config: DxMIConfig, dim: int, rng: RandomStreams) -> GaussianPolicy:
-    """The sampler before training: residual steps, or DDPM's ancestral steps around a noise predictor."""
-    steps = config.num_steps
-    net = StepMLP(
-        dim_in=dim,
-        dim_out=dim,
-        num_levels=steps,
-        hidden=config.policy_hidden,
-        depth=config.depth,
-        generator=rng.torch("init policy"),
-        zero_output=config.start == "scratch",
-    )
-    trainable = [True] * steps
-    if config.start == "scratch":
-        std = torch.full((steps,), config.start_std)
-        return GaussianPolicy.from_scratch(net, event_shape=(dim,), std=std, trainable_std=trainable)
-    return GaussianPolicy.from_noise_predictor(
-        net,
-        VPSchedule.linear(steps),
-        event_shape=(dim,),
-        last_std=config.pretrain_last_std,
-        trainable_std=trainable,
-    )
-
-
-def build_value(
-    config: DxMIConfig, dim: int, rng: RandomStreams
-) -> SharedValue | TimeIndependentValue | SeparateEnergy:
-    """Energy and value."""
-    steps = config.num_steps
-
-    def net(levels: int, stream: str) -> StepMLP:
-        return StepMLP(
-            dim_in=dim,
-            dim_out=1,
-            num_levels=levels,
-            hidden=config.value_hidden,
-            depth=config.depth,
-            x_octaves=config.value_octaves,
-            generator=rng.torch(stream),
-        )
-
-    match config.value:
-        case "shared":
-            return SharedValue(net(steps + 1, "init value"), num_steps=steps)
-        case "time_independent":
-            return TimeIndependentValue(Unconditional(net(1, "init value")))
-        case "separate":
-            energy = Unconditional(net(1, "init energy"))
-            return SeparateEnergy(energy, net(steps, "init value"), num_steps=steps)
-
-
-def build_value_cost(config: DxMIConfig, running: RunningCost) -> StepCost:
-    """What a step costs inside the value target."""
-    match config.value_cost:
-        case "running":
-            return running
-        case "none":
-            return no_time_cost(config.num_steps)
-        case "linear":
-            return linear_time_cost(config.num_steps)
-        case "sigmoid":
-            return sigmoid_time_cost(config.num_steps)
 
 
 class DxMITraining(Training):
     """DDPM pretraining where the start asks for it, then DxMI; EMA weights are evaluated."""
 
-    def __init__(self, problem: Problem, config: DxMIConfig, compute: Compute, rng: RandomStreams) -> None:
+    def __init__(self, problem: Problem, config: DxMIBase, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config, self.device = problem, config, compute.device
-        (dim,) = problem.event_shape
-        self.policy = build_policy(config, dim, rng).to(self.device)
-        self.value = build_value(config, dim, rng).to(self.device)
+        self.parts = parts = config.parts(problem, compute, rng)
+        self.policy, self.value, self.pretraining = parts.policy, parts.value, parts.pretraining
+        if self.pretraining is not None and self.pretraining.finished:
+            self._hand_over()
         self.policy_ema = ema(self.policy, config.ema_decay)
         self.value_ema = ema(self.value, config.ema_decay)
         self.policy_optimiser, self.policy_decay = cosine_adam(
@@ -163,10 +263,12 @@ class DxMITraining(Training):
                 {"params": [self.policy.learned_log_std], "lr": config.policy_lr * config.std_lr_ratio},
             ],
             config.iterations,
-            betas=ADAM_BETAS,
+            betas=parts.betas,
         )
         self.value_optimiser, self.value_decay = cosine_adam(
-            [{"params": self.value.parameters(), "lr": config.value_lr}], config.iterations, betas=ADAM_BETAS
+            [{"params": self.value.parameters(), "lr": config.value_lr}],
+            parts.head_start + config.iterations,
+            betas=parts.betas,
         )
         running = RunningCost(
             tau_entropy=config.tau,
@@ -177,37 +279,47 @@ class DxMITraining(Training):
         self.velocity = VelocityVariance(self.policy.step_log_stds().exp(), decay=config.avr_decay)
         sweep = batched_sweep if config.sweep == "batched" else sequential_sweep
         self.update = DxMIUpdate(
-            policy=Trainee(module=self.policy, optimizer=self.policy_optimiser),
+            policy=Trainee(module=self.policy, optimizer=self.policy_optimiser, max_grad_norm=parts.max_grad_norm),
             value=Trainee(module=self.value, optimizer=self.value_optimiser),
             policy_cost=running,
-            value_cost=build_value_cost(config, running),
+            value_cost=running if config.value_cost == "running" else TIME_COSTS[config.value_cost](config.num_steps),
             gamma=config.gamma,
             velocity=self.velocity,
             sweep=sweep(config.num_steps),
+            policy_sweep=sweep(config.num_steps, parts.policy_from),
         )
         self.data_rng = rng.numpy("data")
         self.generator = rng.torch("noise", device=self.device)
-        self.pretraining = Pretraining(self.policy, config) if config.start == "ddpm" else None
         self.steps_done = 0
 
     @property
     def total_steps(self) -> int:
-        return self.config.iterations + (self.config.pretrain_iterations if self.pretraining else 0)
+        pretraining = self.pretraining.iterations if self.pretraining else 0
+        return pretraining + self.parts.head_start + self.config.iterations
 
     def step(self) -> dict[str, float | Tensor]:
-        data = self.problem.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
-        self.steps_done += 1
-        if self.pretraining is not None and self.steps_done <= self.config.pretrain_iterations:
-            loss = self.pretraining.step(data, self._noise(1))
-            if self.steps_done == self.config.pretrain_iterations:
-                self.pretraining.hand_over()
+        if self.pretraining is not None and not self.pretraining.finished:
+            loss = self.pretraining.step()
+            if self.pretraining.finished:
+                self._hand_over()
             return {"denoising_loss": loss}
-        scalars = self.update(data, self._noise(1), self._noise(self.config.num_steps))
-        self.policy_decay.step()
+        data = self.problem.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
+        if self.parts.data_noise > 0:
+            data = data + self.parts.data_noise * self._noise(1).normal(0)
+        self.steps_done += 1
+        if self.steps_done <= self.parts.head_start:
+            scalars = self.update.evaluate_policy(data, self._noise(1))
+        else:
+            scalars = self.update(data, self._noise(1), self._noise(self.config.num_steps))
+            self.policy_decay.step()
         self.value_decay.step()
         self.policy_ema.update_parameters(self.policy)
         self.value_ema.update_parameters(self.value)
         return dict(scalars)
+
+    def _hand_over(self) -> None:
+        assert self.pretraining is not None
+        self.pretraining.net.load_state_dict(self.pretraining.average.state_dict())
 
     def _noise(self, chains: int) -> StreamNoise:
         return StreamNoise(
@@ -226,7 +338,8 @@ class DxMITraining(Training):
             "value_decay": self.value_decay,
             "velocity": self.velocity,
         }
-        return parts if self.pretraining is None else parts | {"pretraining": self.pretraining}
+        # The net is the policy's too: the policy is read last, as the pretraining left it behind.
+        return parts if self.pretraining is None else {"pretraining": self.pretraining} | parts
 
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self._parts().items()} | {"steps_done": self.steps_done}
@@ -236,84 +349,13 @@ class DxMITraining(Training):
             part.load_state_dict(state[name])
         self.steps_done = state["steps_done"]
 
-    def model(self) -> "DxMIModel":
-        (dim,) = self.problem.event_shape
+    def model(self) -> EnergyPolicyModel:
         policy, value = self.policy_ema.module, self.value_ema.module
         assert isinstance(policy, GaussianPolicy)
-        assert isinstance(value, SharedValue | TimeIndependentValue | SeparateEnergy)
-        return DxMIModel(
-            policy,
-            value,
-            temperature=self.config.tau / dim if self.config.tau > 0 else None,
-            guidance=self.config.guidance,
-        )
-
-
-class Pretraining:
-    """The noise predictor inside the policy, trained as a DDPM; its average is handed to DxMI."""
-
-    def __init__(self, policy: GaussianPolicy, config: DxMIConfig) -> None:
-        self.net: nn.Module = policy.net
-        self.schedule = VPSchedule.linear(config.num_steps)
-        self.optimiser, self.decay = cosine_adam(
-            [{"params": self.net.parameters(), "lr": 1e-3}], config.pretrain_iterations
-        )
-        self.ema = ema(self.net, config.ema_decay)
-
-    def step(self, data: Tensor, noise: StreamNoise) -> Tensor:
-        loss = denoising_loss(self.net, self.schedule, data, noise).mean()
-        loss.backward()
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        self.decay.step()
-        self.ema.update_parameters(self.net)
-        return loss.detach()
-
-    def hand_over(self) -> None:
-        self.net.load_state_dict(self.ema.module.state_dict())
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "optimiser": self.optimiser.state_dict(),
-            "decay": self.decay.state_dict(),
-            "ema": self.ema.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.decay.load_state_dict(state["decay"])
-        self.ema.load_state_dict(state["ema"])
-
-
-class DxMIModel:
-    """The averaged sampler, energy and values."""
-
-    def __init__(
-        self,
-        policy: GaussianPolicy,
-        value: SharedValue | TimeIndependentValue | SeparateEnergy,
-        *,
-        temperature: float | None,
-        guidance: float,
-    ) -> None:
-        self.policy, self._value = policy, value
-        self.temperature = temperature
-        self.num_steps = policy.num_steps
-        self._guidance = value_guidance(value, strength=guidance) if guidance > 0 else None
-        # Guidance evaluates the value nets while sampling, so their passes count as NFE too.
-        guides = [m for m in value.modules() if isinstance(m, StepMLP)] if self._guidance else []
-        self.networks = (policy.net, *guides)
-
-    def sample(self, seeds: Tensor) -> Tensor:
-        noise = SeededNoise(seeds=seeds.to(self._device), event_shape=self.policy.event_shape)
-        return sample(self.policy, noise, guidance=self._guidance)
-
-    def energy(self, x: Tensor) -> Tensor:
-        return self._value.energy(x)
-
-    def value(self, x: Tensor, k: int) -> Tensor:
-        return self._value.value(x, torch.full((len(x),), k, dtype=torch.int64, device=x.device))
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.policy.parameters()).device
+        assert isinstance(value, ValueNet)
+        dim = math.prod(self.problem.event_shape)
+        temperature = self.config.tau / dim if self.config.tau > 0 else None
+        guide = value_guidance(value, strength=self.config.guidance) if self.config.guidance > 0 else None
+        if self.parts.start is None:
+            return EnergyPolicyModel(policy, value, temperature=temperature, guidance=guide)
+        return FineTunedModel(policy, value, start=self.parts.start, temperature=temperature, guidance=guide)

@@ -96,6 +96,7 @@ class Evidence:
         temperature: p is proportional to exp(-E / temperature); None where the energy has no scale.
         nfe: counted network evaluations per sample; None without samples.
         reference: the task's truth; a metric states which of its attributes it reads.
+        start_samples: draws of the model that training began from, or None where there is no such model.
     """
 
     samples: "np.ndarray | None"
@@ -103,6 +104,7 @@ class Evidence:
     temperature: float | None
     nfe: float | None
     reference: Any
+    start_samples: "np.ndarray | None" = None
 
 
 class NotApplicable(Exception):
@@ -176,12 +178,31 @@ class Need(StrEnum):
     CUDA = "a CUDA device"
 
 
+class Slot(Protocol):
+    """A place for one trained part."""
+
+    def load(self) -> dict[str, Any] | None:
+        """What was saved there, or None."""
+        ...
+
+    def save(self, state: dict[str, Any]) -> None: ...
+
+
+class Store(Protocol):
+    """Trained parts kept between the runs of one task, such as a backbone that several methods begin from."""
+
+    def slot(self, content: "JsonValue") -> Slot:
+        """The place for what `content` describes: all that the part depends on."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """Where a run computes: a torch device and how many CPU threads."""
+    """Where a run computes: a torch device, how many CPU threads, and where trained parts are kept, if anywhere."""
 
     device: str
     threads: int
+    store: Store | None = None
 
 
 class DataSource(Protocol):
@@ -248,6 +269,25 @@ class ValueModel(Protocol):
 
     def value(self, x: "Tensor", k: int) -> "Tensor":
         """V_k of [b, *event] points as [b]; k = num_steps is the energy."""
+        ...
+
+
+@runtime_checkable
+class ChainModel(Protocol):
+    """A model that shows how a sample comes about, drawn in reports."""
+
+    def chain(self, seeds: "Tensor") -> "Tensor":
+        """States from noise to samples, [K + 1, b, *event]; the last is `sample(seeds)`."""
+        ...
+
+
+@runtime_checkable
+class FineTunedModel(Protocol):
+    """A model that was trained on from another, which tasks score by the same protocol."""
+
+    @property
+    def start(self) -> "Sampler":
+        """The model before."""
         ...
 
 

@@ -56,23 +56,29 @@ def _as_typed(value: JsonValue) -> str:
     return json.dumps(value)
 
 
+def config_class(method: type[Method], task: str, preset: str) -> type[Config]:
+    """The class of the recipe's configuration; the method's own where there is no recipe."""
+    recipe = recipes(method).get((task, preset))
+    return type(recipe()) if recipe else method.Config
+
+
 def configure(method: type[Method], task: str, preset: str, overrides: Mapping[str, JsonValue]) -> Config:
     """The configuration of a method for a task.
 
     Raises:
         UsageError: for an unknown preset, an unknown key or a value that does not validate.
     """
-    known = recipes(method)
     available = presets(method, task)
     if preset not in available:
         raise unknown(f"preset of {method.name} for {task}", preset, available)
+    kind = config_class(method, task, preset)
     for key in overrides:
-        if key not in method.Config.model_fields:
-            raise unknown(f"key of {method.name}", key, method.Config.model_fields)
-    recipe = known.get((task, preset))
+        if key not in kind.model_fields:
+            raise unknown(f"key of {method.name}", key, kind.model_fields)
+    recipe = recipes(method).get((task, preset))
     try:
         base = recipe().model_dump() if recipe else {}
-        return method.Config.model_validate(base | dict(overrides))
+        return kind.model_validate(base | dict(overrides))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "configuration"

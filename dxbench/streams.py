@@ -19,12 +19,20 @@ class RandomStreams:
 
     def __init__(self, *scope: str | int) -> None:
         self._scope = scope
+        self._common: RandomStreams | None = None
         self._torch: dict[str, torch.Generator] = {}
         self._numpy: dict[str, np.random.Generator] = {}
 
     def seed(self, name: str) -> int:
         """The seed of a stream, for what takes an integer."""
         return derive_seed(*self._scope, name)
+
+    @property
+    def common(self) -> "RandomStreams":
+        """Streams of the scope without its first name, the method: the same for all methods at one training seed."""
+        if self._common is None:
+            self._common = RandomStreams("common", *self._scope[1:])
+        return self._common
 
     def torch(self, name: str, *, device: str = "cpu") -> "torch.Generator":
         """The torch generator of that name; the same object at every call."""
@@ -48,6 +56,7 @@ class RandomStreams:
                 name: {"device": str(g.device), "state": g.get_state()} for name, g in sorted(self._torch.items())
             },
             "numpy": {name: g.bit_generator.state for name, g in sorted(self._numpy.items())},
+            "common": None if self._common is None else self._common.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -55,3 +64,5 @@ class RandomStreams:
             self.torch(name, device=saved["device"]).set_state(saved["state"])
         for name, saved in state["numpy"].items():
             self.numpy(name).bit_generator.state = saved
+        if state["common"] is not None:
+            self.common.load_state_dict(state["common"])

@@ -1,5 +1,6 @@
 """What a sampling step costs besides the value it reaches."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -62,3 +63,10 @@ def sigmoid_time_cost(num_steps: int) -> TimeCost:
     """R(k) = S(K/2 - k) - S(K/2 - k - 1), S the logistic function (DxMI section 4.2)."""
     k = torch.arange(num_steps, dtype=torch.float64)
     return TimeCost((torch.sigmoid(num_steps / 2 - k) - torch.sigmoid(num_steps / 2 - k - 1)).float())
+
+
+TIME_COSTS: dict[str, Callable[[int], TimeCost]] = {
+    "none": no_time_cost,
+    "linear": linear_time_cost,
+    "sigmoid": sigmoid_time_cost,
+}

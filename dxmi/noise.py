@@ -88,3 +88,15 @@ class StreamNoise:
     def normal(self, draw: int) -> Points:
         shape = (self.batch_size, *self.event_shape)
         return torch.randn(shape, generator=self.generator, device=self.generator.device, dtype=self.dtype)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SilencedNoise:
+    """Another noise with one draw left out: zeros stand there."""
+
+    noise: Noise
+    silent: int
+
+    def normal(self, draw: int) -> Points:
+        drawn = self.noise.normal(draw)
+        return torch.zeros_like(drawn) if draw == self.silent else drawn

@@ -29,9 +29,9 @@ def chain(policy: GaussianPolicy, noise: Noise, *, guidance: Guidance | None = N
         yield x
 
 
-def rollout(policy: GaussianPolicy, noise: Noise) -> Trajectory:
+def rollout(policy: GaussianPolicy, noise: Noise, *, guidance: Guidance | None = None) -> Trajectory:
     """All states of a chain."""
-    return Trajectory(states=torch.stack(list(chain(policy, noise))))
+    return Trajectory(states=torch.stack(list(chain(policy, noise, guidance=guidance))))
 
 
 def sample(policy: GaussianPolicy, noise: Noise, *, guidance: Guidance | None = None) -> Points:

@@ -5,7 +5,9 @@ x(k) = sqrt(alpha_bar_k) x_data + sqrt(1 - alpha_bar_k) eps with alpha_bar_0 ~ 0
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -48,6 +50,20 @@ class VPSchedule:
         t = torch.linspace(0.0, 1.0, num_steps + 1, dtype=torch.float64)
         f = torch.cos((t + offset) / (1 + offset) * math.pi / 2) ** 2
         return cls.from_betas((1 - f[1:] / f[:-1]).clamp(max=beta_max))
+
+    def visiting(self, steps: Sequence[int]) -> "VPSchedule":
+        """The chain that visits only these of the K states behind noise, in rising order, and ends at data.
+
+        A noise predictor of the whole chain predicts for this one too, step i being step `steps[i]` there
+        (Nichol & Dhariwal 2021, section 4; Kong & Ping 2021, arXiv:2106.00132, "STEP").
+
+        Raises:
+            ValueError: unless 0 <= steps[0] < ... < K.
+        """
+        rising = all(a < b for a, b in pairwise(steps))
+        if not steps or not rising or steps[0] < 0 or steps[-1] >= self.num_steps:
+            raise ValueError(f"steps must rise within 0 .. {self.num_steps - 1}; got {list(steps)}")
+        return VPSchedule(alpha_bar=torch.cat([self.alpha_bar[list(steps)], self.alpha_bar[-1:]]))
 
     @property
     def num_steps(self) -> int:

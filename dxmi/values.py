@@ -1,9 +1,13 @@
 """Energies and value functions: V_k(x) is the expected cost-to-go, V_K = E."""
 
+from collections.abc import Callable
+from typing import Literal
+
 import torch
 from torch import nn
 
 from dxmi.arrays import PerSample, Points, StepIndex
+from dxmi.nets.mlp import Unconditional
 
 
 class SharedValue(nn.Module):
@@ -52,3 +56,24 @@ class SeparateEnergy(nn.Module):
 
     def energy(self, x: Points) -> PerSample:
         return self.energy_net(x).squeeze(-1)
+
+
+ValueNet = SharedValue | TimeIndependentValue | SeparateEnergy
+
+
+def make_value(
+    kind: Literal["shared", "time_independent", "separate"], net: Callable[[int, str], nn.Module], *, num_steps: int
+) -> ValueNet:
+    """Energy and value of the named kind.
+
+    Args:
+        net: step-conditioned net of so many levels with one output, its parameters from the stream of that name.
+    """
+    match kind:
+        case "shared":
+            return SharedValue(net(num_steps + 1, "init value"), num_steps=num_steps)
+        case "time_independent":
+            return TimeIndependentValue(Unconditional(net(1, "init value")))
+        case "separate":
+            energy = Unconditional(net(1, "init energy"))
+            return SeparateEnergy(energy, net(num_steps, "init value"), num_steps=num_steps)

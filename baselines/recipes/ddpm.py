@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from baselines.ddpm import DDPMConfig
+from baselines.ddpm import DDPMConfig, DDPMImageConfig
+from dxmi.backbones import MLPBackbone
 
 
 def gaussians8() -> DDPMConfig:
@@ -15,7 +16,19 @@ def gaussians8_quick() -> DDPMConfig:
     return DDPMConfig(iterations=300, batch_size=128)
 
 
-RECIPES: dict[tuple[str, str], Callable[[], DDPMConfig]] = {
+def digits() -> DDPMImageConfig:
+    """Ten steps; `--set num_steps=4` is the start of DxMI. Rows of one seed share the backbone."""
+    return DDPMImageConfig()
+
+
+def digits_quick() -> DDPMImageConfig:
+    """Seconds, to see that everything works."""
+    return DDPMImageConfig(backbone=MLPBackbone(hidden=64, depth=1, iterations=200))
+
+
+RECIPES: dict[tuple[str, str], Callable[[], DDPMConfig | DDPMImageConfig]] = {
+    ("digits", "default"): digits,
+    ("digits", "quick"): digits_quick,
     ("gaussians8", "default"): gaussians8,
     ("gaussians8", "quick"): gaussians8_quick,
 }

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from baselines.dxmi import DxMIConfig
+from baselines.dxmi import DxMIBase, DxMIConfig, DxMIImageConfig
+from dxmi.backbones import MLPBackbone
 
 
 def gaussians8() -> DxMIConfig:
@@ -28,7 +29,26 @@ def gaussians8_quick() -> DxMIConfig:
     return DxMIConfig(iterations=300)
 
 
-RECIPES: dict[tuple[str, str], Callable[[], DxMIConfig]] = {
+def digits() -> DxMIImageConfig:
+    """T = 4 from a DDPM that is trained first, or found where another run of the seed has left it."""
+    return DxMIImageConfig()
+
+
+def digits_quick() -> DxMIImageConfig:
+    """Seconds, to see that everything works; its numbers mean little."""
+    return DxMIImageConfig(
+        iterations=100,
+        head_start=50,
+        batch_size=32,
+        value_hidden=64,
+        value_depth=1,
+        backbone=MLPBackbone(hidden=64, depth=1, iterations=200),
+    )
+
+
+RECIPES: dict[tuple[str, str], Callable[[], DxMIBase]] = {
+    ("digits", "default"): digits,
+    ("digits", "quick"): digits_quick,
     ("gaussians8", "default"): gaussians8,
     ("gaussians8", "paper"): gaussians8_paper,
     ("gaussians8", "pretrained"): gaussians8_pretrained,

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dxbench import registry
+from dxbench.api import Config
 from dxbench.cli.common import say, warn
 from dxbench.errors import unknown
 
@@ -98,21 +99,28 @@ def _facts(name: str) -> dict[str, Any]:
 def _method_facts(name: str) -> dict[str, Any]:
     import inspect
 
-    from dxbench.configure import presets, recipes
+    from dxbench.configure import DEFAULT_PRESET, config_class, presets, recipes
     from dxbench.registry import load_method
 
     method = load_method(name)
-    defaults = {
-        key: f"{field.default!r}" + (f"   {field.description}" if field.description else "")
-        for key, field in method.Config.model_fields.items()
-    }
     tasks = sorted({task for task, _ in recipes(method)})
+    kinds = {method.Config: "configuration (--set key=value)"}
+    for task in tasks:
+        kinds.setdefault(config_class(method, task, DEFAULT_PRESET), f"configuration on {task}")
     return {
         f"method {method.name}, version {method.version}": inspect.getdoc(method) or "",
         "source": inspect.getdoc(inspect.getmodule(method)) or "",
         "needs": ", ".join(sorted(need.value for need in method.needs)) or "nothing",
         "presets": {task: ", ".join(presets(method, task)) for task in tasks} or "default",
-        "configuration (--set key=value)": defaults,
+        **{title: _defaults(kind) for kind, title in kinds.items()},
+    }
+
+
+def _defaults(kind: type[Config]) -> dict[str, str]:
+    """Default and description of every field."""
+    return {
+        key: f"{field.default!r}" + (f"   {field.description}" if field.description else "")
+        for key, field in kind.model_fields.items()
     }
 
 

@@ -11,7 +11,7 @@ from dxbench import paths, registry
 from dxbench.api import ResultRecord
 from dxbench.cli.common import parse_duration, parse_seeds, say
 from dxbench.cli.progress import listener_for
-from dxbench.configure import DEFAULT_PRESET, parse_assignments
+from dxbench.configure import DEFAULT_PRESET, config_class, parse_assignments
 from dxbench.engine.cell import RunOptions
 from dxbench.engine.launchers import Outcome
 from dxbench.engine.plan import Cell, plan
@@ -97,7 +97,8 @@ def plan_cells(request: RunRequest) -> list[Cell]:
 
 def _suite_cells(suite: Suite, seeds: str | None, overrides: dict[str, JsonValue]) -> list[Cell]:
     """Every row over every seed; an override reaches the rows whose method has its key."""
-    keys = {row.method: set(load_method(row.method).Config.model_fields) for row in suite.rows}
+    kinds = {row.method: config_class(load_method(row.method), suite.task, row.preset) for row in suite.rows}
+    keys = {method: set(kind.model_fields) for method, kind in kinds.items()}
     for key in overrides:
         if not any(key in known for known in keys.values()):
             raise unknown(f"key of suite {suite.name}", key, set().union(*keys.values()))

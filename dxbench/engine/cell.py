@@ -23,11 +23,13 @@ from dxbench.api import (
     Status,
     Training,
 )
+from dxbench.configure import config_class
 from dxbench.engine import process, provenance
 from dxbench.engine.checkpoint import NonFiniteState, load_checkpoint, save_checkpoint
 from dxbench.engine.curves import CurveLog
 from dxbench.engine.listener import Listener
 from dxbench.engine.plan import Cell
+from dxbench.engine.store import FolderStore
 from dxbench.errors import Interrupted, InvalidFile, MissingData, UsageError
 from dxbench.records import array_sha256, check_writable, save_arrays, work_folder, write_record
 from dxbench.registry import load_method, load_task, method_card
@@ -101,7 +103,8 @@ class _Run:
         self.task = load_task(cell.task_ref)
         self.method = load_method(cell.method_ref)
         device = process.choose_device(options.device, auto=self.task.auto_device)
-        self.compute = Compute(device=device, threads=self.task.threads)
+        store = FolderStore(options.home / "trained" / f"{cell.task}@{cell.task_version}")
+        self.compute = Compute(device=device, threads=self.task.threads, store=store)
         self.folder = work_folder(options.home, task=cell.task, method=cell.method, run_id=cell.run_id)
         self.checkpoint = self.folder / "checkpoint.safetensors"
         self.rng = RandomStreams(cell.method, cell.task, cell.seed)
@@ -147,7 +150,8 @@ class _Run:
         for need in sorted(self.method.needs):
             if not met.get(need, True):
                 raise _UnmetNeed(f"{self.cell.method} needs {need.value}, which {self.cell.task} does not have here")
-        config = self.method.Config.model_validate(self.cell.config)
+        kind = config_class(self.method, self.cell.task, self.cell.preset)
+        config = kind.model_validate(self.cell.config)
         training = self.method().start(problem, config, compute=self.compute, rng=self.rng)
         self.curves = CurveLog(training.total_steps)
         if not self.options.fresh and self.checkpoint.exists():

@@ -26,6 +26,13 @@ def _square(box: tuple[float, float]) -> str:
     return f"[{box[0]:g}, {box[1]:g}]^2"
 
 
+def auroc(positive: Array, negative: Array) -> float:
+    """Share of pairs in which the positive scores higher, ties half: Mann-Whitney's U / (n m)."""
+    from scipy.stats import mannwhitneyu
+
+    return float(mannwhitneyu(positive, negative).statistic / (len(positive) * len(negative)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class EnergyAUC:
     """AUROC of -E on test draws (positive) against uniform draws over the domain (arXiv:2407.00626, App. C.1).
@@ -57,15 +64,10 @@ class EnergyAUC:
         )
 
     def measure(self, evidence: Evidence) -> Estimate:
-        from scipy.stats import mannwhitneyu
-
         energy = require_energy(evidence)
         reference: HasEnergyReference = evidence.reference
-        values = []
-        for test, uniform in zip(reference.test_draws, reference.uniform_draws, strict=True):
-            # Mann-Whitney's U counts the pairs ranked right, ties half: U / (n m) is the AUROC.
-            wins = mannwhitneyu(-energy(test), -energy(uniform)).statistic
-            values.append(wins / (len(test) * len(uniform)))
+        pairs = zip(reference.test_draws, reference.uniform_draws, strict=True)
+        values = [auroc(-energy(test), -energy(uniform)) for test, uniform in pairs]
         return repeated(self.protocol, values, better="higher")
 
 

@@ -22,14 +22,14 @@ from dxmi.trajectory import Trajectory, Transition
 StepGroups = tuple[tuple[int, ...], ...]
 
 
-def batched_sweep(num_steps: int) -> StepGroups:
-    """All K steps in one forward pass and one optimiser step."""
-    return (tuple(range(num_steps)),)
+def batched_sweep(num_steps: int, first: int = 0) -> StepGroups:
+    """Steps first .. K - 1 in one forward pass and one optimiser step."""
+    return (tuple(range(first, num_steps)),)
 
 
-def sequential_sweep(num_steps: int) -> StepGroups:
-    """K optimiser steps, k = K - 1 first, as Algorithm 1 is written and the released code runs it."""
-    return tuple((k,) for k in reversed(range(num_steps)))
+def sequential_sweep(num_steps: int, first: int = 0) -> StepGroups:
+    """One optimiser step per step, k = K - 1 first, as Algorithm 1 is written and the released code runs it."""
+    return tuple((k,) for k in reversed(range(first, num_steps)))
 
 
 class VelocityVariance(nn.Module):
@@ -84,8 +84,9 @@ class DxMIUpdate:
         value_cost: cost of a step inside the value target (Eq. 10; Eq. 12 for a time cost).
         gamma: weight of the energy's square (section 3.2).
         velocity: the running s_k^2; with decay 1 they stay as they began (no AVR).
-        sweep: which steps share one optimiser step, in which order; of the value, then of the policy. Each group
-            holds consecutive steps.
+        sweep: which steps share one optimiser step of the value, in which order. Each group holds consecutive steps.
+        policy_sweep: the same of the policy, None where it is that of the value. Steps that are left out move with the
+            shared net only.
     """
 
     policy: Trainee
@@ -95,6 +96,7 @@ class DxMIUpdate:
     gamma: float
     velocity: VelocityVariance
     sweep: StepGroups
+    policy_sweep: StepGroups | None = None
 
     def __call__(self, data: Points, noise: Noise, policy_noise: StreamNoise) -> dict[str, Tensor]:
         """`noise` drives the rollout of len(data) chains, `policy_noise` the K len(data) re-drawn next states.
@@ -106,6 +108,17 @@ class DxMIUpdate:
         scalars = self._energy_step(data, trajectory.samples)
         scalars["value_loss"] = self._value_steps(trajectory)
         scalars |= self._policy_steps(trajectory, policy_noise)
+        self.velocity.update(trajectory)
+        return scalars
+
+    def evaluate_policy(self, data: Points, noise: Noise) -> dict[str, Tensor]:
+        """An iteration of energy and values alone, as a head start before the policy moves.
+
+        A policy led by an untrained value is led away from a good start, and little brings it back.
+        """
+        trajectory = rollout(self._policy, noise)
+        scalars = self._energy_step(data, trajectory.samples)
+        scalars["value_loss"] = self._value_steps(trajectory)
         self.velocity.update(trajectory)
         return scalars
 
@@ -147,7 +160,7 @@ class DxMIUpdate:
         # Drawn for all steps before any: one sweep or another, a step meets the same noise.
         eps = noise.normal(0).unflatten(0, (trajectory.num_steps, -1))
         values, costs = [], []
-        for steps in self.sweep:
+        for steps in self.policy_sweep or self.sweep:
             move = trajectory.transitions(steps)
             x_next = self._policy.draw(move.x, move.k, eps[list(steps)].flatten(0, 1))
             value = self._value.value(x_next, move.k + 1)

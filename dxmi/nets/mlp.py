@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn.utils import skip_init
 
-from dxmi.arrays import StepIndex
+from dxmi.arrays import Points, StepIndex
 
 
 def fourier_features(num_levels: int, num_frequencies: int) -> Float[Tensor, "levels features"]:
@@ -19,7 +19,9 @@ def fourier_features(num_levels: int, num_frequencies: int) -> Float[Tensor, "le
 
 
 class StepMLP(nn.Module):
-    """[b, dim_in] and step indices 0 .. num_levels - 1 to [b, dim_out]; ReLU, step features beside x at the input.
+    """[b, *event] of `dim_in` entries and step indices 0 .. num_levels - 1 to [b, dim_out].
+
+    ReLU; step features beside the flattened x at the input.
 
     With `x_octaves` > 0 the net also sees cos and sin of each coordinate at that many octaves, the slowest of
     period `x_period`: it then learns an energy with narrow modes sooner (Tancik et al. 2020, arXiv:2006.10739).
@@ -52,13 +54,14 @@ class StepMLP(nn.Module):
         angular = 2.0 * math.pi / x_period * 2.0 ** torch.arange(x_octaves)
         self.register_buffer("angular", angular, persistent=False)
         widths = [dim_in * (1 + 2 * x_octaves) + 2 * num_frequencies] + [hidden] * depth
-        self.hidden = nn.ModuleList(_linear(a, b, generator) for a, b in pairwise(widths))
-        self.output = _linear(hidden, dim_out, generator)
+        self.hidden = nn.ModuleList(linear(a, b, generator) for a, b in pairwise(widths))
+        self.output = linear(hidden, dim_out, generator)
         if zero_output:
             nn.init.zeros_(self.output.weight)
             nn.init.zeros_(self.output.bias)
 
-    def forward(self, x: Float[Tensor, " b dim_in"], k: StepIndex) -> Float[Tensor, " b dim_out"]:
+    def forward(self, x: Points, k: StepIndex) -> Float[Tensor, " b dim_out"]:
+        x = x.flatten(1)
         angle = (x[:, :, None] * self.angular).flatten(1)
         hidden = torch.cat([x, angle.cos(), angle.sin(), self.features[k]], dim=1)
         for layer in self.hidden:
@@ -66,7 +69,7 @@ class StepMLP(nn.Module):
         return self.output(hidden)
 
 
-def _linear(fan_in: int, fan_out: int, generator: Generator) -> nn.Linear:
+def linear(fan_in: int, fan_out: int, generator: Generator) -> nn.Linear:
     """nn.Linear with torch's default law, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), drawn from `generator`."""
     layer = skip_init(nn.Linear, fan_in, fan_out)
     assert isinstance(layer, nn.Linear)
@@ -78,11 +81,11 @@ def _linear(fan_in: int, fan_out: int, generator: Generator) -> nn.Linear:
 
 
 class Unconditional(nn.Module):
-    """A `StepMLP` of one level as a function of the point alone."""
+    """A step-conditioned net of one level as a function of the point alone."""
 
-    def __init__(self, net: StepMLP) -> None:
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, x: Float[Tensor, " b dim_in"]) -> Float[Tensor, " b dim_out"]:
+    def forward(self, x: Points) -> Float[Tensor, " b dim_out"]:
         return self.net(x, x.new_zeros(len(x), dtype=torch.int64))

@@ -8,11 +8,11 @@ import torch
 from conftest import Ended
 
 from dxbench import registry
-from dxbench.api import Compute, Evidence, NotApplicable, Sampler
+from dxbench.api import ChainModel, Compute, Config, Evidence, FineTunedModel, Model, NotApplicable, Sampler
 from dxbench.boards.aggregate import matches
 from dxbench.boards.index import open_index
 from dxbench.boards.published import read_published
-from dxbench.configure import configure, presets, recipes
+from dxbench.configure import config_class, configure, presets, recipes
 from dxbench.conformance import check_on_task
 from dxbench.paths import published, reference_results
 from dxbench.registry import load_method, load_task
@@ -24,44 +24,92 @@ METHODS = sorted(registry.plugins("methods"))
 TASKS = sorted(registry.plugins("tasks"))
 METRICS = sorted(registry.plugins("metrics"))
 RECIPES = [(name, task, preset) for name in METHODS for task, preset in recipes(load_method(name))]
-SMALL = {"iterations": 6, "pretrain_iterations": 3, "hidden": 8, "policy_hidden": 8, "value_hidden": 8, "batch_size": 8}
+SMALL = {
+    "iterations": 6,
+    "pretrain_iterations": 3,
+    "hidden": 8,
+    "policy_hidden": 8,
+    "value_hidden": 8,
+    "batch_size": 8,
+    "head_start": 2,
+    "backbone": {"hidden": 8, "depth": 1, "iterations": 4, "batch_size": 8},
+}
 FORMS = [
-    *[("dxmi", {"value": value, "value_cost": cost}) for value in ("shared", "time_independent", "separate")
-      for cost in ("running", "none", "linear", "sigmoid")],
-    ("dxmi", {"start": "ddpm"}),
-    ("dxmi", {"sweep": "sequential", "skip_last": 2}),
-    ("dxmi", {"tau": 0.0, "avr_decay": 1.0}),
-    ("dxmi", {"guidance": 0.3, "num_steps": 3}),
-    ("dxmi", {"tau_velocity": 0.01, "gamma": 0.0, "num_steps": 1}),
-    ("ddpm", {"schedule": "cosine", "num_steps": 7}),
-    ("ddpm", {"num_steps": 1}),
-    ("data", {}),
+    *[("dxmi", "gaussians8", {"value": value, "value_cost": cost})
+      for value in ("shared", "time_independent", "separate") for cost in ("running", "none", "linear", "sigmoid")],
+    ("dxmi", "gaussians8", {"start": "ddpm"}),
+    ("dxmi", "gaussians8", {"sweep": "sequential", "skip_last": 2}),
+    ("dxmi", "gaussians8", {"tau": 0.0, "avr_decay": 1.0}),
+    ("dxmi", "gaussians8", {"guidance": 0.3, "num_steps": 3}),
+    ("dxmi", "gaussians8", {"tau_velocity": 0.01, "gamma": 0.0, "num_steps": 1}),
+    ("ddpm", "gaussians8", {"schedule": "cosine", "num_steps": 7}),
+    ("ddpm", "gaussians8", {"num_steps": 1}),
+    ("data", "gaussians8", {}),
+    *[("dxmi", "digits", {"value": value}) for value in ("shared", "time_independent", "separate")],
+    ("dxmi", "digits", {"head_start": 0, "guidance": 0.3, "num_steps": 2}),
+    ("ddpm", "digits", {}),
+    ("data", "digits", {}),
 ]  # fmt: skip
 
 # What a method's model does not have, or, for data, does not do.
 LACKS = {"dxmi": set(), "ddpm": {"energy", "value"}, "data": {"value", "resume"}}
 
 
-def small(name: str, overrides: dict[str, object]) -> dict[str, object]:
+def small(name: str, task: str, overrides: dict[str, object]) -> dict[str, object]:
     """What to set for a training of a few steps of small networks."""
-    return {key: value for key, value in SMALL.items() if key in load_method(name).Config.model_fields} | overrides
+    known = config_class(load_method(name), task, "default").model_fields
+    return {key: value for key, value in SMALL.items() if key in known} | overrides
 
 
-@pytest.mark.parametrize(("name", "overrides"), FORMS, ids=str)
-def test_every_form_of_every_method_passes_the_conformance_kit(name: str, overrides: dict[str, object]) -> None:
-    results = check_on_task(load_method(name), "gaussians8", overrides=small(name, overrides), steps=9)
+def trained(name: str, task_name: str, overrides: dict[str, object], *, steps: int | None = None) -> Model:
+    """The model of a small training, after so many steps or all of them."""
+    method, task = load_method(name), load_task(task_name)
+    config = configure(method, task.name, "default", small(name, task_name, overrides))
+    compute, rng = Compute(device="cpu", threads=1), RandomStreams(name, "contract")
+    training = method().start(task.problem(oracle=False), config, compute=compute, rng=rng)
+    for _ in range(training.total_steps if steps is None else steps):
+        training.step()
+    return training.model()
+
+
+@pytest.mark.parametrize(("name", "task", "overrides"), FORMS, ids=str)
+def test_every_form_of_every_method_passes_the_conformance_kit(
+    name: str, task: str, overrides: dict[str, object]
+) -> None:
+    results = check_on_task(load_method(name), task, overrides=small(name, task, overrides), steps=9)
     assert not [(result.name, result.found) for result in results if result.outcome == "fail"]
     skipped = {result.name for result in results if result.outcome == "skipped"}
     assert skipped == LACKS[name]
 
 
+@pytest.mark.parametrize(("name", "overrides"), [("dxmi", {}), ("ddpm", {"num_steps": 4})])
+def test_the_last_state_of_a_chain_is_the_sample(name: str, overrides: dict[str, object]) -> None:
+    model = trained(name, "digits", overrides)
+    assert isinstance(model, ChainModel)
+    assert isinstance(model, Sampler)
+    seeds = torch.tensor([3, 2**61, 5])
+    states = model.chain(seeds)
+    assert states.shape == (5, 3, 1, 8, 8)
+    assert torch.equal(states[-1], model.sample(seeds))
+    assert not torch.isclose(states[0], states[1]).all()
+
+
+def test_the_start_of_dxmi_is_the_ddpm_of_the_same_training_seed() -> None:
+    """At the same number of steps both sample the same images from the same seeds; DxMI itself has moved away."""
+    after = trained("dxmi", "digits", {"policy_lr": 1e-2})
+    before = trained("ddpm", "digits", {"num_steps": 4})
+    assert isinstance(after, FineTunedModel)
+    assert isinstance(after, Sampler)
+    assert isinstance(before, Sampler)
+    seeds = torch.arange(8)
+    assert torch.equal(after.start.sample(seeds), before.sample(seeds))
+    assert not torch.allclose(after.sample(seeds), before.sample(seeds))
+
+
 def test_counted_nfe_includes_guidance() -> None:
     counts = []
     for guidance in (0.0, 0.5):
-        method, task = load_method("dxmi"), load_task("gaussians8")
-        config = configure(method, task.name, "default", small("dxmi", {"guidance": guidance, "num_steps": 4}))
-        compute, rng = Compute(device="cpu", threads=1), RandomStreams("contract")
-        model = method().start(task.problem(oracle=False), config, compute=compute, rng=rng).model()
+        model = trained("dxmi", "gaussians8", {"guidance": guidance, "num_steps": 4}, steps=0)
         assert isinstance(model, Sampler)
         _, nfe = draw_samples(
             model,
@@ -79,7 +127,8 @@ def test_counted_nfe_includes_guidance() -> None:
 def test_every_recipe_builds(name: str, task: str, preset: str) -> None:
     method = load_method(name)
     config = configure(method, task, preset, {})
-    assert isinstance(config, method.Config)
+    assert isinstance(config, Config)
+    assert type(config) is config_class(method, task, preset)
     assert task in TASKS
     assert preset in presets(method, task)
     assert type(config).model_validate(config.model_dump(mode="json")) == config

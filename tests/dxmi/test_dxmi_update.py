@@ -98,6 +98,7 @@ def build(
     gamma: float = 1.0,
     avr_decay: float = 1.0,
     sweep: tuple[tuple[int, ...], ...] = SWEEPS["batched"],
+    policy_sweep: tuple[tuple[int, ...], ...] | None = None,
 ) -> DxMIUpdate:
     """An update whose policy, value and velocities all stand still, save for what is handed in."""
     return DxMIUpdate(
@@ -108,6 +109,7 @@ def build(
         gamma=gamma,
         velocity=VelocityVariance(float64(VELOCITY_STDS), decay=avr_decay),
         sweep=sweep,
+        policy_sweep=policy_sweep,
     )
 
 
@@ -405,6 +407,30 @@ def test_gradient_norm_is_clipped_where_asked():
         theirs = torch.cat([g.flatten() for g in wild.values() if g is not None])
         assert ours.norm().item() == pytest.approx(limits[stepping], rel=1e-3)
         torch.testing.assert_close(ours / ours.norm(), theirs / theirs.norm(), rtol=1e-4, atol=1e-6)
+
+
+# --- a head start, and steps left out -------------------------------------------------------------------------
+
+
+def test_a_head_start_moves_energy_and_value_as_an_iteration_would_and_not_the_policy():
+    ahead, whole = build(value=sgd(WavyValue(), 1e-2)), build(value=sgd(WavyValue(), 1e-2))
+    still = [p.detach().clone() for p in ahead.policy.module.parameters()]
+    scalars = ahead.evaluate_policy(data(), stream(BATCH, 0))
+    expected = call(whole)
+    assert set(scalars) == {"energy_data", "energy_samples", "value_loss"}
+    assert all(torch.equal(scalars[name], expected[name]) for name in scalars)
+    assert torch.equal(ahead.value.module.weights, whole.value.module.weights)
+    assert torch.equal(ahead.velocity.var, whole.velocity.var)
+    assert all(torch.equal(p, q) for p, q in zip(still, ahead.policy.module.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("make", [batched_sweep, sequential_sweep], ids=["batched", "sequential"])
+def test_steps_left_out_of_the_policys_sweep_get_no_gradient(make):
+    update = build(policy=sgd(pulling_policy(), 1e-2), policy_sweep=make(STEPS, 1))
+    before = update.policy.module.net.c.detach().clone()
+    call(update)
+    moved = update.policy.module.net.c.detach() != before
+    assert moved.tolist() == [False, True, True]
 
 
 # --- velocity variances ---------------------------------------------------------------------------------------

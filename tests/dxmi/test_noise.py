@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from dxmi.noise import SeededNoise, StreamNoise, philox4x32
+from dxmi.noise import Noise, SeededNoise, SilencedNoise, StreamNoise, philox4x32
 
 FULL = 0xFFFFFFFF
 # Random123's kat_vectors for philox4x32-10: counter, key, words.
@@ -133,3 +133,11 @@ def test_stream_noise_follows_its_generator_alone():
 def test_stream_noise_is_standard_normal():
     noise = StreamNoise(batch_size=100_000, event_shape=(2,), generator=torch.Generator().manual_seed(0))
     assert stats.kstest(noise.normal(0).flatten().numpy(), "norm").pvalue > 5.7e-7
+
+
+def test_silenced_noise_leaves_out_one_draw_alone():
+    noise = SeededNoise(seeds=torch.arange(5), event_shape=(3,))
+    silenced = SilencedNoise(noise=noise, silent=2)
+    assert isinstance(silenced, Noise)
+    assert torch.equal(silenced.normal(2), torch.zeros(5, 3))
+    assert all(torch.equal(silenced.normal(draw), noise.normal(draw)) for draw in (0, 1, 3))

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from dxmi.models import PolicyModel
+from dxmi.nets.mlp import StepMLP
 from dxmi.noise import SeededNoise, StreamNoise
 from dxmi.policies import GaussianPolicy
 from dxmi.rollout import chain, rollout, sample, value_guidance
@@ -149,3 +151,19 @@ def test_transitions_are_stacked_step_by_step():
     assert move.k.tolist() == [2] * 5 + [0] * 5
     assert torch.equal(move.x, torch.cat([states[2], states[0]]))
     assert torch.equal(move.x_next, torch.cat([states[3], states[1]]))
+
+
+def test_a_quiet_end_is_the_mean_of_the_last_step_and_nothing_else_changes():
+    policy = GaussianPolicy.from_scratch(
+        StepMLP(dim_in=2, dim_out=2, num_levels=3, hidden=4, depth=1, generator=torch.Generator().manual_seed(0)),
+        event_shape=(2,),
+        std=torch.tensor([0.5, 0.4, 0.3]),
+        trainable_std=[True] * 3,
+    )
+    seeds = torch.arange(6)
+    loud, quiet = PolicyModel(policy).chain(seeds), PolicyModel(policy, quiet_end=True).chain(seeds)
+    assert torch.equal(quiet[:-1], loud[:-1])
+    with torch.no_grad():
+        mean = policy.mean(loud[-2], torch.full((6,), 2))
+    torch.testing.assert_close(quiet[-1], mean)
+    assert not torch.allclose(loud[-1], mean)

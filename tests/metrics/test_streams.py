@@ -75,3 +75,24 @@ def test_state_comes_back():
     assert draws(RandomStreams("run")) != expected
     streams.load_state_dict(state)
     assert draws(streams)[:6] == expected[:6]
+
+
+def test_common_streams_are_those_of_every_method_at_one_training_seed():
+    one, other = RandomStreams("ddpm", "digits", 3), RandomStreams("dxmi", "digits", 3)
+    assert one.common is one.common
+    assert one.common.seed("backbone") == other.common.seed("backbone")
+    assert one.common.seed("backbone") != one.seed("backbone")
+    assert one.common.seed("backbone") != RandomStreams("ddpm", "digits", 4).common.seed("backbone")
+    draws = torch.randn(3, generator=one.common.torch("a"))
+    assert torch.equal(draws, torch.randn(3, generator=other.common.torch("a")))
+
+
+def test_state_of_common_streams_comes_back():
+    streams = RandomStreams("dxmi", "digits", 0)
+    torch.rand(5, generator=streams.common.torch("a"))
+    state = streams.state_dict()
+    expected = torch.rand(3, generator=streams.common.torch("a"))
+    resumed = RandomStreams("dxmi", "digits", 0)
+    resumed.load_state_dict(state)
+    assert torch.equal(torch.rand(3, generator=resumed.common.torch("a")), expected)
+    assert not torch.equal(torch.rand(3, generator=RandomStreams("dxmi", "digits", 0).common.torch("a")), expected)

@@ -1,0 +1,209 @@
+"""Metrics of task `digits`, all from one pass through its feature net."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dxbench.api import Estimate, Evidence, MetricProtocol
+from dxbench.metrics.digits_net import SHA256, features_and_logits
+from dxbench.metrics.energy import auroc
+from dxbench.metrics.frechet import array_moments, frechet_distance
+from dxbench.metrics.neighbours import nearest_distances
+from dxbench.metrics.precision_recall import precision, recall
+from dxbench.metrics.scoring import repeated, require_energy, require_samples, single
+
+Array = NDArray[np.float64]
+
+NUM_SAMPLES = 4000
+BLOCK = 400
+EXTRACTOR = f"digits_net, 32 features before the last ReLU, weights sha256 {SHA256[:16]}"
+QUANTISATION = "rounded to the 17 levels of the data, clipped to [-1, 1]"
+
+
+class HasDigits(Protocol):
+    """A reference with real digits and images that are none, [n, 1, 8, 8] in [-1, 1], and features of the former."""
+
+    train: Array
+    test: Array
+    uniform: Array
+    blends: Array
+    train_features: Array
+    test_features: Array
+
+    def feature_pass(self, images: Array) -> "FeaturePass":
+        """Features and logits of images; the last answer is kept, so that metrics share one pass."""
+        ...
+
+
+@dataclass(frozen=True)
+class FeaturePass:
+    """Features [n, 32] and logits [n, 10]."""
+
+    features: Array
+    logits: Array
+
+    @classmethod
+    def of(cls, images: Array) -> "FeaturePass":
+        return cls(*features_and_logits(images))
+
+
+def _fields(reference: str, **fields: str | int) -> dict[str, str | int]:
+    return {"extractor": EXTRACTOR, "quantisation": QUANTISATION, "reference": reference, **fields}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitsFrechet:
+    """Frechet distance of Gaussians fitted to features of samples and of a split; never called FID."""
+
+    name: str = "fd_digits"
+    title: str = "Frechet distance in digit features"
+    split: Literal["test", "train"] = "test"
+    reference: str
+
+    @property
+    def protocol(self) -> MetricProtocol:
+        fields = _fields(
+            f"{self.split} split of {self.reference}",
+            distance="||m1 - m2||^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), covariances with ddof 1, float64",
+            n_samples=NUM_SAMPLES,
+        )
+        return MetricProtocol(name=self.name, version=1, fields=dict(fields))
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        samples = require_samples(evidence, NUM_SAMPLES)
+        reference: HasDigits = evidence.reference
+        real = reference.test_features if self.split == "test" else reference.train_features
+        generated = reference.feature_pass(samples).features
+        value = frechet_distance(array_moments(generated), array_moments(real))
+        return single(self.protocol, value, better="lower")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitsPrecisionRecall:
+    """Precision: share of samples on the manifold of test digits; recall: the reverse; mean over blocks of 400."""
+
+    which: Literal["precision", "recall"]
+    k: int = 3
+    reference: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.which}_digits"
+
+    @property
+    def title(self) -> str:
+        return f"{self.which} in digit features"
+
+    @property
+    def protocol(self) -> MetricProtocol:
+        fields = _fields(
+            f"test split of {self.reference}",
+            manifold=f"balls to the {self.k}. nearest neighbour",
+            n_samples=f"{NUM_SAMPLES // BLOCK} blocks of {BLOCK}, as many as test digits",
+        )
+        return MetricProtocol(name=self.name, version=1, fields=dict(fields))
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        samples = require_samples(evidence, NUM_SAMPLES)
+        reference: HasDigits = evidence.reference
+        blocks = np.split(reference.feature_pass(samples).features, NUM_SAMPLES // BLOCK)
+        share = {"precision": precision, "recall": recall}[self.which]
+        values = [share(block, reference.test_features, k=self.k) for block in blocks]
+        return repeated(self.protocol, values, better="higher")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestTrain:
+    """Mean distance of a sample to the nearest training digit, root mean square over pixels.
+
+    Memorised samples are nearer than unseen digits are (row `data`), poor ones further: neither way is good.
+    """
+
+    name: str = "nearest_train"
+    title: str = "distance to the nearest training digit"
+    reference: str
+
+    @property
+    def protocol(self) -> MetricProtocol:
+        fields = {
+            "distance": "root mean square over 64 pixels in [-1, 1]",
+            "quantisation": QUANTISATION,
+            "n_samples": NUM_SAMPLES,
+            "reference": f"train split of {self.reference}",
+        }
+        return MetricProtocol(name=self.name, version=1, fields=dict(fields))
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        samples = require_samples(evidence, NUM_SAMPLES)
+        reference: HasDigits = evidence.reference
+        pixels = samples[0].size
+        distances = nearest_distances(samples.reshape(-1, pixels), reference.train.reshape(-1, pixels))
+        return single(self.protocol, distances.mean() / pixels**0.5, better="none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassShare:
+    """Smallest or largest share of samples that the feature net calls one digit; about 1/10 each is right."""
+
+    extreme: Literal["min", "max"]
+    reference: str
+
+    @property
+    def name(self) -> str:
+        return f"class_share_{self.extreme}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.extreme} class share"
+
+    @property
+    def protocol(self) -> MetricProtocol:
+        fields = _fields(self.reference, assignment="largest logit", n_samples=NUM_SAMPLES, extreme=self.extreme)
+        return MetricProtocol(name=self.name, version=1, fields=dict(fields))
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        samples = require_samples(evidence, NUM_SAMPLES)
+        reference: HasDigits = evidence.reference
+        logits = reference.feature_pass(samples).logits
+        shares = np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]) / len(logits)
+        if self.extreme == "min":
+            return single(self.protocol, shares.min(), better="higher")
+        return single(self.protocol, shares.max(), better="lower")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitsEnergyAUC:
+    """AUROC of -E, test digits against images that are none.
+
+    `uniform`: pixels uniform over the 17 levels, which any energy should tell. `blends`: means of two test digits of
+    different classes, quantised; they have the strokes of digits and are harder.
+    """
+
+    negatives: Literal["uniform", "blends"]
+    reference: str
+
+    @property
+    def name(self) -> str:
+        return f"energy_auc_{self.negatives}"
+
+    @property
+    def title(self) -> str:
+        return f"energy AUC against {self.negatives}"
+
+    @property
+    def protocol(self) -> MetricProtocol:
+        fields = {
+            "score": "-E",
+            "positive": f"test split of {self.reference}",
+            "negative": f"{NUM_SAMPLES:,} {self.negatives}",
+            "ties": "half",
+        }
+        return MetricProtocol(name=self.name, version=1, fields=dict(fields))
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        energy = require_energy(evidence)
+        reference: HasDigits = evidence.reference
+        negatives = reference.uniform if self.negatives == "uniform" else reference.blends
+        return single(self.protocol, auroc(-energy(reference.test), -energy(negatives)), better="higher")

@@ -1,0 +1,62 @@
+"""The 8 x 8 digits that scikit-learn ships: 1,797 real images with no download, in a fixed split."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dxbench.streams import derive_seed
+
+Array = NDArray[np.float64]
+
+SPLIT_SIZES = {"train": 997, "validation": 400, "test": 400}
+SPLIT_SEED = derive_seed("digits@1", "split")
+LEVELS = 17
+EVENT_SHAPE = (1, 8, 8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledImages:
+    """Images [n, 1, 8, 8] in [-1, 1] with their digits [n]."""
+
+    images: Array
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@cache
+def digits_splits() -> dict[str, LabelledImages]:
+    """Training, validation and test split: one permutation of all images, seeded by `SPLIT_SEED`, cut in three.
+
+    Pixels are the integers 0 .. 16; x = v / 8 - 1.
+    """
+    from sklearn.datasets import load_digits
+
+    images, labels = (np.asarray(part) for part in load_digits(return_X_y=True))
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(images))
+    parts = np.split(order, np.cumsum(list(SPLIT_SIZES.values()))[:-1])
+    return {
+        name: LabelledImages(images=images[part].reshape(-1, *EVENT_SHAPE) / 8.0 - 1.0, labels=labels[part])
+        for name, part in zip(SPLIT_SIZES, parts, strict=True)
+    }
+
+
+def quantise(images: Array) -> Array:
+    """The nearest of the 17 levels that the data have, values outside [-1, 1] clipped."""
+    half = (LEVELS - 1) / 2
+    return np.clip(np.rint((images + 1.0) * half), 0, LEVELS - 1) / half - 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSource:
+    """Training data: images drawn with replacement from a split."""
+
+    images: Tensor
+
+    def batch(self, n: int, *, rng: np.random.Generator) -> Tensor:
+        return self.images[torch.from_numpy(rng.integers(len(self.images), size=n))]

@@ -1,0 +1,51 @@
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
+from dxbench.metrics.energy import auroc
+from dxbench.metrics.scoring import require_samples, single
+from dxbench.metrics.start import OfTheStart
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of all samples."""
+
+    name: str = "mean"
+    title: str = "mean"
+
+    @property
+    def protocol(self) -> MetricProtocol:
+        return MetricProtocol(name=self.name, version=1, fields={})
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        return single(self.protocol, require_samples(evidence, 1).mean(), better="lower")
+
+
+def evidence(start: float | None) -> Evidence:
+    before = None if start is None else np.full((3, 1), start)
+    return Evidence(
+        samples=np.ones((3, 1)), energy=None, temperature=None, nfe=None, reference=None, start_samples=before
+    )
+
+
+def test_the_start_is_measured_in_place_of_the_model_by_the_same_protocol():
+    metric = OfTheStart(Mean())
+    assert (metric.name, metric.title) == ("mean_start", "mean, before fine-tuning")
+    found = metric.measure(evidence(7.0))
+    assert found.value == 7.0
+    assert found.fingerprint == Mean().protocol.fingerprint
+    assert Mean().measure(evidence(7.0)).value == 1.0
+
+
+def test_a_model_without_a_start_has_no_such_number():
+    with pytest.raises(NotApplicable, match="not fine-tuned"):
+        OfTheStart(Mean()).measure(evidence(None))
+
+
+def test_auroc_counts_pairs_and_ties_half():
+    assert auroc(np.array([2.0, 3.0]), np.array([1.0, 2.5])) == 0.75
+    assert auroc(np.zeros(5), np.zeros(7)) == 0.5
+    assert auroc(np.array([0.0, 1.0]), np.array([1.0])) == 0.25

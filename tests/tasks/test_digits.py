@@ -1,0 +1,253 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dxbench.api import EnergyModel, Evaluation, Sampler
+from dxbench.errors import InvalidFile
+from dxbench.metrics.digits import BLOCK, NUM_SAMPLES
+from dxbench.tasks.digits import Digits, Reference, ValidationDigits
+from dxbench.tasks.digits_data import LEVELS, SPLIT_SIZES, digits_splits, quantise
+
+SAMPLE_METRICS = {
+    "fd_digits",
+    "fd_digits_train",
+    "precision_digits",
+    "recall_digits",
+    "nearest_train",
+    "class_share_min",
+    "class_share_max",
+}
+
+
+def silent(_: str) -> None:
+    pass
+
+
+def rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(scope="module")
+def floor() -> Evaluation:
+    return Digits().evaluate(ValidationDigits(), seed=10**12, device="cpu", progress=silent)
+
+
+def scored(images: np.ndarray) -> dict[str, float]:
+    evaluation = Digits().evaluate_samples(images, progress=silent)
+    return {name: estimate.value for name, estimate in evaluation.scores.items()}
+
+
+def training_digits(*, without: int | None = None) -> np.ndarray:
+    """As many training digits as are scored, each about as often as the others, one class left out."""
+    train = digits_splits()["train"]
+    images = train.images[train.labels != without]
+    return images[rng(0).permutation(np.resize(np.arange(len(images)), NUM_SAMPLES))]
+
+
+def blurred(images: np.ndarray) -> np.ndarray:
+    """Each pixel mixed with its four neighbours."""
+    padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-1)
+    sides = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
+    return 0.4 * images + 0.15 * sides
+
+
+# --- data -----------------------------------------------------------------------------------------------------
+
+
+def test_the_three_splits_are_all_images_once():
+    from sklearn.datasets import load_digits
+
+    splits = digits_splits()
+    assert {name: len(part) for name, part in splits.items()} == SPLIT_SIZES
+    together = np.concatenate([part.images for part in splits.values()]).reshape(-1, 64)
+    original = load_digits().data / 8 - 1
+    assert len(together) == len(original) == 1797
+    np.testing.assert_array_equal(np.sort(together, axis=0), np.sort(original, axis=0))
+    assert {row.tobytes() for row in together} == {row.tobytes() for row in original}
+    # No image is there twice, so that no test digit can have been trained on.
+    assert len({row.tobytes() for row in together}) == 1797
+
+
+def test_the_split_is_the_published_one():
+    first = {name: part.labels[:8].tolist() for name, part in digits_splits().items()}
+    assert first == {
+        "train": [9, 0, 2, 2, 3, 1, 1, 4],
+        "validation": [3, 6, 7, 2, 5, 5, 2, 7],
+        "test": [5, 0, 9, 2, 6, 9, 7, 6],
+    }
+
+
+def test_every_split_has_every_digit_and_pixels_on_17_levels():
+    for part in digits_splits().values():
+        assert np.bincount(part.labels, minlength=10).min() >= 0.07 * len(part)
+        assert set(np.unique(part.images)) <= set(np.arange(LEVELS) / 8 - 1)
+
+
+def test_quantising_rounds_to_the_nearest_level_and_clips():
+    x = np.array([-1.4, -1.0, -0.94, -0.93, 0.0, 0.06, 0.07, 0.99, 7.0])
+    np.testing.assert_allclose(quantise(x), [-1, -1, -1, -0.875, 0, 0, 0.125, 1, 1])
+    test = digits_splits()["test"].images
+    np.testing.assert_array_equal(quantise(test + rng(0).uniform(-0.06, 0.06, test.shape)), test)
+
+
+def test_methods_see_training_digits_only():
+    problem = Digits().problem(oracle=False)
+    assert (problem.task, problem.event_shape, problem.oracle) == ("digits", (1, 8, 8), None)
+    batch = problem.data.batch(3000, rng=rng(0))
+    assert batch.dtype == torch.float32
+    seen = {image.tobytes() for image in batch.double().numpy()}
+    splits = {name: {image.tobytes() for image in part.images} for name, part in digits_splits().items()}
+    assert seen <= splits["train"]
+    assert not seen & (splits["validation"] | splits["test"])
+    assert len(seen) > 900
+    assert torch.equal(problem.data.batch(50, rng=rng(0)), batch[:50])
+    assert problem.data_std == pytest.approx(digits_splits()["train"].images.std())
+
+
+# --- the reference --------------------------------------------------------------------------------------------
+
+
+def test_blends_are_means_of_two_test_digits_of_different_classes_on_the_levels():
+    reference, test = Reference(), digits_splits()["test"]
+    assert reference.blends.shape == reference.uniform.shape == (NUM_SAMPLES, 1, 8, 8)
+    levels = set(np.arange(LEVELS) / 8 - 1)
+    assert set(np.unique(reference.blends)) <= levels
+    assert set(np.unique(reference.uniform)) == levels
+    assert not {image.tobytes() for image in reference.blends} & {image.tobytes() for image in test.images}
+    means = quantise((test.images[:, None] + test.images[None]) / 2)
+    different = test.labels[:, None] != test.labels[None]
+    possible = {image.tobytes() for image in means[different]}
+    assert all(image.tobytes() in possible for image in reference.blends)
+
+
+def test_the_truth_is_the_validation_split_in_turn():
+    truth, validation = ValidationDigits(), digits_splits()["validation"].images
+    assert isinstance(truth, Sampler)
+    seeds = torch.arange(BLOCK) + 2**61
+    images = truth.sample(seeds).double().numpy()
+    assert {image.tobytes() for image in images} == {image.tobytes() for image in validation}
+    assert torch.equal(truth.sample(seeds[7:9]), truth.sample(seeds)[7:9])
+
+
+# --- scores ---------------------------------------------------------------------------------------------------
+
+
+def test_the_floor_is_what_unseen_digits_score(floor):
+    values = {name: estimate.value for name, estimate in floor.scores.items()}
+    assert set(values) == SAMPLE_METRICS
+    assert floor.nfe == 0
+    assert 1.0 < values["fd_digits"] < 2.0
+    assert values["precision_digits"] > 0.85
+    assert values["recall_digits"] > 0.85
+    assert 0.07 < values["class_share_min"] < 0.1 < values["class_share_max"] < 0.13
+    assert 0.2 < values["nearest_train"] < 0.35
+
+
+def test_memorised_digits_are_seen_as_such(floor):
+    values = scored(training_digits())
+    assert values["nearest_train"] == 0.0
+    assert values["fd_digits_train"] < 0.05
+    assert values["fd_digits"] == pytest.approx(floor.scores["fd_digits"].value, abs=0.5)
+
+
+WRONG: dict[str, Callable[[], np.ndarray]] = {
+    "a dropped class": lambda: training_digits(without=7),
+    "blurred": lambda: blurred(training_digits()),
+    "noisy": lambda: training_digits() + 0.3 * rng(1).standard_normal((NUM_SAMPLES, 1, 8, 8)),
+    "inverted": lambda: -training_digits(),
+    "one digit": lambda: np.repeat(digits_splits()["train"].images[:1], NUM_SAMPLES, axis=0),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_digits_score_worse_than_the_floor(name, floor):
+    values = scored(WRONG[name]())
+    assert values["fd_digits"] > 3 * floor.scores["fd_digits"].value
+    worse = {"a dropped class": "recall_digits", "one digit": "recall_digits"}.get(name, "precision_digits")
+    assert values[worse] < floor.scores[worse].value - 0.05
+    assert (values["class_share_min"] < 0.002) == (name in ("a dropped class", "one digit"))
+
+
+def test_scores_do_not_depend_on_what_rounds_away():
+    images = training_digits()
+    assert scored(images + 0.05 * np.sign(rng(0).standard_normal(images.shape))) == scored(images)
+
+
+@pytest.mark.parametrize(
+    ("images", "complaint"),
+    [
+        (np.zeros((100, 1, 8, 8)), "exactly 4,000"),
+        (np.zeros((NUM_SAMPLES + 1, 1, 8, 8)), "exactly 4,000"),
+        (np.full((NUM_SAMPLES, 1, 8, 8), 9.0), "x = v / 8 - 1"),
+    ],
+    ids=["too few", "too many", "levels"],
+)
+def test_samples_made_elsewhere_have_to_be_right_in_number_and_scale(images, complaint):
+    with pytest.raises(InvalidFile, match=complaint):
+        Digits().evaluate_samples(images, progress=silent)
+
+
+# --- energies -------------------------------------------------------------------------------------------------
+
+
+class BrightnessOfTheEdge:
+    """Digits are dark at the left and right edge: an energy that knows only that."""
+
+    networks = ()
+    temperature = None
+
+    def __init__(self, sign: float) -> None:
+        self.sign = sign
+
+    def energy(self, x: Tensor) -> Tensor:
+        return self.sign * (x[..., 0].mean(dim=(1, 2)) + x[..., -1].mean(dim=(1, 2)))
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_model_that_does_not_sample_is_scored_by_its_energy(sign):
+    model = BrightnessOfTheEdge(sign)
+    assert isinstance(model, EnergyModel)
+    evaluation = Digits().evaluate(model, seed=0, device="cpu", progress=silent)
+    assert set(evaluation.scores) == {"energy_auc_uniform", "energy_auc_blends"}
+    assert SAMPLE_METRICS | {"fd_digits_start"} == set(evaluation.notes)
+    told = evaluation.scores["energy_auc_uniform"].value
+    assert told > 0.99 if sign > 0 else told < 0.01
+    # At the edge a mean of two digits looks like a digit: brightness there cannot tell.
+    assert abs(evaluation.scores["energy_auc_blends"].value - 0.5) < 0.2
+    assert {"energy of test digits", "energy of uniform", "energy of blends"} <= set(evaluation.arrays)
+
+
+# --- fine-tuned models ----------------------------------------------------------------------------------------
+
+
+class Shifted:
+    """Validation digits, brighter by `shift`."""
+
+    networks = ()
+
+    def __init__(self, shift: float) -> None:
+        self.shift = shift
+
+    def sample(self, seeds: Tensor) -> Tensor:
+        return ValidationDigits().sample(seeds) + self.shift
+
+
+class Tuned(Shifted):
+    """The same, with a start that was brighter still."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+        self.start = Shifted(0.5)
+
+
+def test_the_start_of_a_fine_tuned_model_is_scored_by_the_same_protocol(floor):
+    evaluation = Digits().evaluate(Tuned(), seed=0, device="cpu", progress=silent)
+    before = Digits().evaluate(Shifted(0.5), seed=0, device="cpu", progress=silent)
+    scores = evaluation.scores
+    assert scores["fd_digits_start"] == before.scores["fd_digits"]
+    assert scores["fd_digits_start"].fingerprint == scores["fd_digits"].fingerprint
+    assert scores["fd_digits"].value == pytest.approx(floor.scores["fd_digits"].value)
+    assert evaluation.arrays["start_samples"].shape == (100, 1, 8, 8)
