@@ -23,7 +23,7 @@ def check_identity(subject: Subject) -> None:
 
 
 def check_config(subject: Subject) -> None:
-    kind = subject.method.Config
+    kind = type(subject.config)
     if not issubclass(kind, Config):
         raise Broken(f"{kind.__name__} does not derive from dxbench.api.Config")
     for key, wanted in (("frozen", True), ("extra", "forbid")):
