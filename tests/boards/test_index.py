@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,7 @@ def test_ten_processes_writing_at_once_lose_no_record(tmp_path: Path) -> None:
         worker.start()
     while any(worker.is_alive() for worker in workers):
         assert not open_index([tmp_path]).problems
+        time.sleep(0.2)
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * 10
