@@ -16,7 +16,7 @@ $(SETUP): pyproject.toml constraints.txt
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "dxbench needs Python 3.11 or newer; try: make PYTHON=python3.11"; exit 2; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev]'
 	@touch $(SETUP)
 
 demo: $(SETUP)  ## set up, run DxMI on 8 Gaussians, print the result and the path of its report

@@ -25,6 +25,10 @@ class RecordFile(NamedTuple):
     mtime_ns: int
     size: int
 
+    @property
+    def task(self) -> str:
+        return self.name.partition("/")[0]
+
 
 class FolderRecords(Protocol):
     """The records of one folder, however they are kept."""
@@ -99,17 +103,21 @@ def open_index(folders: Sequence[Path], *, task: str | None = None) -> RecordInd
 
 
 def _open_folder(folder: Path, task: str | None) -> FolderRecords:
-    files = list(record_files(folder))
+    files = list(record_files(folder, task=task))
     if len(files) < INDEXED_FROM:
-        return ReadFolder(folder, [file for file in files if task in (None, file.name.partition("/")[0])])
+        return ReadFolder(folder, files)
     from dxbench.boards.index_file import IndexFile
 
-    return IndexFile(folder).up_to_date(files)
+    index = IndexFile(folder)
+    if task is None:
+        return index.up_to_date(files)
+    # Looking at every file of the other tasks takes longer than all the rest.
+    return index.of_task(task, files) or index.up_to_date(list(record_files(folder)))
 
 
-def record_files(folder: Path) -> Iterator[RecordFile]:
+def record_files(folder: Path, *, task: str | None = None) -> Iterator[RecordFile]:
     """<task>/<method>/<run>.json of a results folder in the order of their names; published/ holds no records."""
-    for of_task in _folders(folder):
+    for of_task in _folders(folder) if task is None else [task]:
         if of_task != "published":
             for of_method in _folders(folder / of_task):
                 name = f"{of_task}/{of_method}/"

@@ -86,6 +86,14 @@ class IndexFile:
         assert stored is not None
         return IndexedFolder(self.folder, stored, files)
 
+    def of_task(self, task: str, files: Sequence[RecordFile]) -> "IndexedFolder | None":
+        """The index as it was written last, if it is up to date as far as the files of this task go."""
+        stored = self._stored()
+        known = _listed(stored) if stored else []
+        if stored is None or [file for file in known if file.task == task] != list(files):
+            return None
+        return IndexedFolder(self.folder, stored, known, only=task)
+
     def _stored(self) -> pq.ParquetFile | None:
         """What was written last; None if there is nothing, or nothing of today's layout."""
         try:
@@ -126,17 +134,24 @@ def _listed(stored: pq.ParquetFile) -> list[RecordFile]:
 class IndexedFolder:
     """Rows of an index, turned into entries task by task. The open file stays as it is if the index is replaced."""
 
-    def __init__(self, folder: Path, stored: pq.ParquetFile, files: Sequence[RecordFile]) -> None:
+    def __init__(
+        self, folder: Path, stored: pq.ParquetFile, files: Sequence[RecordFile], *, only: str | None = None
+    ) -> None:
+        """
+        Args:
+            only: the one task that may be asked for.
+        """
         self._folder, self._stored = folder, stored
-        self._count = Counter(file.name.partition("/")[0] for file in files)
+        self._count = Counter(file.task for file in files)
         before = accumulate(self._count.values(), initial=0)
         self._first = dict(zip(self._count, before, strict=False))
         reasons = stored.read(columns=["problem"])["problem"].to_pylist()
         bad = [(file, reason) for file, reason in zip(files, reasons, strict=True) if reason is not None]
+        bad = [(file, reason) for file, reason in bad if only in (None, file.task)]
         self.problems = [Unreadable(path=folder / file.name, reason=reason) for file, reason in bad]
         sound = Counter(self._count)
-        sound.subtract(file.name.partition("/")[0] for file, _ in bad)
-        self.tasks = sorted(task for task, count in sound.items() if count)
+        sound.subtract(file.task for file, _ in bad)
+        self.tasks = sorted(task for task, count in sound.items() if count and only in (None, task))
 
     def entries(self, task: str) -> list[Entry]:
         """Entries of a task in the order of their names."""

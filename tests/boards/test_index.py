@@ -112,6 +112,21 @@ def test_a_change_that_keeps_size_and_second_is_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("indexed")
+def test_of_one_task_no_more_is_looked_at_and_changes_are_seen(tmp_path: Path) -> None:
+    files = fill(tmp_path)
+    (tmp_path / "task0/m0/bad.json").write_text("{")
+    open_index([tmp_path])
+    one = open_index([tmp_path], task="task1-b")
+    assert one.tasks == ["task1-b"]
+    assert not one.problems
+    assert one.entries("task1-b") == open_index([tmp_path]).entries("task1-b")
+    files[2].unlink()
+    assert "r002" not in {entry.run_id for entry in open_index([tmp_path], task="task1-b").entries("task1-b")}
+    assert len(open_index([tmp_path], task="task0").problems) == 1
+    assert open_index([tmp_path], task="task9").tasks == []
+
+
+@pytest.mark.usefixtures("indexed")
 @pytest.mark.parametrize("damage", ["delete", "truncate", "garbage", "foreign"])
 def test_a_lost_or_damaged_index_is_made_again(tmp_path: Path, damage: str) -> None:
     fill(tmp_path / "a")
