@@ -22,6 +22,11 @@ def results() -> Path:
     return Path(given) if given else home() / "results"
 
 
+def data() -> Path:
+    """Data sets that are not shipped, in the layout of docs/data.md. DXBENCH_DATA, else ./data."""
+    return Path(os.environ.get("DXBENCH_DATA", "data"))
+
+
 def reference_results() -> Path:
     """The committed reference records: results/ of a checkout, or their copy inside an installed package."""
     checkout = Path(__file__).resolve().parent.parent / "results"

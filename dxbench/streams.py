@@ -21,26 +21,35 @@ class RandomStreams:
         self._scope = scope
         self._torch: dict[str, torch.Generator] = {}
         self._numpy: dict[str, np.random.Generator] = {}
+        self._prefix = ""
+
+    def within(self, part: str) -> "RandomStreams":
+        """Streams of a part of the work, kept and restored with these."""
+        inner = RandomStreams(*self._scope)
+        inner._torch, inner._numpy, inner._prefix = self._torch, self._numpy, f"{self._prefix}{part}/"
+        return inner
 
     def seed(self, name: str) -> int:
         """The seed of a stream, for what takes an integer."""
-        return derive_seed(*self._scope, name)
+        return derive_seed(*self._scope, self._prefix + name)
 
     def torch(self, name: str, *, device: str = "cpu") -> "torch.Generator":
         """The torch generator of that name; the same object at every call."""
         import torch
 
-        if name not in self._torch:
-            self._torch[name] = torch.Generator(device=device).manual_seed(self.seed(name))
-        return self._torch[name]
+        key = self._prefix + name
+        if key not in self._torch:
+            self._torch[key] = torch.Generator(device=device).manual_seed(self.seed(name))
+        return self._torch[key]
 
     def numpy(self, name: str) -> "np.random.Generator":
         """The NumPy generator of that name; the same object at every call."""
         import numpy as np
 
-        if name not in self._numpy:
-            self._numpy[name] = np.random.Generator(np.random.PCG64(self.seed(name)))
-        return self._numpy[name]
+        key = self._prefix + name
+        if key not in self._numpy:
+            self._numpy[key] = np.random.Generator(np.random.PCG64(self.seed(name)))
+        return self._numpy[key]
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from dxbench.api import Evaluation
+from dxbench.api import Evaluation, Problem
 from dxbench.cli.common import say
 from dxbench.errors import ExitCode, InvalidFile, MissingData, NothingMeasured
 from dxbench.registry import load_task
@@ -22,9 +22,9 @@ def evaluate_command(path: Path, task_name: str, *, as_json: bool) -> int:
     """
     task = load_task(task_name)
     samples = read_samples(path)
-    wanted = task.problem(oracle=False).event_shape
-    if samples.shape[1:] != wanted:
-        shape = ", ".join(map(str, wanted))
+    problem = task.problem(oracle=False)
+    if isinstance(problem, Problem) and samples.shape[1:] != problem.event_shape:
+        shape = ", ".join(map(str, problem.event_shape))
         raise InvalidFile(f"{path}: samples of {task.name} have shape [n, {shape}], got {list(samples.shape)}")
     console = Console(stderr=True)
     with console.status("reading") as status:
