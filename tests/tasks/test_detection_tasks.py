@@ -10,8 +10,10 @@ from conftest import Ended
 from sklearn.metrics import roc_auc_score
 
 from dxbench.api import ArrayEnergy, Evaluation, Problem, ProblemSet
+from dxbench.boards.published import read_published
 from dxbench.engine.parts import PartwiseModel
 from dxbench.errors import InvalidFile, MissingData
+from dxbench.paths import published
 from dxbench.tasks import adbench
 from dxbench.tasks.detection import DetectionTask, Group
 from dxbench.tasks.holdout_digit import HoldoutDigit
@@ -238,6 +240,28 @@ def test_samples_cannot_be_scored(dxbench: Callable[..., Ended], tmp_path: Path)
 
 
 # --- real data --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_knn_equals_dtes_published_column_on_every_set_of_1000_to_50000_rows():
+    from baselines.knn import KNN, KNNConfig
+
+    try:
+        groups = TabularDTE().loaded
+    except MissingData as error:
+        pytest.skip(str(error))
+    column = {
+        row.group: row.scores["auroc"].value for _, row in read_published(published()) if row.task == "tabular_dte"
+    }
+    models = {
+        name: ArrayEnergy(KNN().fit(group.train.astype(float), KNNConfig(), seed=0)) for name, group in groups.items()
+    }
+    parts = scored(TabularDTE(), PartwiseModel(models)).scores["auroc"].parts
+    rows = {name: len(group.train) + len(group.test) for name, group in groups.items()}
+    # Below 1,000 rows the protocol draws them at random; those sets have exactly 1,000 after it.
+    compared = {name for name, n in rows.items() if n > 1000}
+    assert len(compared) == 19
+    assert {name: round(parts[name], 2) for name in compared} == {name: column[name] for name in compared}
 
 
 @pytest.mark.parametrize("task", [TabularClean, TabularDTE])
