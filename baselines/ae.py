@@ -26,7 +26,7 @@ class AEConfig(Config):
     latent: PositiveInt = 64
     hidden: PositiveInt = 256
     depth: PositiveInt = 2
-    iterations: PositiveInt = 1000
+    iterations: PositiveInt = 1500
     batch_size: PositiveInt = 64
     lr: PositiveFloat = 1e-3
 

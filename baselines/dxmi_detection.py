@@ -40,9 +40,9 @@ class DxMIDetectionConfig(Config):
     hidden: PositiveInt = 256
     depth: PositiveInt = 2
     energy_scale: PositiveFloat = Field(default=10.0, description="E = energy_scale |x - reconstruction|^2")
-    pretrain_iterations: PositiveInt = 1000
+    pretrain_iterations: PositiveInt = 800
     pretrain_lr: PositiveFloat = 1e-3
-    iterations: NonNegativeInt = Field(default=300, description="of DxMI; 0 leaves the pretrained autoencoder")
+    iterations: NonNegativeInt = Field(default=200, description="of DxMI; 0 leaves the pretrained autoencoder")
     batch_size: PositiveInt = 64
     num_steps: PositiveInt = Field(default=5, description="sampling steps T")
     tau: NonNegativeFloat = Field(default=0.1, description="temperature per dimension, of entropy and velocity alike")
