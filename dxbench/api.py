@@ -72,6 +72,7 @@ class Estimate(Frozen):
         std: standard deviation (ddof 1) over them; None where n = 1.
         better: which way is good; "none" for a number that is no merit, such as a share with a target.
         fingerprint: of the protocol it was measured by.
+        parts: the numbers that `value` is the unweighted mean of, by name of category or data set.
     """
 
     value: float
@@ -80,6 +81,7 @@ class Estimate(Frozen):
     unit: str = ""
     better: Direction
     fingerprint: str
+    parts: dict[str, float] = Field(default_factory=dict)
 
     @property
     def standard_error(self) -> float | None:
@@ -97,6 +99,8 @@ class Evidence:
         nfe: counted network evaluations per sample; None without samples.
         reference: the task's truth; a metric states which of its attributes it reads.
         start_samples: draws of the model that training began from, or None where there is no such model.
+        scores: what the task itself made of the energy at its test points, once for all metrics; their form is
+            the task's. None where the task makes nothing of it.
     """
 
     samples: "np.ndarray | None"
@@ -105,6 +109,7 @@ class Evidence:
     nfe: float | None
     reference: Any
     start_samples: "np.ndarray | None" = None
+    scores: Any = None
 
 
 class NotApplicable(Exception):
@@ -174,6 +179,7 @@ class Need(StrEnum):
     """What a method cannot do without; an unmet need ends the run as `skipped`, with the reason."""
 
     TRAINING_DATA = "training data"
+    FINITE_DATA = "a finite training set"
     ORACLE = "the true distribution"
     CUDA = "a CUDA device"
 
@@ -213,6 +219,16 @@ class DataSource(Protocol):
         ...
 
 
+@runtime_checkable
+class FiniteData(DataSource, Protocol):
+    """Training data that are a set of points (`Need.FINITE_DATA`)."""
+
+    @property
+    def points(self) -> "Tensor":
+        """All of them, [n, *event] float32 on the CPU."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """All that a method may see of a task.
@@ -228,6 +244,16 @@ class Problem:
     data: DataSource
     data_std: float
     oracle: "Model | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemSet:
+    """Problems of one task that know nothing of each other: one model is trained for each, by name."""
+
+    parts: Mapping[str, Problem]
+
+    def __post_init__(self) -> None:
+        assert self.parts, "a task without a problem"
 
 
 class Model(Protocol):
@@ -258,6 +284,14 @@ class EnergyModel(Protocol):
     def energy(self, x: "Tensor") -> "Tensor":
         """[b, *event] to [b]; low = likely, p proportional to exp(-E / temperature)."""
         ...
+
+
+@runtime_checkable
+class PartwiseModel(Protocol):
+    """The models of a `ProblemSet`, each by the name of its problem."""
+
+    @property
+    def parts(self) -> Mapping[str, Model]: ...
 
 
 @runtime_checkable
@@ -365,6 +399,40 @@ class Method(ABC):
         """Set up training. All randomness comes from named streams of `rng`."""
 
 
+class ArrayEnergy:
+    """A function of rows as an energy: the model of a detector that is no network."""
+
+    networks = ()
+    temperature = None
+
+    def __init__(self, energy_of_rows: "Callable[[np.ndarray], np.ndarray]") -> None:
+        self._energy_of_rows = energy_of_rows
+
+    def energy(self, x: "Tensor") -> "Tensor":
+        import torch
+
+        return torch.from_numpy(self._energy_of_rows(x.flatten(1).double().cpu().numpy()))
+
+
+class Detector(Method):
+    """A method that fits a function of rows to the training set and trains no further: one `fit` is a detector."""
+
+    family = "detector"
+    needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA})
+
+    @abstractmethod
+    def fit(self, rows: "np.ndarray", config: Any, *, seed: int) -> "Callable[[np.ndarray], np.ndarray]":
+        """From training rows [n, D] float64 to the energy of rows, [m, D] to [m]; larger is more anomalous.
+
+        `seed` is for fits that draw; below 2^32.
+        """
+
+    def start(self, problem: Problem, config: Any, *, compute: Compute, rng: RandomStreams) -> Training:
+        assert isinstance(problem.data, FiniteData)  # the harness grants what `needs` lists
+        rows = problem.data.points.flatten(1).double().numpy()
+        return NoTraining(ArrayEnergy(self.fit(rows, config, seed=rng.seed("fit") % 2**32)))
+
+
 # --- tasks ---------------------------------------------------------------------------------------------------
 
 
@@ -379,6 +447,7 @@ class Evaluation:
         arrays: kept beside the run for pictures and re-scoring.
         nfe: counted network evaluations per sample; None for a model that does not sample.
         warnings: what a reader of the scores should know of the samples, such as truncated pixels.
+        missing: parts of the task whose data are absent; the record of such a run is `partial`.
     """
 
     scores: dict[str, Estimate]
@@ -387,6 +456,7 @@ class Evaluation:
     arrays: "dict[str, np.ndarray]" = field(default_factory=dict)
     nfe: float | None = None
     warnings: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 class Picture(Protocol):
@@ -424,8 +494,8 @@ class Task(ABC):
     def metrics(self) -> Sequence[Metric]: ...
 
     @abstractmethod
-    def problem(self, *, oracle: bool) -> Problem:
-        """What methods see. Raises MissingData, with the `prepare` command, where files are absent."""
+    def problem(self, *, oracle: bool) -> Problem | ProblemSet:
+        """What methods see. Raises MissingData, with the remedy, where files are absent."""
 
     @abstractmethod
     def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
@@ -433,7 +503,10 @@ class Task(ABC):
 
     @abstractmethod
     def evaluate_samples(self, samples: "np.ndarray", *, progress: Callable[[str], None]) -> Evaluation:
-        """Score samples made elsewhere, [n, *event]; images as uint8 [n, H, W, C]."""
+        """Score samples made elsewhere, [n, *event]; images as uint8 [n, H, W, C].
+
+        Raises NothingMeasured in a task that scores energies only.
+        """
 
     def evaluate_statistics(
         self,

@@ -23,7 +23,7 @@ def results() -> Path:
 
 
 def data() -> Path:
-    """Data sets and weights that are not shipped. DXBENCH_DATA, else ./data."""
+    """Data sets and weights that are not shipped; each task's page says in which folder. DXBENCH_DATA, else ./data."""
     return Path(os.environ.get("DXBENCH_DATA", "data"))
 
 

@@ -22,33 +22,47 @@ class RandomStreams:
         self._common: RandomStreams | None = None
         self._torch: dict[str, torch.Generator] = {}
         self._numpy: dict[str, np.random.Generator] = {}
+        self._outer: RandomStreams | None = None
+        self._part = ""
+        self._prefix = ""
+
+    def within(self, part: str) -> "RandomStreams":
+        """Streams of a part of the work, kept and restored with these."""
+        inner = RandomStreams(*self._scope)
+        inner._torch, inner._numpy = self._torch, self._numpy
+        inner._outer, inner._part, inner._prefix = self, part, f"{self._prefix}{part}/"
+        return inner
 
     def seed(self, name: str) -> int:
         """The seed of a stream, for what takes an integer."""
-        return derive_seed(*self._scope, name)
+        return derive_seed(*self._scope, self._prefix + name)
 
     @property
     def common(self) -> "RandomStreams":
         """Streams of the scope without its first name, the method: the same for all methods at one training seed."""
         if self._common is None:
-            self._common = RandomStreams("common", *self._scope[1:])
+            outer = self._outer
+            common = RandomStreams("common", *self._scope[1:])
+            self._common = common if outer is None else outer.common.within(self._part)
         return self._common
 
     def torch(self, name: str, *, device: str = "cpu") -> "torch.Generator":
         """The torch generator of that name; the same object at every call."""
         import torch
 
-        if name not in self._torch:
-            self._torch[name] = torch.Generator(device=device).manual_seed(self.seed(name))
-        return self._torch[name]
+        key = self._prefix + name
+        if key not in self._torch:
+            self._torch[key] = torch.Generator(device=device).manual_seed(self.seed(name))
+        return self._torch[key]
 
     def numpy(self, name: str) -> "np.random.Generator":
         """The NumPy generator of that name; the same object at every call."""
         import numpy as np
 
-        if name not in self._numpy:
-            self._numpy[name] = np.random.Generator(np.random.PCG64(self.seed(name)))
-        return self._numpy[name]
+        key = self._prefix + name
+        if key not in self._numpy:
+            self._numpy[key] = np.random.Generator(np.random.PCG64(self.seed(name)))
+        return self._numpy[key]
 
     def state_dict(self) -> dict[str, Any]:
         return {

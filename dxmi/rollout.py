@@ -14,9 +14,14 @@ from dxmi.trajectory import Trajectory
 Guidance = Callable[[Points, int, float], Points]
 
 
-def chain(policy: GaussianPolicy, noise: Noise, *, guidance: Guidance | None = None) -> Iterator[Points]:
-    """The states x_0 ~ N(0, I), x_1, ..., x_K of ancestral sampling, one at a time and without gradient."""
-    x = noise.normal(0)
+def chain(
+    policy: GaussianPolicy, noise: Noise, *, start: Points | None = None, guidance: Guidance | None = None
+) -> Iterator[Points]:
+    """The states x_0, x_1, ..., x_K of ancestral sampling, one at a time and without gradient.
+
+    x_0 is `start`, or N(0, I) where none is given.
+    """
+    x = noise.normal(0) if start is None else start
     yield x
     stds = policy.step_log_stds().exp().tolist()
     for step, std in enumerate(stds):
@@ -29,9 +34,11 @@ def chain(policy: GaussianPolicy, noise: Noise, *, guidance: Guidance | None = N
         yield x
 
 
-def rollout(policy: GaussianPolicy, noise: Noise, *, guidance: Guidance | None = None) -> Trajectory:
+def rollout(
+    policy: GaussianPolicy, noise: Noise, *, start: Points | None = None, guidance: Guidance | None = None
+) -> Trajectory:
     """All states of a chain."""
-    return Trajectory(states=torch.stack(list(chain(policy, noise, guidance=guidance))))
+    return Trajectory(states=torch.stack(list(chain(policy, noise, start=start, guidance=guidance))))
 
 
 def sample(policy: GaussianPolicy, noise: Noise, *, guidance: Guidance | None = None) -> Points:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from dxmi.arrays import PerSample, Points, StepIndex
 from dxmi.nets.mlp import Unconditional
@@ -56,6 +57,20 @@ class SeparateEnergy(nn.Module):
 
     def energy(self, x: Points) -> PerSample:
         return self.energy_net(x).squeeze(-1)
+
+
+class CorrectedEnergy(SeparateEnergy):
+    """V_k = E + net(., k) for k < K: the value net learns what a step still to come changes.
+
+    With a net that begins at 0, values are of use to the policy from the first iteration. The energy inside V_k is a
+    constant of the value step: only the net learns from it.
+    """
+
+    def value(self, x: Points, k: StepIndex) -> PerSample:
+        constant = {name: parameter.detach() for name, parameter in self.energy_net.named_parameters()}
+        energy = functional_call(self.energy_net, constant, (x,)).squeeze(-1)
+        correction = self.value_net(x, k.clamp(max=self.num_steps - 1)).squeeze(-1)
+        return energy + correction * (k < self.num_steps)
 
 
 ValueNet = SharedValue | TimeIndependentValue | SeparateEnergy

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dxbench.api import Evaluation, NotApplicable
+from dxbench.api import Evaluation, NotApplicable, ProblemSet
 from dxbench.cli.common import say, warn
 from dxbench.errors import ExitCode, NothingMeasured
 from dxbench.readers import Statistics, read_samples
@@ -20,9 +20,11 @@ def evaluate_command(path: Path, task_name: str, *, n: int | None, as_json: bool
         NothingMeasured: if no metric could be computed.
     """
     task = load_task(task_name)
-    event_shape = task.problem(oracle=False).event_shape
+    problem = task.problem(oracle=False)
+    if isinstance(problem, ProblemSet):
+        raise NothingMeasured(f"{path}: {task_name} has a model for each of {len(problem.parts)} problems, not samples")
     with Console(stderr=True).status("reading") as status:
-        read = read_samples(path, event_shape)
+        read = read_samples(path, problem.event_shape)
         try:
             if isinstance(read, Statistics):
                 evaluation = task.evaluate_statistics(read.moments, n=n, progress=status.update)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from dxbench.api import Compute, Config, Method, Need, Problem
+from dxbench.api import Compute, Config, Method, Need, Problem, ProblemSet
 from dxbench.configure import DEFAULT_PRESET, configure
 from dxbench.conformance.describing import check_config, check_identity
 from dxbench.conformance.devices import check_device
@@ -208,7 +208,7 @@ def check_on_task(
     steps: int = STEPS,
     device: str = "cpu",
 ) -> list[CheckResult]:
-    """`check_method` on the problem of a task, configured as a run would be.
+    """`check_method` on the problem of a task, or the first of its problems, configured as a run would be.
 
     Raises:
         UsageError: for an unknown task, preset or key.
@@ -216,7 +216,8 @@ def check_on_task(
     """
     config = configure(method, task, preset, overrides or {})
     problem = load_task(task).problem(oracle=Need.ORACLE in method.needs)
-    return check_method(method, problem, config, steps=steps, device=device)
+    first = next(iter(problem.parts.values())) if isinstance(problem, ProblemSet) else problem
+    return check_method(method, first, config, steps=steps, device=device)
 
 
 def _blocked(check: Check, by: str) -> CheckResult:

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dxbench.api import Compute, Config, EnergyModel, Method, Model, Need, Problem, Sampler, Training
+from dxbench.api import Compute, Config, EnergyModel, Method, Model, Problem, Sampler, Training
+from dxbench.engine.parts import unmet_needs
 from dxbench.engine.process import seed_global_generators
 from dxbench.streams import RandomStreams
 
@@ -49,8 +50,7 @@ class Subject:
 
     def require_needs(self) -> None:
         """Raises NotChecked if the method needs what is not here."""
-        met = {Need.CUDA: self.compute.device == "cuda", Need.ORACLE: self.problem.oracle is not None}
-        unmet = [need.value for need in sorted(self.method.needs) if not met.get(need, True)]
+        unmet = [need.value for need in unmet_needs(self.method, self.problem, self.compute)]
         if unmet:
             raise NotChecked(f"needs {' and '.join(unmet)}")
 

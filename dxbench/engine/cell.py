@@ -28,6 +28,7 @@ from dxbench.engine import process, provenance
 from dxbench.engine.checkpoint import NonFiniteState, load_checkpoint, save_checkpoint
 from dxbench.engine.curves import CurveLog
 from dxbench.engine.listener import Listener
+from dxbench.engine.parts import start_training, unmet_needs
 from dxbench.engine.plan import Cell
 from dxbench.engine.store import FolderStore
 from dxbench.errors import Interrupted, InvalidFile, MissingData, UsageError
@@ -138,7 +139,7 @@ class _Run:
         except Exception as error:
             (self.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
             return self._end("failed", failure=self._failure(type(error).__name__, str(error)), model=model)
-        return self._end("ok", evaluation=evaluation, model=model)
+        return self._end("partial" if evaluation.missing else "ok", evaluation=evaluation, model=model)
 
     # --- setting up ------------------------------------------------------------------------------------------
 
@@ -146,13 +147,11 @@ class _Run:
         self.rng = RandomStreams(self.cell.method, self.cell.task, self.cell.seed)
         process.seed_global_generators(self.rng)
         problem = self.task.problem(oracle=Need.ORACLE in self.method.needs)
-        met = {Need.CUDA: self.compute.device == "cuda", Need.ORACLE: problem.oracle is not None}
-        for need in sorted(self.method.needs):
-            if not met.get(need, True):
-                raise _UnmetNeed(f"{self.cell.method} needs {need.value}, which {self.cell.task} does not have here")
+        for need in unmet_needs(self.method, problem, self.compute):
+            raise _UnmetNeed(f"{self.cell.method} needs {need.value}, which {self.cell.task} does not have here")
         kind = config_class(self.method, self.cell.task, self.cell.preset)
         config = kind.model_validate(self.cell.config)
-        training = self.method().start(problem, config, compute=self.compute, rng=self.rng)
+        training = start_training(self.method, problem, config, compute=self.compute, rng=self.rng)
         self.curves = CurveLog(training.total_steps)
         if not self.options.fresh and self.checkpoint.exists():
             try:

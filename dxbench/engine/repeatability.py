@@ -4,6 +4,7 @@ import torch
 
 from dxbench.api import Compute, Need, Sampler
 from dxbench.configure import DEFAULT_PRESET, configure
+from dxbench.engine.parts import start_training
 from dxbench.engine.process import prepare_process
 from dxbench.registry import load_method, load_task
 from dxbench.streams import RandomStreams
@@ -22,7 +23,7 @@ def assert_repeats(task_name: str, method_name: str, *, steps: int = 5) -> int:
     outcomes = []
     for _ in range(2):
         problem = task.problem(oracle=Need.ORACLE in method.needs)
-        training = method().start(problem, config, compute=compute, rng=RandomStreams("doctor"))
+        training = start_training(method, problem, config, compute=compute, rng=RandomStreams("doctor"))
         for _ in range(steps):
             training.step()
         model = training.model()

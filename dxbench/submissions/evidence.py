@@ -38,7 +38,13 @@ class Rechecked:
 
 
 def read_samples(
-    archive: Archive, entry: RunEntry, record: ResultRecord, *, manifest_sha256: str, task: Task, event_shape: list[int]
+    archive: Archive,
+    entry: RunEntry,
+    record: ResultRecord,
+    *,
+    manifest_sha256: str,
+    task: Task,
+    event_shape: list[int] | None,
 ) -> tuple[np.ndarray | None, list[Defect]]:
     """The samples that a run shows, [m, *event], or None with the reasons why they cannot be believed."""
     where = samples_member(entry.run_id)
@@ -73,13 +79,13 @@ def read_samples(
 
 
 def _commitment_problems(
-    commitment: SampleCommitment, record: ResultRecord, sizes: list[int], event_shape: list[int]
+    commitment: SampleCommitment, record: ResultRecord, sizes: list[int], event_shape: list[int] | None
 ) -> list[str]:
     problems = []
     if commitment.array_sha256 != record.samples_sha256:
         problems.append(f"array_sha256 {commitment.array_sha256}, the record has {record.samples_sha256}")
     if commitment.event_shape != event_shape:
-        problems.append(f"event_shape {commitment.event_shape}, the task has {event_shape}")
+        problems.append(f"event_shape {commitment.event_shape}, the task has {event_shape or 'none'}")
     if len(commitment.blocks) != len(sizes):
         problems.append(f"{len(commitment.blocks):,} blocks, {commitment.count:,} samples make {len(sizes):,}")
     return problems

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dxbench import registry
-from dxbench.api import ResultRecord, Task
+from dxbench.api import Problem, ResultRecord, Task
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.records import Unreadable, parse_record
 from dxbench.registry import load_task
@@ -106,19 +106,20 @@ def _validate_contents(
     report.taken_on_trust = sorted({name for record in report.records for name in record.scores} - confirmed)
 
 
-def _task(report: Report, manifest: Manifest) -> tuple[Task | None, list[int]]:
+def _task(report: Report, manifest: Manifest) -> tuple[Task | None, list[int] | None]:
     """The task, by its registered name alone (a name from a bundle must not load a file), and its event shape."""
     known = registry.plugins("tasks")
     if manifest.task in known:
         try:
             task = load_task(manifest.task)
-            return task, list(task.problem(oracle=False).event_shape)
+            problem = task.problem(oracle=False)
+            return task, list(problem.event_shape) if isinstance(problem, Problem) else None
         except MissingData as error:
             report.defects.append(Defect(where=f"{MANIFEST}: task", problem=str(error), remedy="Prepare its data."))
-            return None, []
-    problem = f"{manifest.task!r} is no task here, which has {', '.join(sorted(known))}"
-    report.defects.append(Defect(where=f"{MANIFEST}: task", problem=problem, remedy="Install the package that has it."))
-    return None, []
+            return None, None
+    absent = f"{manifest.task!r} is no task here, which has {', '.join(sorted(known))}"
+    report.defects.append(Defect(where=f"{MANIFEST}: task", problem=absent, remedy="Install the package that has it."))
+    return None, None
 
 
 def _strays(archive: Archive, manifest: Manifest) -> Iterator[Defect]:

@@ -98,13 +98,17 @@ class DxMIUpdate:
     sweep: StepGroups
     policy_sweep: StepGroups | None = None
 
-    def __call__(self, data: Points, noise: Noise, policy_noise: StreamNoise) -> dict[str, Tensor]:
+    def __call__(
+        self, data: Points, noise: Noise, policy_noise: StreamNoise, *, start: Points | None = None
+    ) -> dict[str, Tensor]:
         """`noise` drives the rollout of len(data) chains, `policy_noise` the K len(data) re-drawn next states.
+
+        Chains begin at `start`, or at N(0, I) where none is given.
 
         Returns:
             Scalars of the iteration, detached.
         """
-        trajectory = rollout(self._policy, noise)
+        trajectory = rollout(self._policy, noise, start=start)
         scalars = self._energy_step(data, trajectory.samples)
         scalars["value_loss"] = self._value_steps(trajectory)
         scalars |= self._policy_steps(trajectory, policy_noise)

@@ -87,6 +87,18 @@ def test_common_streams_are_those_of_every_method_at_one_training_seed():
     assert torch.equal(draws, torch.randn(3, generator=other.common.torch("a")))
 
 
+def test_parts_have_common_streams_of_their_own_that_travel_with_the_whole():
+    one, other = RandomStreams("ddpm", "set", 3), RandomStreams("dxmi", "set", 3)
+    a, b = one.within("a").common, one.within("b").common
+    assert a.seed("backbone") == other.within("a").common.seed("backbone")
+    assert len({a.seed("backbone"), b.seed("backbone"), one.common.seed("backbone")}) == 3
+    torch.rand(5, generator=a.torch("x"))
+    state = one.state_dict()
+    expected = torch.rand(3, generator=a.torch("x"))
+    other.load_state_dict(state)
+    assert torch.equal(torch.rand(3, generator=other.within("a").common.torch("x")), expected)
+
+
 def test_state_of_common_streams_comes_back():
     streams = RandomStreams("dxmi", "digits", 0)
     torch.rand(5, generator=streams.common.torch("a"))

@@ -1,0 +1,110 @@
+"""Autoencoder on the sphere: the reconstruction error as an energy.
+
+The energy of DxMI's detection experiment before DxMI (arXiv:2407.00626, section 5.3 and App. C.3: features on the
+unit sphere, decoder on it too), as a detector of its own. Deviations: sizes for sets of a few thousand vectors (there
+711,284, 3 x 1024 hidden, latent 128); features are whitened locally before the sphere (`features=whitened`),
+`features=sphere` is the paper's.
+"""
+
+from typing import Any, Literal
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from dxbench.api import Compute, Config, FiniteData, Method, Need, Problem, RandomStreams, Training
+from dxmi.autoencoder import SphereAutoencoder
+from dxmi.features import LocalWhitening, Projection
+from dxmi.optimisers import cosine_adam
+
+
+class AEConfig(Config):
+    """Of the autoencoder."""
+
+    features: Literal["whitened", "sphere"] = "whitened"
+    neighbours: PositiveInt = 5
+    latent: PositiveInt = 64
+    hidden: PositiveInt = 256
+    depth: PositiveInt = 2
+    iterations: PositiveInt = 1500
+    batch_size: PositiveInt = 64
+    lr: PositiveFloat = 1e-3
+
+
+class AE(Method):
+    """Reconstruction error of an autoencoder on the sphere."""
+
+    name = "ae"
+    version = 1
+    family = "detector"
+    citation = "Yoon et al. 2024, arXiv:2407.00626, App. C.3"
+    Config = AEConfig
+    needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA})
+
+    def start(self, problem: Problem, config: AEConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+        return AETraining(problem, config, compute, rng)
+
+
+class AETraining(Training):
+    """Adam with cosine decay on the squared error."""
+
+    def __init__(self, problem: Problem, config: AEConfig, compute: Compute, rng: RandomStreams) -> None:
+        assert isinstance(problem.data, FiniteData)
+        self.config, self.device = config, compute.device
+        points = problem.data.points.flatten(1)
+        whitened = config.features == "whitened"
+        self.features: nn.Module = (
+            LocalWhitening.fit(points, neighbours=config.neighbours) if whitened else Projection()
+        )
+        self.features.to(self.device)
+        self.points = self.features(points.to(self.device))
+        self.net = SphereAutoencoder(
+            dim=points.shape[1],
+            latent=config.latent,
+            hidden=config.hidden,
+            depth=config.depth,
+            generator=rng.torch("init"),
+        ).to(self.device)
+        self.optimiser, self.decay = cosine_adam(
+            [{"params": self.net.parameters(), "lr": config.lr}], config.iterations
+        )
+        self.rng = rng.numpy("data")
+
+    @property
+    def total_steps(self) -> int:
+        return self.config.iterations
+
+    def step(self) -> dict[str, float | Tensor]:
+        rows = torch.from_numpy(self.rng.integers(len(self.points), size=self.config.batch_size))
+        loss = self.net(self.points[rows]).mean()
+        loss.backward()
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.decay.step()
+        return {"reconstruction": loss.detach()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {"net": self.net, "optimiser": self.optimiser, "decay": self.decay}
+
+    def model(self) -> "AEModel":
+        return AEModel(self.features, self.net)
+
+
+class AEModel:
+    """Features, then the error."""
+
+    temperature = None
+
+    def __init__(self, features: nn.Module, net: SphereAutoencoder) -> None:
+        self._features = features
+        self.networks = (net,)
+
+    def energy(self, x: Tensor) -> Tensor:
+        return self.networks[0](self._features(x.flatten(1))).squeeze(1)

@@ -1,0 +1,45 @@
+"""k nearest neighbours as a detector: the distance to the k-th of them, or the mean distance to all k.
+
+Ramaswamy et al. 2000 (doi:10.1145/342009.335437); Angiulli & Pizzuti 2002 (doi:10.1007/3-540-45681-3_2). The default,
+the distance to the fifth, is PyOD's, and so that of the tables of ADBench and DTE. Through scikit-learn, in float64.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from dxbench.api import Config, Detector
+
+Array = NDArray[Any]
+
+
+class KNNConfig(Config):
+    """Of the neighbours."""
+
+    k: PositiveInt = 5
+    distance: Literal["kth", "mean"] = "kth"
+    metric: Literal["euclidean", "cosine"] = "euclidean"
+
+
+class KNN(Detector):
+    """Distance to the k-th nearest training point."""
+
+    name = "knn"
+    version = 1
+    citation = "Ramaswamy, Rastogi, Shim 2000, doi:10.1145/342009.335437"
+    Config = KNNConfig
+
+    def fit(self, rows: Array, config: KNNConfig, *, seed: int) -> Callable[[Array], Array]:
+        from sklearn.neighbors import NearestNeighbors
+
+        k = min(config.k, len(rows))
+        index = NearestNeighbors(n_neighbors=k, metric=config.metric).fit(rows)
+
+        def energy(x: Array) -> Array:
+            distances = index.kneighbors(x)[0]
+            return distances[:, -1] if config.distance == "kth" else np.mean(distances, axis=1)
+
+        return energy

@@ -1,0 +1,79 @@
+"""Training for a problem, or for every problem of a set, one after the other as one run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, Problem, ProblemSet, Training
+from dxbench.streams import RandomStreams
+
+
+def unmet_needs(method: type[Method], problem: Problem | ProblemSet, compute: Compute) -> list[Need]:
+    """Needs of a method that a problem, or one of a set, does not meet here."""
+    problems = [problem] if isinstance(problem, Problem) else list(problem.parts.values())
+    met = {
+        Need.CUDA: compute.device == "cuda",
+        Need.ORACLE: all(p.oracle is not None for p in problems),
+        Need.FINITE_DATA: all(isinstance(p.data, FiniteData) for p in problems),
+    }
+    return [need for need in sorted(method.needs) if not met.get(need, True)]
+
+
+def start_training(
+    method: type[Method], problem: Problem | ProblemSet, config: Config, *, compute: Compute, rng: RandomStreams
+) -> Training:
+    """The training of one problem, or of a set; each problem of a set has streams of its own."""
+    if isinstance(problem, Problem):
+        return method().start(problem, config, compute=compute, rng=rng)
+    return PartwiseTraining(
+        {
+            name: method().start(part, config, compute=compute, rng=rng.within(name))
+            for name, part in problem.parts.items()
+        }
+    )
+
+
+class PartwiseTraining(Training):
+    """Independent trainings, carried out in order."""
+
+    def __init__(self, parts: Mapping[str, Training]) -> None:
+        self._parts = parts
+        self._steps_done = 0
+
+    @property
+    def total_steps(self) -> int:
+        return sum(part.total_steps for part in self._parts.values())
+
+    def step(self) -> Mapping[str, float | Tensor]:
+        before = 0
+        for part in self._parts.values():
+            before += part.total_steps
+            if self._steps_done < before:
+                self._steps_done += 1
+                return part.step()
+        raise RuntimeError("all parts are trained")
+
+    def state_dict(self) -> dict[str, Any]:
+        parts = {name: part.state_dict() for name, part in self._parts.items()}
+        return {"parts": parts, "steps_done": self._steps_done}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts.items():
+            part.load_state_dict(state["parts"][name])
+        self._steps_done = state["steps_done"]
+
+    def model(self) -> "PartwiseModel":
+        return PartwiseModel({name: part.model() for name, part in self._parts.items()})
+
+
+class PartwiseModel:
+    """The model of each part, by name."""
+
+    def __init__(self, parts: Mapping[str, Model]) -> None:
+        self.parts = parts
+
+    @property
+    def networks(self) -> list[torch.nn.Module]:
+        return [network for part in self.parts.values() for network in part.networks]

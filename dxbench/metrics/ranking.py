@@ -1,0 +1,98 @@
+"""How well scores tell anomalous from normal: numbers of two sets of scores, exact, ties counted as they fall.
+
+A larger score is more anomalous, as an energy is. Nothing is rescaled before ranking: a sigmoid or a min-max in
+float32 makes ties of what was different, and an AUROC below 1/2 stays what it is.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.floating[Any]]
+Array = NDArray[np.float64]
+
+
+def require_finite(**scores: Scores) -> None:
+    """Raises ValueError for a set that is empty or holds a NaN or an infinity."""
+    for name, values in scores.items():
+        if values.size == 0:
+            raise ValueError(f"no {name} scores; ranking needs at least one")
+        bad = values.size - int(np.isfinite(values).sum())
+        if bad:
+            raise ValueError(f"{bad:,} of {values.size:,} {name} scores are not finite")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FalseAlarms:
+    """The rates of false alarms at the thresholds just above and at every anomalous score.
+
+    Attributes:
+        strict: share of normal scores above it, [n].
+        loose: share of normal scores above or equal to it, [n].
+    """
+
+    strict: Array
+    loose: Array
+
+    @classmethod
+    def at(cls, anomalous: Scores, normal: Scores) -> "FalseAlarms":
+        """One sort of the normal scores serves all anomalous ones."""
+        ordered = np.sort(normal, axis=None)
+        above = len(ordered) - np.searchsorted(ordered, anomalous, side="right")
+        from_it = len(ordered) - np.searchsorted(ordered, anomalous, side="left")
+        return cls(strict=above / len(ordered), loose=from_it / len(ordered))
+
+    @property
+    def auroc(self) -> float:
+        """1 - mean((strict + loose) / 2): the share of pairs ranked right, ties half."""
+        return float(1.0 - 0.5 * (self.strict.mean() + self.loose.mean()))
+
+    def area_up_to(self, limit: float) -> Array:
+        """Area, over rates of false alarm 0 .. limit, under the curve of each anomalous score alone, [n].
+
+        That curve is 0 below `strict`, 1 above `loose` and a straight line between, as the trapezoid rule joins
+        the points of a ROC curve. Their weighted sum is exact for any curve made of detections.
+        """
+        rise = np.maximum(self.loose - self.strict, np.finfo(np.float64).tiny)
+        cut = (limit - self.strict).clip(min=0.0) ** 2 / (2.0 * rise)
+        return np.where(self.loose <= limit, limit - 0.5 * (self.strict + self.loose), cut)
+
+
+def auroc(normal: Scores, anomalous: Scores) -> float:
+    """Area under the ROC curve: probability that an anomalous score exceeds a normal one, ties half.
+
+    Equal to `sklearn.metrics.roc_auc_score`; 0.5 for constant scores.
+    """
+    require_finite(normal=normal, anomalous=anomalous)
+    return FalseAlarms.at(anomalous, normal).auroc
+
+
+def average_precision(normal: Scores, anomalous: Scores) -> float:
+    """Sum over thresholds of (rise of recall) x precision; equal to `sklearn.metrics.average_precision_score`."""
+    hits, alarms = _detections(normal, anomalous)
+    return float(np.mean(hits / alarms))
+
+
+def f1_max(normal: Scores, anomalous: Scores) -> float:
+    """The largest F1 of any threshold, over all thresholds that the scores make different."""
+    hits, alarms = _detections(normal, anomalous)
+    return float(np.max(2.0 * hits / (alarms + len(anomalous))))
+
+
+def min_rank(normal: Scores, anomalous: Scores) -> float:
+    """Share of normal scores below the lowest anomalous one: EvG's MinRank over the number of normal points.
+
+    0 where some anomaly is held more normal than all normal points (arXiv:2208.10940, section 5).
+    """
+    require_finite(normal=normal, anomalous=anomalous)
+    return float(np.mean(normal < anomalous.min()))
+
+
+def _detections(normal: Scores, anomalous: Scores) -> tuple[Array, Array]:
+    """With each anomalous score as threshold: anomalies found, and alarms raised, both [n]."""
+    require_finite(normal=normal, anomalous=anomalous)
+    ordered = np.sort(anomalous, axis=None)
+    hits = len(ordered) - np.searchsorted(ordered, anomalous, side="left")
+    return hits.astype(np.float64), hits + FalseAlarms.at(anomalous, normal).loose * len(normal)

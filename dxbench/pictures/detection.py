@@ -1,0 +1,79 @@
+"""Pictures of detection: how the scores of normal and anomalous points lie, ROC curves, each group's AUROC."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from dxbench.metrics.ranking import FalseAlarms
+from dxbench.pictures.base import CaptionedFigure
+
+Scored = dict[str, tuple[NDArray[Any], NDArray[Any]]]
+_COLUMNS = 5
+
+
+def detection_pictures(arrays: Mapping[str, NDArray[Any]]) -> list[CaptionedFigure]:
+    """Figures from `<group>/scores` [n] and `<group>/anomalous` [n]; groups without both kinds are left out."""
+    groups: Scored = {}
+    for key, scores in arrays.items():
+        name, _, kind = key.rpartition("/")
+        if kind == "scores":
+            anomalous = arrays[f"{name}/anomalous"].astype(bool)
+            if anomalous.any() and not anomalous.all():
+                groups[name] = (scores[~anomalous], scores[anomalous])
+    if not groups:
+        return []
+    return [_bars(groups), _histograms(groups), _roc(groups)]
+
+
+def _bars(groups: Scored) -> CaptionedFigure:
+    figure = Figure(figsize=(8, 0.9 + 0.22 * len(groups)), layout="constrained")
+    axes = figure.subplots()
+    values = [100 * FalseAlarms.at(anomalous, normal).auroc for normal, anomalous in groups.values()]
+    place = np.arange(len(groups))
+    axes.barh(place, values, color="C0")
+    axes.axvline(50, color="0.5", linewidth=0.8)
+    axes.axvline(float(np.mean(values)), color="C3", linewidth=1, label=f"mean {np.mean(values):.1f}")
+    axes.set_yticks(place, list(groups), fontsize=8)
+    axes.invert_yaxis()
+    axes.set(xlim=(min(40.0, min(values) - 2), 100), xlabel="AUROC [%]")
+    axes.legend(frameon=False, fontsize=8, loc="lower left")
+    return CaptionedFigure(title="AUROC of each group", caption="The line at 50 is chance.", figure=figure)
+
+
+def _histograms(groups: Scored) -> CaptionedFigure:
+    rows = -(-len(groups) // _COLUMNS)
+    figure = Figure(figsize=(10, 1.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, min(_COLUMNS, len(groups)), squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, (name, (normal, anomalous)) in zip(grid.flat, groups.items(), strict=False):
+        # Ranks, because energies of one run may span decades.
+        order = np.sort(np.concatenate([normal, anomalous]))
+        for scores, colour in ((normal, "C0"), (anomalous, "C3")):
+            place = np.searchsorted(order, scores) / len(order)
+            axes.hist(place, bins=np.linspace(0, 1, 21), color=colour, alpha=0.55, density=True)
+        axes.axis("on")
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(name, fontsize=8)
+    return CaptionedFigure(
+        title="Ranks of the energies",
+        caption="Normal test points blue, anomalous ones red; rank among the group's test points, low energy left.",
+        figure=figure,
+    )
+
+
+def _roc(groups: Scored) -> CaptionedFigure:
+    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for normal, anomalous in groups.values():
+        thresholds = np.sort(np.concatenate([normal, anomalous]))[::-1]
+        rates = [
+            np.r_[0, 1 - np.searchsorted(np.sort(scores), thresholds) / len(scores)] for scores in (normal, anomalous)
+        ]
+        axes.plot(*rates, linewidth=0.8, alpha=0.7)
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="false-positive rate", ylabel="true-positive rate")
+    return CaptionedFigure(title="ROC curves", caption="One line per group.", figure=figure)

@@ -1,0 +1,144 @@
+"""What detection tasks share: normal points train, energies of test points are ranked, group by group."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dxbench.api import (
+    EnergyModel,
+    Evaluation,
+    Evidence,
+    Metric,
+    Model,
+    PartwiseModel,
+    Problem,
+    ProblemSet,
+    Task,
+)
+from dxbench.errors import InvalidFile, NothingMeasured
+from dxbench.metrics.detection import GroupScores
+from dxbench.metrics.scoring import score
+from dxbench.pictures.base import CaptionedFigure
+from dxbench.pictures.detection import detection_pictures
+from dxbench.sampling import energy_function
+
+Array = NDArray[np.float32]
+TEST_BATCH = 4096
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Group:
+    """A category or data set: what of it trains, and what tests.
+
+    Attributes:
+        train: normal points, [n, *event].
+        test: [m, *event].
+        anomalous: which test points are, [m].
+
+    Raises:
+        InvalidFile: if a value is not finite or there is nothing to train on or to test.
+    """
+
+    train: Array
+    test: Array
+    anomalous: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        for name, points in (("training", self.train), ("test", self.test)):
+            bad = int((~np.isfinite(points.reshape(len(points), -1)).all(axis=1)).sum()) if len(points) else 0
+            if bad or not len(points):
+                raise InvalidFile(
+                    f"{bad:,} of {len(points):,} {name} points are not finite; need one at least, all finite"
+                )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PointSet:
+    """A finite training set (`dxbench.api.FiniteData`)."""
+
+    points: Tensor
+
+    def batch(self, n: int, *, rng: np.random.Generator) -> Tensor:
+        """n points drawn with replacement."""
+        return self.points[torch.from_numpy(rng.integers(len(self.points), size=n))]
+
+
+def pooled_problem(task: str, groups: Sequence[Group]) -> Problem:
+    """The problem of one model for the normal points of all groups, which it cannot tell apart."""
+    points = torch.from_numpy(np.concatenate([group.train for group in groups]))
+    std = float(points.flatten(1).std(dim=0).square().mean().sqrt())
+    return Problem(task=task, event_shape=tuple(points.shape[1:]), data=PointSet(points=points), data_std=std)
+
+
+class DetectionTask(Task):
+    """Energies of test points, larger for anomalies, ranked within each group.
+
+    Attributes:
+        unified: one model serves all groups; else each group has a model of its own.
+        groups: every group the task consists of; absent ones make a run `partial`.
+        scored_by: its metrics.
+    """
+
+    auto_device = "cpu"  # sets of a few thousand vectors
+    unified: ClassVar[bool]
+    groups: ClassVar[tuple[str, ...]]
+    scored_by: ClassVar[Sequence[Metric]]
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return self.scored_by
+
+    @abstractmethod
+    def load(self) -> dict[str, Group]:
+        """The groups whose data are there. Raises MissingData where there are none."""
+
+    @cached_property
+    def loaded(self) -> dict[str, Group]:
+        return self.load()
+
+    def problem(self, *, oracle: bool) -> Problem | ProblemSet:
+        if self.unified:
+            return pooled_problem(self.name, list(self.loaded.values()))
+        return ProblemSet(parts={name: pooled_problem(self.name, [group]) for name, group in self.loaded.items()})
+
+    def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
+        scored = {}
+        for name, group in self.loaded.items():
+            progress(f"scoring {name}")
+            one = model.parts[name] if isinstance(model, PartwiseModel) else model
+            if not isinstance(one, EnergyModel):
+                return self._unscored("the model has no energy")
+            energies = energy_function(one, device=device, batch_size=TEST_BATCH)(group.test)
+            scored[name] = GroupScores(scores=energies, anomalous=group.anomalous)
+        evidence = Evidence(samples=None, energy=None, temperature=None, nfe=None, reference=self.loaded, scores=scored)
+        scores, notes, protocols = score(self.metrics, evidence, progress=progress)
+        constant = [name for name, group in scored.items() if np.ptp(group.scores) == 0]
+        if constant:
+            notes["constant energy"] = f"{', '.join(constant)}: every test point has one energy, so AUROC is 50 %"
+        missing = tuple(name for name in self.groups if name not in scored)
+        if missing:
+            notes["missing data"] = (
+                f"the means are of {len(scored)} of {len(self.groups)} groups; absent: {', '.join(missing)}"
+            )
+        arrays = {f"{name}/{kind}": array for name, group in scored.items() for kind, array in _kept(group)}
+        return Evaluation(scores=scores, notes=notes, protocols=protocols, arrays=arrays, missing=missing)
+
+    def _unscored(self, reason: str) -> Evaluation:
+        return Evaluation(scores={}, notes={metric.name: reason for metric in self.metrics}, protocols={})
+
+    def evaluate_samples(self, samples: NDArray[Any], *, progress: Callable[[str], None]) -> Evaluation:
+        raise NothingMeasured(f"{self.name} scores the energies of a model on its test points, not samples")
+
+    def pictures(self, arrays: Mapping[str, NDArray[Any]]) -> list[CaptionedFigure]:
+        return detection_pictures(arrays)
+
+
+def _kept(group: GroupScores) -> list[tuple[str, NDArray[Any]]]:
+    return [("scores", group.scores), ("anomalous", group.anomalous)]

@@ -1,0 +1,94 @@
+"""MVTec-AD at image level on pooled features: all 15 categories on a small machine.
+
+Features of ADBench (ResNet-18, 512, or ViT, 1000 per image), which pools the official train and test images, so that
+the official split is lost: half of the normal images of each category train, drawn by a published seed, the other half
+and all defective ones test. Numbers are comparable with no paper's.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+
+from dxbench.errors import MissingData
+from dxbench.metrics.detection import DetectionMetric, detection_metrics
+from dxbench.streams import derive_seed
+from dxbench.tasks import adbench
+from dxbench.tasks.detection import DetectionTask, Group
+
+VERSION = 1
+CATEGORIES = (
+    "bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill", "screw", "tile",
+    "toothbrush", "transistor", "wood", "zipper",
+)  # fmt: skip
+
+
+def metrics_of(features: str) -> tuple[DetectionMetric, ...]:
+    """Metrics of one kind of features; unified and separate models are scored alike."""
+    reference = f"MVTec-AD, {features} of ADBench, split of mvtec_pooled@{VERSION}"
+    return detection_metrics(prefix="image_", image_score="energy of the pooled feature", reference=reference)
+
+
+RESNET18_METRICS = metrics_of("resnet18")
+VIT_METRICS = metrics_of("vit")
+IMAGE_AUROC, IMAGE_AP, IMAGE_F1_MAX, IMAGE_MIN_RANK = RESNET18_METRICS
+
+
+def split(category: str, anomalous: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that train and rows that test: half of the normals, drawn by a seed that has the category's name."""
+    normal = np.flatnonzero(~anomalous)
+    rng = np.random.default_rng(derive_seed("mvtec_pooled", VERSION, category))
+    shuffled = rng.permutation(normal)
+    half = round(len(normal) / 2)
+    return np.sort(shuffled[:half]), np.sort(np.concatenate([shuffled[half:], np.flatnonzero(anomalous)]))
+
+
+class MVTecPooled(DetectionTask):
+    """Pooled features of MVTec-AD."""
+
+    version = VERSION
+    headline = ("image_auroc", "image_ap", "image_f1_max", "image_min_rank")
+    groups = CATEGORIES
+    features: ClassVar[str]
+
+    def load(self) -> dict[str, Group]:
+        folder = adbench.folder(self.features)
+        groups = {}
+        for category in CATEGORIES:
+            path = folder / f"MVTec-AD_{category}.npz"
+            if path.is_file():
+                x, anomalous = adbench.read_set(path)
+                train, test = split(category, anomalous)
+                groups[category] = Group(
+                    train=x[train].astype(np.float32), test=x[test].astype(np.float32), anomalous=anomalous[test]
+                )
+        if not groups:
+            raise MissingData(f"no file MVTec-AD_<category>.npz in {folder}; {adbench.HOME} has them")
+        return groups
+
+
+class MVTecPooledResNet18(MVTecPooled):
+    """MVTec-AD, ResNet-18 features, image level: one model for 15 categories."""
+
+    name = "mvtec_pooled_resnet18"
+    features, unified, scored_by = "resnet18", True, RESNET18_METRICS
+
+
+class MVTecPooledViT(MVTecPooled):
+    """MVTec-AD, ViT features, image level: one model for 15 categories."""
+
+    name = "mvtec_pooled_vit"
+    features, unified, scored_by = "vit", True, VIT_METRICS
+
+
+class MVTecSeparateResNet18(MVTecPooled):
+    """MVTec-AD, ResNet-18 features, image level: a model for each category."""
+
+    name = "mvtec_separate_resnet18"
+    features, unified, scored_by = "resnet18", False, RESNET18_METRICS
+
+
+class MVTecSeparateViT(MVTecPooled):
+    """MVTec-AD, ViT features, image level: a model for each category."""
+
+    name = "mvtec_separate_vit"
+    features, unified, scored_by = "vit", False, VIT_METRICS

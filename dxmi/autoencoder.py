@@ -1,0 +1,41 @@
+"""An autoencoder whose latent and output lie on unit spheres; its reconstruction error is an energy."""
+
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from dxmi.arrays import PerSample, Points
+from dxmi.nets.mlp import StepMLP, Unconditional
+from dxmi.sphere import project
+
+
+class SphereAutoencoder(nn.Module):
+    """E(x) = scale |x - decode(encode(x))|^2 on the sphere (DxMI section 5.3, App. C.3; 1 / scale is VGS's tau_E).
+
+    The latent lies on a sphere too, so that noise of a fixed size moves it by a fixed angle (MPDR, arXiv:2310.18677).
+    """
+
+    def __init__(
+        self, *, dim: int, latent: int, hidden: int, depth: int, scale: float = 1.0, generator: Generator
+    ) -> None:
+        super().__init__()
+
+        def mlp(dim_in: int, dim_out: int) -> Unconditional:
+            return Unconditional(
+                StepMLP(dim_in=dim_in, dim_out=dim_out, num_levels=1, hidden=hidden, depth=depth, generator=generator)
+            )
+
+        self.encoder, self.decoder = mlp(dim, latent), mlp(latent, dim)
+        self.scale = scale
+
+    def encode(self, x: Float[Tensor, " b dim"]) -> Float[Tensor, " b latent"]:
+        return project(self.encoder(x))
+
+    def decode(self, z: Float[Tensor, " b latent"]) -> Float[Tensor, " b dim"]:
+        return project(self.decoder(z))
+
+    def forward(self, x: Points) -> Float[Tensor, " b 1"]:
+        return self.scale * (x - self.decode(self.encode(x))).square().sum(dim=1, keepdim=True)
+
+    def perturbed(self, x: Points, *, std: PerSample, eps: Float[Tensor, " b latent"]) -> Points:
+        """x with its latent code moved by std eps along the latent sphere's ambient space, decoded (MPDR Eq. 7)."""
+        return self.decode(project(self.encode(x) + std[:, None] * eps))

@@ -1,0 +1,52 @@
+"""Feature vectors to the unit sphere, with and without whitening."""
+
+import torch
+from torch import Tensor, nn
+
+from dxmi.arrays import Points
+from dxmi.sphere import project
+
+
+class Projection(nn.Module):
+    """x / |x|, as DxMI does with its features (arXiv:2407.00626, section 5.3)."""
+
+    def forward(self, x: Points) -> Points:
+        return project(x)
+
+
+class LocalWhitening(nn.Module):
+    """Whitened by how training points differ from their neighbours, then projected to the sphere.
+
+    The scatter is that of each point about the mean of its `neighbours` nearest others (cosine), with Ledoit-Wolf
+    shrinkage: relevant component analysis (Shental et al. 2002, doi:10.1007/3-540-47979-1_52) with neighbourhoods in
+    place of known classes. Directions in which neighbours differ count little, those that hold classes apart keep
+    their size; whitening by the total covariance would flatten both.
+    """
+
+    mean: Tensor
+    whitener: Tensor
+
+    def __init__(self, mean: Tensor, whitener: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("whitener", whitener)
+
+    @classmethod
+    def fit(cls, points: Points, *, neighbours: int) -> "LocalWhitening":
+        """From training points [n, D], n >= 2."""
+        from sklearn.covariance import LedoitWolf
+        from sklearn.neighbors import NearestNeighbors
+
+        directions = project(points).double().numpy()
+        search = NearestNeighbors(n_neighbors=min(neighbours, len(points) - 1)).fit(directions)
+        near = torch.from_numpy(search.kneighbors(return_distance=False))
+        rows = points.double()
+        differences = rows - rows[near].mean(dim=1)
+        scatter = torch.from_numpy(LedoitWolf(assume_centered=True).fit(differences.numpy()).covariance_)
+        variances, axes = torch.linalg.eigh(scatter)
+        # Copies of one point have no scatter; a floor keeps the whitener finite.
+        floor = max(float(variances.max()) * 1e-9, torch.finfo(torch.float32).tiny)
+        return cls(rows.mean(dim=0).float(), (axes * variances.clamp(min=floor).rsqrt()).float())
+
+    def forward(self, x: Points) -> Points:
+        return project((x - self.mean) @ self.whitener)
