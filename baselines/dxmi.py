@@ -18,12 +18,12 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
-from dxmi.algorithms.dxmi import DxMIUpdate, Trainee, VelocityVariance, batched_sweep, sequential_sweep
-from dxmi.costs import RunningCost, StepCost, linear_time_cost, no_time_cost, sigmoid_time_cost
+from dxmi.algorithms.dxmi import DxMIUpdate, batched_sweep, sequential_sweep
+from dxmi.costs import RunningCost, StepCost, VelocityVariance, linear_time_cost, no_time_cost, sigmoid_time_cost
 from dxmi.denoising import denoising_loss
 from dxmi.nets.mlp import StepMLP, Unconditional
 from dxmi.noise import SeededNoise, StreamNoise
-from dxmi.optimisers import cosine_adam, ema
+from dxmi.optimisers import Trainee, cosine_adam, ema
 from dxmi.policies import GaussianPolicy
 from dxmi.rollout import sample, value_guidance
 from dxmi.schedules import VPSchedule
