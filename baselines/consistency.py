@@ -12,16 +12,16 @@ import math
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
 from dxmi.arrays import PerSample, Points
 from dxmi.backbones import backbone
-from dxmi.consistency import ConsistencyModel, l2, pseudo_huber
+from dxmi.consistency import ConsistencyModel, check_jumps, l2, pseudo_huber
 from dxmi.denoisers import EDMDenoiser, check_denoiser, per_sample
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Learner
@@ -54,6 +54,18 @@ class ConsistencyConfig(Config):
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     hidden: PositiveInt = 128
     depth: PositiveInt = 3
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        if self.variant == "distillation" and self.teacher_iterations == 0:
+            raise ValueError("distillation needs a teacher: set teacher_iterations above 0, or variant=training")
+        check_jumps(self.sigmas, sigma_min=self.sigma_min)
+        return self
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """Levels the sampler jumps from: as many as network passes."""
+        return (self.sigma_max, *self.middle_sigmas)
 
 
 class Consistency(Method):
@@ -106,8 +118,6 @@ class ConsistencyTraining(Training):
     """An EDM denoiser first, then the consistency model; averaged weights sample."""
 
     def __init__(self, problem: Problem, config: ConsistencyConfig, compute: Compute, rng: RandomStreams) -> None:
-        if config.variant == "distillation" and config.teacher_iterations == 0:
-            raise ValueError("distillation needs a teacher: set teacher_iterations above 0, or variant=training")
         self.problem, self.config, self.device = problem, config, compute.device
         self.scale = SIGMA_DATA / problem.data_std
         nets = backbone(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA)
@@ -183,7 +193,7 @@ class ConsistencyTraining(Training):
         assert isinstance(denoiser, EDMDenoiser)
         return ConsistencyModel(
             denoiser=denoiser,
-            sigmas=(self.config.sigma_max, *self.config.middle_sigmas),
+            sigmas=self.config.sigmas,
             event_shape=self.problem.event_shape,
             scale=self.scale,
         )

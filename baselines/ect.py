@@ -7,16 +7,16 @@ there is exact (as in consistency models); Adam with cosine decay in place of RA
 dropout; data are scaled to a std of 0.5, as images have it. Lengths and rates are for points in the plane.
 """
 
-from typing import Any
+from typing import Any, Self
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
 from dxmi.arrays import PerSample, Points
 from dxmi.backbones import backbone
-from dxmi.consistency import ConsistencyModel, pseudo_huber
+from dxmi.consistency import ConsistencyModel, check_jumps, pseudo_huber
 from dxmi.denoisers import EDMDenoiser, check_denoiser, per_sample
 from dxmi.denoising import lognormal_sigmas
 from dxmi.noise import StreamNoise
@@ -45,6 +45,16 @@ class ECTConfig(Config):
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     hidden: PositiveInt = 128
     depth: PositiveInt = 3
+
+    @model_validator(mode="after")
+    def _jumps_can_be_made(self) -> Self:
+        check_jumps(self.sigmas, sigma_min=self.sigma_min)
+        return self
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """Levels the sampler jumps from: as many as network passes."""
+        return (self.sigma_max, *self.middle_sigmas)
 
 
 class ECT(Method):
@@ -143,7 +153,7 @@ class ECTTraining(Training):
         assert isinstance(denoiser, EDMDenoiser)
         return ConsistencyModel(
             denoiser=denoiser,
-            sigmas=(self.config.sigma_max, *self.config.middle_sigmas),
+            sigmas=self.config.sigmas,
             event_shape=self.problem.event_shape,
             scale=self.scale,
         )

@@ -1,13 +1,14 @@
 """The networks of one kind of data, so that a method is written once for points and for images."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Generator, nn
 
 from dxmi.nets.mlp import NoiseMLP, StepMLP
 
 
+@runtime_checkable
 class Backbone(Protocol):
     """Makes the networks of one kind of data; parameters are drawn from the generator."""
 

@@ -21,6 +21,20 @@ def pseudo_huber(difference: Points, *, c: float) -> PerSample:
     return (l2(difference) + c**2).sqrt() - c
 
 
+def check_jumps(sigmas: tuple[float, ...], *, sigma_min: float) -> None:
+    """Refuse levels that a consistency model cannot jump from in this order.
+
+    Raises:
+        ValueError: unless the levels fall and stay above sigma_min.
+    """
+    levels = (*sigmas, sigma_min)
+    if not all(a > b for a, b in pairwise(levels)):
+        raise ValueError(
+            f"noise levels to jump from must fall from sigma_max and stay above sigma_min; got {levels}, "
+            "sigma_max first and sigma_min last"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConsistencyModel:
     """f(x, sigma), a denoiser exact at sigma_min, sampled by jumps to the data and noise in between.
@@ -42,9 +56,7 @@ class ConsistencyModel:
     scale: float
 
     def __post_init__(self) -> None:
-        levels = (*self.sigmas, self.denoiser.sigma_min)
-        if not all(a > b for a, b in pairwise(levels)):
-            raise ValueError(f"levels to jump from must fall and stay above sigma_min, got {levels}")
+        check_jumps(self.sigmas, sigma_min=self.denoiser.sigma_min)
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:

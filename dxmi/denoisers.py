@@ -1,19 +1,11 @@
 """Denoisers D(x, sigma) around networks of either family, and what can be done to one from outside."""
 
-from typing import Protocol
-
 import torch
 from torch import Tensor, nn
 
 from dxmi.arrays import PerSample, PerStep, Points, StepIndex
 from dxmi.fastdpm import LinearChain
 from dxmi.protocols import Denoiser
-
-
-class ConditionedNet(Protocol):
-    """A network of a point and one number per sample."""
-
-    def __call__(self, x: Points, condition: PerSample) -> Points: ...
 
 
 def per_sample(values: PerSample, like: Points) -> Tensor:

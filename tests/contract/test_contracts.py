@@ -24,7 +24,15 @@ TASKS = sorted(registry.plugins("tasks"))
 METRICS = sorted(registry.plugins("metrics"))
 CPU = Compute(device="cpu", threads=1)
 RECIPES = [(name, task, preset) for name in METHODS for task, preset in recipes(load_method(name))]
-SMALL = {"iterations": 6, "pretrain_iterations": 3, "hidden": 8, "policy_hidden": 8, "value_hidden": 8, "batch_size": 8}
+SMALL = {
+    "iterations": 6,
+    "pretrain_iterations": 3,
+    "teacher_iterations": 3,
+    "hidden": 8,
+    "policy_hidden": 8,
+    "value_hidden": 8,
+    "batch_size": 8,
+}
 FORMS = [
     *[("dxmi", {"value": value, "value_cost": cost}) for value in ("shared", "time_independent", "separate")
       for cost in ("running", "none", "linear", "sigmoid")],
@@ -36,6 +44,24 @@ FORMS = [
     ("ddpm", {"schedule": "cosine", "num_steps": 7}),
     ("ddpm", {"num_steps": 1}),
     ("data", {}),
+    *[("edm", {"sampler": sampler, "nfe": 5}) for sampler in ("euler", "heun", "ancestral", "ipndm", "dpmpp3m")],
+    ("edm", {"epsilon_scale": 1.01, "nfe": 3}),
+    ("ddim", {}),
+    ("ddim", {"schedule": "linear", "num_steps": 4}),
+    *[("fastdpm", {"approximation": way, "schedule": schedule, "num_steps": 4})
+      for way in ("VAR", "STEP") for schedule in ("quadratic", "linear")],
+    ("fastdpm", {"kappa": 0.5, "last_std": 0.0}),
+    ("consistency", {}),
+    ("consistency", {"distance": "pseudo_huber", "middle_sigmas": [2.0, 0.5]}),
+    ("consistency", {"variant": "training", "teacher_iterations": 0}),
+    ("ect", {}),
+    ("ect", {"middle_sigmas": [0.8], "teacher_iterations": 0}),
+    ("gan_finetune", {}),
+    ("gan_finetune", {"r1": 0.0, "teacher_iterations": 0}),
+    ("gcd", {}),
+    ("gcd", {"tau": 0.0, "avr_decay": 1.0, "num_steps": 1}),
+    ("sft_pg", {"num_steps": 3}),
+    ("sft_pg", {"critic_steps": 1, "policy_passes": 2, "num_steps": 2}),
 ]  # fmt: skip
 
 
