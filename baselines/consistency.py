@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
 from dxmi.arrays import PerSample, Points
-from dxmi.backbones import backbone
 from dxmi.consistency import ConsistencyModel, check_jumps, l2, pseudo_huber
 from dxmi.denoisers import EDMDenoiser, check_denoiser, per_sample
+from dxmi.networks import networks
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Learner
 from dxmi.protocols import Denoiser
@@ -120,7 +120,7 @@ class ConsistencyTraining(Training):
     def __init__(self, problem: Problem, config: ConsistencyConfig, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config, self.device = problem, config, compute.device
         self.scale = SIGMA_DATA / problem.data_std
-        nets = backbone(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA)
+        nets = networks(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA)
         self.teacher = EDMTeacher(
             nets,
             rng.torch("init"),

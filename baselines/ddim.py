@@ -12,8 +12,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
-from dxmi.backbones import backbone
 from dxmi.fastdpm import LinearChain
+from dxmi.networks import networks
 from dxmi.noise import StreamNoise
 from dxmi.samplers import DenoiserSampling, euler
 from dxmi.schedules import VPSchedule
@@ -67,7 +67,7 @@ class DDIMTraining(Training):
         self.problem, self.config, self.device = problem, config, compute.device
         self.scale = SIGMA_DATA / problem.data_std
         self.teacher = DDPMTeacher(
-            backbone(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA),
+            networks(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA),
             rng.torch("init"),
             chain=CHAIN,
             lr=config.lr,

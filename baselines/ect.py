@@ -15,10 +15,10 @@ from torch import Tensor
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
 from dxmi.arrays import PerSample, Points
-from dxmi.backbones import backbone
 from dxmi.consistency import ConsistencyModel, check_jumps, pseudo_huber
 from dxmi.denoisers import EDMDenoiser, check_denoiser, per_sample
 from dxmi.denoising import lognormal_sigmas
+from dxmi.networks import networks
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Learner
 from dxmi.teachers import SIGMA_DATA, EDMTeacher
@@ -93,7 +93,7 @@ class ECTTraining(Training):
     def __init__(self, problem: Problem, config: ECTConfig, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config, self.device = problem, config, compute.device
         self.scale = SIGMA_DATA / problem.data_std
-        nets = backbone(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA)
+        nets = networks(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA)
         self.teacher = EDMTeacher(
             nets,
             rng.torch("init"),

@@ -13,8 +13,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
-from dxmi.backbones import backbone
 from dxmi.denoisers import EpsilonScaled
+from dxmi.networks import networks
 from dxmi.noise import StreamNoise
 from dxmi.samplers import IPNDM, DenoiserSampling, DPMSolverPP3M, Heun, Sampler, euler, euler_ancestral
 from dxmi.schedules import NoiseLevels
@@ -78,7 +78,7 @@ class EDMTraining(Training):
         self.problem, self.config, self.device = problem, config, compute.device
         self.scale = SIGMA_DATA / problem.data_std
         self.teacher = EDMTeacher(
-            backbone(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA),
+            networks(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA),
             rng.torch("init"),
             lr=config.lr,
             iterations=config.iterations,

@@ -13,8 +13,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from torch import Tensor
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
-from dxmi.backbones import backbone
 from dxmi.fastdpm import LinearChain
+from dxmi.networks import networks
 from dxmi.noise import StreamNoise
 from dxmi.samplers import Ancestral, DenoiserSampling
 from dxmi.schedules import VPSchedule
@@ -73,7 +73,7 @@ class FastDPMTraining(Training):
         self.problem, self.config, self.device = problem, config, compute.device
         self.scale = SIGMA_DATA / problem.data_std
         self.teacher = DDPMTeacher(
-            backbone(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA),
+            networks(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA),
             rng.torch("init"),
             chain=CHAIN,
             lr=config.lr,

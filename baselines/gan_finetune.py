@@ -16,9 +16,9 @@ from torch.nn.functional import softplus
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
 from dxmi.arrays import PerSample, Points
-from dxmi.backbones import backbone
 from dxmi.consistency import ConsistencyModel
 from dxmi.denoisers import EDMDenoiser, check_denoiser
+from dxmi.networks import networks
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Learner
 from dxmi.protocols import Energy
@@ -79,7 +79,7 @@ class GANFinetuneTraining(Training):
     def __init__(self, problem: Problem, config: GANFinetuneConfig, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config, self.device = problem, config, compute.device
         self.scale = SIGMA_DATA / problem.data_std
-        nets = backbone(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA)
+        nets = networks(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA)
         self.teacher = EDMTeacher(
             nets,
             rng.torch("init"),

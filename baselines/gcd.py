@@ -16,9 +16,9 @@ from torch import Tensor
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
 from dxmi.arrays import PerSample
-from dxmi.backbones import backbone
 from dxmi.costs import RunningCost, StepCost, VelocityVariance
 from dxmi.losses import energy_loss
+from dxmi.networks import networks
 from dxmi.noise import SeededNoise, StreamNoise
 from dxmi.optimisers import Learner
 from dxmi.policies import GaussianPolicy
@@ -78,7 +78,7 @@ class GCDTraining(Training):
 
     def __init__(self, problem: Problem, config: GCDConfig, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config, self.device = problem, config, compute.device
-        nets = backbone(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=problem.data_std)
+        nets = networks(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=problem.data_std)
         policy = GaussianPolicy.from_scratch(
             nets.policy(config.num_steps, rng.torch("init policy")),
             event_shape=problem.event_shape,

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
 from dxmi.arrays import PerSample, Points
-from dxmi.backbones import backbone
 from dxmi.denoisers import AtSteps, check_denoiser
 from dxmi.fastdpm import LinearChain
 from dxmi.losses import bellman_error
+from dxmi.networks import networks
 from dxmi.noise import SeededNoise, StreamNoise
 from dxmi.optimisers import Learner
 from dxmi.policies import GaussianPolicy
@@ -93,7 +93,7 @@ class SFTPGTraining(Training):
     def __init__(self, problem: Problem, config: SFTPGConfig, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config, self.device = problem, config, compute.device
         self.scale = SIGMA_DATA / problem.data_std
-        nets = backbone(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA)
+        nets = networks(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA)
         self.teacher = DDPMTeacher(
             nets,
             rng.torch("init"),

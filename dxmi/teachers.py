@@ -9,10 +9,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from dxmi.arrays import Points
-from dxmi.backbones import Backbone
 from dxmi.denoisers import AtSteps, EDMDenoiser, VPDenoiser
 from dxmi.denoising import denoising_loss, edm_loss
 from dxmi.fastdpm import LinearChain
+from dxmi.networks import Networks
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Learner
 
@@ -23,7 +23,7 @@ class EDMTeacher:
     """A denoiser of EDM's family and loss (Karras et al. 2022, arXiv:2206.00364)."""
 
     def __init__(
-        self, nets: Backbone, generator: Generator, *, lr: float, iterations: int, ema_decay: float, device: str
+        self, nets: Networks, generator: Generator, *, lr: float, iterations: int, ema_decay: float, device: str
     ) -> None:
         denoiser = EDMDenoiser(nets.denoiser(generator), sigma_data=SIGMA_DATA).to(device)
         self._learner = Learner(denoiser, lr=lr, iterations=iterations, ema_decay=ema_decay)
@@ -52,7 +52,7 @@ class DDPMTeacher:
 
     def __init__(
         self,
-        nets: Backbone,
+        nets: Networks,
         generator: Generator,
         *,
         chain: LinearChain,

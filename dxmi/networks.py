@@ -9,7 +9,7 @@ from dxmi.nets.mlp import NoiseMLP, StepMLP
 
 
 @runtime_checkable
-class Backbone(Protocol):
+class Networks(Protocol):
     """Makes the networks of one kind of data; parameters are drawn from the generator."""
 
     def denoiser(self, generator: Generator, *, condition_scale: float = 1.0) -> nn.Module:
@@ -26,7 +26,7 @@ class Backbone(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PointNets:
+class PointNetworks:
     """Multi-layer perceptrons for vectors.
 
     Attributes:
@@ -68,7 +68,7 @@ class PointNets:
         )
 
 
-def backbone(event_shape: tuple[int, ...], *, hidden: int, depth: int, data_std: float) -> Backbone:
+def networks(event_shape: tuple[int, ...], *, hidden: int, depth: int, data_std: float) -> Networks:
     """The networks for events of this shape.
 
     Raises:
@@ -76,4 +76,4 @@ def backbone(event_shape: tuple[int, ...], *, hidden: int, depth: int, data_std:
     """
     if len(event_shape) != 1:
         raise ValueError(f"no networks for events of shape {event_shape}; there are some for vectors, [dim]")
-    return PointNets(dim=event_shape[0], hidden=hidden, depth=depth, x_period=8.0 * data_std)
+    return PointNetworks(dim=event_shape[0], hidden=hidden, depth=depth, x_period=8.0 * data_std)
