@@ -153,8 +153,8 @@ class ConsistencyTraining(Training):
         loss = self.teacher.step(data, self.noise)
         if past_teacher == 0:
             check_denoiser(self.teacher.denoiser, data)
-            for copy in (self.student.module, self.slow):
-                copy.load_state_dict(self.teacher.denoiser.state_dict())
+            self.student.begin_from(self.teacher.denoiser.state_dict())
+            self.slow.load_state_dict(self.teacher.denoiser.state_dict())
         return {"denoising_loss": loss}
 
     def _match(self, data: Tensor, *, progress: float) -> Tensor:

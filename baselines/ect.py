@@ -124,7 +124,7 @@ class ECTTraining(Training):
             loss = self.teacher.step(data, self.noise)
             if tuned == 0:
                 check_denoiser(self.teacher.denoiser, data)
-                self.student.module.load_state_dict(self.teacher.denoiser.state_dict())
+                self.student.begin_from(self.teacher.denoiser.state_dict())
             return {"denoising_loss": loss}
         return {"consistency_loss": self._tune(data, stage=(tuned - 1) * self.config.stages // self.config.iterations)}
 

@@ -31,9 +31,9 @@ class GANFinetuneConfig(Config):
 
     sigma_start: PositiveFloat = Field(default=80.0, description="noise level the generator is called at")
     r1: NonNegativeFloat = Field(default=0.01, description="weight of the critic's squared gradient at data, halved")
-    teacher_iterations: NonNegativeInt = Field(default=6000, description="of the start model; 0: from scratch")
+    teacher_iterations: NonNegativeInt = Field(default=3000, description="of the start model; 0: from scratch")
     teacher_lr: PositiveFloat = 1e-3
-    iterations: PositiveInt = 20000
+    iterations: PositiveInt = 26200
     batch_size: PositiveInt = 256
     lr: PositiveFloat = 5e-4
     critic_lr: PositiveFloat = 1e-3
@@ -118,7 +118,7 @@ class GANFinetuneTraining(Training):
             loss = self.teacher.step(data, self.noise)
             if tuned == 0:
                 check_denoiser(self.teacher.denoiser, data)
-                self.generator.module.load_state_dict(self.teacher.denoiser.state_dict())
+                self.generator.begin_from(self.teacher.denoiser.state_dict())
             return {"denoising_loss": loss}
         return self._play(data)
 

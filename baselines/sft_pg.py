@@ -4,15 +4,16 @@ A few-step Gaussian sampler begins as a FastDPM of a DDPM (arXiv:2106.00132, VAR
 and high at samples, estimates an integral probability metric; the sampler goes down E[f(x_K)] by the score-function
 gradient E[(f(x_K) - v_k(x_k)) grad log pi(x_{k+1} | x_k)], v a learned baseline. No gradient of f is used. Deviations:
 the critic is kept Lipschitz by a gradient penalty (WGAN-GP, arXiv:1704.00028), where the image code relies on small
-rates; advantages are divided by their std; the last step has std `last_std` (released: 0.001), because log pi's
-gradient grows with 1 / std; the start model is trained within the run; data are scaled to a std of 0.5; Adam with
-cosine decay; MLPs, rates and lengths are for points in the plane.
+rates; critic and value have `critic_warmup` rollouts before the policy moves, since a critic that knows nothing leads
+it away; the last step has std `last_std` (released: 0.001), because log pi's gradient grows with 1 / std; the start
+model is trained within the run; data are scaled to a std of 0.5; Adam with cosine decay; MLPs, rates and lengths are
+for points in the plane.
 """
 
 from typing import Any
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
@@ -28,7 +29,6 @@ from dxmi.protocols import Energy
 from dxmi.rollout import rollout, sample
 from dxmi.schedules import VPSchedule
 from dxmi.teachers import SIGMA_DATA, DDPMTeacher
-from dxmi.trajectory import Trajectory
 from dxmi.values import SharedValue
 
 CHAIN = LinearChain()
@@ -41,6 +41,7 @@ class SFTPGConfig(Config):
     last_std: PositiveFloat = Field(default=0.02, description="std of the last step, in units of the scaled data")
     critic_steps: PositiveInt = Field(default=5, description="critic steps per rollout")
     policy_passes: PositiveInt = Field(default=1, description="policy steps per rollout")
+    critic_warmup: NonNegativeInt = Field(default=200, description="rollouts before the policy moves")
     penalty: NonNegativeFloat = Field(default=10.0, description="weight of the critic's gradient penalty")
     teacher_iterations: PositiveInt = Field(default=10000, description="of the DDPM that is the start")
     teacher_lr: PositiveFloat = 1e-3
@@ -82,11 +83,6 @@ def policy_gradient_loss(log_prob: PerSample, advantage: PerSample) -> PerSample
     return advantage.detach() * log_prob
 
 
-def standardised(advantage: PerSample) -> PerSample:
-    """To std 1, the mean kept: a step of the same length whatever the critic's scale."""
-    return advantage / (advantage.std() + 1e-8)
-
-
 class SFTPGTraining(Training):
     """A DDPM of 1,000 steps first, then its few-step sampler against the critic; averaged weights sample."""
 
@@ -100,7 +96,7 @@ class SFTPGTraining(Training):
             chain=CHAIN,
             lr=config.teacher_lr,
             iterations=config.teacher_iterations,
-            ema_decay=0.999,
+            ema_decay=config.ema_decay,
             device=self.device,
         )
         net = nets.denoiser(rng.torch("init policy"), condition_scale=4.0 / CHAIN.length)
@@ -140,35 +136,35 @@ class SFTPGTraining(Training):
             loss = self.teacher.step(data, self.noise)
             if tuned == 0:
                 check_denoiser(self.teacher.denoiser, data)
-                self._policy.net.load_state_dict(self.teacher.steps_net.state_dict())
+                net = {f"net.{name}": weight for name, weight in self.teacher.steps_net.state_dict().items()}
+                self.policy.begin_from(self._policy.state_dict() | net)
             return {"denoising_loss": loss}
-        return self._finetune()
+        return self._finetune(policy_moves=tuned > self.config.critic_warmup)
 
-    def _finetune(self) -> dict[str, float | Tensor]:
+    def _finetune(self, *, policy_moves: bool) -> dict[str, float | Tensor]:
         trajectory = rollout(self._policy, self.noise)
         critic_losses = [self._critic_step(trajectory.samples) for _ in range(self.config.critic_steps)]
-        value_losses = [self._policy_step(trajectory) for _ in range(self.config.policy_passes)]
-        return {"critic_loss": critic_losses[-1], "value_loss": value_losses[-1]}
-
-    def _critic_step(self, samples: Tensor) -> Tensor:
-        critic = self.critic.module
-        assert isinstance(critic, SharedValue)
-        mix = torch.rand(len(samples), generator=self.noise.generator, device=samples.device)
-        return self.critic.descend(critic_loss(critic, self._data(), samples, mix, penalty=self.config.penalty).mean())
-
-    def _policy_step(self, trajectory: Trajectory) -> Tensor:
-        """The value moves to the outcome it did not foresee, the policy away from transitions that cost more."""
-        critic, value = self.critic.module, self.value.module
-        assert isinstance(critic, SharedValue)
-        assert isinstance(value, SharedValue)
         move = trajectory.transitions(tuple(range(trajectory.num_steps)))
         with torch.no_grad():
-            outcome = critic.energy(trajectory.samples).repeat(trajectory.num_steps)
-        baseline = value.value(move.x, move.k)
-        loss = self.value.descend(bellman_error(baseline, outcome).mean())
-        log_prob = self._policy.log_prob(move.x, move.k, move.x_next)
-        self.policy.descend(policy_gradient_loss(log_prob, standardised(outcome - baseline)).mean())
-        return loss
+            outcome = self._energy(self.critic).energy(trajectory.samples).repeat(trajectory.num_steps)
+        value_loss = outcome.new_zeros(())
+        for _ in range(self.config.policy_passes):
+            foreseen = self._energy(self.value).value(move.x, move.k)
+            value_loss = self.value.descend(bellman_error(foreseen, outcome).mean())
+            if policy_moves:
+                log_prob = self._policy.log_prob(move.x, move.k, move.x_next)
+                self.policy.descend(policy_gradient_loss(log_prob, outcome - foreseen).mean())
+        return {"critic_loss": critic_losses[-1], "value_loss": value_loss}
+
+    def _critic_step(self, samples: Tensor) -> Tensor:
+        mix = torch.rand(len(samples), generator=self.noise.generator, device=samples.device)
+        loss = critic_loss(self._energy(self.critic), self._data(), samples, mix, penalty=self.config.penalty)
+        return self.critic.descend(loss.mean())
+
+    @staticmethod
+    def _energy(learner: Learner) -> SharedValue:
+        assert isinstance(learner.module, SharedValue)
+        return learner.module
 
     def _data(self) -> Tensor:
         return self.scale * self.problem.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)

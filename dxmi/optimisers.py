@@ -77,6 +77,11 @@ class Learner:
     def average(self) -> nn.Module:
         return self._ema.module
 
+    def begin_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over the weights of a start model, into the average too."""
+        self.module.load_state_dict(weights)
+        self.average.load_state_dict(weights)
+
     def descend(self, loss: Tensor) -> Tensor:
         """One step against the gradient of `loss`, which comes back detached."""
         self._trainee.descend(loss)

@@ -28,6 +28,7 @@ SMALL = {
     "iterations": 6,
     "pretrain_iterations": 3,
     "teacher_iterations": 3,
+    "critic_warmup": 1,
     "hidden": 8,
     "policy_hidden": 8,
     "value_hidden": 8,
