@@ -37,8 +37,11 @@ class ConsistencyConfig(Config):
     variant: Literal["distillation", "training"] = "distillation"
     distance: Literal["l2", "pseudo_huber"] = "l2"
     huber_c: PositiveFloat = Field(default=1e-3, description="where the pseudo-Huber distance turns from l2 to l1")
-    middle_sigmas: tuple[PositiveFloat, ...] = Field(
-        default=(), description="noise levels to go back to between passes, falling; none: one step"
+    weight: Literal["one", "inverse_step"] = Field(
+        default="one", description="lambda: 1 (their choice), or 1 / (sigma - sigma') (arXiv:2310.14189, Eq. 8)"
+    )
+    middle_levels: tuple[PositiveInt, ...] = Field(
+        default=(), description="levels of the grid, 0 .. N - 1 from sigma_max on, to go back to between passes"
     )
     num_levels: int = Field(default=18, ge=2, description="N, levels of the grid; at the end, in CT")
     first_levels: int = Field(default=2, ge=2, description="s0, levels of CT's first grid")
@@ -59,13 +62,16 @@ class ConsistencyConfig(Config):
     def _has_what_it_needs(self) -> Self:
         if self.variant == "distillation" and self.teacher_iterations == 0:
             raise ValueError("distillation needs a teacher: set teacher_iterations above 0, or variant=training")
+        if any(i >= self.num_levels for i in self.middle_levels):
+            raise ValueError(f"the grid has levels 0 .. {self.num_levels - 1}, got {self.middle_levels}")
         check_jumps(self.sigmas, sigma_min=self.sigma_min)
         return self
 
     @property
     def sigmas(self) -> tuple[float, ...]:
         """Levels the sampler jumps from: as many as network passes."""
-        return (self.sigma_max, *self.middle_sigmas)
+        grid = karras_sigmas(self.num_levels, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)
+        return tuple(grid[i].item() for i in (0, *self.middle_levels))
 
 
 class Consistency(Method):
@@ -101,7 +107,7 @@ def consistency_loss(
     *,
     distance: Callable[[Points], PerSample],
 ) -> PerSample:
-    """d(f(x, sigma), sg f_slow(nearer, after)), lambda = 1 (Eq. 7 and 10)."""
+    """d(f(x, sigma), sg f_slow(nearer, after)), the weight lambda left to the caller (Eq. 7 and 10)."""
     with torch.no_grad():
         answer = target(nearer, after)
     return distance(online(x, sigma) - answer)
@@ -112,6 +118,12 @@ def follow(slow: nn.Module, module: nn.Module, *, decay: float) -> None:
     """slow <- decay slow + (1 - decay) module, weight by weight."""
     for old, new in zip(slow.parameters(), module.parameters(), strict=True):
         old.lerp_(new, 1 - decay)
+
+
+WEIGHTS: dict[str, Callable[[PerSample, PerSample], PerSample]] = {
+    "one": lambda sigma, after: torch.ones_like(sigma),
+    "inverse_step": lambda sigma, after: 1 / (sigma - after),
+}
 
 
 class ConsistencyTraining(Training):
@@ -173,7 +185,7 @@ class ConsistencyTraining(Training):
                 data + per_sample(after, data) * eps if training else heun_step(self.teacher.denoiser, x, sigma, after)
             )
         loss = consistency_loss(self.student.module, self.slow, x, nearer, sigma, after, distance=self.distance)
-        loss = self.student.descend(loss.mean())
+        loss = self.student.descend((WEIGHTS[config.weight](sigma, after) * loss).mean())
         follow(self.slow, self.student.module, decay=decay)
         return loss
 

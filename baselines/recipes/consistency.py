@@ -6,7 +6,7 @@ from baselines.consistency import ConsistencyConfig
 
 
 def gaussians8() -> ConsistencyConfig:
-    """Distillation (CD), one step; `--set middle_sigmas=[0.8]` takes two."""
+    """Distillation (CD), one step; `--set middle_levels=[9]` takes two."""
     return ConsistencyConfig()
 
 

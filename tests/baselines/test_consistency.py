@@ -181,13 +181,25 @@ def test_a_gaussian_is_drawn_in_one_pass(method, config):
     assert covariance < 0.24
 
 
-@pytest.mark.parametrize("config", [ConsistencyConfig, ECTConfig])
-@pytest.mark.parametrize(
-    "middle", [(0.5, 0.8), (90.0,), (0.001,)], ids=["rising", "above the start", "below the floor"]
-)
-def test_jumps_that_cannot_be_made_are_refused(config, middle):
+@pytest.mark.parametrize("middle", [(0.5, 0.8), (90.0,), (0.001,)], ids=["rising", "above the start", "below the floor"])
+def test_ect_refuses_jumps_that_cannot_be_made(middle):
     with pytest.raises(ValidationError, match="must fall from sigma_max and stay above sigma_min"):
-        config(middle_sigmas=middle)
+        ECTConfig(middle_sigmas=middle)
+
+
+@pytest.mark.parametrize("middle", [(9, 7), (5, 5), (17,)], ids=["rising", "repeated", "the floor"])
+def test_consistency_models_refuse_jumps_that_cannot_be_made(middle):
+    with pytest.raises(ValidationError, match="must fall from sigma_max and stay above sigma_min"):
+        ConsistencyConfig(num_levels=18, middle_levels=middle)
+
+
+def test_levels_beyond_the_grid_are_refused():
+    with pytest.raises(ValidationError, match=r"levels 0 .. 17, got \(18,\)"):
+        ConsistencyConfig(num_levels=18, middle_levels=(18,))
+
+
+def test_levels_are_counted_on_the_grid_of_training():
+    assert ConsistencyConfig(num_levels=18, middle_levels=(9,)).sigmas[1] == pytest.approx(1.4847, abs=0.01)
 
 
 def test_distillation_without_a_teacher_is_refused_with_the_remedy():

@@ -53,7 +53,7 @@ FORMS = [
       for way in ("VAR", "STEP") for schedule in ("quadratic", "linear")],
     ("fastdpm", {"kappa": 0.5, "last_std": 0.0}),
     ("consistency", {}),
-    ("consistency", {"distance": "pseudo_huber", "middle_sigmas": [2.0, 0.5]}),
+    ("consistency", {"distance": "pseudo_huber", "middle_levels": [7, 9]}),
     ("consistency", {"variant": "training", "teacher_iterations": 0}),
     ("ect", {}),
     ("ect", {"middle_sigmas": [0.8], "teacher_iterations": 0}),
