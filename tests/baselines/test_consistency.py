@@ -181,7 +181,9 @@ def test_a_gaussian_is_drawn_in_one_pass(method, config):
     assert covariance < 0.24
 
 
-@pytest.mark.parametrize("middle", [(0.5, 0.8), (90.0,), (0.001,)], ids=["rising", "above the start", "below the floor"])
+@pytest.mark.parametrize(
+    "middle", [(0.5, 0.8), (90.0,), (0.001,)], ids=["rising", "above the start", "below the floor"]
+)
 def test_ect_refuses_jumps_that_cannot_be_made(middle):
     with pytest.raises(ValidationError, match="must fall from sigma_max and stay above sigma_min"):
         ECTConfig(middle_sigmas=middle)
