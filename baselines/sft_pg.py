@@ -5,9 +5,9 @@ and high at samples, estimates an integral probability metric; the sampler goes 
 gradient E[(f(x_K) - v_k(x_k)) grad log pi(x_{k+1} | x_k)], v a learned baseline. No gradient of f is used. Deviations:
 the critic is kept Lipschitz by a gradient penalty (WGAN-GP, arXiv:1704.00028), where the image code relies on small
 rates; critic and value have `critic_warmup` rollouts before the policy moves, since a critic that knows nothing leads
-it away; the last step has std `last_std` (released: 0.001), because log pi's gradient grows with 1 / std; the start
-model is trained within the run; data are scaled to a std of 0.5; Adam with cosine decay; MLPs, rates and lengths are
-for points in the plane.
+it away; no step has a std below `min_std` (released: 0.001, at the last step), because log pi's gradient grows with
+1 / std; the start model is trained within the run; data are scaled to a std of 0.5; Adam with cosine decay; MLPs,
+rates and lengths are for points in the plane.
 """
 
 from typing import Any
@@ -38,19 +38,19 @@ class SFTPGConfig(Config):
     """Of shortcut finetuning by policy gradient."""
 
     num_steps: int = Field(default=10, ge=2, description="sampling steps = NFE")
-    last_std: PositiveFloat = Field(default=0.02, description="std of the last step, in units of the scaled data")
-    critic_steps: PositiveInt = Field(default=5, description="critic steps per rollout")
+    min_std: PositiveFloat = Field(default=0.05, description="least std of a step, in units of the scaled data")
+    critic_steps: PositiveInt = Field(default=4, description="critic steps per rollout")
     policy_passes: PositiveInt = Field(default=1, description="policy steps per rollout")
-    critic_warmup: NonNegativeInt = Field(default=200, description="rollouts before the policy moves")
-    penalty: NonNegativeFloat = Field(default=10.0, description="weight of the critic's gradient penalty")
+    critic_warmup: NonNegativeInt = Field(default=100, description="rollouts before the policy moves")
+    penalty: NonNegativeFloat = Field(default=1.0, description="weight of the critic's gradient penalty")
     teacher_iterations: PositiveInt = Field(default=10000, description="of the DDPM that is the start")
     teacher_lr: PositiveFloat = 1e-3
-    iterations: PositiveInt = 5000
-    batch_size: PositiveInt = 256
-    policy_lr: PositiveFloat = 1e-4
-    critic_lr: PositiveFloat = 1e-3
+    iterations: PositiveInt = 2000
+    batch_size: PositiveInt = 128
+    policy_lr: PositiveFloat = 3e-4
+    critic_lr: PositiveFloat = 2e-3
     value_lr: PositiveFloat = 1e-3
-    max_grad_norm: PositiveFloat = 0.1
+    max_grad_norm: PositiveFloat = 1.0
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
     hidden: PositiveInt = 128
     depth: PositiveInt = 3
@@ -83,6 +83,11 @@ def policy_gradient_loss(log_prob: PerSample, advantage: PerSample) -> PerSample
     return advantage.detach() * log_prob
 
 
+def centred(advantage: PerSample) -> PerSample:
+    """Less its mean: a constant baseline, which takes away noise and, but for 1 / rows, nothing else."""
+    return advantage - advantage.mean()
+
+
 class SFTPGTraining(Training):
     """A DDPM of 1,000 steps first, then its few-step sampler against the critic; averaged weights sample."""
 
@@ -101,7 +106,7 @@ class SFTPGTraining(Training):
         )
         net = nets.denoiser(rng.torch("init policy"), condition_scale=4.0 / CHAIN.length)
         schedule = CHAIN.var_quadratic(config.num_steps)
-        policy = few_step_policy(net, schedule, problem.event_shape, last_std=config.last_std)
+        policy = few_step_policy(net, schedule, problem.event_shape, min_std=config.min_std)
         self.policy = self._learner(policy, config.policy_lr, config.policy_passes, config.max_grad_norm)
         critic = SharedValue(nets.critic(1, rng.torch("init critic")), num_steps=0)
         self.critic = self._learner(critic, config.critic_lr, config.critic_steps)
@@ -146,14 +151,17 @@ class SFTPGTraining(Training):
         critic_losses = [self._critic_step(trajectory.samples) for _ in range(self.config.critic_steps)]
         move = trajectory.transitions(tuple(range(trajectory.num_steps)))
         with torch.no_grad():
-            outcome = self._energy(self.critic).energy(trajectory.samples).repeat(trajectory.num_steps)
+            critic = self._energy(self.critic)
+            # The critic's constant is free and drifts; against the data's mean the value has nothing to chase.
+            outcome = critic.energy(trajectory.samples) - critic.energy(self._data()).mean()
+            outcome = outcome.repeat(trajectory.num_steps)
         value_loss = outcome.new_zeros(())
         for _ in range(self.config.policy_passes):
             foreseen = self._energy(self.value).value(move.x, move.k)
             value_loss = self.value.descend(bellman_error(foreseen, outcome).mean())
             if policy_moves:
                 log_prob = self._policy.log_prob(move.x, move.k, move.x_next)
-                self.policy.descend(policy_gradient_loss(log_prob, outcome - foreseen).mean())
+                self.policy.descend(policy_gradient_loss(log_prob, centred(outcome - foreseen)).mean())
         return {"critic_loss": critic_losses[-1], "value_loss": value_loss}
 
     def _critic_step(self, samples: Tensor) -> Tensor:
@@ -192,7 +200,7 @@ class SFTPGTraining(Training):
 
 
 def few_step_policy(
-    net: nn.Module, schedule: VPSchedule, event_shape: tuple[int, ...], *, last_std: float
+    net: nn.Module, schedule: VPSchedule, event_shape: tuple[int, ...], *, min_std: float
 ) -> GaussianPolicy:
     """DDPM's ancestral steps of a net of fractional steps; no std is trained."""
     steps = CHAIN.step_of(schedule.alpha_bar[:-1].log())
@@ -200,7 +208,8 @@ def few_step_policy(
         AtSteps(net, steps),
         schedule,
         event_shape=event_shape,
-        last_std=last_std,
+        last_std=min_std,
+        min_std=min_std,
         trainable_std=[False] * schedule.num_steps,
     )
 

@@ -67,14 +67,17 @@ class GaussianPolicy(nn.Module):
         event_shape: Sequence[int],
         last_std: float,
         trainable_std: Sequence[bool],
+        min_std: float = 0.0,
     ) -> "GaussianPolicy":
         """DDPM's ancestral step (arXiv:2006.11239, Eq. 11) of a net that predicts eps.
 
-        The posterior std is 0 at the last step; `last_std` stands there so that log pi exists.
+        The posterior std is 0 at the last step; `last_std` stands there so that log pi exists. No step has a
+        std below `min_std`.
         """
         alphas, below = schedule.alphas, schedule.alpha_bar[:-1]
         std = schedule.posterior_std()
         std[-1] = last_std
+        std = std.clamp(min=min_std)
         return cls(
             net,
             event_shape=event_shape,

@@ -14,7 +14,7 @@ from baselines.gcd import GCD, GCDConfig, chain_cost
 from baselines.recipes.dxmi import gaussians8 as dxmi_recipe
 from baselines.recipes.gan_finetune import gaussians8 as gan_recipe
 from baselines.recipes.gcd import gaussians8 as gcd_recipe
-from baselines.sft_pg import SFTPG, SFTPGConfig, policy_gradient_loss
+from baselines.sft_pg import SFTPG, SFTPGConfig, centred, policy_gradient_loss
 from baselines.sft_pg import critic_loss as ipm_critic_loss
 from dxbench.sampling import counted_passes
 from dxmi.costs import RunningCost, VelocityVariance
@@ -150,6 +150,12 @@ def test_log_prob_is_that_of_a_normal_law():
     torch.testing.assert_close(policy.log_prob(x, k, y), law.log_prob(y).sum(dim=1))
 
 
+def test_centred_advantages_differ_as_before_and_have_no_mean():
+    advantage = torch.tensor([3.0, -1.0, 5.0, 0.5])
+    assert centred(advantage).mean().item() == pytest.approx(0, abs=1e-6)
+    torch.testing.assert_close(centred(advantage).diff(), advantage.diff())
+
+
 def test_the_ipm_critic_pays_for_slopes_other_than_one():
     energy = Quadratic()
     data, fake = seeded(5).normal(0), seeded(5).normal(1)
@@ -207,7 +213,7 @@ def test_sft_pg_betters_its_start():
     config = SFTPGConfig(
         **SMALL,
         num_steps=5,
-        last_std=0.05,
+        min_std=0.05,
         teacher_iterations=60,
         teacher_lr=3e-3,
         iterations=250,
