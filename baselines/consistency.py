@@ -41,7 +41,7 @@ class ConsistencyConfig(Config):
         default="one", description="lambda: 1 (their choice), or 1 / (sigma - sigma') (arXiv:2310.14189, Eq. 8)"
     )
     middle_levels: tuple[PositiveInt, ...] = Field(
-        default=(), description="levels of the grid, 0 .. N - 1 from sigma_max on, to go back to between passes"
+        default=(), description="levels of the grid, 0 .. N - 2 from sigma_max on, to go back to between passes"
     )
     num_levels: int = Field(default=18, ge=2, description="N, levels of the grid; at the end, in CT")
     first_levels: int = Field(default=2, ge=2, description="s0, levels of CT's first grid")
@@ -62,8 +62,9 @@ class ConsistencyConfig(Config):
     def _has_what_it_needs(self) -> Self:
         if self.variant == "distillation" and self.teacher_iterations == 0:
             raise ValueError("distillation needs a teacher: set teacher_iterations above 0, or variant=training")
-        if any(i >= self.num_levels for i in self.middle_levels):
-            raise ValueError(f"the grid has levels 0 .. {self.num_levels - 1}, got {self.middle_levels}")
+        last = self.num_levels - 2
+        if any(i > last for i in self.middle_levels):
+            raise ValueError(f"levels of the grid to jump from are 0 .. {last}, got {self.middle_levels}")
         check_jumps(self.sigmas, sigma_min=self.sigma_min)
         return self
 

@@ -38,7 +38,7 @@ class EDMConfig(Config):
     sigma_max: PositiveFloat = 80.0
     rho: PositiveFloat = 7.0
     epsilon_scale: PositiveFloat = Field(default=1.0, description="divides the predicted noise; 1 leaves it alone")
-    iterations: PositiveInt = 15000
+    iterations: PositiveInt = 10000
     batch_size: PositiveInt = 256
     lr: PositiveFloat = 1e-3
     ema_decay: float = Field(default=0.999, ge=0, lt=1)

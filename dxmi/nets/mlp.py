@@ -67,7 +67,7 @@ class StepMLP(nn.Module):
 
 
 class NoiseMLP(nn.Module):
-    """[b, dim] and one number per sample to [b, dim]; SiLU, cos and sin of the number beside x at the input.
+    """[b, dim] and one number per sample to [b, dim]; ReLU, cos and sin of the number beside x at the input.
 
     The number, a noise level in a log clock or a step of a long chain, is multiplied by `condition_scale`, which is
     to bring it to a range of at most 4; beside it the net sees its octaves from period 8 down.
@@ -103,7 +103,7 @@ class NoiseMLP(nn.Module):
         angle = number * self.octaves
         hidden = torch.cat([x, number, angle.cos(), angle.sin()], dim=1)
         for layer in self.hidden:
-            hidden = nn.functional.silu(layer(hidden))
+            hidden = layer(hidden).relu()
         return self.output(hidden)
 
 

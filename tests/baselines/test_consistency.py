@@ -189,19 +189,20 @@ def test_ect_refuses_jumps_that_cannot_be_made(middle):
         ECTConfig(middle_sigmas=middle)
 
 
-@pytest.mark.parametrize("middle", [(9, 7), (5, 5), (17,)], ids=["rising", "repeated", "the floor"])
+@pytest.mark.parametrize("middle", [(9, 7), (5, 5)], ids=["rising", "repeated"])
 def test_consistency_models_refuse_jumps_that_cannot_be_made(middle):
     with pytest.raises(ValidationError, match="must fall from sigma_max and stay above sigma_min"):
         ConsistencyConfig(num_levels=18, middle_levels=middle)
 
 
-def test_levels_beyond_the_grid_are_refused():
-    with pytest.raises(ValidationError, match=r"levels 0 .. 17, got \(18,\)"):
-        ConsistencyConfig(num_levels=18, middle_levels=(18,))
+@pytest.mark.parametrize("level", [17, 18])
+def test_the_last_level_and_those_beyond_the_grid_are_refused(level):
+    with pytest.raises(ValidationError, match=rf"jump from are 0 .. 16, got \({level},\)"):
+        ConsistencyConfig(num_levels=18, middle_levels=(level,))
 
 
 def test_levels_are_counted_on_the_grid_of_training():
-    assert ConsistencyConfig(num_levels=18, middle_levels=(9,)).sigmas[1] == pytest.approx(1.4847, abs=0.01)
+    assert ConsistencyConfig(num_levels=18, middle_levels=(9,)).sigmas[1] == pytest.approx(1.923, abs=0.001)
 
 
 def test_distillation_without_a_teacher_is_refused_with_the_remedy():
