@@ -7,7 +7,7 @@ from baselines.ect import ECTConfig
 
 def gaussians8() -> ECTConfig:
     """One step; `--set middle_sigmas=[0.8]` takes two. Noise levels to 20: the plane needs no more."""
-    return ECTConfig(sigma_max=20.0, sigma_mean=-0.5, teacher_iterations=3000, iterations=6000)
+    return ECTConfig(sigma_max=20.0, sigma_mean=-0.5, teacher_iterations=3000, iterations=12000)
 
 
 def gaussians8_quick() -> ECTConfig:
