@@ -42,12 +42,12 @@ class SFTPGConfig(Config):
     critic_steps: PositiveInt = Field(default=4, description="critic steps per rollout")
     policy_passes: PositiveInt = Field(default=1, description="policy steps per rollout")
     critic_warmup: NonNegativeInt = Field(default=100, description="rollouts before the policy moves")
-    penalty: NonNegativeFloat = Field(default=1.0, description="weight of the critic's gradient penalty")
+    penalty: NonNegativeFloat = Field(default=0.3, description="weight of the critic's gradient penalty")
     teacher_iterations: PositiveInt = Field(default=10000, description="of the DDPM that is the start")
     teacher_lr: PositiveFloat = 1e-3
     iterations: PositiveInt = 2000
     batch_size: PositiveInt = 128
-    policy_lr: PositiveFloat = 3e-4
+    policy_lr: PositiveFloat = 3e-5
     critic_lr: PositiveFloat = 2e-3
     value_lr: PositiveFloat = 1e-3
     max_grad_norm: PositiveFloat = 1.0
