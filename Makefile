@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check board clean
+.PHONY: help demo test test-all check board site clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -36,6 +36,9 @@ check: $(SETUP)  ## formatting, lint, types and the arrows between packages
 
 board: $(SETUP)  ## regenerate the committed tables from the committed records
 	$(BIN)/python -m leaderboards
+
+site: $(SETUP)  ## build the leaderboard of the committed records into build/site
+	$(BIN)/dxbench leaderboard build --results results --out build/site
 
 clean:  ## remove the environment and the runs
 	rm -rf $(VENV) runs build

@@ -126,6 +126,45 @@ class Metric(Protocol):
         ...
 
 
+@runtime_checkable
+class AdjustableMetric(Metric, Protocol):
+    """A metric that samples can be scored by again with its protocol changed."""
+
+    def with_field(self, field: str, value: JsonValue) -> "AdjustableMetric":
+        """The metric with one field of its protocol changed; fields that hang on the same choice change with it.
+
+        Raises NotApplicable if no choice of the metric gives the field this value.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recheck:
+    """A metric measured again on a uniformly random part of the samples.
+
+    Attributes:
+        value: what the part gives.
+        low: least value that all samples may honestly have.
+        high: largest such value; None where a few samples that the part misses may carry any weight.
+    """
+
+    value: float
+    low: float
+    high: float | None
+
+
+@runtime_checkable
+class Recheckable(Protocol):
+    """A metric of samples that a part of them can confirm or refute."""
+
+    @property
+    def name(self) -> str: ...
+
+    def recheck(self, evidence: Evidence) -> Recheck:
+        """`evidence.samples` is the part. Raises NotApplicable where it is too small."""
+        ...
+
+
 # --- methods -------------------------------------------------------------------------------------------------
 
 
@@ -328,6 +367,7 @@ class Task(ABC):
         threads: CPU threads of a run; fixed per task so that numbers do not depend on the core count.
         auto_device: what `--device auto` takes where it exists.
         headline: the metrics of its tables, in order.
+        challenge_blocks: how many blocks of 100 samples a submission shows (`dxbench.submissions.challenge`).
     """
 
     name: ClassVar[str]
@@ -335,6 +375,7 @@ class Task(ABC):
     threads: ClassVar[int] = 1
     auto_device: ClassVar[Literal["cpu", "cuda"]] = "cuda"
     headline: ClassVar[tuple[str, ...]]
+    challenge_blocks: ClassVar[int] = 50
 
     @property
     @abstractmethod
@@ -351,6 +392,13 @@ class Task(ABC):
     @abstractmethod
     def evaluate_samples(self, samples: "np.ndarray", *, progress: Callable[[str], None]) -> Evaluation:
         """Score samples made elsewhere, [n, *event]."""
+
+    def evidence(self, samples: "np.ndarray") -> Evidence:
+        """What metrics see of samples alone, [n, *event], to score those of a run again.
+
+        Raises NotApplicable for a task whose kept samples are not all that was scored.
+        """
+        raise NotApplicable(f"task {self.name} does not score kept samples again")
 
     @abstractmethod
     def pictures(self, arrays: "Mapping[str, np.ndarray]") -> Sequence[Picture]:

@@ -44,6 +44,18 @@ def parse_assignments(assignments: list[str]) -> dict[str, JsonValue]:
     return overrides
 
 
+def assignments(overrides: Mapping[str, JsonValue]) -> list[str]:
+    """The `key=value` texts that `parse_assignments` reads as these overrides."""
+    return [f"{key}={_as_typed(value)}" for key, value in overrides.items()]
+
+
+def _as_typed(value: JsonValue) -> str:
+    """A text as it is, unless it would be read as something else."""
+    if isinstance(value, str) and parse_assignments([f"key={value}"])["key"] == value:
+        return value
+    return json.dumps(value)
+
+
 def configure(method: type[Method], task: str, preset: str, overrides: Mapping[str, JsonValue]) -> Config:
     """The configuration of a method for a task.
 

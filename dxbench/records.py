@@ -95,8 +95,13 @@ def write_record(results: Path, record: ResultRecord) -> Path:
     if path.exists() and isinstance(read_record(path), Unreadable):
         number = len(list(path.parent.glob(f"{path.name}.unreadable-*"))) + 1
         path.rename(path.with_name(f"{path.name}.unreadable-{number}"))
-    write_text_atomically(path, json.dumps(record.model_dump(mode="json"), indent=1) + "\n")
+    write_text_atomically(path, record_text(record))
     return path
+
+
+def record_text(record: ResultRecord) -> str:
+    """A record as it stands in its file."""
+    return json.dumps(record.model_dump(mode="json"), indent=1) + "\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,10 +146,15 @@ def read_record(path: str | Path) -> ResultRecord | Unreadable:
             text = file.readall()
     except OSError as error:
         return Unreadable(path=Path(path), reason=f"not readable ({error.strerror})")
+    return parse_record(text, path=Path(path))
+
+
+def parse_record(text: bytes, *, path: Path) -> ResultRecord | Unreadable:
+    """A record from the text of its file; `path` is where it was found."""
     try:
         return ResultRecord.model_validate_json(text)
     except ValidationError as error:
-        return _read_again(Path(path), text, error)
+        return _read_again(path, text, error)
 
 
 def _read_again(path: Path, text: bytes, refusal: ValidationError) -> ResultRecord | Unreadable:

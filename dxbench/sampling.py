@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from dxbench.api import EnergyModel, Model, Sampler
 
@@ -95,10 +97,36 @@ def count_parameters(model: Model) -> int:
     return sum(p.numel() for network in model.networks for p in network.parameters())
 
 
+class OperationCounter(TorchDispatchMode):
+    """Counts the floating-point operations of matrix products and convolutions while the context is open.
+
+    By torch's own formulas per operation. `FlopCounterMode`, which they come from, also follows modules through
+    autograd and fails on samplers that take gradients of a network, as guidance does.
+
+    Attributes:
+        forward: operations outside of autograd's backward passes.
+        backward: operations inside them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forward = 0
+        self.backward = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            operations = formula(*args, **(kwargs or {}), out_val=out)
+            if torch._C._current_graph_task_id() == -1:  # no backward pass is under way
+                self.forward += operations
+            else:
+                self.backward += operations
+        return out
+
+
 def sampling_flops(model: SamplingModel) -> int:
     """Floating-point operations of the matrix products and convolutions behind one sample."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), OperationCounter() as counter:
         model.sample(torch.zeros(1, dtype=torch.int64))
-    return int(counter.get_total_flops())
+    return counter.forward + counter.backward

@@ -102,6 +102,78 @@ def probability_of_improvement(values: ArrayLike, over: ArrayLike, *, lower_is_b
 
 
 @dataclass(frozen=True, kw_only=True)
+class TStatistic:
+    """A difference of means and what Student's t says of it.
+
+    Attributes:
+        effect: the difference.
+        standard_error: of the difference; 0 where nothing varies.
+        dof: degrees of freedom of the standard error.
+    """
+
+    effect: float
+    standard_error: float
+    dof: float
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided p of no difference."""
+        if self.standard_error == 0:  # the statistic is 0/0 or infinite
+            return float(self.effect == 0)
+        return float(_two_sided(self.effect / self.standard_error, self.dof))
+
+    def detectable(self, alpha: float) -> float:
+        """The smallest difference, of either sign, that would have had p < alpha with this much spread."""
+        return -float(special.stdtrit(self.dof, alpha / 2)) * self.standard_error
+
+
+def _two_sided(t: ArrayLike, dof: ArrayLike) -> Array:
+    """P(|T| >= |t|) of Student's t."""
+    return 2 * special.stdtr(dof, -np.abs(t))
+
+
+def _mean_std(array: Array) -> tuple[float, float]:
+    """Mean and standard deviation, ddof 1; of equal values exactly their value and 0, without rounding."""
+    if np.ptp(array) == 0:
+        return float(array[0]), 0.0
+    return float(array.mean()), float(array.std(ddof=1))
+
+
+def paired_t(a: ArrayLike, b: ArrayLike) -> TStatistic:
+    """Mean of a - b, where a[i] and b[i] come from the same seed.
+
+    Raises:
+        ValueError: if the two differ in length.
+    """
+    x, y = _seeds(a, at_least=2), _seeds(b, at_least=2)
+    if len(x) != len(y):
+        raise ValueError(f"pairs need equal numbers of seeds, got {len(x)} and {len(y)}")
+    mean, std = _mean_std(x - y)
+    return TStatistic(effect=mean, standard_error=std / len(x) ** 0.5, dof=len(x) - 1)
+
+
+def welch_t(a: ArrayLike, b: ArrayLike) -> TStatistic:
+    """Mean of a minus mean of b, of seeds with nothing in common and spreads of their own (Welch 1947)."""
+    x, y = _seeds(a, at_least=2), _seeds(b, at_least=2)
+    (mean_x, std_x), (mean_y, std_y) = _mean_std(x), _mean_std(y)
+    of_x, of_y = std_x**2 / len(x), std_y**2 / len(y)
+    total = of_x + of_y
+    weights = of_x**2 / (len(x) - 1) + of_y**2 / (len(y) - 1)
+    dof = total**2 / weights if weights > 0 else len(x) + len(y) - 2
+    return TStatistic(effect=mean_x - mean_y, standard_error=total**0.5, dof=dof)
+
+
+def prediction_t(value: float, among: ArrayLike) -> TStatistic:
+    """One further seed's value minus the mean of `among`, whose spread is taken for that of both.
+
+    |effect| <= detectable(1 - level) says that the value lies in the prediction interval of that level.
+    """
+    (x,), y = _seeds([value], at_least=1), _seeds(among, at_least=2)
+    mean, std = _mean_std(y)
+    return TStatistic(effect=float(x) - mean, standard_error=std * (1 + 1 / len(y)) ** 0.5, dof=len(y) - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PairedDifference:
     """Mean of a - b over the seeds that both have, with a t interval and the two-sided p of no difference."""
 
@@ -118,11 +190,10 @@ def paired_difference(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Pai
     Raises:
         ValueError: if the two differ in length.
     """
-    x, y = _seeds(a, at_least=2), _seeds(b, at_least=2)
-    if len(x) != len(y):
-        raise ValueError(f"pairs need equal numbers of seeds, got {len(x)} and {len(y)}")
-    p_value = float(paired_p_values(x, y[None])[0])
-    return PairedDifference(effect=mean_interval(x - y, level=level), p_value=p_value, pairs=len(x))
+    found = paired_t(a, b)
+    half = found.detectable(1 - level)
+    effect = Interval(point=found.effect, low=found.effect - half, high=found.effect + half, level=level)
+    return PairedDifference(effect=effect, p_value=found.p_value, pairs=len(_seeds(a, at_least=2)))
 
 
 def paired_p_values(a: ArrayLike, rows: ArrayLike) -> Array:
@@ -139,17 +210,14 @@ def paired_p_values(a: ArrayLike, rows: ArrayLike) -> Array:
     squares = np.where(common, (difference - mean[:, None]) ** 2, 0.0).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = mean / np.sqrt(squares / (pairs - 1) / pairs)
-    p_values = np.where(mean == 0, 1.0, 2 * special.stdtr(pairs - 1, -np.abs(t)))
+    p_values = np.where(mean == 0, 1.0, _two_sided(t, pairs - 1))
     return np.where(count < 2, 1.0, p_values)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down adjustment (1979): adjusted p values in the given order, family-wise error kept."""
     order = np.argsort(p_values)
-    count = len(p_values)
-    adjusted = np.empty(count)
-    running = 0.0
-    for rank, index in enumerate(order):
-        running = max(running, min(1.0, (count - rank) * p_values[index]))
-        adjusted[index] = running
-    return [float(p) for p in adjusted]
+    steps = np.minimum(1.0, np.arange(len(order), 0, -1) * np.asarray(p_values, dtype=np.float64)[order])
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.maximum.accumulate(steps)
+    return adjusted.tolist()

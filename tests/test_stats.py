@@ -1,9 +1,14 @@
 """Parity with independent implementations, and properties."""
 
+import warnings
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rliable import metrics
 from scipy import stats as scipy_stats
 
 from dxbench import stats
@@ -83,6 +88,42 @@ def test_equal_runs_are_not_separable_and_a_constant_gap_is() -> None:
     assert stats.paired_difference([1.0, 2.0], [0.0, 1.0]).p_value == 0.0
 
 
+def test_welch_is_scipys() -> None:
+    found, scipys = stats.welch_t(VALUES, OTHERS[:4]), scipy_stats.ttest_ind(VALUES, OTHERS[:4], equal_var=False)
+    assert found.p_value == pytest.approx(scipys.pvalue, rel=1e-12)
+    assert found.dof == pytest.approx(scipys.df, rel=1e-12)
+    assert (found.effect / found.standard_error) == pytest.approx(scipys.statistic, rel=1e-12)
+
+
+def test_a_prediction_is_the_pooled_test_of_one_against_many() -> None:
+    """Student's pooled test with one value on one side: that side adds nothing to the variance."""
+    found, pooled = stats.prediction_t(0.5, VALUES), scipy_stats.ttest_ind([0.5], VALUES, equal_var=True)
+    assert found.p_value == pytest.approx(pooled.pvalue, rel=1e-12)
+    assert found.dof == pooled.df
+
+
+def test_prediction_intervals_cover_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(0)
+    found = [stats.prediction_t(rng.normal(), rng.normal(size=5)) for _ in range(2000)]
+    inside = np.mean([abs(one.effect) <= one.detectable(0.05) for one in found])
+    assert abs(inside - 0.95) < 5 * (0.95 * 0.05 / 2000) ** 0.5
+
+
+@pytest.mark.parametrize("test", [stats.paired_t, stats.welch_t])
+def test_the_detectable_difference_has_that_very_p(test: Callable[..., stats.TStatistic]) -> None:
+    found = test(VALUES, OTHERS)
+    shifted = test([v - found.effect + found.detectable(0.01) for v in VALUES], OTHERS)
+    assert shifted.p_value == pytest.approx(0.01, rel=1e-6)
+
+
+def test_where_nothing_varies_any_difference_is_certain() -> None:
+    tenth = [0.1] * 5  # their mean is not 0.1 in floating point
+    assert stats.welch_t(tenth, tenth).p_value == 1.0
+    assert stats.welch_t(tenth, [0.2] * 5).p_value == 0.0
+    assert stats.prediction_t(0.2, tenth).p_value == 0.0
+    assert stats.prediction_t(0.1, tenth).p_value == 1.0
+
+
 def test_holm_by_hand() -> None:
     assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
@@ -107,3 +148,42 @@ def test_intervals_shift_with_the_data(values: list[float], shift: float) -> Non
 def test_too_few_seeds_or_ones_that_are_not_finite_are_refused(bad: list[float]) -> None:
     with pytest.raises(ValueError, match="seed"):
         stats.mean_interval(bad)
+
+
+@given(values=st.lists(finite, min_size=1, max_size=23))
+def test_iqm_is_rliables(values: list[float]) -> None:
+    assert stats.iqm(values) == pytest.approx(float(metrics.aggregate_iqm(np.array(values)[:, None])), abs=1e-9)
+
+
+@given(x=st.lists(st.integers(0, 5), min_size=1, max_size=9), y=st.lists(st.integers(0, 5), min_size=1, max_size=9))
+def test_probability_of_improvement_is_rliables(x: list[int], y: list[int]) -> None:
+    """Integers, so that ties are many."""
+    a, b = np.array(x, float), np.array(y, float)
+    theirs = metrics.probability_of_improvement(a[:, None], b[:, None])
+    assert stats.probability_of_improvement(a, b, lower_is_better=False) == pytest.approx(theirs)
+    assert stats.probability_of_improvement(-a, -b, lower_is_better=True) == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize(("statistic", "method"), [("mean", "BCa"), ("iqm", "percentile"), ("iqm", "BCa")])
+def test_bootstrap_intervals_are_rliables(statistic: Any, method: Any) -> None:
+    with warnings.catch_warnings():  # what it imports warns
+        warnings.simplefilter("ignore")
+        from rliable import library
+    aggregate = {"mean": metrics.aggregate_mean, "iqm": metrics.aggregate_iqm}[statistic]
+    values = np.random.default_rng(0).gamma(2.0, size=12)
+    np.random.seed(0)  # noqa: NPY002  rliable draws from the global generator whatever it is given
+    _, found = library.get_interval_estimates(
+        {"a": values[:, None]}, lambda x: np.array([aggregate(x)]), method=method.lower(), reps=4000
+    )
+    low, high = found["a"][:, 0]
+    ours = stats.bootstrap_interval(
+        values, rng=np.random.default_rng(1), statistic=statistic, method=method, resamples=4000
+    )
+    assert (ours.low, ours.high) == pytest.approx((low, high), abs=0.07 * (high - low))
+
+
+def test_a_wrong_trim_is_not_rliables_iqm() -> None:
+    """The control: the parity above can fail."""
+    values = np.arange(12.0) ** 2
+    wrong = float(scipy_stats.trim_mean(values, 0.2))
+    assert wrong != pytest.approx(float(metrics.aggregate_iqm(values[:, None])), rel=0.05)

@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from statistics import fmean, stdev
+from math import fsum, sqrt
+from statistics import fmean
 from typing import Literal
 
 from pydantic import JsonValue
@@ -128,9 +129,10 @@ def summarise(by_seed: Mapping[int, Estimate]) -> Summary:
     """Mean and std over the seeds' estimates, which share one fingerprint."""
     values = [estimate.value for estimate in by_seed.values()]
     first = next(iter(by_seed.values()))
+    mean, count = fmean(values), len(values)
     return Summary(
-        value=fmean(values),
-        std=stdev(values) if len(values) > 1 else None,
+        value=mean,
+        std=sqrt(fsum((value - mean) ** 2 for value in values) / (count - 1)) if count > 1 else None,
         better=first.better,
         unit=first.unit,
         fingerprint=first.fingerprint,

@@ -70,6 +70,7 @@ class RecordIndex:
 
     def __init__(self, folders: Sequence[FolderRecords]) -> None:
         self._folders = folders
+        self._last: tuple[str, list[Entry]] = ("", [])
         self.problems = tuple(problem for folder in folders for problem in folder.problems)
 
     @property
@@ -85,7 +86,11 @@ class RecordIndex:
 
     def entries(self, task: str) -> list[Entry]:
         """Entries of a task in the order of their names; none for a task without records."""
-        return list({(e.method, e.run_id): e for folder in self._folders for e in folder.entries(task)}.values())
+        # Boards ask for one task several times over, and then for the next.
+        if self._last[0] != task:
+            runs = {(e.method, e.run_id): e for folder in self._folders for e in folder.entries(task)}
+            self._last = (task, list(runs.values()))
+        return list(self._last[1])
 
 
 def open_index(folders: Sequence[Path], *, task: str | None = None) -> RecordIndex:

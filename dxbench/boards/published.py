@@ -26,12 +26,24 @@ class PublishedScore(Frozen):
     std: float | None = None
 
 
+class Equivalent(Frozen):
+    """The protocol of ours that measures what a paper describes.
+
+    Attributes:
+        assumed: what the paper leaves open and how it was read; "" where it leaves nothing open.
+    """
+
+    fingerprint: str = Field(pattern="^[0-9a-f]{16}$")
+    assumed: str
+
+
 class PublishedRow(Frozen):
     """One row of a paper's table.
 
     Attributes:
-        match: method and configuration of ours that this row describes, where there is one.
+        match: method and configuration of ours that this row describes, and the preset where one is meant.
         protocol: what the paper says of how it measured.
+        equivalents: by metric, the protocol of ours that measures the same; a metric without one compares with nothing.
         disputed: why the number is doubtful, in a sentence.
     """
 
@@ -44,6 +56,7 @@ class PublishedRow(Frozen):
     match: dict[str, JsonValue] | None = None
     scores: dict[str, PublishedScore]
     protocol: str
+    equivalents: dict[str, Equivalent] = Field(default_factory=dict)
     disputed: str | None = None
 
 

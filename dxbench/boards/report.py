@@ -2,7 +2,6 @@
 
 import base64
 import io
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ def write_report(record: ResultRecord, folder: Path, *, table: Table) -> Path:
     figures: list[Picture] = list(load_task(record.task).pictures(arrays))
     if record.curves:
         figures.append(learning_curves(record.curves))
-    template = environment().from_string((resources.files("dxbench.boards") / "report.html.j2").read_text("utf-8"))
+    template = environment().get_template("report.html.j2")
     page = template.render(
         record=record,
         header=header(table),
@@ -38,7 +37,7 @@ def write_report(record: ResultRecord, folder: Path, *, table: Table) -> Path:
         ],
         notes=notes(table),
         figures=[
-            {"title": figure.title, "caption": figure.caption, "png": _png(figure), "alt": figure.caption}
+            {"title": figure.title, "caption": figure.caption, "png": _base64(figure), "alt": figure.caption}
             for figure in figures
         ],
     )
@@ -47,8 +46,12 @@ def write_report(record: ResultRecord, folder: Path, *, table: Table) -> Path:
     return path
 
 
-def _png(picture: Picture) -> str:
-    """The figure as base64 of a PNG without time stamps, so that equal runs give equal pages."""
+def _base64(picture: Picture) -> str:
+    return base64.b64encode(png(picture)).decode()
+
+
+def png(picture: Picture) -> bytes:
+    """The figure as PNG without time stamps, so that equal runs give equal pages."""
     out = io.BytesIO()
     picture.figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
-    return base64.b64encode(out.getvalue()).decode()
+    return out.getvalue()

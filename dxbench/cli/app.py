@@ -17,9 +17,19 @@ app = typer.Typer(
     "6 nothing measured or not comparable, 7 data missing, 130 interrupted with the state saved.",
 )
 
+leaderboard = typer.Typer(help="The leaderboard as a static site.", no_args_is_help=True)
+app.add_typer(leaderboard, name="leaderboard")
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout for machines.")]
 Task = Annotated[str | None, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")]
+Results = Annotated[
+    list[Path] | None, typer.Option(help="Folders of records. Default: the reference results, then your own.")
+]
+Pictures = Annotated[
+    bool, typer.Option("--pictures", help="With pictures of runs whose arrays are under DXBENCH_HOME.")
+]
 ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "suites"]
+ClaimsFormat = Literal["text", "md"]
 TableFormat = Literal["text", "md", "latex", "latex-table", "html", "csv", "json"]
 
 
@@ -118,9 +128,7 @@ def table(
     published: Annotated[bool, typer.Option("--published", help="Beside them, the numbers of papers.")] = False,
     format: Annotated[TableFormat, typer.Option("--format", "-f", help="Output format.")] = "text",
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Columns; default the task's headline.")] = None,
-    results: Annotated[
-        list[Path] | None, typer.Option(help="Folders of records. Default: the reference results, then your own.")
-    ] = None,
+    results: Results = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to a file.")] = None,
 ) -> None:
     """Mean and std over training seeds, ranked within rows of one protocol, with the floor beneath."""
@@ -148,15 +156,115 @@ def compare(
     b: Annotated[str, typer.Argument(help="The row it is compared with.")],
     task: Annotated[str, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")],
     alpha: Annotated[float, typer.Option(help="Family-wise error over the metrics.")] = 0.05,
-    results: Annotated[
-        list[Path] | None, typer.Option(help="Folders of records. Default: the reference results, then your own.")
-    ] = None,
+    results: Results = None,
     as_json: Json = False,
 ) -> None:
     """Is A better than B? Paired over training seeds; exit code 6 where the two cannot be compared."""
     from dxbench.cli.compare import compare_command
 
     raise typer.Exit(compare_command(a, b, task=task, alpha=alpha, folders=results, as_json=as_json))
+
+
+@app.command(
+    epilog="Examples:  dxbench explain dxmi 'ddpm[num_steps=5]' -t gaussians8  |  dxbench explain old.json new.json"
+)
+def explain(
+    a: Annotated[str, typer.Argument(help="A row as in `dxbench compare`, or the path of a record.")],
+    b: Annotated[str, typer.Argument(help="What its numbers are held against.")],
+    task: Task = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Default: the task's headline.")] = None,
+    results: Annotated[
+        list[Path] | None, typer.Option(help="Folders of records. Default: the reference results, then your own.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Why do two numbers differ? Kept samples are scored again, one field of the protocol changed at a time."""
+    from dxbench.cli.explain import explain_command
+
+    raise typer.Exit(explain_command(a, b, task=task, metrics=metric, folders=results, as_json=as_json))
+
+
+@app.command(
+    epilog="Examples:  dxbench check --baseline results  |  "
+    "dxbench check --baseline results --rel-tol 0.02 --junit gate.xml --json"
+)
+def check(
+    baseline: Annotated[Path, typer.Option(help="Folder of records to be held against.")],
+    results: Annotated[
+        Path | None, typer.Option(help="Folder of records to judge. Default: your own, DXBENCH_RESULTS.")
+    ] = None,
+    task: Task = None,
+    alpha: Annotated[float, typer.Option(help="Family-wise error over all tests of the check.")] = 0.05,
+    rel_tol: Annotated[
+        float, typer.Option("--rel-tol", help="Smallest change that counts, as a share of the baseline's mean.")
+    ] = 1e-6,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to a file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Has anything become worse? Exit code 4 for a regression, 6 where a number could not be judged."""
+    from dxbench.cli.check import check_command
+
+    raise typer.Exit(
+        check_command(
+            baseline=baseline,
+            results=results,
+            task=task,
+            alpha=alpha,
+            rel_tol=rel_tol,
+            junit_file=junit,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command(epilog="Examples:  dxbench claims  |  dxbench claims --paper 'DxMI 2024' --task gaussians8 --format md")
+def claims(
+    paper: Annotated[str | None, typer.Option(help="Key of a source, such as 'DxMI 2024'.")] = None,
+    task: Task = None,
+    format: Annotated[ClaimsFormat, typer.Option("--format", "-f", help="Output format.")] = "text",
+    results: Annotated[
+        list[Path] | None, typer.Option(help="Folders of records. Default: the reference results, then your own.")
+    ] = None,
+    published: Annotated[
+        Path | None, typer.Option(help="Folder of published rows. Default: those of the reference results.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Do the numbers of papers hold? A verdict per published cell; exit code 6 where none could be judged."""
+    from dxbench.cli.claims import claims_command
+
+    raise typer.Exit(
+        claims_command(paper=paper, task=task, format=format, folders=results, published=published, as_json=as_json)
+    )
+
+
+@leaderboard.command(
+    epilog="Examples:  dxbench leaderboard build  |  dxbench leaderboard build --results results --out build/site"
+)
+def build(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder; an earlier site in it is replaced.")] = Path(
+        "build/site"
+    ),
+    results: Results = None,
+    pictures: Pictures = False,
+    as_json: Json = False,
+) -> None:
+    """Write the site into one folder. It needs neither network nor server: open its index.html."""
+    from dxbench.cli.leaderboard import build_command
+
+    raise typer.Exit(build_command(out=out, folders=results, pictures=pictures, as_json=as_json))
+
+
+@leaderboard.command(epilog="Example:  dxbench leaderboard serve --port 8000")
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8000,
+    results: Results = None,
+    pictures: Pictures = False,
+) -> None:
+    """Build the site anew and serve it to this machine."""
+    from dxbench.cli.leaderboard import serve_command
+
+    raise typer.Exit(serve_command(port=port, folders=results, pictures=pictures))
 
 
 @app.command(name="list", epilog="Examples:  dxbench list methods  |  dxbench list tasks --json")
@@ -184,3 +292,95 @@ def doctor(as_json: Json = False) -> None:
     from dxbench.cli.doctor import doctor_command
 
     raise typer.Exit(doctor_command(as_json=as_json))
+
+
+# --- submissions: new method, check-method, submit, validate, merge ------------------------------------------
+
+new_app = typer.Typer(help="Write a package of your own from a template.", no_args_is_help=True)
+app.add_typer(new_app, name="new")
+
+
+@new_app.command(
+    name="method",
+    epilog="Examples:  dxbench new method my_method  |  dxbench new method my_method --folder code/my_method",
+)
+def new_method(
+    name: Annotated[str, typer.Argument(help="Name of the method and its module, such as my_method.")],
+    folder: Annotated[Path | None, typer.Option(help="Where to write it; default a folder of that name here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """A package with a working method, its entry point and its tests."""
+    from dxbench.cli.scaffold import new_method_command
+
+    raise typer.Exit(new_method_command(name, folder, as_json=as_json))
+
+
+@app.command(
+    name="check-method",
+    epilog="Examples:  dxbench check-method my_method  |  "
+    "dxbench check-method my_method.py:MyMethod --set hidden=32 --json",
+)
+def check_method(
+    name: Annotated[str, typer.Argument(help="Method name, or path/to/file.py:Class.")],
+    task: Annotated[str, typer.Option("--task", "-t", help="The task whose problem it is tried on.")] = "gaussians8",
+    preset: Annotated[str, typer.Option(help="Preset of the method for the task.")] = "default",
+    assign: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the preset; repeatable.")] = None,
+    steps: Annotated[int, typer.Option(min=2, help="Training steps per check.")] = 6,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Does a method keep what the suite relies on? Shapes, honest NFE, seeds, resume; exit code 5 if not."""
+    from dxbench.cli.check_method import check_method_command
+
+    raise typer.Exit(
+        check_method_command(
+            name, task, preset=preset, assignments=assign or [], steps=steps, device=device, as_json=as_json
+        )
+    )
+
+
+@app.command(
+    epilog="Examples:  dxbench submit --task gaussians8 --method my_method  |  "
+    "dxbench submit -t gaussians8 -m 'dxmi[tau=0.01]' --out bundle.zip"
+)
+def submit(
+    task: Annotated[str, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")],
+    method: Annotated[
+        str, typer.Option("--method", "-m", help="A row: method, method:preset, method[key=value], or a config id.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The bundle; default <task>-<method>-<id>.zip.")
+    ] = None,
+    results: Annotated[Path | None, typer.Option(help="Folder of your records. Default DXBENCH_RESULTS.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Pack every seed of a configuration with hashes and a part of the samples, for others to check."""
+    from dxbench.cli.submissions import submit_command
+
+    raise typer.Exit(submit_command(task, method, out=out, records=results, as_json=as_json))
+
+
+@app.command(epilog="Examples:  dxbench validate bundle.zip  |  dxbench validate bundle.zip --results results --json")
+def validate(
+    bundle: Annotated[Path, typer.Argument(help="A bundle that `dxbench submit` wrote.")],
+    results: Annotated[
+        Path | None, typer.Option(help="Records it must not repeat. Default: the reference results.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Is a bundle to be believed? Nothing in it is executed; exit code 5, with every defect, if not."""
+    from dxbench.cli.submissions import validate_command
+
+    raise typer.Exit(validate_command(bundle, results=results, as_json=as_json))
+
+
+@app.command(epilog="Example:  dxbench merge bundle.zip --results results")
+def merge(
+    bundle: Annotated[Path, typer.Argument(help="A bundle that `dxbench submit` wrote.")],
+    results: Annotated[Path, typer.Option(help="Folder of records that they are added to.")] = Path("results"),
+    as_json: Json = False,
+) -> None:
+    """Add the records of a valid bundle to the results, all of them or none."""
+    from dxbench.cli.submissions import merge_command
+
+    raise typer.Exit(merge_command(bundle, results=results, as_json=as_json))

@@ -5,7 +5,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Direction, Estimate, Evidence, Metric, MetricProtocol, NotApplicable
+from dxbench.api import (
+    Direction,
+    Estimate,
+    Evidence,
+    Metric,
+    MetricProtocol,
+    NotApplicable,
+    Recheck,
+    Recheckable,
+    Task,
+)
 
 Array = NDArray[np.float64]
 
@@ -21,6 +31,17 @@ def require_samples(evidence: Evidence, n: int) -> Array:
     if len(evidence.samples) < n:
         raise NotApplicable(f"needs {n:,} samples, got {len(evidence.samples):,}")
     return evidence.samples[:n]
+
+
+def require_part(evidence: Evidence, *, at_least: int = 1000) -> Array:
+    """All samples of a part, [n, *event].
+
+    Raises:
+        NotApplicable: if the model does not sample, or they are too few to say anything.
+    """
+    require_samples(evidence, at_least)
+    assert evidence.samples is not None
+    return evidence.samples
 
 
 def require_energy(evidence: Evidence) -> Callable[[Array], Array]:
@@ -66,3 +87,22 @@ def score(
             continue
         protocols[metric.protocol.fingerprint] = metric.protocol
     return scores, notes, protocols
+
+
+def spot_check(task: Task, samples: Array) -> dict[str, Recheck]:
+    """By metric, what a uniformly random part of a model's samples, [n, *event], says.
+
+    A metric that is not named cannot be rechecked from samples.
+    """
+    found: dict[str, Recheck] = {}
+    try:
+        evidence = task.evidence(samples)
+    except NotApplicable:
+        return found
+    for metric in task.metrics:
+        if isinstance(metric, Recheckable):
+            try:
+                found[metric.name] = metric.recheck(evidence)
+            except NotApplicable:
+                continue
+    return found

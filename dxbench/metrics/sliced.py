@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Estimate, Evidence, MetricProtocol
+from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable, Recheck
 from dxbench.densities import GaussianMixture
-from dxbench.metrics.scoring import repeated, require_samples, single
+from dxbench.metrics.adjust import Adjustable, Choice, first_number, whole
+from dxbench.metrics.scoring import repeated, require_part, require_samples, single
 from dxbench.streams import derive_seed
 
 Array = NDArray[np.float64]
+
+ROUNDING = 1e-4  # claims rest on the samples in full precision, parts on what is kept of them
 
 
 class HasTestDraws(Protocol):
@@ -49,6 +52,21 @@ def sliced_wasserstein2(x: Array, y: Array, directions: Array) -> float:
     return float(np.sqrt(total / directions.shape[1]))
 
 
+def sampling_distance(x: Array, directions: Array, *, parts: int = 4) -> float:
+    """Root mean square sliced W2 between `parts` equal parts of x, over their pairs.
+
+    For exchangeable x it bounds, with room to spare, how far x lies from a larger set that it was drawn from at
+    random: a quarter lies further off than the whole, and two quarters lie further apart than either from the law.
+    That a claim may honestly be *larger* cannot be bounded from a part: one far sample that it misses is enough.
+    """
+    x = x[: len(x) // parts * parts]
+    total = 0.0
+    for direction in directions.T:
+        ranked = np.sort((x @ direction).reshape(parts, -1), axis=1)
+        total += 2.0 * ranked.var(axis=0, ddof=1).mean()  # mean square difference of a pair
+    return float(np.sqrt(total / directions.shape[1])) + ROUNDING
+
+
 def sliced_wasserstein2_to_mixture(x: Array, mixture: GaussianMixture, directions: Array) -> float:
     """As above, with the exact law of the mixture in place of y, so that the reference adds no noise.
 
@@ -64,12 +82,19 @@ def sliced_wasserstein2_to_mixture(x: Array, mixture: GaussianMixture, direction
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlicedWasserstein:
+class SlicedWasserstein(Adjustable):
     """The DxMI paper's SW: samples against test draws of equal number, repeated over disjoint draws.
 
     The i-th block of samples meets the i-th set of test draws; the estimate is their mean and std
     (arXiv:2407.00626, App. C.1: 1,000 projections, 10k samples, 5 samplings).
     """
+
+    choices: ClassVar = {
+        "projections": Choice(attribute="num_projections", read=whole),
+        "n_samples": Choice(attribute="num_samples", read=whole),
+        "n_reference": Choice(attribute="num_samples", read=whole),
+        "repeats": Choice(attribute="repeats", read=whole),
+    }
 
     name: str = "sw2"
     title: str = "sliced W2"
@@ -98,18 +123,46 @@ class SlicedWasserstein:
     def measure(self, evidence: Evidence) -> Estimate:
         samples = require_samples(evidence, self.num_samples * self.repeats)
         reference: HasTestDraws = evidence.reference
+        if self.repeats > len(reference.test_draws) or self.num_samples > len(reference.test_draws[0]):
+            raise NotApplicable(f"the reference has fewer than {self.repeats} sets of {self.num_samples:,} draws")
         values = []
         for i in range(self.repeats):
-            rng = np.random.default_rng(derive_seed("sw2", "projections", i))
-            directions = random_directions(self.num_projections, samples.shape[1], rng)
+            directions = self._directions(i, samples.shape[1])
             block = samples[i * self.num_samples : (i + 1) * self.num_samples]
-            values.append(sliced_wasserstein2(block, reference.test_draws[i], directions))
+            values.append(sliced_wasserstein2(block, reference.test_draws[i][: self.num_samples], directions))
         return repeated(self.protocol, values, better="lower")
+
+    def recheck(self, evidence: Evidence) -> Recheck:
+        """Blocks of the part take the claim's blocks' places in turn, so that the test draws are those of the claim.
+
+        The distance obeys the triangle inequality: a block of the same law in another's place moves the value by
+        at most the distance of the two.
+        """
+        samples = require_part(evidence, at_least=2 * self.num_samples)
+        usable = samples[: len(samples) // self.num_samples * self.num_samples]
+        blocks = usable.reshape(-1, self.num_samples, samples.shape[1])
+        reference: HasTestDraws = evidence.reference
+        directions = [self._directions(i, samples.shape[1]) for i in range(self.repeats)]
+        values = [
+            sliced_wasserstein2(blocks[i % len(blocks)], reference.test_draws[i], directions[i])
+            for i in range(self.repeats)
+        ]
+        value = float(np.mean(values))
+        return Recheck(value=value, low=value - sampling_distance(usable, directions[0]), high=None)
+
+    def _directions(self, repeat: int, dim: int) -> Array:
+        rng = np.random.default_rng(derive_seed("sw2", "projections", repeat))
+        return random_directions(self.num_projections, dim, rng)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExactSlicedWasserstein:
+class ExactSlicedWasserstein(Adjustable):
     """Sliced W2 to the closed-form quantiles of the true mixture, at equally spaced angles."""
+
+    choices: ClassVar = {
+        "projections": Choice(attribute="num_angles", read=first_number),
+        "n_samples": Choice(attribute="num_samples", read=whole),
+    }
 
     name: str = "sw2_exact"
     title: str = "sliced W2 (exact reference)"
@@ -134,7 +187,17 @@ class ExactSlicedWasserstein:
     def measure(self, evidence: Evidence) -> Estimate:
         samples = require_samples(evidence, self.num_samples)
         reference: HasMixture = evidence.reference
-        angles = np.pi * np.arange(self.num_angles) / self.num_angles
-        directions = np.stack([np.cos(angles), np.sin(angles)])
-        value = sliced_wasserstein2_to_mixture(samples, reference.mixture, directions)
+        value = sliced_wasserstein2_to_mixture(samples, reference.mixture, self._directions)
         return single(self.protocol, value, better="lower")
+
+    def recheck(self, evidence: Evidence) -> Recheck:
+        """By the triangle inequality the part's value is off by at most its distance to all samples."""
+        samples = require_part(evidence)
+        reference: HasMixture = evidence.reference
+        value = sliced_wasserstein2_to_mixture(samples, reference.mixture, self._directions)
+        return Recheck(value=value, low=value - sampling_distance(samples, self._directions), high=None)
+
+    @property
+    def _directions(self) -> Array:
+        angles = np.pi * np.arange(self.num_angles) / self.num_angles
+        return np.stack([np.cos(angles), np.sin(angles)])

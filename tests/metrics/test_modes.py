@@ -5,7 +5,7 @@ import pytest
 
 from dxbench.api import Evidence, NotApplicable
 from dxbench.densities import GaussianMixture
-from dxbench.metrics.modes import ModeShare, OutlierShare
+from dxbench.metrics.modes import ModeShare, OutlierShare, share_tolerance
 
 CENTRES = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [30.0, 30.0]])
 MIXTURE = GaussianMixture(centres=CENTRES, weights=np.array([0.4, 0.3, 0.2, 0.1]), std=0.5)
@@ -86,3 +86,31 @@ def test_no_or_too_few_samples_are_not_applicable(metric):
         metric.measure(evidence(None))
     with pytest.raises(NotApplicable, match="needs 20 samples, got 19"):
         metric.measure(evidence(np.zeros((19, 2))))
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.0, 1000), (1 / 8, 5000), (0.5, 100), (1.0, 1000)])
+def test_share_tolerance_holds_both_roots_of_the_score_test(share: float, n: int) -> None:
+    """Wilson's interval: the p with (share - p)^2 = z^2 p (1 - p) / n."""
+    reach = share_tolerance(share, n, z=5.0)
+    for p in np.roots([1 + 25 / n, -2 * share - 25 / n, share**2]).real:
+        assert abs(p - share) <= reach + 1e-9
+
+
+def test_shares_of_a_part_bound_the_whole_on_both_sides() -> None:
+    rng = np.random.default_rng(0)
+    samples = around([4000, 1000, 3000, 2000])
+    part = samples[np.sort(rng.permutation(10_000)[:3000])]
+    for extreme, whole in (("min", 0.1), ("max", 0.4)):
+        found = ModeShare(extreme=extreme, num_samples=10_000, reference="test").recheck(evidence(part))
+        assert found.value == pytest.approx(whole, abs=0.03)
+        assert found.low <= whole <= found.high
+        assert found.high - found.low < 0.1
+
+
+def test_outliers_of_a_part_are_counted_over_all_of_it() -> None:
+    samples = np.concatenate([around([1000, 1000, 1000, 1000]), np.full((1000, 2), 1e3)])
+    found = OutlierShare(num_samples=5000, reference="test").recheck(evidence(samples))
+    assert found.value == 0.2
+    assert found.low < 0.2 < found.high
+    with pytest.raises(NotApplicable, match="needs 1,000"):
+        OutlierShare(reference="test").recheck(evidence(samples[:999]))

@@ -5,7 +5,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dxbench.sampling import count_parameters, counted_passes, draw_samples, energy_function, sampling_flops
+from dxbench.sampling import (
+    OperationCounter,
+    count_parameters,
+    counted_passes,
+    draw_samples,
+    energy_function,
+    sampling_flops,
+)
 
 
 def silent(_: str) -> None:
@@ -145,3 +152,32 @@ def test_parameters_are_counted_over_all_networks():
 @pytest.mark.parametrize(("steps", "passes"), [(1, 1), (5, 2)])
 def test_flops_are_those_of_one_sample(steps, passes):
     assert sampling_flops(Stub(steps=steps, passes=passes)) == steps * passes * 2 * 2 * 2
+
+
+def test_operations_are_those_that_torch_counts() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3), torch.nn.Flatten(), torch.nn.Linear(5 * 6 * 6, 7))
+    x = torch.zeros(4, 3, 8, 8)
+    with torch.no_grad(), FlopCounterMode(display=False) as theirs:
+        net(x)
+    with torch.no_grad(), OperationCounter() as ours:
+        net(x)
+    assert ours.forward == theirs.get_total_flops() > 0
+    assert ours.backward == 0
+
+
+def test_operations_of_a_sampler_that_takes_gradients_are_counted() -> None:
+    net = torch.nn.Linear(2, 1)
+
+    class Guided:
+        networks = (net,)
+
+        def sample(self, seeds: torch.Tensor) -> torch.Tensor:
+            with torch.enable_grad():
+                x = torch.ones(len(seeds), 2, requires_grad=True)
+                (gradient,) = torch.autograd.grad(net(x).sum(), x)
+            return x.detach() - gradient
+
+    forward, backward = 2 * 2, 2 * 2
+    assert sampling_flops(Guided()) == forward + backward

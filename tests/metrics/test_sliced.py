@@ -9,9 +9,11 @@ from scipy import integrate, stats
 from dxbench.api import Evidence, NotApplicable
 from dxbench.densities import GaussianMixture
 from dxbench.metrics.sliced import (
+    ROUNDING,
     ExactSlicedWasserstein,
     SlicedWasserstein,
     random_directions,
+    sampling_distance,
     sliced_wasserstein2,
     sliced_wasserstein2_to_mixture,
 )
@@ -196,3 +198,53 @@ def test_no_or_too_few_samples_are_not_applicable(metric):
         metric.measure(evidence(None))
     with pytest.raises(NotApplicable, match="needs 20 samples, got 19"):
         metric.measure(evidence(np.zeros((19, 2))))
+
+
+def test_sampling_distance_is_the_root_mean_square_over_pairs_of_parts():
+    x = MIXTURE.sample(400, rng(0))
+    parts, angles = x.reshape(4, 100, 2), equal_angles(7)
+    squares = [sliced_wasserstein2(parts[i], parts[j], angles) ** 2 for i in range(4) for j in range(i)]
+    assert sampling_distance(x, angles) == pytest.approx(math.sqrt(np.mean(squares)) + ROUNDING, abs=1e-12)
+    assert sampling_distance(np.ones((400, 2)), angles) == ROUNDING
+
+
+@pytest.mark.parametrize("size", [2000, 5000, 9000])
+def test_a_part_gives_the_value_of_all_of_it_and_bounds_the_whole_from_below(size):
+    metric = ExactSlicedWasserstein(num_angles=10, num_samples=10_000, reference="test")
+    samples = MIXTURE.sample(10_000, rng(1))
+    part = samples[np.sort(rng(2).permutation(10_000)[:size])]
+    found = metric.recheck(evidence(part))
+    assert found.value == sliced_wasserstein2_to_mixture(part, MIXTURE, equal_angles(10))
+    assert found.low <= metric.measure(evidence(samples)).value
+    assert found.high is None
+
+
+def test_larger_parts_leave_less_room():
+    metric = ExactSlicedWasserstein(num_angles=10, num_samples=40_000, reference="test")
+    samples = MIXTURE.sample(40_000, rng(3))
+    room = [found.value - found.low for found in (metric.recheck(evidence(samples[:n])) for n in (2000, 40_000))]
+    assert room[1] < room[0] / 1.5
+
+
+def test_blocks_of_a_part_meet_the_test_draws_of_the_claim():
+    metric = SlicedWasserstein(num_projections=8, num_samples=1000, repeats=5, reference="test")
+    draws = [MIXTURE.sample(1000, rng(10 + i)) for i in range(5)]
+    samples = MIXTURE.sample(5000, rng(4))
+    claimed = metric.measure(evidence(samples, draws)).value
+    assert metric.recheck(evidence(samples, draws)).value == pytest.approx(claimed, abs=1e-12)
+    found = metric.recheck(evidence(samples[:2999], draws))
+    assert found.low <= claimed
+    wider = 1.5 * samples
+    assert metric.recheck(evidence(wider[:2000], draws)).low > claimed
+
+
+@pytest.mark.parametrize(
+    ("metric", "too_few"),
+    [
+        (SlicedWasserstein(num_samples=1000, reference="test"), 1999),
+        (ExactSlicedWasserstein(reference="test"), 999),
+    ],
+)
+def test_parts_too_small_to_say_anything_are_not_applicable(metric, too_few):
+    with pytest.raises(NotApplicable, match="needs"):
+        metric.recheck(evidence(np.zeros((too_few, 2)), [np.zeros((1000, 2))]))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dxbench.api import Direction
 from dxbench.boards.aggregate import Mark, Row, Summary
 from dxbench.boards.ranking import ALPHA
 from dxbench.boards.tables import Block, Table
@@ -41,10 +42,17 @@ def quantity(value: float | None) -> str:
     return f"{value:.3g}"
 
 
+def directions(table: Table) -> dict[str, Direction]:
+    """Which way is good, by metric."""
+    better: dict[str, Direction] = dict.fromkeys(table.metrics, "none")
+    for row in table.rows:
+        better |= {name: s.better for name, s in row.scores.items() if name in better and s.better != "none"}
+    return better
+
+
 def header(table: Table) -> list[str]:
     """Column heads; arrows say which way is good."""
-    better = {name: s.better for row in table.rows for name, s in row.scores.items() if s.better != "none"}
-    metrics = [f"{name}{ARROWS[better.get(name, 'none')]}" for name in table.metrics]
+    metrics = [f"{name}{ARROWS[better]}" for name, better in directions(table).items()]
     return ["", "NFE", *metrics, "seeds", "train s", "FLOP"]
 
 

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 
 from pydantic import JsonValue
 
@@ -35,7 +34,7 @@ def _triple(row: Row, block: Block, index: int, metric: str) -> tuple[float | No
 
 def as_json(table: Table) -> str:
     """Everything, the value of every seed included."""
-    return json.dumps(as_mapping(table), indent=1)
+    return json.dumps(as_mapping(table))
 
 
 def as_mapping(table: Table) -> Mapping[str, JsonValue]:
@@ -58,9 +57,9 @@ def _row(row: Row, block: Block, index: int, metrics: tuple[str, ...]) -> JsonVa
     scores: dict[str, JsonValue] = {}
     for name in metrics:
         if name in row.scores:
-            summary = asdict(row.scores[name])
-            by_seed = {str(seed): value for seed, value in summary.pop("by_seed").items()}
-            scores[name] = summary | {"by_seed": by_seed, "rank": block.ranks[name].get(index)}
+            fields = vars(row.scores[name])
+            by_seed = {str(seed): value for seed, value in fields["by_seed"].items()}
+            scores[name] = fields | {"by_seed": by_seed, "rank": block.ranks[name].get(index)}
     return {
         "label": row.label,
         "kind": row.kind,
@@ -70,7 +69,7 @@ def _row(row: Row, block: Block, index: int, metrics: tuple[str, ...]) -> JsonVa
         "config_id": row.config_id,
         "seeds": row.seeds,
         "nfe": row.nfe,
-        "cost": asdict(row.cost),
+        "cost": dict(vars(row.cost)),
         "scores": scores,
         "marks": [str(mark) for mark in row.marks],
         "remarks": list(row.remarks),

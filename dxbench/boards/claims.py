@@ -1,0 +1,144 @@
+"""Do the numbers of papers hold? Every published cell against our own runs of what it describes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dxbench.boards.aggregate import Mark, Row, Summary, matches, rows_of
+from dxbench.boards.entries import Entry
+from dxbench.boards.index import RecordIndex
+from dxbench.boards.published import PublishedRow, PublishedScore, Source
+from dxbench.stats import Interval, mean_interval, prediction_t
+
+LEVEL = 0.95
+
+
+class Verdict(StrEnum):
+    """What our runs say of a printed number; the first that holds, as docs/claims.md defines them."""
+
+    REPRODUCED = "reproduced"
+    WITHIN_NOISE = "within noise"
+    BETTER = "better"
+    OFF = "off"
+    NOT_COMPARABLE = "not comparable"
+    NOT_RUN = "not run"
+
+    @property
+    def judged(self) -> bool:
+        """Whether a number of ours was held against the printed one."""
+        return self not in (Verdict.NOT_COMPARABLE, Verdict.NOT_RUN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One printed number, and one configuration of ours that it describes where there is any.
+
+    Attributes:
+        cell: id of the published row.
+        published: the number as printed.
+        disputed: why the printed number itself is doubtful.
+        reason: what decided the verdict.
+        assumed: how our protocol reads what the paper leaves open.
+        row: label of our row; `selector` is what to type for it.
+        ours: our number over training seeds; its interval is of the mean.
+        marks: what is to be held against our row.
+    """
+
+    source: Source
+    cell: str
+    table: str
+    task: str
+    label: str
+    metric: str
+    nfe: float | None
+    protocol: str
+    published: PublishedScore
+    disputed: str | None
+    verdict: Verdict
+    reason: str
+    assumed: str = ""
+    row: str | None = None
+    selector: str | None = None
+    ours: Summary | None = None
+    interval: Interval | None = None
+    marks: tuple[Mark, ...] = ()
+
+
+def claims(index: RecordIndex, published: Sequence[tuple[Source, PublishedRow]]) -> list[Claim]:
+    """A claim per published cell and configuration of ours that it describes, in the order published."""
+    entries = {task: index.entries(task) for task in {row.task for _, row in published}}
+    return [claim for source, row in published for claim in _claims_of(source, row, entries[row.task])]
+
+
+def _claims_of(source: Source, row: PublishedRow, entries: Sequence[Entry]) -> Iterator[Claim]:
+    ours = [r for r in rows_of(e for e in entries if _describes(row, e)) if Mark.SUPERSEDED not in r.marks]
+    for metric in row.scores:
+        for candidate in ours or [None]:
+            yield _claim(source, row, metric, candidate)
+
+
+def _describes(row: PublishedRow, entry: Entry) -> bool:
+    """Whether the row's `match` is of this run; a match that names no preset takes any."""
+    return matches(entry.method, entry.config, row.match) and (row.match or {}).get("preset") in (None, entry.preset)
+
+
+def _claim(source: Source, row: PublishedRow, metric: str, candidate: Row | None) -> Claim:
+    summary = candidate.scores.get(metric) if candidate else None
+    equivalent = row.equivalents.get(metric)
+    interval = None
+    if candidate is None:
+        verdict, reason = Verdict.NOT_RUN, _why_not_run(row)
+    elif summary is None:
+        verdict, reason = (
+            Verdict.NOT_RUN,
+            f"our runs have no {metric}: {'; '.join(candidate.remarks) or 'not measured'}",
+        )
+    elif equivalent is None or equivalent.fingerprint != summary.fingerprint:
+        verdict, reason = Verdict.NOT_COMPARABLE, f"our protocol is another; the paper's: {row.protocol}"
+    else:
+        interval = mean_interval(list(summary.by_seed.values()), level=LEVEL) if summary.seeds > 1 else None
+        verdict, reason = judge(row.scores[metric], summary)
+    return Claim(
+        source=source,
+        cell=row.id,
+        table=row.table,
+        task=row.task,
+        label=row.label,
+        metric=metric,
+        nfe=row.nfe,
+        protocol=row.protocol,
+        published=row.scores[metric],
+        disputed=row.disputed,
+        verdict=verdict,
+        reason=reason,
+        assumed=equivalent.assumed if equivalent else "",
+        row=candidate.label if candidate else None,
+        selector=candidate.selector if candidate else None,
+        ours=summary,
+        interval=interval,
+        marks=candidate.marks if candidate else (),
+    )
+
+
+def _why_not_run(row: PublishedRow) -> str:
+    return "no method of ours is what the row describes" if row.match is None else "no run of ours on record"
+
+
+def judge(printed: PublishedScore, ours: Summary) -> tuple[Verdict, str]:
+    """The verdict on a printed number measured by our protocol too, and what decided it."""
+    gap = ours.value - printed.value
+    if printed.std is not None and abs(gap) <= printed.std:
+        return Verdict.REPRODUCED, f"{gap:+.2g} from the printed value, within its ± {printed.std:g}"
+    values = list(ours.by_seed.values())
+    if len(values) < 2:
+        return Verdict.NOT_COMPARABLE, "one training seed of ours tells nothing of the spread"
+    interval = mean_interval(values, level=LEVEL)
+    if interval.low <= printed.value <= interval.high:
+        return Verdict.REPRODUCED, f"within our {LEVEL:.0%} interval, {interval.low:.4g} to {interval.high:.4g}"
+    further = prediction_t(printed.value, values)
+    reach = further.detectable(1 - LEVEL)
+    if abs(further.effect) <= reach:
+        return Verdict.WITHIN_NOISE, f"within ± {reach:.2g}, where a further training of ours would fall"
+    beyond = f"{gap:+.2g} from the printed value, beyond ± {reach:.2g}"
+    better = ours.better != "none" and (gap < 0) == (ours.better == "lower")
+    return (Verdict.BETTER if better else Verdict.OFF), beyond

@@ -1,0 +1,158 @@
+"""What a regression gate found, for people (Markdown), for CI (JUnit XML) and for machines (plain values)."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+from xml.etree import ElementTree
+
+from dxbench.boards.gate import Finding, Gate, Verdict
+
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_GROWTH_SHOWN = 1.1
+
+
+def headline(gate: Gate) -> str:
+    """The counts in a line."""
+    counts = ", ".join(f"{count} {_noun(verdict, count)}" for verdict, count in gate.counts.items())
+    if any(verdict.judged for verdict in gate.counts):
+        return counts
+    return f"nothing measured ({counts})" if counts else "nothing measured"
+
+
+def _noun(verdict: Verdict, count: int) -> str:
+    return "regressions" if verdict == Verdict.REGRESSION and count > 1 else verdict.value
+
+
+def as_json(gate: Gate) -> dict[str, Any]:
+    """Plain values of everything found, with the counts and the exit code."""
+    return asdict(gate) | {
+        "schema_version": 1,
+        "exit_code": int(gate.exit_code),
+        "headline": headline(gate),
+        "counts": {verdict.value: count for verdict, count in gate.counts.items()},
+    }
+
+
+# --- Markdown ------------------------------------------------------------------------------------------------
+
+
+def markdown(gate: Gate) -> str:
+    """A summary: what needs a reader first, what is as it was folded away."""
+    shown = [one for one in gate.findings if one.verdict != Verdict.UNCHANGED]
+    shown.sort(key=lambda one: list(Verdict).index(one.verdict))
+    unchanged = [one for one in gate.findings if one.verdict == Verdict.UNCHANGED]
+    lines = [f"### dxbench check: {headline(gate)}", ""]
+    if shown:
+        lines += [*_table(shown), ""]
+    if unchanged:
+        lines += ["<details><summary>unchanged</summary>", "", *_table(unchanged), "", "</details>", ""]
+    grown = [cost for cost in gate.costs if cost.candidate > _GROWTH_SHOWN * cost.baseline]
+    lines += [
+        f"- {_text(f'{c.task}: {c.row}')}: {c.cost} {c.baseline:.4g} → {c.candidate:.4g} "
+        f"(× {c.candidate / c.baseline:.2f}; not judged)"
+        for c in grown
+    ]
+    lines += [f"- {_text(note)}" for note in gate.notes]
+    if gate.absent:
+        lines.append(f"- rows of the baseline that were not run: {len(gate.absent)}")
+    lines.append(
+        f"- two-sided t tests over training seeds, Holm-adjusted, alpha = {gate.alpha:g}; a change counts from "
+        f"{gate.rel_tol:g} of the baseline's mean. *Visible from* is the smallest change that would have counted."
+    )
+    return "\n".join(lines)
+
+
+def _table(findings: Sequence[Finding]) -> Iterator[str]:
+    yield "| verdict | row | metric | baseline | now | change | p (Holm) | test | visible from | seeds |"
+    yield "|:--|:--|:--|--:|--:|--:|--:|:--|--:|--:|"
+    for one in findings:
+        test = one.noise or _text(one.reason)
+        cells = [
+            one.verdict.value,
+            _text(f"{one.task}: {one.row}"),
+            _text(one.metric),
+            _number(one.baseline),
+            _number(one.candidate),
+            _number(one.change, sign="+"),
+            _number(one.p_value),
+            test,
+            _number(one.detectable),
+            f"{one.seeds[0]} / {one.seeds[1]}",
+        ]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _number(value: float | None, *, sign: str = "") -> str:
+    return "" if value is None else f"{value:{sign}.4g}"
+
+
+def _text(text: str) -> str:
+    """Plain text for a Markdown cell: no markup, one line."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_|\[\]])", r"\\\1", " ".join(escaped.split()))
+
+
+# --- JUnit ---------------------------------------------------------------------------------------------------
+
+
+def junit(gate: Gate) -> str:
+    """JUnit XML: a suite per row, a case per metric; what was not judged is skipped, nothing at all an error."""
+    root = ElementTree.Element("testsuites", name="dxbench check")
+    for (task, row), found in groupby(gate.findings, key=lambda one: (one.task, one.row)):
+        _suite(root, f"{task}: {row}", [_case(one) for one in found])
+    if not any(verdict.judged for verdict in gate.counts):
+        case = ElementTree.Element("testcase", name="anything measured", classname="dxbench")
+        ElementTree.SubElement(case, "error", message="nothing measured")
+        _suite(root, "dxbench check", [case])
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _suite(root: ElementTree.Element, name: str, cases: Sequence[ElementTree.Element]) -> None:
+    def holding(tag: str) -> str:
+        return str(sum(case.find(tag) is not None for case in cases))
+
+    suite = ElementTree.SubElement(
+        root,
+        "testsuite",
+        name=_xml(name),
+        tests=str(len(cases)),
+        failures=holding("failure"),
+        errors=holding("error"),
+        skipped=holding("skipped"),
+    )
+    suite.extend(cases)
+
+
+def _case(one: Finding) -> ElementTree.Element:
+    case = ElementTree.Element("testcase", name=_xml(one.metric), classname=_xml(f"{one.task}.{one.row}"))
+    if one.verdict == Verdict.REGRESSION:
+        failure = ElementTree.SubElement(case, "failure", type="regression", message=_xml(_sentence(one)))
+        failure.text = _xml(_details(one))
+    elif not one.verdict.judged:
+        ElementTree.SubElement(case, "skipped", message=_xml(f"{one.verdict}: {one.reason}"))
+    else:
+        ElementTree.SubElement(case, "system-out").text = _xml(f"{_sentence(one)}\n{_details(one)}")
+    return case
+
+
+def _sentence(one: Finding) -> str:
+    if one.change is None:
+        return one.reason
+    return f"{one.verdict}: {one.metric} {_number(one.baseline)} -> {_number(one.candidate)} ({one.better} is better)"
+
+
+def _details(one: Finding) -> str:
+    if one.change is None:
+        return one.reason
+    return (
+        f"change {_number(one.change, sign='+')}, p {_number(one.p_value)} (Holm), {one.noise} test over "
+        f"{one.seeds[0]} seeds of the baseline and {one.seeds[1]} now, visible from {_number(one.detectable)}"
+    )
+
+
+def _xml(text: str) -> str:
+    """Without the characters that XML 1.0 cannot hold, such as those of coloured terminal output."""
+    return _NOT_XML.sub("\ufffd", text)

@@ -1,0 +1,116 @@
+"""Scoring the kept samples of a run again, by another protocol than it was scored by."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from dxbench.api import AdjustableMetric, Metric, MetricProtocol, NotApplicable, ResultRecord
+from dxbench.boards.tables import differing_fields
+from dxbench.records import array_sha256, work_folder
+
+
+class KeptSamples:
+    """Samples of runs under a home, those of the last run asked for at hand."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._last: tuple[ResultRecord, np.ndarray] | None = None
+
+    def of(self, record: ResultRecord) -> np.ndarray:
+        """The samples that a run was scored by.
+
+        Raises:
+            NotApplicable: if they are not kept, or are not those any more.
+        """
+        if self._last is None or self._last[0] is not record:
+            folder = work_folder(self._home, task=record.task, method=record.method, run_id=record.run_id)
+            self._last = (record, _read(folder / "arrays.npz", record))
+        return self._last[1]
+
+
+def _read(path: Path, record: ResultRecord) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            samples = arrays["samples"]
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
+        raise NotApplicable(f"no samples of {record.run_id} are kept in {path} ({type(error).__name__})") from None
+    if record.samples_sha256 not in (None, array_sha256(samples)):
+        raise NotApplicable(f"the samples kept of {record.run_id} are not those that were scored")
+    return samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """From one protocol to another.
+
+    Attributes:
+        metrics: one more than names; the first has the first protocol, the last the other save for `fixed`.
+        names: the fields changed at each step.
+        fixed: fields that no metric of ours can change, with the reason.
+    """
+
+    metrics: tuple[Metric, ...]
+    names: tuple[str, ...]
+    fixed: Mapping[str, str]
+
+    def reversed(self) -> "Way":
+        """The same way back."""
+        return Way(metrics=self.metrics[::-1], names=self.names[::-1], fixed=self.fixed)
+
+
+def change_fields(metric: Metric, start: MetricProtocol, goal: MetricProtocol, order: Sequence[str]) -> Way:
+    """Metrics that lead from `start` to `goal`, one field at a time in the given order.
+
+    Fields that hang on one choice of the metric, such as the two sizes of a distance of equal sets, change together.
+
+    Raises:
+        NotApplicable: if the metric cannot be given the protocol to start from.
+    """
+    current = with_protocol(metric, start)
+    metrics, names, fixed = [current], [], {}
+    if start.version != goal.version:
+        fixed["version"] = "the code of another version is not here"
+    for field in order:
+        if current.protocol.fields.get(field) == goal.fields.get(field):
+            continue
+        try:
+            following = _towards(current, field, goal)
+        except NotApplicable as reason:
+            fixed[field] = str(reason)
+            continue
+        names.append(", ".join(differing_fields(current.protocol, following.protocol)))
+        metrics.append(following)
+        current = following
+    return Way(metrics=tuple(metrics), names=tuple(names), fixed=fixed)
+
+
+def _towards(metric: Metric, field: str, goal: MetricProtocol) -> Metric:
+    """The metric with a field as in `goal`; no field may move anywhere else."""
+    if not isinstance(metric, AdjustableMetric):
+        raise NotApplicable(f"{metric.name} cannot be given another protocol")
+    if field not in goal.fields:
+        raise NotApplicable("a field of one side only")
+    following = metric.with_field(field, goal.fields[field])
+    moved = differing_fields(metric.protocol, following.protocol)
+    astray = [name for name, (_, value) in moved.items() if goal.fields.get(name) != value]
+    if astray:
+        raise NotApplicable(f"{', '.join(astray)} would change with it")
+    return following
+
+
+def with_protocol(metric: Metric, wanted: MetricProtocol) -> Metric:
+    """The metric with exactly this protocol, equal to the fingerprint.
+
+    Raises:
+        NotApplicable: if its choices cannot give it.
+    """
+    for field, value in wanted.fields.items():
+        if metric.protocol.fields.get(field) != value and isinstance(metric, AdjustableMetric):
+            metric = metric.with_field(field, value)
+    if metric.protocol.fingerprint != wanted.fingerprint:
+        fields = ", ".join(differing_fields(metric.protocol, wanted)) or "a number's type"
+        raise NotApplicable(f"the protocol on record cannot be rebuilt ({fields})")
+    return metric

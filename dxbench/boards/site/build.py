@@ -1,0 +1,196 @@
+"""From records to a folder of pages. The same records give the same bytes."""
+
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from dxbench import __version__
+from dxbench.api import MethodCard, MetricProtocol
+from dxbench.boards.claims import claims
+from dxbench.boards.entries import Entry
+from dxbench.boards.index import RecordIndex
+from dxbench.boards.published import read_published
+from dxbench.boards.site.claims import claims_text
+from dxbench.boards.site.methods import OnTask, method_text, on_task
+from dxbench.boards.site.names import method_page, task_page
+from dxbench.boards.site.rendering import render
+from dxbench.boards.site.run_pages import PictureSource, RunPages
+from dxbench.boards.site.tasks import TaskSummary, task_files
+from dxbench.boards.tables import task_table
+from dxbench.errors import NothingMeasured, UsageError
+from dxbench.paths import published as published_folder
+from dxbench.registry import plugins
+
+MARKER = ".dxbench-site"
+"""A file that says that a folder is a site of ours and may be replaced."""
+
+
+_BIBTEX = f"""@software{{dxbench,
+  title   = {{dxbench: benchmark and reference implementations for
+             few-step diffusion samplers and energy-based models}},
+  author  = {{{{The dxbench contributors}}}},
+  version = {{{__version__}}}
+}}"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What was written. Bytes count all files, pictures apart."""
+
+    folder: Path
+    tasks: int
+    methods: int
+    runs: int
+    bytes: int
+    picture_bytes: int
+
+
+class _Board:
+    """What pages beside those of tasks and runs say, gathered task by task."""
+
+    def __init__(self) -> None:
+        self.tasks: list[TaskSummary] = []
+        self.methods: dict[str, list[OnTask]] = defaultdict(list)
+        self.newest: dict[str, Entry] = {}
+        self.protocols: dict[str, MetricProtocol] = {}
+        self._seen: set[str] = set()
+
+    def add(self, summary: TaskSummary, entries: Sequence[Entry]) -> None:
+        self.tasks.append(summary)
+        for method, rows in on_task(summary, entries).items():
+            self.methods[method].append(rows)
+        for entry in entries:
+            known = self.newest.get(entry.method)
+            if known is None or _age(entry) > _age(known):
+                self.newest[entry.method] = entry
+            new = {estimate.fingerprint for estimate in entry.scores.values()} - self._seen
+            if new:
+                self._seen |= new
+                self.protocols |= entry.record().protocols
+
+    def pages(self) -> Iterator[tuple[str, str]]:
+        """Path and text of each page."""
+        cards = {method: self.newest[method].record().card for method in sorted(self.methods)}
+        yield (
+            "index.html",
+            render(
+                "index",
+                depth=0,
+                title="Leaderboard",
+                tasks=self.tasks,
+                pages={one.task: task_page(one.task) for one in self.tasks},
+                methods=self._list(cards),
+                bibtex=_BIBTEX,
+            ),
+        )
+        protocols = sorted(self.protocols.items(), key=lambda item: (item[1].name, item[1].version, item[0]))
+        yield "protocols.html", render("protocols", depth=0, title="Protocols", protocols=protocols)
+        for method, card in cards.items():
+            yield method_page(method), method_text(method, card, self.methods[method])
+
+    def _list(self, cards: dict[str, MethodCard]) -> list[dict[str, object]]:
+        return [
+            {
+                "name": method,
+                "page": method_page(method),
+                "card": card,
+                "tasks": len(self.methods[method]),
+                "rows": sum(len(task.configurations) for task in self.methods[method]),
+            }
+            for method, card in cards.items()
+        ]
+
+
+def _age(entry: Entry) -> tuple[int, str, str]:
+    return (entry.method_version, entry.created, entry.run_id)
+
+
+def build_site(index: RecordIndex, out: Path, *, pictures: PictureSource) -> Built:
+    """Write the site of all records into a folder; an earlier site there is replaced when all went well.
+
+    Raises:
+        UsageError: if the folder holds anything but a site of ours.
+        NothingMeasured: without any record.
+    """
+    if not index.tasks:
+        raise NothingMeasured("no record to make a leaderboard of; `dxbench run` makes one")
+    board = _Board()
+    about = {kind: {name: plugin.summary() for name, plugin in plugins(kind).items()} for kind in ("tasks", "metrics")}
+    published = read_published(published_folder())
+    tasks = sorted({*index.tasks, *(row.task for _, row in published)})
+    with _replacing(out) as place:
+        files = _Files(place)
+        with RunPages(place, pictures=pictures) as runs:
+            for task in tasks:
+                entries = index.entries(task)
+                runs.add([entry.path for entry in entries])
+                table = task_table(index, task, published=True)
+                texts, summary = task_files(
+                    table,
+                    task,
+                    about=about["tasks"].get(task, ""),
+                    entries=entries,
+                    metric_notes=about["metrics"],
+                )
+                files.write(texts)
+                board.add(summary, entries)
+        files.write(dict(board.pages()))
+        files.write({"claims.html": claims_text(claims(index, published))})
+        files.write({name: _asset(name) for name in ("site.css", "site.js")})
+        (place / MARKER).write_text("A generated site; `dxbench leaderboard build` replaces all of it.\n")
+    return Built(
+        folder=out,
+        tasks=len(tasks),
+        methods=len(board.methods),
+        runs=runs.count,
+        bytes=files.bytes + runs.bytes,
+        picture_bytes=runs.picture_bytes,
+    )
+
+
+class _Files:
+    """Files of the site, counted."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.bytes = 0
+
+    def write(self, texts: dict[str, str]) -> None:
+        for name, text in texts.items():
+            path = self._folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.bytes += path.write_bytes(text.encode())
+
+
+def _asset(name: str) -> str:
+    return (resources.files("dxbench.boards.site") / "assets" / name).read_text("utf-8")
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """A new folder that takes the place of `out` when all went well."""
+    out = out.resolve()
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; --out names a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
+        raise UsageError(f"{out} holds files that are no dxbench site; name an empty folder or a new one with --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    except OSError as error:
+        raise UsageError(f"cannot write beside {out}: {error.strerror or error}; choose another --out") from None
+    try:
+        place.chmod(0o755)
+        yield place
+        old = place.with_name(f"{place.name}.old")
+        if out.exists():
+            out.rename(old)
+        place.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)

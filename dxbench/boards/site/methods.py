@@ -1,0 +1,84 @@
+"""The page of a method: what it is, and all its rows and runs on every task."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dxbench.api import MethodCard
+from dxbench.boards.entries import Entry
+from dxbench.boards.site.names import config_anchor, run_page, task_page
+from dxbench.boards.site.rendering import render
+from dxbench.boards.site.tasks import Line, TaskSummary
+from dxbench.configure import assignments
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLink:
+    """A run of a row."""
+
+    seed: int
+    status: str
+    page: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """A row of a method with its configuration, as --set takes it, and its runs by seed."""
+
+    anchor: str
+    line: Line
+    version: int
+    config: list[str]
+    runs: list[RunLink]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnTask:
+    """The rows of a method on one task."""
+
+    task: str
+    page: str
+    header: list[str]
+    configurations: list[Configuration]
+
+
+def on_task(summary: TaskSummary, entries: Sequence[Entry]) -> dict[str, OnTask]:
+    """By method, what its page says of a task."""
+    runs: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        runs[entry.config_id].append(entry)
+    found: dict[str, list[Configuration]] = defaultdict(list)
+    for line in summary.lines:
+        assert line.row.config_id is not None
+        group = runs[line.row.config_id]
+        found[group[0].method].append(_configuration(line, group))
+    return {
+        method: OnTask(
+            task=summary.task, page=task_page(summary.task), header=summary.header[1:], configurations=configurations
+        )
+        for method, configurations in found.items()
+    }
+
+
+def _configuration(line: Line, group: Sequence[Entry]) -> Configuration:
+    first = group[0]
+    return Configuration(
+        anchor=config_anchor(first.task, first.config_id),
+        line=line,
+        version=first.method_version,
+        config=assignments(first.config),
+        runs=[
+            RunLink(seed=entry.seed, status=entry.status, page=run_page(entry.task, entry.method, entry.run_id))
+            for entry in sorted(group, key=lambda entry: (entry.seed, entry.run_id))
+        ],
+    )
+
+
+def method_text(method: str, card: MethodCard, tasks: Sequence[OnTask]) -> str:
+    """The page of a method.
+
+    Args:
+        card: as its newest record has it.
+    """
+    runs = sum(len(one.runs) for task in tasks for one in task.configurations)
+    return render("method", depth=1, title=method, card=card, tasks=tasks, runs=runs)

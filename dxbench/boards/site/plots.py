@@ -1,0 +1,297 @@
+"""Geometry of the plots; templates draw it.
+
+Positions along x are in percent of the width and along y in pixels, so that a plot fits a phone as it fits a desk and
+its text keeps its size.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from dxbench.api import Curve, Direction
+from dxbench.boards.aggregate import Row, Summary
+from dxbench.boards.render.cells import number, quantity
+from dxbench.boards.site.names import row_anchor
+
+DOTS = 24
+"""Rows of a dot plot; more than that nobody reads, the table has all."""
+POINTS = 120
+"""Rows of a plot of quality against cost, besides those on the front."""
+LINE_POINTS = 32
+"""Of a learning curve."""
+LINE_WIDTH, LINE_HEIGHT = 144, 28
+SCATTER_HEIGHT = 240
+DOT_STEP = 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 0.03, 0.97, 14, 26
+_LOG_FROM = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """From values to [0, 1]; logarithmic where positive values span more than a factor of ten."""
+
+    low: float
+    high: float
+    log: bool
+
+    @classmethod
+    def over(cls, values: Sequence[float]) -> "Scale":
+        """The scale of some finite values, at least one."""
+        low, high = min(values), max(values)
+        log = low > 0 and high / low > _LOG_FROM
+        if low == high:
+            pad = abs(low) / 2 or 1.0
+            return cls(low=low - pad, high=high + pad, log=False)
+        if log:
+            margin = (high / low) ** 0.04
+            return cls(low=low / margin, high=high * margin, log=True)
+        margin = (high - low) * 0.04
+        return cls(low=low - margin, high=high + margin, log=False)
+
+    def at(self, value: float) -> float:
+        """Where a value lies, cut to [0, 1]."""
+        if self.log:
+            share = math.log(max(value, self.low) / self.low) / math.log(self.high / self.low)
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return min(1.0, max(0.0, share))
+
+    def ticks(self, count: int) -> list[float]:
+        """About `count` round values within the scale."""
+        from matplotlib.ticker import LogLocator, MaxNLocator
+
+        if self.log:
+            decades = math.log10(self.high / self.low)
+            subs = (1.0,) if decades > count - 1 else (1.0, 3.0) if decades > 1.5 else (1.0, 2.0, 5.0)
+            locator = LogLocator(subs=subs, numticks=2 * count)
+        else:
+            locator = MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10])
+        return [float(t) for t in locator.tick_values(self.low, self.high) if self.low <= t <= self.high]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """A round value of an axis and where it stands."""
+
+    at: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A row in a plot.
+
+    Attributes:
+        x, low, high: percent of the width; low and high end the error bar, None without one.
+        y: pixels from the top.
+        place: its number on the front, from the cheapest, or None.
+        text: what it says, for those who point at it or hear it.
+    """
+
+    anchor: str
+    label: str
+    kind: str
+    x: str
+    y: int
+    text: str
+    low: str | None = None
+    high: str | None = None
+    place: int | None = None
+
+    @property
+    def above(self) -> bool:
+        """Drawn last, over the others."""
+        return self.place is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DotPlot:
+    """Mean and spread of each row, best first; the floor as a line.
+
+    Attributes:
+        left_out: rows that are not drawn.
+    """
+
+    marks: list[Mark]
+    ticks: list[Tick]
+    floor: Tick | None
+    height: int
+    left_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParetoPlot:
+    """Quality against a cost, both by means over seeds.
+
+    Attributes:
+        front: the marks that no ranked row beats in both, cheapest first.
+        steps: the line through the front as (x1, y1, x2, y2).
+        row_ticks: of the quality, `at` in pixels.
+    """
+
+    cost: str
+    marks: list[Mark]
+    front: list[Mark]
+    steps: list[tuple[str, int, str, int]]
+    ticks: list[Tick]
+    row_ticks: list[Tick]
+    height: int
+    left_out: int
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of (cost, loss) that no other point equals or beats in both while beating it in one; cheapest first."""
+    front: list[int] = []
+    for index in sorted(range(len(points)), key=points.__getitem__):
+        if not front or points[index][1] < points[front[-1]][1] or points[index] == points[front[-1]]:
+            front.append(index)
+    return front
+
+
+def dot_plot(rows: Sequence[Row], metric: str, better: Direction) -> DotPlot | None:
+    """Rows that have the metric, yardsticks as the floor; None if there is nothing to draw."""
+    shown = sorted((row for row in rows if metric in row.scores and row.kind != "reference"), key=_by(metric, better))
+    floor = next((row.scores[metric] for row in rows if row.kind == "reference" and metric in row.scores), None)
+    left_out, shown = max(0, len(shown) - DOTS), shown[:DOTS]
+    if not shown:
+        return None
+    summaries = [row.scores[metric] for row in shown]
+    ends = [s.value for s in summaries] + ([] if floor is None else [floor.value])
+    # An error bar that reaches below zero would take the logarithm from a plot that needs it.
+    ends += [end for s in summaries for end in _bar(s) if end > 0 or min(ends) <= 0]
+    scale = Scale.over(ends)
+    marks = [
+        _mark(row, metric, scale, y=_TOP + DOT_STEP * index + 22, text=f"{row.label}: {number(row.scores[metric])}")
+        for index, row in enumerate(shown)
+    ]
+    return DotPlot(
+        marks=marks,
+        ticks=[Tick(at=_percent(scale.at(t)), text=f"{t:g}") for t in scale.ticks(5)],
+        floor=None if floor is None else Tick(at=_percent(scale.at(floor.value)), text=number(floor)),
+        height=_TOP + DOT_STEP * len(shown) + _BOTTOM,
+        left_out=left_out,
+    )
+
+
+def pareto_plot(
+    rows: Sequence[Row], metric: str, better: Direction, *, cost: str, cost_of: Callable[[Row], float | None]
+) -> ParetoPlot | None:
+    """Rows that have the metric and a cost; None for fewer than two, or where no way is better."""
+    candidates = [row for row in rows if metric in row.scores and row.kind != "reference"]
+    costs = {id(row): found for row in candidates if (found := cost_of(row)) is not None and found > 0}
+    priced = sorted((row for row in candidates if id(row) in costs), key=_by(metric, better))
+    if len(priced) < 2 or better == "none":
+        return None
+    ranked = [row for row in priced if row.ranks]
+    sign = -1 if better == "higher" else 1
+    best = [ranked[i] for i in pareto_front([(costs[id(r)], sign * r.scores[metric].value) for r in ranked])]
+    places = {id(row): place for place, row in enumerate(best, 1)}
+    shown = [row for index, row in enumerate(priced) if index < POINTS or id(row) in places]
+    across = Scale.over([costs[id(row)] for row in shown])
+    down = Scale.over([row.scores[metric].value for row in shown])
+    marks = [
+        _mark(
+            row,
+            metric,
+            across,
+            value=costs[id(row)],
+            y=_down(down, row.scores[metric].value),
+            text=f"{row.label}: {number(row.scores[metric])} at {quantity(costs[id(row)])} {cost}",
+            place=places.get(id(row)),
+        )
+        for row in shown
+    ]
+    front = sorted((mark for mark in marks if mark.place), key=lambda mark: mark.place or 0)
+    return ParetoPlot(
+        cost=cost,
+        marks=marks,
+        front=front,
+        steps=_steps(front),
+        ticks=[Tick(at=_percent(across.at(t)), text=quantity(t)) for t in across.ticks(4)],
+        row_ticks=[Tick(at=str(_down(down, t)), text=f"{t:g}") for t in down.ticks(4)],
+        height=SCATTER_HEIGHT,
+        left_out=len(priced) - len(shown),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A learning curve as a row of a table.
+
+    Attributes:
+        points: of a polyline in a box of LINE_WIDTH by LINE_HEIGHT.
+        steps: the last step.
+    """
+
+    name: str
+    points: str
+    steps: int
+    first: float
+    low: float
+    high: float
+    last: float
+
+
+def line(name: str, curve: Curve) -> Line | None:
+    """A curve thinned to at most LINE_POINTS means over equally many values each; None for an empty one."""
+    values = curve.value
+    if not values:
+        return None
+    low, high = min(values), max(values)
+    size = -(-len(values) // LINE_POINTS)
+    if size > 1:
+        thin = [sum(part) / len(part) for part in (values[i : i + size] for i in range(0, len(values), size))]
+    else:
+        thin = values
+    up = (LINE_HEIGHT - 4) / ((high - low) or 1.0)
+    across = LINE_WIDTH / max(len(thin) - 1, 1)
+    points = " ".join([f"{int(i * across)} {int((high - v) * up + 2.5)}" for i, v in enumerate(thin)])
+    return Line(name=name, points=points, steps=curve.step[-1], first=values[0], low=low, high=high, last=values[-1])
+
+
+def _by(metric: str, better: Direction) -> Callable[[Row], tuple[float, str]]:
+    sign = -1 if better == "higher" else 1
+    return lambda row: (sign * row.scores[metric].value, row.label)
+
+
+def _bar(summary: Summary) -> list[float]:
+    return [] if summary.std is None else [summary.value - summary.std, summary.value + summary.std]
+
+
+def _mark(
+    row: Row, metric: str, scale: Scale, *, y: int, text: str, value: float | None = None, place: int | None = None
+) -> Mark:
+    """A row at its mean with an error bar, or at `value` without one."""
+    summary = row.scores[metric]
+    bar = _bar(summary) if value is None else []
+    low, high = ([_percent(scale.at(end)) for end in bar]) or (None, None)
+    return Mark(
+        anchor=row_anchor(row),
+        label=row.label,
+        kind=row.kind if row.kind != "measured" or row.ranks else "marked",
+        x=_percent(scale.at(summary.value if value is None else value)),
+        y=y,
+        text=text,
+        low=low,
+        high=high,
+        place=place,
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * (_LEFT + share * (_RIGHT - _LEFT)):.1f}%"
+
+
+def _down(scale: Scale, value: float) -> int:
+    return round(_TOP + (1 - scale.at(value)) * (SCATTER_HEIGHT - _TOP - _BOTTOM))
+
+
+def _steps(front: Sequence[Mark]) -> list[tuple[str, int, str, int]]:
+    """At every cost the best that is to be had for it: along, then up or down at the next point."""
+    steps: list[tuple[str, int, str, int]] = []
+    for here, there in pairwise(front):
+        steps += [(here.x, here.y, there.x, here.y), (there.x, here.y, there.x, there.y)]
+    if front:
+        steps.append((front[-1].x, front[-1].y, "100%", front[-1].y))
+    return steps

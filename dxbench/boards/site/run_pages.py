@@ -1,0 +1,105 @@
+"""The pages of all runs, by as many processes as pay."""
+
+import gc
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from os import cpu_count
+from pathlib import Path
+from typing import Protocol, Self
+
+from dxbench.api import ResultRecord
+from dxbench.boards.site.names import run_page, slug
+from dxbench.boards.site.runs import run_text
+from dxbench.errors import InvalidFile
+from dxbench.records import Unreadable, read_record
+
+_PARALLEL_FROM = 2_000
+"""Runs from which starting further processes takes less time than it saves."""
+_CHUNK = 500
+
+
+class PictureSource(Protocol):
+    """Where pictures of a run come from."""
+
+    def of(self, record: ResultRecord) -> Sequence[tuple[str, str, bytes]]:
+        """Title, caption and PNG of each."""
+        ...
+
+
+class NoPictures:
+    """Pictures of no run; here, so that processes without pictures import nothing to draw with."""
+
+    def of(self, record: ResultRecord) -> Sequence[tuple[str, str, bytes]]:
+        """None."""
+        return []
+
+
+class RunPages:
+    """Writes the pages of runs, here while there are few, else in other processes beside the caller's work.
+
+    Attributes:
+        count, bytes, picture_bytes: of what was written; complete when the context has been left.
+    """
+
+    def __init__(self, folder: Path, *, pictures: PictureSource) -> None:
+        self._folder = folder
+        self._pictures = pictures
+        self._waiting: list[str] = []
+        self._pool: ProcessPoolExecutor | None = None
+        self._futures: list[Future[tuple[int, int]]] = []
+        self.count = self.bytes = self.picture_bytes = 0
+
+    def add(self, paths: Sequence[str]) -> None:
+        """Records whose pages are to be written."""
+        self.count += len(paths)
+        self._waiting += paths
+        if self._pool is None and len(self._waiting) >= _PARALLEL_FROM:
+            self._pool = ProcessPoolExecutor(
+                cpu_count(),
+                mp_context=get_context("spawn"),
+                # What has been imported stays; collectors would walk it again and again.
+                initializer=gc.freeze,
+            )
+        while self._pool is not None and self._waiting:
+            chunk, self._waiting = self._waiting[:_CHUNK], self._waiting[_CHUNK:]
+            self._futures.append(self._pool.submit(_write, self._folder, chunk, self._pictures))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=kind is not None)
+        if kind is None:
+            self._count(_write(self._folder, self._waiting, self._pictures))
+            for future in self._futures:
+                self._count(future.result())
+
+    def _count(self, sizes: tuple[int, int]) -> None:
+        self.bytes += sizes[0]
+        self.picture_bytes += sizes[1]
+
+
+def _write(folder: Path, paths: Sequence[str], pictures: PictureSource) -> tuple[int, int]:
+    """Pages and pictures of some records; returns the bytes of either."""
+    size = picture_size = 0
+    places: set[str] = set()
+    for path in paths:
+        record = read_record(path)
+        if isinstance(record, Unreadable):
+            raise InvalidFile(f"{record.path}: {record.reason}")
+        name = run_page(record.task, record.method, record.run_id)
+        place, page = name.rsplit("/", 1)
+        if place not in places:
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            places.add(place)
+        drawn = []
+        for number, (title, caption, png) in enumerate(pictures.of(record), 1):
+            file = f"{slug(record.run_id)}-{number}.png"
+            picture_size += (folder / place / file).write_bytes(png)
+            drawn.append({"title": title, "caption": caption, "file": file})
+        text = run_text(record, drawn).encode()
+        with open(f"{folder}/{place}/{page}", "wb") as out:  # noqa: PTH123 - Path costs as much as the write
+            size += out.write(text)
+    return size, picture_size

@@ -1,0 +1,60 @@
+"""The page of a run. There is one per record, so that it is kept small and made quickly."""
+
+import shlex
+
+from dxbench.api import ResultRecord
+from dxbench.boards.render.cells import quantity
+from dxbench.boards.site.names import config_anchor, method_page, task_page
+from dxbench.boards.site.plots import line
+from dxbench.boards.site.rendering import template
+from dxbench.configure import DEFAULT_PRESET, assignments
+from dxbench.records import config_id
+
+
+def repeat_command(record: ResultRecord) -> str:
+    """What to type to run a record's cell again."""
+    parts = ["dxbench", "run", "--task", record.task, "--method", record.method, "--seed", str(record.seed)]
+    if record.preset != DEFAULT_PRESET:
+        parts += ["--preset", record.preset]
+    for text in assignments(record.overrides):
+        parts += ["--set", text]
+    if record.cost is not None:
+        parts += ["--device", record.cost.device.partition(":")[0]]
+    return shlex.join(parts)
+
+
+def run_text(record: ResultRecord, pictures: list[dict[str, str]]) -> str:
+    """The page of a run.
+
+    Args:
+        pictures: title, caption and file of each, beside the page.
+    """
+    config = config_id(record.task, record.task_version, record.method, record.method_version, record.config)
+    return template("run").render(
+        root="../../../",
+        record=record,
+        title=f"{record.method} on {record.task}, seed {record.seed}",
+        task_page=task_page(record.task),
+        method_page=method_page(record.method),
+        config_anchor=config_anchor(record.task, config),
+        command=repeat_command(record),
+        config=assignments(record.config),
+        lines=[drawn for name, curve in record.curves.items() if (drawn := line(name, curve)) is not None],
+        cost=_cost(record),
+        pictures=pictures,
+    )
+
+
+def _cost(record: ResultRecord) -> dict[str, str]:
+    cost = record.cost
+    if cost is None:
+        return {}
+    facts = {
+        "training": f"{cost.train_seconds:.1f} s, {cost.steps} steps",
+        "evaluation": f"{cost.eval_seconds:.1f} s",
+        "peak memory": f"{quantity(cost.peak_memory_bytes)}B",
+        "parameters": quantity(cost.parameters),
+        "FLOP per sample": quantity(cost.sampling_flops),
+        "device": f"{cost.device}, {cost.threads} threads",
+    }
+    return {name: text for name, text in facts.items() if text}

@@ -1,0 +1,63 @@
+"""`dxbench check`."""
+
+import os
+import sys
+from pathlib import Path
+
+from dxbench import paths
+from dxbench.boards.check import check
+from dxbench.boards.gate_report import as_json as gate_as_json
+from dxbench.boards.gate_report import headline, junit, markdown
+from dxbench.boards.index import RecordIndex, open_index
+from dxbench.cli.common import say
+from dxbench.errors import UsageError
+from dxbench.records import write_text_atomically
+
+
+def check_command(
+    *,
+    baseline: Path,
+    results: Path | None,
+    task: str | None,
+    alpha: float,
+    rel_tol: float,
+    junit_file: Path | None,
+    as_json: bool,
+) -> int:
+    """Judge the runs of one folder by those of another; the exit code is the gate's.
+
+    Raises:
+        UsageError: for folders that are not there or are one and the same, or numbers out of range.
+        InvalidFile: if a file among the records of either folder is none.
+    """
+    if not 0 < alpha < 1:
+        raise UsageError(f"--alpha lies between 0 and 1, got {alpha}")
+    if not 0 <= rel_tol < float("inf"):
+        raise UsageError(f"--rel-tol is a share of the baseline's mean, 0 or more, got {rel_tol}")
+    candidate = results or paths.results()
+    if not baseline.is_dir():
+        raise UsageError(f"no folder {baseline}")
+    if results is not None and not results.is_dir():
+        raise UsageError(f"no folder {results}")
+    if candidate.resolve() == baseline.resolve():
+        raise UsageError(f"{baseline} would be compared with itself; give your own records with --results")
+    gate = check(_opened(baseline), _opened(candidate), task=task, alpha=alpha, rel_tol=rel_tol)
+    summary = markdown(gate)
+    if junit_file is not None:
+        write_text_atomically(junit_file, junit(gate))
+    if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(step_summary).open("a", encoding="utf-8") as file:
+            file.write(summary + "\n")
+    if as_json:
+        say(gate_as_json(gate))
+    else:
+        print(summary)
+    print(f"dxbench check: {headline(gate)}", file=sys.stderr)
+    return int(gate.exit_code)
+
+
+def _opened(folder: Path) -> RecordIndex:
+    """The records of a folder, every one of which has to be readable: a gate passes over nothing."""
+    index = open_index([folder])
+    index.refuse_problems()
+    return index

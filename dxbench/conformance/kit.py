@@ -1,0 +1,237 @@
+"""Checks in their order, each run once and reported with what it wants, what it got and the remedy."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import JsonValue
+
+from dxbench.api import Compute, Config, Method, Need, Problem
+from dxbench.configure import DEFAULT_PRESET, configure
+from dxbench.conformance.describing import check_config, check_identity
+from dxbench.conformance.devices import check_device
+from dxbench.conformance.evaluations import check_nfe
+from dxbench.conformance.sampling import (
+    check_batch_size,
+    check_capabilities,
+    check_energy,
+    check_range,
+    check_seeds,
+    check_shapes,
+    check_value,
+)
+from dxbench.conformance.subject import Broken, NotChecked, Subject
+from dxbench.conformance.training import (
+    check_global_rng,
+    check_repeatable,
+    check_resume,
+    check_state,
+    check_training,
+)
+from dxbench.engine.process import global_generator_state, restore_global_generators
+from dxbench.registry import load_task
+
+STEPS = 6
+Outcome = Literal["pass", "fail", "skipped"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing to keep.
+
+    Attributes:
+        run: raises Broken or NotChecked; what it returns is a note beside the pass.
+        needs: checks that have to pass before this one says anything.
+    """
+
+    name: str
+    wants: str
+    remedy: str
+    run: Callable[[Subject], str | None]
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """How one check ended; `found` says what was got, why nothing was checked, or what a pass leaves open."""
+
+    name: str
+    outcome: Outcome
+    wants: str
+    found: str = ""
+    remedy: str = ""
+
+
+CHECKS = (
+    Check(
+        name="identity",
+        wants="name, version, docstring and Config say who the method is",
+        remedy="Set the class attributes that dxbench.api.Method documents.",
+        run=check_identity,
+    ),
+    Check(
+        name="config",
+        wants="the configuration is frozen, closed, and survives JSON and training unchanged",
+        remedy="Derive Config from dxbench.api.Config, keep its model_config, and use immutable fields.",
+        run=check_config,
+        needs=("identity",),
+    ),
+    Check(
+        name="training",
+        wants="training starts, and every step gives finite scalars",
+        remedy="Run the method under a debugger on the task; start() and step() are called as dxbench.api says.",
+        run=check_training,
+        needs=("identity",),
+    ),
+    Check(
+        name="capabilities",
+        wants="model() has networks, and samples or has an energy",
+        remedy="Return an object with `networks` (torch modules) and sample(seeds) or energy(x) with temperature.",
+        run=check_capabilities,
+        needs=("training",),
+    ),
+    Check(
+        name="shapes",
+        wants="sample(seeds [b]) gives floating [b, *event] for every b",
+        remedy="Shape the result by len(seeds) and problem.event_shape.",
+        run=check_shapes,
+        needs=("capabilities",),
+    ),
+    Check(
+        name="range",
+        wants="samples are finite and in the units of the data",
+        remedy="Undo every scaling of the data before returning samples; look for divisions by zero.",
+        run=check_range,
+        needs=("shapes",),
+    ),
+    Check(
+        name="seeds",
+        wants="the same seeds give the same samples, other seeds others",
+        remedy="Draw all noise of sample i from seeds[i], for instance with dxmi.noise.SeededNoise.",
+        run=check_seeds,
+        needs=("range",),
+    ),
+    Check(
+        name="batch-size",
+        wants="sample i depends on seeds[i] alone, however the batch is cut",
+        remedy="Use per-sample noise, and no statistics over the batch (batch normalisation: eval mode).",
+        run=check_batch_size,
+        needs=("seeds",),
+    ),
+    Check(
+        name="nfe",
+        wants="every network evaluation behind a sample goes through `networks`, once per pass",
+        remedy="List in `networks` each network that sampling evaluates, the innermost that is called repeatedly, "
+        "and call it as network(x, ...), samples along the first axis.",
+        run=check_nfe,
+        needs=("shapes",),
+    ),
+    Check(
+        name="energy",
+        wants="energy(x [b, *event]) gives finite [b], point by point, and a temperature >= 0 or None",
+        remedy="Return one energy per point, computed from that point alone.",
+        run=check_energy,
+        needs=("capabilities",),
+    ),
+    Check(
+        name="value",
+        wants="value(x, k) gives finite [b], and at k = num_steps the energy",
+        remedy="Define value(x, num_steps) as energy(x); see NOTATION.md.",
+        run=check_value,
+        needs=("energy",),
+    ),
+    Check(
+        name="repeatable",
+        wants="the same seed trains to the same bits, another seed to others",
+        remedy="Take all randomness from rng.torch(name) and rng.numpy(name); no clock, no set order, no fixed seed.",
+        run=check_repeatable,
+        needs=("range", "seeds"),
+    ),
+    Check(
+        name="global-rng",
+        wants="the global random generators are neither read nor moved",
+        remedy="Pass generator=rng.torch(name); build modules inside torch.random.fork_rng() after "
+        "torch.manual_seed(rng.seed(name)).",
+        run=check_global_rng,
+        needs=("repeatable",),
+    ),
+    Check(
+        name="state",
+        wants="state_dict() holds finite tensors and plain values, and sampling does not change it",
+        remedy="Keep only what the next step depends on, as tensors, numbers, texts, lists and dicts.",
+        run=check_state,
+        needs=("capabilities",),
+    ),
+    Check(
+        name="resume",
+        wants="saved half way, loaded into a new training and finished, it ends as if never stopped",
+        remedy="Put everything the next step depends on into state_dict(): optimiser, schedule, EMA, step counter.",
+        run=check_resume,
+        needs=("state", "repeatable"),
+    ),
+    Check(
+        name="device",
+        wants="all that is computed with lives on the device that `compute` names",
+        remedy="Create tensors with device=compute.device and move data batches there; networks too.",
+        run=check_device,
+        needs=("capabilities",),
+    ),
+)
+
+
+def check_method(
+    method: type[Method], problem: Problem, config: Config, *, steps: int = STEPS, device: str = "cpu"
+) -> list[CheckResult]:
+    """Every check on one method, each training at most `steps` steps; the process's generators are left as found."""
+    subject = Subject(method, problem, config, steps=steps, compute=Compute(device=device, threads=1))
+    before = global_generator_state()
+    try:
+        results: list[CheckResult] = []
+        unsure: set[str] = set()  # failed, or not run because of one that did
+        for check in CHECKS:
+            blocking = [name for name in check.needs if name in unsure]
+            result = _blocked(check, blocking[0]) if blocking else _run(check, subject)
+            if blocking or result.outcome == "fail":
+                unsure.add(check.name)
+            results.append(result)
+    finally:
+        restore_global_generators(before)
+    return results
+
+
+def check_on_task(
+    method: type[Method],
+    task: str,
+    *,
+    preset: str = DEFAULT_PRESET,
+    overrides: Mapping[str, JsonValue] | None = None,
+    steps: int = STEPS,
+    device: str = "cpu",
+) -> list[CheckResult]:
+    """`check_method` on the problem of a task, configured as a run would be.
+
+    Raises:
+        UsageError: for an unknown task, preset or key.
+        MissingData: if the task's files are absent.
+    """
+    config = configure(method, task, preset, overrides or {})
+    problem = load_task(task).problem(oracle=Need.ORACLE in method.needs)
+    return check_method(method, problem, config, steps=steps, device=device)
+
+
+def _blocked(check: Check, by: str) -> CheckResult:
+    return CheckResult(name=check.name, outcome="skipped", wants=check.wants, found=f"after `{by}`")
+
+
+def _run(check: Check, subject: Subject) -> CheckResult:
+    try:
+        note = check.run(subject)
+    except NotChecked as reason:
+        return CheckResult(name=check.name, outcome="skipped", wants=check.wants, found=str(reason))
+    except Broken as got:
+        found = str(got)
+    except Exception as error:  # the method's own, whatever it is
+        found = f"{type(error).__name__}: {error}"
+    else:
+        return CheckResult(name=check.name, outcome="pass", wants=check.wants, found=note or "")
+    return CheckResult(name=check.name, outcome="fail", wants=check.wants, found=found, remedy=check.remedy)

@@ -1,0 +1,68 @@
+"""A package with one method, outside the suite."""
+
+import importlib.util
+import keyword
+import re
+import sys
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from dxbench import __version__, registry
+from dxbench.errors import UsageError
+from dxbench.records import write_text_atomically
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def new_method(name: str, folder: Path) -> list[Path]:
+    """Write the package of a new method into `folder`; returns the files in order.
+
+    Raises:
+        UsageError: for a name that is taken or cannot be a module, or a folder with something in it.
+    """
+    check_name(name)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already and not empty; choose another with --folder, or remove it")
+    values = {
+        "name": name,
+        "class_name": "".join(part.capitalize() for part in name.split("_")),
+        "distribution": f"dxbench-{name.replace('_', '-').strip('-')}",
+        "dxbench_version": __version__,
+    }
+    # The templates are Python, TOML and Markdown, which know none of HTML's escapes; the name is a checked identifier.
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    written = []
+    for path, text in _templates(resources.files("dxbench") / "scaffold" / "templates" / "method"):
+        target = folder / environment.from_string(path).render(values)
+        write_text_atomically(target, environment.from_string(text).render(values))
+        written.append(target)
+    return written
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError unless `name` can be a module of its own and is no method yet."""
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise UsageError(
+            f"a method's name is a Python module: small letters, digits and underscores, a letter first; got {name!r}"
+        )
+    if name in registry.plugins("methods"):
+        origin = registry.plugins("methods")[name].origin
+        raise UsageError(f"a method named {name!r} is installed already (from {origin}); choose another name")
+    if name in sys.stdlib_module_names or importlib.util.find_spec(name) is not None:
+        raise UsageError(
+            f"a Python module named {name!r} is installed already and would be hidden; choose another name"
+        )
+
+
+def _templates(folder: Traversable, prefix: str = "") -> list[tuple[str, str]]:
+    """(path, text) of every template below a folder, in order of path."""
+    found = []
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            found += _templates(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(".jinja"):
+            found.append((prefix + entry.name.removesuffix(".jinja"), entry.read_text(encoding="utf-8")))
+    return found

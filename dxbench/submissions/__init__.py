@@ -1,0 +1,1 @@
+"""Bundles of records that others can check without running anything: pack, validate, merge."""

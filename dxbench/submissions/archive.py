@@ -1,0 +1,150 @@
+"""Reading a zip file from a stranger: nothing is unpacked to disk, nothing unpickled, sizes are bounded."""
+
+import io
+import re
+import stat
+import zipfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.lib import format as npy
+
+from dxbench.errors import InvalidFile, MissingData
+from dxbench.submissions.defects import Defect
+from dxbench.submissions.manifest import MANIFEST, NAME
+
+MEBIBYTE = 1 << 20
+LIMITS = {MANIFEST: 64 * MEBIBYTE, "records": 8 * MEBIBYTE, "samples": 512 * MEBIBYTE}
+TOTAL_LIMIT = 2048 * MEBIBYTE
+MEMBER_LIMIT = 2001
+
+_KNOWN = re.compile(rf"manifest\.json|records/(?P<record>{NAME[1:-1]})\.json|samples/(?P<samples>{NAME[1:-1]})\.npy")
+
+
+class Archive:
+    """A bundle opened for reading; what is wrong with it as a zip file is in `defects`.
+
+    Raises:
+        MissingData: if there is no such file.
+        InvalidFile: if it is no readable zip file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise MissingData(f"no file {path}; `dxbench submit` writes a bundle")
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise InvalidFile(f"not a readable zip file ({error}); it may be cut short, send it again") from None
+        self.defects: list[Defect] = []
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        self._look_at(self._zip.infolist())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._zip.close()
+
+    @property
+    def names(self) -> set[str]:
+        """Members that are safe to read."""
+        return set(self._members)
+
+    def read(self, name: str) -> bytes:
+        """A member's bytes.
+
+        Raises:
+            InvalidFile: if it is not there, damaged, or longer than it says.
+        """
+        if name not in self._members:
+            raise InvalidFile("not in the bundle")
+        info = self._members[name]
+        try:
+            with self._zip.open(info) as file:
+                data = file.read(info.file_size + 1)
+        except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+            raise InvalidFile(f"damaged ({error})") from None
+        except Exception as error:  # zlib and lzma have errors of their own
+            raise InvalidFile(f"damaged ({type(error).__name__}: {error})") from None
+        if len(data) != info.file_size:
+            raise InvalidFile(f"{len(data):,} bytes, where the zip file says {info.file_size:,}")
+        return data
+
+    def _look_at(self, infos: list[zipfile.ZipInfo]) -> None:
+        total = sum(info.file_size for info in infos)
+        if len(infos) > MEMBER_LIMIT or total > TOTAL_LIMIT:
+            self._refuse(
+                "bundle",
+                f"{len(infos):,} members of {total / MEBIBYTE:,.0f} MiB together; "
+                f"at most {MEMBER_LIMIT:,} of {TOTAL_LIMIT / MEBIBYTE:,.0f} MiB are read",
+            )
+            return
+        for info in infos:
+            problem = self._problem(info)
+            if problem is None:
+                self._members[info.filename] = info
+            else:
+                self._refuse(ascii(info.orig_filename)[1:-1][:120], problem)
+
+    def _problem(self, info: zipfile.ZipInfo) -> str | None:
+        """Why a member must not be read, or None."""
+        name = info.orig_filename
+        if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name):
+            return "an absolute path"
+        if ".." in re.split(r"[/\\]", name):
+            return "a path that leaves the bundle"
+        if stat.S_ISLNK(info.external_attr >> 16):
+            return "a symbolic link"
+        if info.flag_bits & 0x1:
+            return "encrypted"
+        if not _KNOWN.fullmatch(name) or name != info.filename:
+            return f"no member of a bundle, which has {MANIFEST}, records/<run>.json and samples/<run>.npy"
+        if name in self._members:
+            return "twice in the bundle"
+        limit = LIMITS[name.split("/")[0]]
+        if info.file_size > limit:
+            return f"{info.file_size / MEBIBYTE:,.1f} MiB unpacked, at most {limit / MEBIBYTE:,.0f} are read"
+        return None
+
+    def _refuse(self, where: str, problem: str) -> None:
+        self.defects.append(Defect(where=where, problem=problem, remedy="Pack the bundle with `dxbench submit`."))
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    """`array` as the text of an .npy file."""
+    buffer = io.BytesIO()
+    npy.write_array(buffer, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def parse_npy(data: bytes, *, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The array of an .npy file, whose header is held against what is wanted before anything is allocated.
+
+    Raises:
+        InvalidFile: if it is no such file, of another type, shape or length, or holds values that are not finite.
+    """
+    file = io.BytesIO(data)
+    try:
+        version = npy.read_magic(file)
+        found_shape, fortran, found_dtype = npy.read_array_header_1_0(file)
+    except Exception as error:  # NumPy's header parser lets errors of the tokenizer through
+        raise InvalidFile(f"not a readable npy file ({error})") from None
+    if version != (1, 0):
+        raise InvalidFile(f"npy version {version}, wanted (1, 0)")
+    if found_dtype.hasobject:
+        raise InvalidFile("holds pickled objects, which are never read")
+    if fortran or found_dtype.str != dtype or found_shape != shape:
+        raise InvalidFile(f"holds {found_dtype.str} of shape {list(found_shape)}, wanted {dtype} of {list(shape)}")
+    body = data[file.tell() :]
+    if len(body) != found_dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
+        raise InvalidFile(f"{len(body):,} bytes of data do not fill shape {list(shape)} of {dtype}")
+    array = np.frombuffer(body, dtype=found_dtype).reshape(shape)
+    bad = int((~np.isfinite(array.reshape(len(array), -1)).all(axis=1)).sum())
+    if bad:
+        raise InvalidFile(f"{bad:,} of {len(array):,} samples are not finite")
+    return array

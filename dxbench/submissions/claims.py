@@ -1,0 +1,130 @@
+"""What a record says, held against itself and against the task. Pure functions of records."""
+
+from collections.abc import Iterator
+
+from pydantic import JsonValue
+
+from dxbench.api import ResultRecord, Task
+from dxbench.records import config_id
+from dxbench.submissions.defects import Defect
+from dxbench.submissions.manifest import Manifest, RunEntry
+
+RUN_AGAIN = "Run it again with `dxbench run --again` and pack anew."
+PACK = "Pack the bundle with `dxbench submit`."
+
+
+def record_defects(record: ResultRecord, entry: RunEntry, manifest: Manifest, task: Task | None) -> list[Defect]:
+    """All that is wrong with one record of a bundle; `task` is None where it is not installed."""
+    found = [*_identity(record, entry, manifest), *_origin(record), *_evaluations(record, manifest)]
+    found += _overrides(record)
+    if task is not None:
+        found += [*_protocols(record, task), *_completeness(record, task)]
+    return found
+
+
+def _identity(record: ResultRecord, entry: RunEntry, manifest: Manifest) -> Iterator[Defect]:
+    for name in ("task", "task_version", "method", "method_version"):
+        got, wanted = getattr(record, name), getattr(manifest, name)
+        if got != wanted:
+            yield _defect(record, name, f"{got!r} in the record, {wanted!r} in the manifest", PACK)
+    identity = config_id(record.task, record.task_version, record.method, record.method_version, record.config)
+    if identity != manifest.config_id:
+        yield _defect(record, "config", f"has the id {identity}, the manifest says {manifest.config_id}", PACK)
+    if record.seed != entry.seed:
+        yield _defect(record, "seed", f"{record.seed} in the record, {entry.seed} in the manifest", PACK)
+    if record.run_id != entry.run_id or entry.run_id != f"{identity}-s{entry.seed}":
+        wanted = f"{identity}-s{record.seed}"
+        yield _defect(record, "run_id", f"{entry.run_id!r}; its configuration and seed make {wanted!r}", PACK)
+
+
+def _origin(record: ResultRecord) -> Iterator[Defect]:
+    if record.provenance.git_dirty:
+        remedy = f"Commit, so that the code can be found again. {RUN_AGAIN}"
+        yield _defect(record, "provenance.git_dirty", "measured with uncommitted changes to dxbench", remedy)
+    if record.reference:
+        yield _defect(record, "reference", "a yardstick row, which only the suite itself adds", "Submit a method.")
+
+
+def _evaluations(record: ResultRecord, manifest: Manifest) -> Iterator[Defect]:
+    """NFE as counted by the run, as declared, and as far as the configuration bounds it."""
+    nfe, cost = record.nfe, record.cost
+    if record.status != "ok":
+        return
+    if nfe != manifest.nfe:
+        yield _defect(record, "nfe", f"counted {nfe}, the manifest declares {manifest.nfe}", PACK)
+    if (nfe is None) != (record.samples_sha256 is None):
+        yield _defect(record, "nfe", f"{nfe} with samples {record.samples_sha256}: one without the other", RUN_AGAIN)
+    if nfe is None:
+        return
+    steps = record.config.get("num_steps")
+    if isinstance(steps, int) and nfe < steps:
+        yield _defect(
+            record, "nfe", f"{nfe:g} evaluations for num_steps = {steps}: fewer than one per sampling step", RUN_AGAIN
+        )
+    if nfe < 0 or (nfe == 0 and cost is not None and cost.parameters and cost.sampling_flops):
+        flops = cost.sampling_flops if cost else None
+        yield _defect(record, "nfe", f"{nfe:g} evaluations, although a sample took {flops} operations", RUN_AGAIN)
+
+
+def _overrides(record: ResultRecord) -> Iterator[Defect]:
+    """Tables label rows by their overrides, which have to be what was run."""
+    for key, value in record.overrides.items():
+        if key not in record.config or not _agree(value, record.config[key]):
+            got = record.config.get(key, "no such key")
+            yield _defect(record, f"overrides.{key}", f"{value!r}, where the configuration has {got!r}", RUN_AGAIN)
+
+
+def _agree(override: JsonValue, configured: JsonValue) -> bool:
+    return override == configured or str(override) == str(configured)
+
+
+def _protocols(record: ResultRecord, task: Task) -> Iterator[Defect]:
+    """Fingerprints are recomputed from the fields, and have to be those of the task as installed here."""
+    for fingerprint, protocol in record.protocols.items():
+        if protocol.fingerprint != fingerprint:
+            yield _defect(
+                record, f"protocols.{fingerprint}", f"its fields have the fingerprint {protocol.fingerprint}", RUN_AGAIN
+            )
+    current = {metric.name: metric.protocol for metric in task.metrics}
+    for name, estimate in record.scores.items():
+        where = f"scores.{name}"
+        if name not in current:
+            yield _defect(record, where, f"{task.name} has no metric of that name", RUN_AGAIN)
+        elif estimate.fingerprint != current[name].fingerprint:
+            claimed = record.protocols.get(estimate.fingerprint)
+            differing = _differing(claimed.fields if claimed else {}, current[name].fields)
+            yield _defect(
+                record,
+                where,
+                f"measured by protocol {estimate.fingerprint}, {task.name} measures by {current[name].fingerprint}"
+                f"{differing}",
+                RUN_AGAIN,
+            )
+        elif estimate.fingerprint not in record.protocols:
+            yield _defect(record, where, f"its protocol {estimate.fingerprint} is not in the record", RUN_AGAIN)
+        if estimate.n < 1 or (estimate.std is not None and estimate.std < 0):
+            yield _defect(record, where, f"n = {estimate.n}, std = {estimate.std}: not a measurement", RUN_AGAIN)
+
+
+def _differing(claimed: dict[str, JsonValue], current: dict[str, JsonValue]) -> str:
+    names = sorted(name for name in claimed.keys() & current.keys() if claimed[name] != current[name])
+    return f" ({', '.join(f'{name}: {claimed[name]!r} against {current[name]!r}' for name in names)})" if names else ""
+
+
+def _completeness(record: ResultRecord, task: Task) -> Iterator[Defect]:
+    """Nothing may be left out: a metric has a score or a note why not."""
+    if record.task_version != task.version:
+        problem = f"version {record.task_version}, {task.name} is at {task.version} here"
+        yield _defect(record, "task_version", problem, RUN_AGAIN)
+    if record.headline != list(task.headline):
+        yield _defect(record, "headline", f"{record.headline}, {task.name} has {list(task.headline)}", RUN_AGAIN)
+    if record.status == "ok":
+        silent = [m.name for m in task.metrics if m.name not in record.scores and m.name not in record.notes]
+        if silent:
+            yield _defect(record, "scores", f"neither score nor note for {', '.join(silent)}", RUN_AGAIN)
+    elif record.scores:
+        yield _defect(record, "scores", f"there are some although the run ended as {record.status}", RUN_AGAIN)
+
+
+def _defect(record: ResultRecord, field: str, problem: str, remedy: str) -> Defect:
+    return Defect(where=f"records/{record.run_id}: {field}", problem=problem, remedy=remedy)

@@ -1,0 +1,49 @@
+"""A valid bundle's records among the results, all of them or none."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from filelock import FileLock
+
+from dxbench.api import ResultRecord
+from dxbench.errors import InvalidFile
+from dxbench.records import check_writable, record_path, record_text
+from dxbench.submissions.validate import Report, validate
+
+
+def merge(bundle: Path, results: Path, *, progress: Callable[[str], None]) -> tuple[Report, list[Path]]:
+    """Validate, then write the records into `results`; an invalid bundle leaves it as it was.
+
+    Raises:
+        MissingData: if there is no such bundle.
+        UsageError: if `results` cannot be written.
+        InvalidFile: if a record appeared in `results` meanwhile.
+    """
+    check_writable(results)
+    with FileLock(results / ".merge.lock"):  # two merges at a time would both find no duplicate
+        report = validate(bundle, results=results, progress=progress)
+        return report, place(report.records, results) if report.valid else []
+
+
+def place(records: list[ResultRecord], results: Path) -> list[Path]:
+    """Write new records; should one not go, those before it are taken back."""
+    placed: list[Path] = []
+    with TemporaryDirectory(dir=results, prefix=".merge-") as folder:
+        try:
+            for record in records:
+                draft = Path(folder) / f"{record.run_id}.json"
+                draft.write_text(record_text(record), encoding="utf-8")
+                draft.chmod(0o644)
+                path = record_path(results, record)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.link(draft, path)  # unlike a rename, never over a file that is there
+                placed.append(path)
+        except BaseException as error:
+            for path in placed:
+                path.unlink()
+            if isinstance(error, FileExistsError):
+                raise InvalidFile(f"{error.filename2 or error.filename} is there already; nothing was merged") from None
+            raise
+    return placed

@@ -1,0 +1,145 @@
+"""Is a bundle to be believed? Everything in it is data: no method is imported, nothing is run or unpickled."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dxbench import registry
+from dxbench.api import ResultRecord, Task
+from dxbench.errors import InvalidFile, MissingData
+from dxbench.records import Unreadable, parse_record
+from dxbench.registry import load_task
+from dxbench.submissions.agreement import agreement_defects, known_defects, known_entries, manifest_defects
+from dxbench.submissions.archive import Archive
+from dxbench.submissions.claims import PACK, record_defects
+from dxbench.submissions.defects import Defect
+from dxbench.submissions.evidence import Rechecked, read_samples, recheck, recheck_defects
+from dxbench.submissions.manifest import (
+    MANIFEST,
+    Manifest,
+    RunEntry,
+    parse_manifest,
+    record_member,
+    samples_member,
+    sha256,
+)
+
+
+@dataclass(kw_only=True)
+class Report:
+    """What validation found.
+
+    Attributes:
+        records: those that could be read.
+        rechecked: claims held against the samples shown.
+        taken_on_trust: metrics with scores that samples cannot confirm.
+    """
+
+    manifest: Manifest | None = None
+    records: list[ResultRecord] = field(default_factory=list)
+    defects: list[Defect] = field(default_factory=list)
+    rechecked: list[Rechecked] = field(default_factory=list)
+    taken_on_trust: list[str] = field(default_factory=list)
+
+    @property
+    def valid(self) -> bool:
+        return not self.defects
+
+
+def validate(path: Path, *, results: Path, progress: Callable[[str], None]) -> Report:
+    """Every defect of a bundle, on its own and against the records in `results`.
+
+    Raises:
+        MissingData: if there is no such file.
+    """
+    report = Report()
+    progress("reading")
+    with _noting(report, "bundle"), Archive(path) as archive:
+        report.defects += archive.defects
+        with _noting(report, MANIFEST):
+            text = archive.read(MANIFEST)
+            report.manifest = parse_manifest(text)
+            _validate_contents(report, report.manifest, sha256(text), archive, results, progress)
+    return report
+
+
+@contextmanager
+def _noting(report: Report, where: str) -> Iterator[None]:
+    """What cannot be read becomes a defect."""
+    try:
+        yield
+    except InvalidFile as error:
+        report.defects.append(Defect(where=where, problem=str(error), remedy=PACK))
+
+
+def _validate_contents(
+    report: Report,
+    manifest: Manifest,
+    manifest_sha256: str,
+    archive: Archive,
+    results: Path,
+    progress: Callable[[str], None],
+) -> None:
+    task, event_shape = _task(report, manifest)
+    report.defects += manifest_defects(manifest)
+    report.defects += _strays(archive, manifest)
+    for entry in {run.run_id: run for run in manifest.runs}.values():
+        record = _record(report, archive, entry)
+        if record is None:
+            continue
+        report.records.append(record)
+        report.defects += record_defects(record, entry, manifest, task)
+        if task is None:
+            continue
+        samples, defects = read_samples(
+            archive, entry, record, manifest_sha256=manifest_sha256, task=task, event_shape=event_shape
+        )
+        report.defects += defects
+        if samples is not None:
+            report.rechecked += recheck(record, samples, task, progress=progress)
+    report.defects += recheck_defects(report.rechecked)
+    report.defects += agreement_defects(report.records)
+    with _noting(report, str(results)):
+        report.defects += known_defects(report.records, known_entries(results, manifest.task), results)
+    confirmed = {one.metric for one in report.rechecked}
+    report.taken_on_trust = sorted({name for record in report.records for name in record.scores} - confirmed)
+
+
+def _task(report: Report, manifest: Manifest) -> tuple[Task | None, list[int]]:
+    """The task, by its registered name alone (a name from a bundle must not load a file), and its event shape."""
+    known = registry.plugins("tasks")
+    if manifest.task in known:
+        try:
+            task = load_task(manifest.task)
+            return task, list(task.problem(oracle=False).event_shape)
+        except MissingData as error:
+            report.defects.append(Defect(where=f"{MANIFEST}: task", problem=str(error), remedy="Prepare its data."))
+            return None, []
+    problem = f"{manifest.task!r} is no task here, which has {', '.join(sorted(known))}"
+    report.defects.append(Defect(where=f"{MANIFEST}: task", problem=problem, remedy="Install the package that has it."))
+    return None, []
+
+
+def _strays(archive: Archive, manifest: Manifest) -> Iterator[Defect]:
+    expected = {MANIFEST}
+    for run in manifest.runs:
+        expected.add(record_member(run.run_id))
+        if run.samples is not None:
+            expected.add(samples_member(run.run_id))
+    for name in sorted(archive.names - expected):
+        yield Defect(where=name, problem="not named in the manifest", remedy=PACK)
+
+
+def _record(report: Report, archive: Archive, entry: RunEntry) -> ResultRecord | None:
+    """The record of a run, its bytes being those the manifest commits to."""
+    where = record_member(entry.run_id)
+    with _noting(report, where):
+        text = archive.read(where)
+        if sha256(text) != entry.record_sha256:
+            raise InvalidFile(f"sha256 is {sha256(text)}, the manifest says {entry.record_sha256}: changed afterwards")
+        record = parse_record(text, path=Path(where))
+        if isinstance(record, Unreadable):
+            raise InvalidFile(record.reason)
+        return record
+    return None

@@ -1,0 +1,146 @@
+"""Where points of a plot lie, and which of them are on the front."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dxbench.api import Curve, Direction
+from dxbench.boards.aggregate import Kind, Mark, Row, Summary
+from dxbench.boards.site.plots import (
+    DOTS,
+    LINE_HEIGHT,
+    LINE_POINTS,
+    LINE_WIDTH,
+    Scale,
+    dot_plot,
+    line,
+    pareto_front,
+    pareto_plot,
+)
+
+
+def row(
+    label: str,
+    value: float,
+    *,
+    nfe: float | None = 1.0,
+    std: float | None = 0.0,
+    kind: Kind = "measured",
+    marks: tuple[Mark, ...] = (),
+    better: Direction = "lower",
+) -> Row:
+    """A row with one metric."""
+    summary = Summary(value=value, std=std, better=better, fingerprint="f", by_seed={0: value, 1: value})
+    return Row(label=label, kind=kind, config_id=label, nfe=nfe, scores={"m": summary}, marks=marks)
+
+
+def percent(text: str) -> float:
+    return float(text.removesuffix("%"))
+
+
+POINTS = st.lists(st.tuples(st.integers(0, 6).map(float), st.integers(0, 6).map(float)), max_size=12)
+
+
+@settings(deadline=None)
+@given(POINTS)
+def test_the_front_is_what_the_definition_says(points: list[tuple[float, float]]) -> None:
+    def beaten(a: tuple[float, float]) -> bool:
+        return any(b[0] <= a[0] and b[1] <= a[1] and b != a for b in points)
+
+    front = pareto_front(points)
+    assert sorted(front) == [i for i, point in enumerate(points) if not beaten(point)]
+    assert [points[i] for i in front] == sorted(points[i] for i in front)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9))
+def test_a_scale_keeps_order_and_holds_its_values_and_ticks(values: list[float]) -> None:
+    scale = Scale.over(values)
+    places = [scale.at(value) for value in sorted(values)]
+    assert places == sorted(places)
+    assert all(0 <= place <= 1 for place in places)
+    assert all(scale.low <= tick <= scale.high for tick in scale.ticks(5))
+
+
+def test_a_scale_is_logarithmic_beyond_a_factor_of_ten_of_positive_values() -> None:
+    scale = Scale.over([1.0, 100.0])
+    assert scale.log
+    assert scale.at(10.0) == pytest.approx(0.5)
+    assert {1.0, 10.0, 100.0} <= set(scale.ticks(5))
+    assert not Scale.over([1.0, 5.0]).log
+    assert not Scale.over([-1.0, 100.0]).log
+    assert Scale.over([3.0]).at(3.0) == 0.5
+
+
+def test_dots_stand_best_first_with_error_bars_and_the_floor_apart() -> None:
+    rows = [row("b", 2.0, std=0.5), row("a", 1.0), row("floor", 0.5, kind="reference"), row("c", 3.0, std=None)]
+    plot = dot_plot(rows, "m", "lower")
+    assert plot is not None
+    assert [mark.label for mark in plot.marks] == ["a", "b", "c"]
+    assert [percent(mark.x) for mark in plot.marks] == sorted(percent(mark.x) for mark in plot.marks)
+    bar = plot.marks[1]
+    assert bar.low is not None
+    assert bar.high is not None
+    assert percent(bar.low) < percent(bar.x) < percent(bar.high)
+    assert plot.marks[2].low is None
+    assert plot.floor is not None
+    assert percent(plot.floor.at) < percent(plot.marks[0].x)
+    upside_down = dot_plot(rows, "m", "higher")
+    assert upside_down is not None
+    assert [mark.label for mark in upside_down.marks] == ["c", "b", "a"]
+
+
+def test_a_plot_of_many_rows_says_how_many_it_leaves_out() -> None:
+    plot = dot_plot([row(f"r{i:02}", float(i)) for i in range(DOTS + 5)], "m", "lower")
+    assert plot is not None
+    assert (len(plot.marks), plot.left_out) == (DOTS, 5)
+    assert dot_plot([row("floor", 0.5, kind="reference")], "m", "lower") is None
+
+
+def test_only_ranked_rows_are_on_the_front_and_what_is_beaten_is_not() -> None:
+    rows = [
+        row("cheap", 3.0, nfe=1),
+        row("dear", 1.0, nfe=100),
+        row("beaten", 4.0, nfe=5),
+        row("printed", 0.1, nfe=1, kind="published"),
+        row("one seed", 0.1, nfe=1, marks=(Mark.ONE_SEED,)),
+        row("free", 2.0, nfe=None),
+    ]
+    plot = pareto_plot(rows, "m", "lower", cost="NFE", cost_of=lambda row: row.nfe)
+    assert plot is not None
+    assert [mark.label for mark in plot.front] == ["cheap", "dear"]
+    assert {mark.label: mark.kind for mark in plot.marks if not mark.place} == {
+        "beaten": "measured",
+        "printed": "published",
+        "one seed": "marked",
+    }
+    by_label = {mark.label: mark for mark in plot.marks}
+    assert by_label["dear"].y > by_label["cheap"].y
+    assert percent(by_label["dear"].x) > percent(by_label["beaten"].x) > percent(by_label["cheap"].x)
+
+
+def test_where_higher_is_better_the_front_rises() -> None:
+    rows = [row("cheap", 0.5, nfe=1), row("dear", 0.9, nfe=10), row("beaten", 0.4, nfe=10)]
+    plot = pareto_plot(rows, "m", "higher", cost="NFE", cost_of=lambda row: row.nfe)
+    assert plot is not None
+    assert [mark.label for mark in plot.front] == ["cheap", "dear"]
+    assert pareto_plot(rows, "m", "none", cost="NFE", cost_of=lambda row: row.nfe) is None
+    assert pareto_plot(rows[:1], "m", "higher", cost="NFE", cost_of=lambda row: row.nfe) is None
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=400))
+def test_a_curve_fits_its_box_and_has_its_ends(values: list[float]) -> None:
+    drawn = line("loss", Curve(step=list(range(1, len(values) + 1)), value=values))
+    assert drawn is not None
+    numbers = [int(text) for text in drawn.points.split()]
+    assert len(numbers) == 2 * math.ceil(len(values) / math.ceil(len(values) / LINE_POINTS))
+    assert all(0 <= x <= LINE_WIDTH for x in numbers[::2])
+    assert all(0 <= y <= LINE_HEIGHT for y in numbers[1::2])
+    assert (drawn.first, drawn.last, drawn.steps) == (values[0], values[-1], len(values))
+
+
+def test_an_empty_curve_is_none() -> None:
+    assert line("loss", Curve(step=[], value=[])) is None

@@ -1,0 +1,263 @@
+"""Records to a folder of pages: what is in it, that it is safe, and that it is the same each time."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Ended
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from site_records import CLOSED, EVIL, make_site, record, write_records
+
+from dxbench.boards.index import open_index
+from dxbench.boards.site.build import MARKER, Built, build_site
+from dxbench.boards.site.names import run_page, slug
+from dxbench.boards.site.pictures import KeptPictures
+from dxbench.boards.site.rendering import linked
+from dxbench.boards.site.runs import repeat_command
+from dxbench.configure import assignments, parse_assignments
+from dxbench.errors import NothingMeasured, UsageError
+from dxbench.paths import reference_results
+from dxbench.records import array_sha256, save_arrays, work_folder, write_record
+
+
+def contents(site: Path) -> dict[str, bytes]:
+    """Every file of a site."""
+    return {str(p.relative_to(site)): p.read_bytes() for p in sorted(site.rglob("*")) if p.is_file()}
+
+
+class Page(HTMLParser):
+    """Tags of a page, its links and anchors, and the text of its scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def values(self, attribute: str) -> list[str]:
+        return [found for _, attributes in self.tags if (found := attributes.get(attribute)) is not None]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_records(tmp_path_factory.mktemp("records"))
+
+
+@pytest.fixture(scope="module")
+def built(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return make_site(folder, tmp_path_factory.mktemp("out") / "site")
+
+
+@pytest.fixture(scope="module")
+def pages(built: Built) -> dict[str, Page]:
+    return {name: Page(text.decode()) for name, text in contents(built.folder).items() if name.endswith(".html")}
+
+
+def test_every_task_method_and_run_has_its_page(pages: dict[str, Page], folder: Path) -> None:
+    runs = {f"runs/{slug(p.parts[-3])}/{slug(p.parts[-2])}/{slug(p.stem)}.html" for p in folder.glob("*/*/*.json")}
+    assert {name for name in pages if name.startswith("runs/")} == runs
+    assert {"index.html", "claims.html", "protocols.html", "tasks/plane.html", "methods/fast.html"} <= set(pages)
+
+
+def test_every_link_within_the_site_leads_somewhere(pages: dict[str, Page], built: Built) -> None:
+    for name, page in pages.items():
+        ids = page.values("id")
+        assert len(ids) == len(set(ids)), name
+        for link in [*page.values("href"), *page.values("src")]:
+            if link.startswith(("https://arxiv.org/", "data:,")):
+                continue
+            path, _, anchor = link.partition("#")
+            target = os.path.normpath(Path(name).parent / path) if path else name
+            assert (built.folder / target).is_file(), f"{name}: {link}"
+            assert not anchor or anchor in pages[target].values("id"), f"{name}: {link}"
+
+
+def test_nothing_on_a_page_runs_or_styles_inline_or_comes_from_elsewhere(pages: dict[str, Page]) -> None:
+    for name, page in pages.items():
+        for tag, attributes in page.tags:
+            assert tag not in ("style", "iframe", "object", "base"), name
+            assert not [key for key in attributes if key.startswith("on") or key == "style"], name
+            if tag == "script":
+                assert (attributes.get("src") or "").endswith("site.js") or attributes["type"] == "application/json"
+            if tag == "meta" and attributes.get("http-equiv"):
+                assert "default-src 'none'; script-src 'self'; style-src 'self'" in (attributes["content"] or "")
+
+
+def test_names_are_text_wherever_they_stand(built: Built) -> None:
+    for name, data in contents(built.folder).items():
+        text = data.decode()
+        if name.endswith(".html"):
+            assert "<script>alert" not in text, name
+            assert "<img src=x" not in text, name
+    data = re.search(
+        r'<script type="application/json" id="data">(.*)</script>', (built.folder / "tasks/plane.html").read_text()
+    )
+    assert data is not None
+    assert not set("<>&") & set(data[1])
+    assert CLOSED in {row["family"] for row in json.loads(data[1])["rows"].values()}
+
+
+@pytest.mark.parametrize(
+    "name", [EVIL, "../../x", "/etc/passwd", "..", "", "CON", "a" * 300, "\udcff", "é", "x\ny", "a."]
+)
+def test_a_name_cannot_leave_its_folder(name: str) -> None:
+    assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", slug(name))
+    assert len(slug(name)) < 80
+    assert ".." not in run_page(name, name, name).split("/")
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(min_size=0, max_size=30), unique=True, max_size=20))
+def test_different_names_have_different_files_even_where_case_is_folded(names: list[str]) -> None:
+    assert len({slug(name).casefold() for name in names}) == len(names)
+    assert all(slug(slug(name)) != slug(name) or slug(name) == name for name in names)
+
+
+def test_plain_names_stay_as_they_are() -> None:
+    assert slug("dxmi") == "dxmi"
+    assert slug("2ece7caaef-s0") == "2ece7caaef-s0"
+
+
+def test_links_are_made_of_arxiv_identifiers_only() -> None:
+    assert linked('<a href="x">arXiv:2407.00626v2') == (
+        '&lt;a href=&#34;x&#34;&gt;<a href="https://arxiv.org/abs/2407.00626v2" rel="noreferrer">arXiv:2407.00626v2</a>'
+    )
+    assert linked("`a<b`") == "<code>a&lt;b</code>"
+
+
+def test_the_same_records_give_the_same_bytes(folder: Path, built: Built, tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    command = [sys.executable, "-m", "dxbench", "leaderboard", "build", "--results", str(folder), "--json"]
+    ended = subprocess.run(
+        [*command, "-o", str(tmp_path / "again")], capture_output=True, text=True, check=True, env=environment
+    )
+    assert contents(tmp_path / "again") == contents(built.folder)
+    said = json.loads(ended.stdout)
+    assert (said["runs"], said["bytes"]) == (built.runs, built.bytes)
+    assert built.bytes == sum(len(data) for name, data in contents(built.folder).items() if name != MARKER)
+
+
+def test_a_new_site_replaces_the_old_one_whole(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    other = tmp_path / "other"
+    write_record(other, record("gone", 0, 1.0, nfe=1))
+    make_site(other, out)
+    assert (out / "methods/gone.html").is_file()
+    make_site(folder, out)
+    assert not (out / "methods/gone.html").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "other", "site"] or not (tmp_path / "home").exists()
+
+
+def test_a_folder_of_other_things_is_left_alone(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(UsageError, match="holds files that are no dxbench site"):
+        make_site(folder, tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+    with pytest.raises(UsageError, match="is a file"):
+        make_site(folder, tmp_path / "mine.txt")
+
+
+def test_no_record_is_nothing_measured_and_an_older_site_stays(tmp_path: Path, folder: Path) -> None:
+    out = tmp_path / "site"
+    make_site(folder, out)
+    before = contents(out)
+    with pytest.raises(NothingMeasured):
+        make_site(tmp_path / "none", out)
+    assert contents(out) == before
+
+
+def test_a_bad_file_among_the_records_ends_with_5_after_the_site_is_there(
+    dxbench: Callable[..., Ended], tmp_path: Path
+) -> None:
+    write_record(tmp_path / "records", record("fast", 0, 1.0, nfe=1))
+    (tmp_path / "records/plane/fast/bad.json").write_text("{")
+    ended = dxbench("leaderboard", "build", "--results", tmp_path / "records", "--out", tmp_path / "site")
+    assert ended.code == 5
+    assert "bad.json" in ended.err
+    assert (tmp_path / "site/index.html").is_file()
+
+
+def test_the_site_of_the_reference_records_is_small(tmp_path: Path) -> None:
+    built = make_site(reference_results(), tmp_path / "site")
+    assert built.bytes < 2_000_000
+    sizes = [path.stat().st_size for path in (tmp_path / "site/runs").rglob("*.html")]
+    assert sum(sizes) / len(sizes) < 7_000
+
+
+def test_downloads_are_what_the_table_command_prints(built: Built, folder: Path, dxbench: Callable[..., Ended]) -> None:
+    for ending, format in {"csv": "csv", "tex": "latex-table", "json": "json"}.items():
+        table = dxbench("table", "-t", "plane", "--results", folder, "--published", "--format", format)
+        assert (built.folder / f"tasks/plane.{ending}").read_text() == table.out
+
+
+def test_the_command_of_a_run_names_that_run(dxbench: Callable[..., Ended], tmp_path: Path) -> None:
+    index = open_index([reference_results()])
+    entry = next(e for e in index.entries("gaussians8") if e.overrides)
+    command = shlex.split(repeat_command(entry.record()))
+    planned = dxbench(*command[1:], "--dry-run", "--json", "--results", tmp_path).json
+    assert entry.run_id in json.dumps(planned)
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8", exclude_characters="="), min_size=1, max_size=8),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(max_size=8),
+        max_size=4,
+    )
+)
+def test_assignments_are_read_as_what_they_were_made_of(overrides: dict[str, object]) -> None:
+    assert parse_assignments(assignments(overrides)) == overrides  # type: ignore[arg-type]
+
+
+def test_pictures_are_of_the_samples_that_were_scored_or_not_at_all(tmp_path: Path) -> None:
+    index = open_index([reference_results()])
+    measured = next(e for e in index.entries("gaussians8") if e.method == "ddpm").record()
+    samples = np.random.default_rng(0).normal(size=(200, 2))
+    arrays = {"samples": samples, "test": samples + 0.1, "true_energy": np.zeros((8, 8))}
+    folder = work_folder(tmp_path, task=measured.task, method=measured.method, run_id=measured.run_id)
+    save_arrays(folder / "arrays.npz", arrays)
+    kept = measured.model_copy(update={"samples_sha256": array_sha256(samples)})
+    drawn = KeptPictures(tmp_path).of(kept)
+    assert drawn
+    assert all(png.startswith(b"\x89PNG") for _, _, png in drawn)
+    assert KeptPictures(tmp_path).of(measured.model_copy(update={"samples_sha256": "0" * 64})) == []
+    write_record(tmp_path / "records", kept)
+    built = build_site(open_index([tmp_path / "records"]), tmp_path / "site", pictures=KeptPictures(tmp_path))
+    page = (built.folder / run_page(kept.task, kept.method, kept.run_id)).read_text()
+    (first, *_) = re.findall(r'<img src="([^"]+)"', page)
+    assert (built.folder / run_page(kept.task, kept.method, kept.run_id)).with_name(first).is_file()
+    assert built.picture_bytes > 0
+
+
+def test_serve_says_its_address_serves_and_ends_cleanly(folder: Path) -> None:
+    command = [sys.executable, "-m", "dxbench", "leaderboard", "serve", "--port", "0", "--results", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        server.stdout.readline()
+        address = server.stdout.readline().split()[0]
+        with urllib.request.urlopen(f"{address}tasks/plane.html") as page:
+            assert b"<h1>plane</h1>" in page.read()
+        time.sleep(0.1)
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=20) == 0
+        assert server.stderr.read() == ""
