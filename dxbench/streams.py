@@ -31,7 +31,7 @@ class RandomStreams:
     def common(self) -> "RandomStreams":
         """Streams of the scope without its first name, the method: the same for all methods at one training seed."""
         if self._common is None:
-            self._common = RandomStreams("common", *self._scope[1:])
+            self._common = type(self)("common", *self._scope[1:])
         return self._common
 
     def torch(self, name: str, *, device: str = "cpu") -> "torch.Generator":
