@@ -20,14 +20,14 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor, nn
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
-from dxmi.algorithms.dxmi import DxMIUpdate, Trainee, VelocityVariance, batched_sweep, sequential_sweep
+from dxmi.algorithms.dxmi import DxMIUpdate, batched_sweep, sequential_sweep
 from dxmi.backbones import MLPBackbone
-from dxmi.costs import TIME_COSTS, RunningCost
+from dxmi.costs import TIME_COSTS, RunningCost, VelocityVariance
 from dxmi.denoising import NoisePredictorTraining
 from dxmi.models import EnergyPolicyModel, FineTunedModel
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
-from dxmi.optimisers import cosine_adam, ema
+from dxmi.optimisers import Trainee, cosine_adam, ema
 from dxmi.policies import GaussianPolicy
 from dxmi.rollout import value_guidance
 from dxmi.schedules import VPSchedule

@@ -42,7 +42,7 @@ class RandomStreams:
         """Streams of the scope without its first name, the method: the same for all methods at one training seed."""
         if self._common is None:
             outer = self._outer
-            common = RandomStreams("common", *self._scope[1:])
+            common = type(self)("common", *self._scope[1:])
             self._common = common if outer is None else outer.common.within(self._part)
         return self._common
 

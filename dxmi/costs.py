@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
+from torch import Tensor, nn
 
 from dxmi.arrays import PerSample, PerStep, Points, StepIndex
 from dxmi.losses import mean_square
+from dxmi.trajectory import Trajectory
 
 
 @runtime_checkable
@@ -70,3 +72,24 @@ TIME_COSTS: dict[str, Callable[[int], TimeCost]] = {
     "linear": linear_time_cost,
     "sigmoid": sigmoid_time_cost,
 }
+
+
+class VelocityVariance(nn.Module):
+    """Adaptive velocity regularisation: an EMA of s_k^2 = E||x_{k+1} - x_k||^2 / D (DxMI App. A).
+
+    A variance, begun at the policy's own std_k^2. (The released code begins it at a std in one branch and at
+    the root of one in another.)
+    """
+
+    var: Tensor
+
+    def __init__(self, start_std: PerStep, *, decay: float = 0.99) -> None:
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("var", start_std.detach().square().clone())
+
+    @torch.no_grad()
+    def update(self, trajectory: Trajectory) -> None:
+        steps = trajectory.states.diff(dim=0)
+        observed = torch.stack([mean_square(step).mean() for step in steps])
+        self.var.lerp_(observed, 1.0 - self.decay)

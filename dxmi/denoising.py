@@ -1,4 +1,4 @@
-"""Training a noise predictor on a variance-preserving schedule."""
+"""Training a noise predictor on a variance-preserving schedule, and a denoiser over all noise levels."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from dxmi.arrays import PerSample, Points
-from dxmi.losses import noise_prediction_loss
+from dxmi.denoisers import EDMDenoiser, per_sample
+from dxmi.losses import mean_square, noise_prediction_loss
 from dxmi.noise import StreamNoise
-from dxmi.optimisers import cosine_adam, ema
+from dxmi.optimisers import Learner
 from dxmi.protocols import NoisePredictor
 from dxmi.schedules import VPSchedule
 
@@ -55,8 +56,7 @@ class NoisePredictorTraining:
         slot: Slot | None = None,
     ) -> None:
         self.net, self.schedule, self.data, self.noise, self.slot = net, schedule, data, noise, slot
-        self.optimiser, self.lr = cosine_adam([{"params": net.parameters(), "lr": lr}], iterations)
-        self.ema = ema(net, ema_decay)
+        self._learner = Learner(net, lr=lr, iterations=iterations, ema_decay=ema_decay)
         found = slot.load() if slot else None
         if found is not None:
             self.average.load_state_dict(found)
@@ -65,7 +65,7 @@ class NoisePredictorTraining:
     @property
     def average(self) -> nn.Module:
         """The net with the averaged weights."""
-        return self.ema.module
+        return self._learner.average
 
     @property
     def finished(self) -> bool:
@@ -73,25 +73,34 @@ class NoisePredictorTraining:
 
     def step(self) -> Tensor:
         """One iteration; its loss, detached. The last one leaves the average in the slot."""
-        loss = denoising_loss(self.net, self.schedule, self.data(), self.noise).mean()
-        loss.backward()
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        self.lr.step()
-        self.ema.update_parameters(self.net)
+        loss = self._learner.descend(denoising_loss(self.net, self.schedule, self.data(), self.noise).mean())
         self.done += 1
         if self.finished and self.slot is not None:
             self.slot.save(dict(self.average.state_dict()))
-        return loss.detach()
-
-    def _parts(self) -> dict[str, Any]:
-        return {"net": self.net, "optimiser": self.optimiser, "lr": self.lr, "ema": self.ema}
+        return loss
 
     def state_dict(self) -> dict[str, Any]:
-        parts = {name: part.state_dict() for name, part in self._parts().items()}
-        return parts | {"iterations": self.iterations, "done": self.done}
+        return {"learner": self._learner.state_dict(), "iterations": self.iterations, "done": self.done}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+        self._learner.load_state_dict(state["learner"])
         self.iterations, self.done = state["iterations"], state["done"]
+
+
+def lognormal_sigmas(noise: StreamNoise, *, mean: float, std: float) -> PerSample:
+    """Noise levels with ln sigma ~ N(mean, std^2), one per sample of the stream."""
+    z = torch.randn(noise.batch_size, generator=noise.generator, device=noise.generator.device, dtype=noise.dtype)
+    return (mean + std * z).exp()
+
+
+def edm_loss(
+    denoiser: EDMDenoiser, data: Points, noise: StreamNoise, *, mean: float = -1.2, std: float = 1.2
+) -> PerSample:
+    """w(sigma) ||D(data + sigma eps, sigma) - data||^2 / D, ln sigma ~ N(mean, std^2) (Karras et al. 2022, Table 1).
+
+    w = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2, which makes the net's own error count alike at every level.
+    """
+    sigma = lognormal_sigmas(noise, mean=mean, std=std)
+    weight = (sigma.square() + denoiser.sigma_data**2) / (sigma * denoiser.sigma_data).square()
+    noised = data + per_sample(sigma, data) * noise.normal(0)
+    return weight * mean_square(denoiser(noised, sigma) - data)

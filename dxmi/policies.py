@@ -1,5 +1,6 @@
 """Gaussian sampling policies."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -66,14 +67,17 @@ class GaussianPolicy(nn.Module):
         event_shape: Sequence[int],
         last_std: float,
         trainable_std: Sequence[bool],
+        min_std: float = 0.0,
     ) -> "GaussianPolicy":
         """DDPM's ancestral step (arXiv:2006.11239, Eq. 11) of a net that predicts eps.
 
-        The posterior std is 0 at the last step; `last_std` stands there so that log pi exists.
+        The posterior std is 0 at the last step; `last_std` stands there so that log pi exists. No step has a
+        std below `min_std`.
         """
         alphas, below = schedule.alphas, schedule.alpha_bar[:-1]
         std = schedule.posterior_std()
         std[-1] = last_std
+        std = std.clamp(min=min_std)
         return cls(
             net,
             event_shape=event_shape,
@@ -99,6 +103,13 @@ class GaussianPolicy(nn.Module):
 
     def log_std(self, k: StepIndex) -> PerSample:
         return self.step_log_stds()[k]
+
+    def log_prob(self, x: Points, k: StepIndex, x_next: Points) -> PerSample:
+        """log N(x_next; mean(x, k), std_k^2 I) in nats, summed over the event."""
+        log_std = self.log_std(k)
+        z = (x_next - self.mean(x, k)).flatten(1) / log_std.exp()[:, None]
+        constant = 0.5 * math.log(2 * math.pi) * z.shape[1]
+        return -0.5 * z.square().sum(dim=1) - z.shape[1] * log_std - constant
 
     def draw(self, x: Points, k: StepIndex, eps: Points) -> Points:
         """x_{k+1} from x_k by re-parametrisation with the standard normal `eps`."""

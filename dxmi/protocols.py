@@ -39,3 +39,10 @@ class NoisePredictor(Protocol):
     """epsilon(x, k): predicted noise of a noised point (Ho et al. 2020, arXiv:2006.11239)."""
 
     def __call__(self, x: Points, k: StepIndex) -> Points: ...
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """D(x, sigma): mean of the data behind x = data + sigma eps (Karras et al. 2022, arXiv:2206.00364)."""
+
+    def __call__(self, x: Points, sigma: PerSample) -> Points: ...

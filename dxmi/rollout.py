@@ -41,6 +41,15 @@ def rollout(
     return Trajectory(states=torch.stack(list(chain(policy, noise, start=start, guidance=guidance))))
 
 
+def reparametrised_rollout(policy: GaussianPolicy, noise: Noise) -> Trajectory:
+    """As `rollout`, with the graph of the whole chain kept, for back-propagation through every step."""
+    states = [noise.normal(0)]
+    for step in range(policy.num_steps):
+        k = states[-1].new_full((len(states[-1]),), step, dtype=torch.int64)
+        states.append(policy.draw(states[-1], k, noise.normal(step + 1)))
+    return Trajectory(states=torch.stack(states))
+
+
 def sample(policy: GaussianPolicy, noise: Noise, *, guidance: Guidance | None = None) -> Points:
     """The last state of a chain; the earlier ones are not kept."""
     (last,) = deque(chain(policy, noise, guidance=guidance), maxlen=1)

@@ -1,7 +1,9 @@
-"""Variance-preserving noise schedules in sampling order: step 0 starts at noise, step K - 1 ends at data.
+"""Noise schedules in sampling order: step 0 starts at noise, step K - 1 ends at data.
 
-x(k) = sqrt(alpha_bar_k) x_data + sqrt(1 - alpha_bar_k) eps with alpha_bar_0 ~ 0 and alpha_bar_K = 1
-(Ho et al. 2020, arXiv:2006.11239, with their t running the other way: k = K - t).
+Two clocks. Variance-preserving: x(k) = sqrt(alpha_bar_k) x_data + sqrt(1 - alpha_bar_k) eps with alpha_bar_0 ~ 0
+and alpha_bar_K = 1 (Ho et al. 2020, arXiv:2006.11239, with their t running the other way: k = K - t).
+By noise level: x(k) = x_data + sigma_k eps (Karras et al. 2022, arXiv:2206.00364). The second is the first divided by
+sqrt(alpha_bar_k), so that sigma_k = sqrt((1 - alpha_bar_k) / alpha_bar_k); samplers run in it (`dxmi.samplers`).
 """
 
 import math
@@ -74,6 +76,13 @@ class VPSchedule:
         """alpha of the step k -> k + 1: alpha_bar_k / alpha_bar_{k+1}."""
         return self.alpha_bar[:-1] / self.alpha_bar[1:]
 
+    @property
+    def noise_levels(self) -> "NoiseLevels":
+        """The same states by noise level: x / sqrt(alpha_bar), whose start has std sqrt(1 + sigma_0^2)."""
+        return NoiseLevels(
+            sigmas=((1 - self.alpha_bar) / self.alpha_bar).sqrt(), start_std=self.alpha_bar[0].rsqrt().item()
+        )
+
     def posterior_std(self) -> PerStep:
         """std of q(x_{k+1} | x_k, x_data), DDPM Eq. 7; 0 at the last step."""
         above, below = self.alpha_bar[1:], self.alpha_bar[:-1]
@@ -82,3 +91,66 @@ class VPSchedule:
     def forward_std(self) -> PerStep:
         """sqrt(beta) of the step, DDPM's other choice of reverse std (their section 3.2)."""
         return (1 - self.alphas).sqrt()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseLevels:
+    """Noise levels of the K + 1 states of a sampler, in units of the data, float64.
+
+    Attributes:
+        sigmas: sigma_0 > sigma_1 > ... > sigma_K >= 0.
+        start_std: std that x_0 is drawn with.
+
+    Raises:
+        ValueError: unless the levels fall, the last is not negative, and there are two or more.
+    """
+
+    sigmas: Float[Tensor, " levels"]
+    start_std: float
+
+    def __post_init__(self) -> None:
+        sigmas = self.sigmas
+        if len(sigmas) < 2 or sigmas[-1] < 0 or not bool((sigmas.diff() < 0).all()):
+            raise ValueError(f"noise levels must fall to 0 or above it; got {sigmas.tolist()}")
+
+    @classmethod
+    def karras(
+        cls, num_steps: int, *, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
+    ) -> "NoiseLevels":
+        """Karras et al. 2022, Eq. 5: `num_steps` levels sigma_max .. sigma_min, then 0.
+
+        DxMI starts from it at ten steps; its last step, to 0, has no noise of its own.
+        """
+        levels = karras_sigmas(num_steps, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho)
+        return cls(sigmas=torch.cat([levels, torch.zeros(1, dtype=torch.float64)]), start_std=sigma_max)
+
+    @classmethod
+    def karras_above_zero(
+        cls, num_steps: int, *, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 4.0
+    ) -> "NoiseLevels":
+        """Eq. 5 with `num_steps` + 1 levels and no 0 behind them: every step, the last too, is noisy.
+
+        DxMI starts from it at four steps (arXiv:2407.00626, released configurations: rho 4).
+        """
+        return cls(
+            sigmas=karras_sigmas(num_steps + 1, sigma_min=sigma_min, sigma_max=sigma_max, rho=rho), start_std=sigma_max
+        )
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.sigmas) - 1
+
+
+def karras_sigmas(num_levels: int, *, sigma_min: float, sigma_max: float, rho: float) -> Float[Tensor, " levels"]:
+    """(sigma_max^(1/rho) + i/(n-1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho, i = 0 .. n-1 (Eq. 5).
+
+    Raises:
+        ValueError: unless num_levels >= 1 and 0 < sigma_min < sigma_max.
+    """
+    if num_levels < 1 or not 0 < sigma_min < sigma_max:
+        raise ValueError(
+            f"got {num_levels} levels from {sigma_max} to {sigma_min}; wanted one or more, falling, above 0"
+        )
+    ramp = torch.linspace(0.0, 1.0, num_levels, dtype=torch.float64)
+    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    return (high + ramp * (low - high)) ** rho

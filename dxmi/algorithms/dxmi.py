@@ -8,12 +8,13 @@ cost inside the value target are parts handed in, not branches.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from dxmi.arrays import PerStep, Points
-from dxmi.costs import StepCost
-from dxmi.losses import bellman_error, energy_loss, mean_square
+from dxmi.arrays import Points
+from dxmi.costs import StepCost, VelocityVariance
+from dxmi.losses import bellman_error, energy_loss
 from dxmi.noise import Noise, StreamNoise
+from dxmi.optimisers import Trainee
 from dxmi.policies import GaussianPolicy
 from dxmi.protocols import Value
 from dxmi.rollout import rollout
@@ -30,47 +31,6 @@ def batched_sweep(num_steps: int, first: int = 0) -> StepGroups:
 def sequential_sweep(num_steps: int, first: int = 0) -> StepGroups:
     """One optimiser step per step, k = K - 1 first, as Algorithm 1 is written and the released code runs it."""
     return tuple((k,) for k in reversed(range(first, num_steps)))
-
-
-class VelocityVariance(nn.Module):
-    """Adaptive velocity regularisation: an EMA of s_k^2 = E||x_{k+1} - x_k||^2 / D (DxMI App. A).
-
-    A variance, begun at the policy's own std_k^2. (The released code begins it at a std in one branch and at
-    the root of one in another.)
-    """
-
-    var: Tensor
-
-    def __init__(self, start_std: PerStep, *, decay: float = 0.99) -> None:
-        super().__init__()
-        self.decay = decay
-        self.register_buffer("var", start_std.detach().square().clone())
-
-    @torch.no_grad()
-    def update(self, trajectory: Trajectory) -> None:
-        steps = trajectory.states.diff(dim=0)
-        observed = torch.stack([mean_square(step).mean() for step in steps])
-        self.var.lerp_(observed, 1.0 - self.decay)
-
-
-@dataclass(kw_only=True)
-class Trainee:
-    """A module, its optimiser, and the largest gradient norm it may take a step with."""
-
-    module: nn.Module
-    optimizer: torch.optim.Optimizer
-    max_grad_norm: float | None = None
-
-    def descend(self, loss: Tensor) -> None:
-        """One optimiser step; gradients reach this module's parameters only."""
-        parameters = [p for p in self.module.parameters() if p.requires_grad]
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        if self.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
 
 
 @dataclass(kw_only=True)

@@ -69,6 +69,47 @@ class StepMLP(nn.Module):
         return self.output(hidden)
 
 
+class NoiseMLP(nn.Module):
+    """[b, dim] and one number per sample to [b, dim]; ReLU, cos and sin of the number beside x at the input.
+
+    The number, a noise level in a log clock or a step of a long chain, is multiplied by `condition_scale`, which is
+    to bring it to a range of at most 4; beside it the net sees its octaves from period 8 down.
+
+    Raises:
+        ValueError: unless depth >= 1.
+    """
+
+    octaves: Tensor
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        hidden: int,
+        depth: int,
+        generator: Generator,
+        condition_scale: float = 1.0,
+        num_frequencies: int = 6,
+    ) -> None:
+        super().__init__()
+        if depth < 1:
+            raise ValueError(f"got depth={depth}; it must be at least 1")
+        self.condition_scale = condition_scale
+        octaves = math.pi / 4 * 2.0 ** torch.arange(num_frequencies)
+        self.register_buffer("octaves", octaves, persistent=False)
+        widths = [dim + 1 + 2 * num_frequencies] + [hidden] * depth
+        self.hidden = nn.ModuleList(linear(a, b, generator) for a, b in pairwise(widths))
+        self.output = linear(hidden, dim, generator)
+
+    def forward(self, x: Float[Tensor, " b dim"], condition: Float[Tensor, " b"]) -> Float[Tensor, " b dim"]:
+        number = self.condition_scale * condition[:, None]
+        angle = number * self.octaves
+        hidden = torch.cat([x, number, angle.cos(), angle.sin()], dim=1)
+        for layer in self.hidden:
+            hidden = layer(hidden).relu()
+        return self.output(hidden)
+
+
 def linear(fan_in: int, fan_out: int, generator: Generator) -> nn.Linear:
     """nn.Linear with torch's default law, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), drawn from `generator`."""
     layer = skip_init(nn.Linear, fan_in, fan_out)

@@ -7,11 +7,11 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from dxmi.algorithms.dxmi import DxMIUpdate, Trainee, VelocityVariance, batched_sweep, sequential_sweep
-from dxmi.costs import RunningCost, sigmoid_time_cost
+from dxmi.algorithms.dxmi import DxMIUpdate, batched_sweep, sequential_sweep
+from dxmi.costs import RunningCost, VelocityVariance, sigmoid_time_cost
 from dxmi.nets.mlp import StepMLP, Unconditional
 from dxmi.noise import SeededNoise, StreamNoise
-from dxmi.optimisers import cosine_adam
+from dxmi.optimisers import Trainee, cosine_adam
 from dxmi.policies import GaussianPolicy
 from dxmi.rollout import sample
 from dxmi.values import SeparateEnergy, SharedValue, TimeIndependentValue

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dxmi.algorithms.dxmi import DxMIUpdate, Trainee, VelocityVariance, batched_sweep, sequential_sweep
-from dxmi.costs import RunningCost, StepCost, linear_time_cost
+from dxmi.algorithms.dxmi import DxMIUpdate, batched_sweep, sequential_sweep
+from dxmi.costs import RunningCost, StepCost, VelocityVariance, linear_time_cost
 from dxmi.noise import StreamNoise
-from dxmi.optimisers import cosine_adam
+from dxmi.optimisers import Trainee, cosine_adam
 from dxmi.policies import GaussianPolicy
 from dxmi.rollout import rollout
 from dxmi.trajectory import Trajectory

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from dxmi.schedules import VPSchedule
+from dxmi.schedules import NoiseLevels, VPSchedule
 
 SCHEDULES = {
     "linear": VPSchedule.linear(50),
@@ -95,3 +95,48 @@ def test_signal_levels_that_do_not_rise_to_one_are_refused(levels):
 def test_betas_outside_the_open_unit_interval_are_refused(beta):
     with pytest.raises(ValueError, match="alpha_bar must rise"):
         VPSchedule.from_betas(torch.tensor([0.1, beta, 0.2], dtype=torch.float64))
+
+
+@every_schedule
+def test_noise_levels_of_a_vp_schedule_are_its_states_over_root_alpha_bar(schedule):
+    levels = schedule.noise_levels
+    signal = schedule.alpha_bar
+    torch.testing.assert_close(levels.sigmas * signal.sqrt(), (1 - signal).sqrt(), rtol=1e-12, atol=1e-15)
+    # A start of unit variance, as DDPM draws it.
+    assert levels.start_std * signal[0].sqrt().item() == pytest.approx(1)
+    assert levels.num_steps == schedule.num_steps
+
+
+def test_karras_levels_are_those_of_equation_5():
+    levels = NoiseLevels.karras(18)
+    i = torch.arange(18, dtype=torch.float64)
+    expected = (80 ** (1 / 7) + i / 17 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
+    torch.testing.assert_close(levels.sigmas[:-1], expected, rtol=1e-12, atol=0)
+    assert levels.sigmas[-1] == 0
+    assert levels.start_std == 80
+    assert levels.num_steps == 18
+
+
+def test_karras_without_the_terminal_zero_has_as_many_steps_and_ends_at_sigma_min():
+    levels = NoiseLevels.karras_above_zero(4)
+    assert levels.num_steps == 4
+    assert levels.sigmas[0].item() == pytest.approx(80)
+    assert levels.sigmas[-1].item() == pytest.approx(0.002)
+    middle = (80**0.25 + 0.5 * (0.002**0.25 - 80**0.25)) ** 4
+    assert levels.sigmas[2].item() == pytest.approx(middle)
+
+
+def test_a_single_karras_step_leads_from_sigma_max_to_zero():
+    assert NoiseLevels.karras(1).sigmas.tolist() == pytest.approx([80, 0])
+
+
+@pytest.mark.parametrize("sigmas", [[1.0], [1.0, 1.0], [1.0, 2.0], [1.0, -0.1], [1.0, math.nan]])
+def test_noise_levels_that_do_not_fall_to_zero_or_above_are_refused(sigmas):
+    with pytest.raises(ValueError, match="noise levels must fall"):
+        NoiseLevels(sigmas=torch.tensor(sigmas, dtype=torch.float64), start_std=1.0)
+
+
+@pytest.mark.parametrize(("num", "low", "high"), [(0, 0.002, 80.0), (5, 0.0, 80.0), (5, 80.0, 0.002), (5, 1.0, 1.0)])
+def test_karras_levels_out_of_range_are_refused(num, low, high):
+    with pytest.raises(ValueError, match="wanted one or more, falling"):
+        NoiseLevels.karras(num, sigma_min=low, sigma_max=high)

@@ -1,0 +1,21 @@
+"""Recipes of DDIM."""
+
+from collections.abc import Callable
+
+from baselines.ddim import DDIMConfig
+
+
+def gaussians8() -> DDIMConfig:
+    """Ten steps of a thousand; `--set num_steps=20` and so on give the curve."""
+    return DDIMConfig()
+
+
+def gaussians8_quick() -> DDIMConfig:
+    """Seconds, to see that everything works."""
+    return DDIMConfig(iterations=300, batch_size=128)
+
+
+RECIPES: dict[tuple[str, str], Callable[[], DDIMConfig]] = {
+    ("gaussians8", "default"): gaussians8,
+    ("gaussians8", "quick"): gaussians8_quick,
+}

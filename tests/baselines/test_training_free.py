@@ -1,0 +1,81 @@
+"""ddim, fastdpm and edm: one teacher, many samplers."""
+
+import pytest
+from gaussian_task import SMALL, errors, samples, solve, start
+from pydantic import ValidationError
+
+from baselines.ddim import DDIM, DDIMConfig
+from baselines.edm import EDM, SAMPLERS, EDMConfig
+from baselines.fastdpm import FastDPM, FastDPMConfig
+from dxbench.sampling import draw_samples
+
+TRAINED = {**SMALL, "iterations": 600, "lr": 3e-3, "ema_decay": 0.98}
+
+
+def test_one_edm_teacher_serves_every_sampler():
+    training = start(EDM, EDMConfig(**TRAINED))
+    for _ in range(training.total_steps):
+        training.step()
+    errors_of = {}
+    for sampler, nfe in (("heun", 35), ("euler", 35), ("ipndm", 12), ("dpmpp3m", 25), ("ancestral", 35)):
+        training.config = training.config.model_copy(update={"sampler": sampler, "nfe": nfe})
+        errors_of[sampler] = errors(samples(training, 5000))
+    assert set(errors_of) == set(SAMPLERS)
+    assert all(mean < 0.15 and covariance < 0.15 for mean, covariance in errors_of.values()), errors_of
+
+
+@pytest.mark.parametrize(
+    ("method", "config"),
+    [
+        (DDIM, DDIMConfig(**TRAINED, num_steps=20)),
+        (FastDPM, FastDPMConfig(**TRAINED, num_steps=20)),
+    ],
+    ids=["ddim", "fastdpm"],
+)
+def test_a_ddpm_of_a_thousand_steps_is_sampled_in_twenty(method, config):
+    mean, covariance = errors(solve(method, config))
+    assert mean < 0.15
+    assert covariance < 0.15
+
+
+@pytest.mark.parametrize(("sampler", "nfe"), [("heun", 1), ("heun", 5), ("euler", 4), ("dpmpp3m", 3), ("ipndm", 2)])
+def test_counted_passes_are_the_nfe_that_was_asked_for(sampler, nfe):
+    model = start(EDM, EDMConfig(**SMALL, sampler=sampler, nfe=nfe, iterations=1)).model()
+    _, counted = draw_samples(model, 6, event_shape=(2,), first_seed=0, batch_size=3, progress=lambda text: None)
+    assert counted == nfe
+
+
+def test_epsilon_scaling_above_one_takes_less_noise_away():
+    plain, scaled = (
+        samples(start(EDM, EDMConfig(**SMALL, sampler="euler", nfe=6, epsilon_scale=scale, iterations=1)), 500)
+        for scale in (1.0, 1.05)
+    )
+    assert scaled.std() > plain.std()
+
+
+def test_an_even_number_of_passes_is_refused_by_heun_with_the_odd_ones_beside_it():
+    with pytest.raises(ValidationError, match="use 9 or 11"):
+        EDMConfig(sampler="heun", nfe=10)
+    assert EDMConfig(sampler="ipndm", nfe=10).num_steps == 10
+    assert EDMConfig(sampler="heun", nfe=11).num_steps == 6
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: DDIMConfig(num_steps=100),
+        lambda: DDIMConfig(num_steps=1001, schedule="linear"),
+        lambda: FastDPMConfig(num_steps=100, approximation="STEP"),
+    ],
+    ids=["ddim", "ddim linear", "fastdpm"],
+)
+def test_more_steps_than_the_chain_has_are_refused(build):
+    with pytest.raises(ValidationError, match="take fewer"):
+        build()
+
+
+def test_events_without_networks_are_refused():
+    from dxmi.networks import networks
+
+    with pytest.raises(ValueError, match=r"no networks for events of shape \(3, 32, 32\)"):
+        networks((3, 32, 32), hidden=8, depth=1, data_std=0.5)
