@@ -28,7 +28,7 @@ class RandomStreams:
 
     def within(self, part: str) -> "RandomStreams":
         """Streams of a part of the work, kept and restored with these."""
-        inner = RandomStreams(*self._scope)
+        inner = type(self)(*self._scope)
         inner._torch, inner._numpy = self._torch, self._numpy
         inner._outer, inner._part, inner._prefix = self, part, f"{self._prefix}{part}/"
         return inner

@@ -71,6 +71,7 @@ def test_a_scale_is_logarithmic_beyond_a_factor_of_ten_of_positive_values() -> N
     assert {1.0, 10.0, 100.0} <= set(scale.ticks(5))
     assert not Scale.over([1.0, 5.0]).log
     assert not Scale.over([-1.0, 100.0]).log
+    assert not Scale.over([2.2e-309, 1.0]).log  # their ratio is infinite
     assert Scale.over([3.0]).at(3.0) == 0.5
 
 

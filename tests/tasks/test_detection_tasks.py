@@ -236,7 +236,7 @@ def test_samples_cannot_be_scored(dxbench: Callable[..., Ended], tmp_path: Path)
     np.savez(tmp_path / "samples.npz", samples=np.zeros((4, 64)))
     ended = dxbench("eval", tmp_path / "samples.npz", "--task", "holdout_digit")
     assert ended.code == 6
-    assert "scores the energies of a model" in ended.err
+    assert "has a model for each of 10 problems, not samples" in ended.err
 
 
 # --- real data --------------------------------------------------------------------------------------------------

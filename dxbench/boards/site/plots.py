@@ -25,6 +25,7 @@ SCATTER_HEIGHT = 240
 DOT_STEP = 34
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.03, 0.97, 14, 26
 _LOG_FROM = 10.0
+_LOG_LOW, _LOG_HIGH = 1e-100, 1e100  # beyond them ratios overflow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class Scale:
     def over(cls, values: Sequence[float]) -> "Scale":
         """The scale of some finite values, at least one."""
         low, high = min(values), max(values)
-        log = low > 0 and high / low > _LOG_FROM
+        log = low > _LOG_LOW and high < _LOG_HIGH and high / low > _LOG_FROM
         if low == high:
             pad = abs(low) / 2 or 1.0
             return cls(low=low - pad, high=high + pad, log=False)
