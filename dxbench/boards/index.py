@@ -120,11 +120,14 @@ def record_files(folder: Path, *, task: str | None = None) -> Iterator[RecordFil
     for of_task in _folders(folder) if task is None else [task]:
         if of_task != "published":
             for of_method in _folders(folder / of_task):
-                name = f"{of_task}/{of_method}/"
+                at = f"{of_task}/{of_method}/"
                 with os.scandir(folder / of_task / of_method) as found:
-                    files = sorted((e.name, e.stat()) for e in found if e.name.endswith(".json") and e.name[0] != ".")
-                for file, stat in files:
-                    yield RecordFile(name + file, stat.st_mtime_ns, stat.st_size)
+                    files = [e for e in found if e.name.endswith(".json") and e.name[0] != "."]
+                    yield from sorted(_record_file(at + e.name, e.stat()) for e in files)
+
+
+def _record_file(name: str, stat: os.stat_result) -> RecordFile:
+    return RecordFile(name, stat.st_mtime_ns, stat.st_size)
 
 
 def _folders(folder: Path) -> list[str]:
