@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pydantic import JsonValue
 
 from dxbench.api import MetricProtocol
 from dxbench.boards.aggregate import Row, Summary, matches, newest_configuration, rows_of
 from dxbench.boards.entries import Entry
-from dxbench.boards.index import RecordIndex, open_index
+from dxbench.boards.index import RecordIndex
 from dxbench.boards.published import PublishedRow, Source, read_published
 from dxbench.boards.ranking import ranks
 from dxbench.errors import NothingMeasured
@@ -110,7 +109,7 @@ def suite_table(index: RecordIndex, suite: Suite, *, metrics: Sequence[str] | No
     return _table(suite.title, rows, metrics or _headline(entries), used, papers=papers, notes=notes)
 
 
-def result_beside_published(fresh: Sequence[Entry], folders: Sequence[Path]) -> Table:
+def result_beside_published(index: RecordIndex, fresh: Sequence[Entry]) -> Table:
     """Fresh results, the papers' rows for the same configuration, and the floor."""
     task = fresh[0].task
     papers = Papers(
@@ -120,7 +119,7 @@ def result_beside_published(fresh: Sequence[Entry], folders: Sequence[Path]) -> 
             if row.task == task and any(matches(entry.method, entry.config, row.match) for entry in fresh)
         ]
     )
-    floor = [entry for entry in open_index(folders, task=task).entries(task) if entry.reference and entry.scores]
+    floor = [entry for entry in index.entries(task) if entry.reference and entry.scores]
     shown = {entry.config_id for entry in fresh}
     entries = [*fresh, *(entry for entry in floor if entry.config_id not in shown)]
     rows = [*rows_of(entries), *(published_row(*paper) for paper in papers.rows)]

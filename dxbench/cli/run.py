@@ -161,6 +161,7 @@ def _dry_run(cells: Sequence[Cell], done: dict[str, ResultRecord], options: RunO
 
 def _show(records: Sequence[ResultRecord], options: RunOptions, request: RunRequest) -> None:
     from dxbench.boards.entries import Entry
+    from dxbench.boards.index import open_index
     from dxbench.boards.render.text import by_metric
     from dxbench.boards.tables import result_beside_published
 
@@ -168,9 +169,11 @@ def _show(records: Sequence[ResultRecord], options: RunOptions, request: RunRequ
         say([record.model_dump(mode="json") for record in records])
         return
     scored = [record for record in records if record.scores]
+    if not scored:
+        return
     entries = [Entry.of(record, str(record_path(options.results, record))) for record in scored]
-    if entries:
-        print(by_metric(result_beside_published(entries, [paths.reference_results(), options.results])))
+    index = open_index([paths.reference_results(), options.results], task=scored[0].task)
+    print(by_metric(result_beside_published(index, entries)))
     if not request.report:
         return
     from dxbench.boards.report import write_report
@@ -178,8 +181,7 @@ def _show(records: Sequence[ResultRecord], options: RunOptions, request: RunRequ
     for record, entry in zip(scored, entries, strict=True):
         folder = work_folder(options.home, task=record.task, method=record.method, run_id=record.run_id)
         if (folder / "arrays.npz").is_file():
-            table = result_beside_published([entry], [paths.reference_results(), options.results])
-            path = write_report(record, folder, table=table)
+            path = write_report(record, folder, table=result_beside_published(index, [entry]))
             print(f"report: {path.resolve()}")
 
 

@@ -16,6 +16,7 @@ from dxbench import paths
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.metrics.features import Extract, FeatureKind, Features, Images
 from dxbench.metrics.neighbours import exact_float32
+from dxbench.weights import read as read_weights
 
 StateDict = dict[str, Any]
 
@@ -61,17 +62,7 @@ class WeightsFile:
             raise InvalidFile(
                 f"{path}: wanted sha256 {self.sha256}, got {got}; remove the file and fetch it with `{self.prepare}`"
             )
-        try:
-            if path.suffix == ".safetensors":
-                from safetensors.torch import load_file
-
-                return load_file(path)
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise InvalidFile(f"{path} holds no readable weights: {error}") from None
-        if not isinstance(loaded, dict):
-            raise InvalidFile(f"{path} holds a {type(loaded).__name__}, wanted tensors by name")
-        return loaded
+        return read_weights(path)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -51,9 +51,7 @@ class ResNet56(nn.Module):
         self.layer2 = nn.Sequential(Block(16, 32), *(Block(32, 32) for _ in range(8)))
         self.layer3 = nn.Sequential(Block(32, 64), *(Block(64, 64) for _ in range(8)))
         self.linear = nn.Linear(64, 10)
-        # Saved from a DataParallel.
-        tensors = state["state_dict"]
-        self.load_state_dict({name.removeprefix("module."): tensor for name, tensor in tensors.items()})
+        self.load_state_dict(dict(state))
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 

@@ -46,15 +46,15 @@ def random_net() -> ResNet56:
         def load_state_dict(self, *args: object, **kwargs: object) -> None:
             shapes.update(self.state_dict())
 
-    Shapes({"state_dict": {}})
+    Shapes({})
     generator = torch.Generator().manual_seed(0)
     state = {
-        f"module.{name}": torch.rand(tensor.shape, generator=generator) * 0.2 + (0.5 if "var" in name else -0.1)
+        name: torch.rand(tensor.shape, generator=generator) * 0.2 + (0.5 if "var" in name else -0.1)
         if tensor.is_floating_point()
         else tensor
         for name, tensor in shapes.items()
     }
-    return ResNet56({"state_dict": state}).eval()
+    return ResNet56(state).eval()
 
 
 def test_has_the_size_of_the_paper(random_net: ResNet56) -> None:
