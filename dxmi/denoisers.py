@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from dxmi.arrays import PerSample, PerStep, Points, StepIndex
-from dxmi.fastdpm import LinearChain
+from dxmi.arrays import PerSample, Points
+from dxmi.fastdpm import Chain
 from dxmi.protocols import Denoiser
 
 
@@ -45,7 +45,7 @@ class VPDenoiser(nn.Module):
     float in steps of the chain.
     """
 
-    def __init__(self, net: nn.Module, chain: LinearChain) -> None:
+    def __init__(self, net: nn.Module, chain: Chain) -> None:
         super().__init__()
         self.net, self.chain = net, chain
 
@@ -54,20 +54,6 @@ class VPDenoiser(nn.Module):
         t = self.chain.step_of(signal.log()).to(x.dtype)
         eps = self.net(per_sample(signal.sqrt().to(x.dtype), x) * x, t)
         return x - per_sample(sigma, x) * eps
-
-
-class AtSteps(nn.Module):
-    """A net of fractional steps as a net of step indices: eps(x, k) = net(x, steps[k])."""
-
-    steps: Tensor
-
-    def __init__(self, net: nn.Module, steps: PerStep) -> None:
-        super().__init__()
-        self.net = net
-        self.register_buffer("steps", steps.float(), persistent=False)
-
-    def forward(self, x: Points, k: StepIndex) -> Points:
-        return self.net(x, self.steps[k])
 
 
 class EpsilonScaled(nn.Module):

@@ -1,4 +1,4 @@
-"""Training a noise predictor on a variance-preserving schedule, and a denoiser over all noise levels."""
+"""Losses of noise predictors and denoisers, and their training."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
@@ -35,8 +35,8 @@ class Slot(Protocol):
     def save(self, state: dict[str, Any]) -> None: ...
 
 
-class NoisePredictorTraining:
-    """A noise predictor at work: Adam with cosine decay on `denoising_loss`, and an average of the weights.
+class DenoiserTraining:
+    """A denoiser or noise predictor at work: Adam with cosine decay on its loss, and an average of the weights.
 
     Attributes:
         iterations: how many there are to do; 0 where the average was found in `slot`.
@@ -46,7 +46,7 @@ class NoisePredictorTraining:
     def __init__(
         self,
         net: nn.Module,
-        schedule: VPSchedule,
+        loss: Callable[[Any, Points, StreamNoise], PerSample],
         *,
         data: Callable[[], Points],
         noise: StreamNoise,
@@ -54,9 +54,11 @@ class NoisePredictorTraining:
         lr: float,
         ema_decay: float,
         slot: Slot | None = None,
+        check: Callable[[nn.Module, Points], None] | None = None,
     ) -> None:
-        self.net, self.schedule, self.data, self.noise, self.slot = net, schedule, data, noise, slot
-        self._learner = Learner(net, lr=lr, iterations=iterations, ema_decay=ema_decay)
+        """`loss` takes the net, data and noise; `check` the average and data, before the average is kept."""
+        self.net, self.loss, self.data, self.noise, self.slot, self.check = net, loss, data, noise, slot, check
+        self._learner = Learner(net, lr=lr, iterations=max(1, iterations), ema_decay=ema_decay)
         found = slot.load() if slot else None
         if found is not None:
             self.average.load_state_dict(found)
@@ -72,9 +74,16 @@ class NoisePredictorTraining:
         return self.done >= self.iterations
 
     def step(self) -> Tensor:
-        """One iteration; its loss, detached. The last one leaves the average in the slot."""
-        loss = self._learner.descend(denoising_loss(self.net, self.schedule, self.data(), self.noise).mean())
+        """One iteration; its loss, detached. The last one leaves the average in the slot.
+
+        Raises:
+            ValueError: of `check`, at the last iteration.
+        """
+        data = self.data()
+        loss = self._learner.descend(self.loss(self.net, data, self.noise).mean())
         self.done += 1
+        if self.finished and self.check is not None:
+            self.check(self.average, data)
         if self.finished and self.slot is not None:
             self.slot.save(dict(self.average.state_dict()))
         return loss

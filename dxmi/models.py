@@ -17,29 +17,39 @@ from dxmi.values import ValueNet
 class PolicyModel:
     """A policy as a model that samples: sample i has the noise of seed i alone.
 
-    With `quiet_end` a sample is the mean of the last step, as in DDPM's Algorithm 2, for images whose last std is
-    there for training only.
+    States are divided by `scale`, by which the data was multiplied for the policy. With `quiet_end` a sample is the
+    mean of the last step, as in DDPM's Algorithm 2, for images whose last std is there for training only.
 
     Attributes:
         networks: what one sample evaluates.
     """
 
-    def __init__(self, policy: GaussianPolicy, *, guidance: Guidance | None = None, quiet_end: bool = False) -> None:
-        self.policy, self._guidance, self._quiet_end = policy, guidance, quiet_end
+    def __init__(
+        self, policy: GaussianPolicy, *, guidance: Guidance | None = None, quiet_end: bool = False, scale: float = 1.0
+    ) -> None:
+        self.policy, self._guidance, self._quiet_end, self._scale = policy, guidance, quiet_end, scale
         self.num_steps = policy.num_steps
         self.networks: tuple[nn.Module, ...] = (policy.net,)
 
     def sample(self, seeds: SampleSeeds) -> Points:
-        return sample(self.policy, self._noise(seeds), guidance=self._guidance)
+        return sample(self.policy, self._noise(seeds), guidance=self._guidance) / self._scale
 
     def chain(self, seeds: SampleSeeds) -> Float[Tensor, " steps b *event"]:
         """All states, noise first."""
-        return rollout(self.policy, self._noise(seeds), guidance=self._guidance).states
+        return rollout(self.policy, self._noise(seeds), guidance=self._guidance).states / self._scale
 
     def _noise(self, seeds: SampleSeeds) -> Noise:
         device = next(self.policy.parameters()).device
         noise = SeededNoise(seeds=seeds.to(device), event_shape=self.policy.event_shape)
         return SilencedNoise(noise=noise, silent=self.num_steps) if self._quiet_end else noise
+
+
+class TunedPolicyModel(PolicyModel):
+    """With the policy that it was tuned from beside it, sampled in the same way."""
+
+    def __init__(self, policy: GaussianPolicy, *, start: GaussianPolicy, **rest: Any) -> None:
+        super().__init__(policy, **rest)
+        self.start = PolicyModel(start, **rest)
 
 
 class EnergyPolicyModel(PolicyModel):

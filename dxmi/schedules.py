@@ -18,6 +18,11 @@ from torch import Tensor
 from dxmi.arrays import PerStep
 
 
+def vp_sde_log_alpha_bar(t: Float[Tensor, " n"], *, beta_min: float, beta_max: float) -> Float[Tensor, " n"]:
+    """-int_0^t beta(s) ds for beta linear on [0, 1] (Song et al. 2021, arXiv:2011.13456, Eq. 33)."""
+    return -0.5 * t**2 * (beta_max - beta_min) - t * beta_min
+
+
 @dataclass(frozen=True, kw_only=True)
 class VPSchedule:
     """Signal levels of the K + 1 states of a variance-preserving chain, float64.
@@ -44,7 +49,7 @@ class VPSchedule:
         """The VP-SDE with linear beta(t) on [0, 1] at `num_steps` equal intervals (Song et al. 2021,
         arXiv:2011.13456, Eq. 33); at 1,000 steps it is DDPM's 1e-4 .. 0.02 to about a percent."""
         t = torch.linspace(1.0, 0.0, num_steps + 1, dtype=torch.float64)
-        return cls(alpha_bar=torch.exp(-0.5 * t**2 * (beta_max - beta_min) - t * beta_min))
+        return cls(alpha_bar=vp_sde_log_alpha_bar(t, beta_min=beta_min, beta_max=beta_max).exp())
 
     @classmethod
     def cosine(cls, num_steps: int, *, offset: float = 0.008, beta_max: float = 0.999) -> "VPSchedule":
