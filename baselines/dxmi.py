@@ -358,4 +358,6 @@ class DxMITraining(Training):
         guide = value_guidance(value, strength=self.config.guidance) if self.config.guidance > 0 else None
         if self.parts.start is None:
             return EnergyPolicyModel(policy, value, temperature=temperature, guidance=guide)
-        return FineTunedModel(policy, value, start=self.parts.start, temperature=temperature, guidance=guide)
+        return FineTunedModel(
+            policy, value, start=self.parts.start, temperature=temperature, guidance=guide, quiet_end=True
+        )
