@@ -7,6 +7,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -202,13 +203,47 @@ class Store(Protocol):
         ...
 
 
+class Parallel(Protocol):
+    """How the rows of a batch are spread over processes and micro-batches, and the precision of networks.
+
+    A batch size is that of the whole batch. Every process draws the random numbers of the whole batch from the same
+    streams, works on its own rows, and sums gradients and logged means over processes, so that training is the same
+    however it is spread, but for the order of sums. `dxmi.optimisers` does this for losses that are means over rows.
+    """
+
+    def rows(self, batch_size: int) -> slice:
+        """This process's rows of a batch."""
+        ...
+
+    def micro_batches(self, num_rows: int) -> Sequence[slice]:
+        """This process's rows, counted from its first, cut into those that go through networks together."""
+        ...
+
+    def sum(self, tensors: "Sequence[Tensor]") -> None:
+        """Replaces each tensor by its sum over processes. All processes call it in the same order."""
+        ...
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The precision of networks, around their forward passes."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """Where a run computes: a torch device, how many CPU threads, and where trained parts are kept, if anywhere."""
+    """Where a run computes.
+
+    Attributes:
+        device: the torch device.
+        threads: CPU threads.
+        store: where trained parts are kept, if anywhere.
+        parallel: how batches are spread; None where all rows go through in one pass of this process, in float32. Given
+            to methods that say `parallel = True`.
+    """
 
     device: str
     threads: int
     store: Store | None = None
+    parallel: Parallel | None = None
 
 
 class DataSource(Protocol):
@@ -446,6 +481,8 @@ class Method(ABC):
         selected_on_test: True if a choice of its training looks at what the final score uses; such rows do not rank.
         Config: its frozen configuration.
         needs: what it cannot run without.
+        parallel: True if its training spreads batches as `Compute.parallel` says. Others run in one process, all rows
+            at once, in float32.
     """
 
     name: ClassVar[str]
@@ -456,6 +493,7 @@ class Method(ABC):
     selected_on_test: ClassVar[bool] = False
     Config: ClassVar[type[Config]]
     needs: ClassVar[frozenset[Need]] = frozenset({Need.TRAINING_DATA})
+    parallel: ClassVar[bool] = False
 
     @classmethod
     def pretrained(cls, config: Any) -> tuple[str, ...]:

@@ -34,6 +34,10 @@ class Trajectory:
     def samples(self) -> Float[Tensor, " b *event"]:
         return self.states[-1]
 
+    def chains(self, rows: slice) -> "Trajectory":
+        """Some of the chains."""
+        return Trajectory(states=self.states[:, rows])
+
     def transitions(self, steps: tuple[int, ...]) -> Transition:
         """Transitions of the given steps, stacked step by step into one batch of len(steps) * b rows."""
         index = torch.tensor(steps, device=self.states.device)
