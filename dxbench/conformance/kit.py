@@ -14,6 +14,7 @@ from dxbench.conformance.evaluations import check_nfe
 from dxbench.conformance.sampling import (
     check_batch_size,
     check_capabilities,
+    check_classes,
     check_energy,
     check_range,
     check_seeds,
@@ -92,11 +93,18 @@ CHECKS = (
         needs=("training",),
     ),
     Check(
+        name="classes",
+        wants="samples are of the class that is asked for where the task has classes, and of none where it has not",
+        remedy="Where problem.num_classes is set give num_classes, sample_classes(seeds, labels); else sample(seeds).",
+        run=check_classes,
+        needs=("capabilities",),
+    ),
+    Check(
         name="shapes",
-        wants="sample(seeds [b]) gives floating [b, *event] for every b",
+        wants="seeds [b] give floating samples [b, *event] for every b",
         remedy="Shape the result by len(seeds) and problem.event_shape.",
         run=check_shapes,
-        needs=("capabilities",),
+        needs=("classes",),
     ),
     Check(
         name="range",
@@ -162,7 +170,7 @@ CHECKS = (
         wants="state_dict() holds finite tensors and plain values, and sampling does not change it",
         remedy="Keep only what the next step depends on, as tensors, numbers, texts, lists and dicts.",
         run=check_state,
-        needs=("capabilities",),
+        needs=("classes",),
     ),
     Check(
         name="resume",
@@ -176,7 +184,7 @@ CHECKS = (
         wants="all that is computed with lives on the device that `compute` names",
         remedy="Create tensors with device=compute.device and move data batches there; networks too.",
         run=check_device,
-        needs=("capabilities",),
+        needs=("classes",),
     ),
 )
 

@@ -96,7 +96,7 @@ FORMS = [
 ]  # fmt: skip
 
 # What a method's model does not have, or, for data, does not do.
-SAMPLING = {"shapes", "range", "seeds", "batch-size", "nfe"}
+SAMPLING = {"classes", "shapes", "range", "seeds", "batch-size", "nfe"}
 LACKS = {
     ("dxmi", "gaussians8"): set(),
     ("dxmi", "digits"): set(),
