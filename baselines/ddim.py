@@ -58,6 +58,7 @@ class DDIM(Method):
     family = "diffusion"
     citation = "Song et al. 2021, arXiv:2010.02502"
     Config = DDIMConfig
+    parallel = True
 
     def start(self, problem: Problem, config: DDIMConfig, *, compute: Compute, rng: RandomStreams) -> Training:
         return DDIMTraining(problem, config, compute, rng)

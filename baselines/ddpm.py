@@ -15,10 +15,11 @@ from torch import nn
 from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
 from dxbench.staged import StagedTraining
 from dxmi.backbones import IMAGE_DDPM, DDPMBackbone
-from dxmi.denoising import DenoiserTraining, denoising_loss
+from dxmi.denoising import DDPMLoss, DenoiserTraining
 from dxmi.models import PolicyModel
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
+from dxmi.parallel import ONE_PROCESS
 from dxmi.policies import GaussianPolicy
 from dxmi.schedules import VPSchedule
 
@@ -50,10 +51,10 @@ class DDPMConfig(Config):
             depth=self.depth,
             generator=rng.torch("init"),
         )
-        data_rng, schedule = rng.numpy("data"), SCHEDULES[self.schedule](self.num_steps)
+        data_rng = rng.numpy("data")
         return DenoiserTraining(
             net.to(compute.device),
-            lambda net, data, noise: denoising_loss(net, schedule, data, noise),
+            DDPMLoss(schedule=SCHEDULES[self.schedule](self.num_steps)),
             data=lambda: problem.data.batch(self.batch_size, rng=data_rng).to(compute.device),
             noise=StreamNoise(
                 batch_size=self.batch_size,
@@ -63,6 +64,7 @@ class DDPMConfig(Config):
             iterations=self.iterations,
             lr=self.lr,
             ema_decay=self.ema_decay,
+            parallel=compute.parallel or ONE_PROCESS,
         )
 
     def model(self, net: nn.Module, problem: Problem) -> PolicyModel:
@@ -116,6 +118,7 @@ class DDPM(Method):
     family = "diffusion"
     citation = "Ho et al. 2020, arXiv:2006.11239"
     Config = DDPMConfig
+    parallel = True
 
     def start(self, problem: Problem, config: DDPMKind, *, compute: Compute, rng: RandomStreams) -> Training:
         return DDPMTraining(problem, config, compute, rng)

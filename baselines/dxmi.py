@@ -23,11 +23,12 @@ from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, T
 from dxmi.algorithms.dxmi import DxMIUpdate, batched_sweep, sequential_sweep
 from dxmi.backbones import IMAGE_DDPM, DDPMBackbone
 from dxmi.costs import TIME_COSTS, RunningCost, VelocityVariance
-from dxmi.denoising import DenoiserTraining, denoising_loss
+from dxmi.denoising import DDPMLoss, DenoiserTraining
 from dxmi.models import EnergyPolicyModel, FineTunedModel
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Trainee, cosine_adam, ema
+from dxmi.parallel import ONE_PROCESS
 from dxmi.policies import GaussianPolicy
 from dxmi.rollout import value_guidance
 from dxmi.schedules import VPSchedule
@@ -130,10 +131,10 @@ class DxMIConfig(DxMIBase):
     ) -> DenoiserTraining | None:
         if self.start == "scratch":
             return None
-        data_rng, schedule = rng.numpy("data"), VPSchedule.linear(self.num_steps)
+        data_rng = rng.numpy("data")
         return DenoiserTraining(
             policy.net,
-            lambda net, data, noise: denoising_loss(net, schedule, data, noise),
+            DDPMLoss(schedule=VPSchedule.linear(self.num_steps)),
             data=lambda: problem.data.batch(self.batch_size, rng=data_rng).to(compute.device),
             noise=StreamNoise(
                 batch_size=self.batch_size,
@@ -143,6 +144,7 @@ class DxMIConfig(DxMIBase):
             iterations=self.pretrain_iterations,
             lr=1e-3,
             ema_decay=self.ema_decay,
+            parallel=compute.parallel or ONE_PROCESS,
         )
 
 
@@ -243,6 +245,7 @@ class DxMI(Method):
     family = "energy-based"
     citation = "Yoon et al. 2024, arXiv:2407.00626"
     Config = DxMIConfig
+    parallel = True
 
     def start(self, problem: Problem, config: DxMIBase, *, compute: Compute, rng: RandomStreams) -> Training:
         return DxMITraining(problem, config, compute, rng)
@@ -272,6 +275,7 @@ class DxMITraining(Training):
             parts.head_start + config.iterations,
             betas=parts.betas,
         )
+        parallel = compute.parallel or ONE_PROCESS
         running = RunningCost(
             tau_entropy=config.tau,
             tau_velocity=config.tau if config.tau_velocity is None else config.tau_velocity,
@@ -281,8 +285,13 @@ class DxMITraining(Training):
         self.velocity = VelocityVariance(self.policy.step_log_stds().exp(), decay=config.avr_decay)
         sweep = batched_sweep if config.sweep == "batched" else sequential_sweep
         self.update = DxMIUpdate(
-            policy=Trainee(module=self.policy, optimizer=self.policy_optimiser, max_grad_norm=parts.max_grad_norm),
-            value=Trainee(module=self.value, optimizer=self.value_optimiser),
+            policy=Trainee(
+                module=self.policy,
+                optimizer=self.policy_optimiser,
+                max_grad_norm=parts.max_grad_norm,
+                parallel=parallel,
+            ),
+            value=Trainee(module=self.value, optimizer=self.value_optimiser, parallel=parallel),
             policy_cost=running,
             value_cost=running if config.value_cost == "running" else TIME_COSTS[config.value_cost](config.num_steps),
             gamma=config.gamma,
@@ -360,4 +369,6 @@ class DxMITraining(Training):
         guide = value_guidance(value, strength=self.config.guidance) if self.config.guidance > 0 else None
         if self.parts.start is None:
             return EnergyPolicyModel(policy, value, temperature=temperature, guidance=guide)
-        return FineTunedModel(policy, value, start=self.parts.start, temperature=temperature, guidance=guide)
+        return FineTunedModel(
+            policy, value, start=self.parts.start, temperature=temperature, guidance=guide, quiet_end=True
+        )

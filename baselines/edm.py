@@ -70,6 +70,7 @@ class EDM(Method):
     family = "diffusion"
     citation = "Karras et al. 2022, arXiv:2206.00364"
     Config = EDMConfig
+    parallel = True
 
     def start(self, problem: Problem, config: EDMConfig, *, compute: Compute, rng: RandomStreams) -> Training:
         return EDMTraining(problem, config, compute, rng)

@@ -64,6 +64,7 @@ class FastDPM(Method):
     family = "diffusion"
     citation = "Kong & Ping 2021, arXiv:2106.00132"
     Config = FastDPMConfig
+    parallel = True
 
     def start(self, problem: Problem, config: FastDPMConfig, *, compute: Compute, rng: RandomStreams) -> Training:
         return FastDPMTraining(problem, config, compute, rng)

@@ -7,20 +7,20 @@ another has trained.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Generator, nn
 
-from dxmi.arrays import PerSample, Points
+from dxmi.arrays import Points
 from dxmi.denoisers import EDMDenoiser, VPDenoiser, check_denoiser
-from dxmi.denoising import DenoiserTraining, Slot, denoising_loss, edm_loss
+from dxmi.denoising import DDPMLoss, DenoiserTraining, DenoisingLoss, EDMLoss, Slot
 from dxmi.fastdpm import Chain, SDEChain
 from dxmi.nets.residual_mlp import BetweenSteps, ResidualMLP
 from dxmi.nets.steps import AtSteps, Strided
 from dxmi.networks import networks
 from dxmi.noise import StreamNoise
+from dxmi.parallel import ONE_PROCESS, Parallel
 from dxmi.policies import GaussianPolicy
 from dxmi.schedules import VPSchedule
 
@@ -58,13 +58,16 @@ class Store(Protocol):
 
 @runtime_checkable
 class Compute(Protocol):
-    """Where to train, and where trained weights are kept."""
+    """Where to train, where trained weights are kept, and how batches are spread."""
 
     @property
     def device(self) -> str: ...
 
     @property
     def store(self) -> Store | None: ...
+
+    @property
+    def parallel(self) -> Parallel | None: ...
 
 
 @runtime_checkable
@@ -104,7 +107,7 @@ class Backbone(ABC):
         """What is trained, with parameters drawn from the generator."""
 
     @abstractmethod
-    def loss(self, net: Any, data: Points, noise: StreamNoise) -> PerSample:
+    def loss(self) -> DenoisingLoss:
         """What `network` is trained by, on data multiplied by `scale`."""
 
     @abstractmethod
@@ -129,7 +132,7 @@ class Backbone(ABC):
         content = {**self.content(), "seed": streams.seed("backbone init"), "device": device}
         return DenoiserTraining(
             self.network(problem.event_shape, streams.torch("backbone init")).to(device),
-            self.loss,
+            self.loss(),
             data=lambda: scale * problem.data.batch(self.batch_size, rng=data_rng).to(device),
             noise=StreamNoise(
                 batch_size=self.batch_size,
@@ -141,6 +144,7 @@ class Backbone(ABC):
             ema_decay=self.ema_decay,
             slot=compute.store.slot(content) if compute.store and self.iterations else None,
             check=lambda average, data: check_denoiser(self.denoiser(average), data),
+            parallel=compute.parallel or ONE_PROCESS,
         )
 
 
@@ -152,8 +156,8 @@ class EDMBackbone(Backbone):
         nets = networks(event_shape, hidden=self.hidden, depth=self.depth, data_std=SIGMA_DATA)
         return EDMDenoiser(nets.denoiser(generator), sigma_data=SIGMA_DATA)
 
-    def loss(self, net: Any, data: Points, noise: StreamNoise) -> PerSample:
-        return edm_loss(net, data, noise)
+    def loss(self) -> EDMLoss:
+        return EDMLoss()
 
     def denoiser(self, net: nn.Module) -> EDMDenoiser:
         assert isinstance(net, EDMDenoiser)
@@ -176,7 +180,7 @@ class DDPMBackbone(Backbone):
     def chain(self) -> Chain:
         return SDEChain(length=self.levels)
 
-    @cached_property
+    @property
     def schedule(self) -> VPSchedule:
         return VPSchedule.linear(self.levels)
 
@@ -185,8 +189,8 @@ class DDPMBackbone(Backbone):
         nets = networks(event_shape, hidden=self.hidden, depth=self.depth, data_std=SIGMA_DATA)
         return nets.noise_predictor(self.levels, generator)
 
-    def loss(self, net: Any, data: Points, noise: StreamNoise) -> PerSample:
-        return denoising_loss(net, self.schedule, data, noise)
+    def loss(self) -> DDPMLoss:
+        return DDPMLoss(schedule=self.schedule)
 
     def denoiser(self, net: nn.Module) -> VPDenoiser:
         return VPDenoiser(between_steps(net), self.chain)

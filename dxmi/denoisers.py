@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from dxmi.arrays import PerSample, Points
+from dxmi.arrays import ClassLabels, PerSample, Points
 from dxmi.fastdpm import Chain
 from dxmi.protocols import Denoiser
 
@@ -29,12 +29,13 @@ class EDMDenoiser(nn.Module):
             raise ValueError(f"got sigma_data={sigma_data}, sigma_min={sigma_min}; wanted above 0, and 0 or above")
         self.net, self.sigma_data, self.sigma_min = net, sigma_data, sigma_min
 
-    def forward(self, x: Points, sigma: PerSample) -> Points:
+    def forward(self, x: Points, sigma: PerSample, labels: ClassLabels | None = None) -> Points:
         total = (sigma.square() + self.sigma_data**2).sqrt()
         above = sigma - self.sigma_min
         c_skip = self.sigma_data**2 / (above.square() + self.sigma_data**2)
         c_out = above * self.sigma_data / total
-        F_x = self.net(x / per_sample(total, x), sigma.log() / 4)
+        told = () if labels is None else (labels,)
+        F_x = self.net(x / per_sample(total, x), sigma.log() / 4, *told)
         return per_sample(c_skip, x) * x + per_sample(c_out, x) * F_x
 
 

@@ -1,29 +1,76 @@
 """Losses of noise predictors and denoisers, and their training."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from dxmi.arrays import PerSample, Points
+from dxmi.arrays import PerSample, Points, StepIndex
 from dxmi.denoisers import EDMDenoiser, per_sample
 from dxmi.losses import mean_square, noise_prediction_loss
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Learner
+from dxmi.parallel import ONE_PROCESS, Parallel
 from dxmi.protocols import NoisePredictor
 from dxmi.schedules import VPSchedule
 
 
-def denoising_loss(net: NoisePredictor, schedule: VPSchedule, data: Points, noise: StreamNoise) -> PerSample:
-    """DDPM's simple loss (Ho et al. 2020, arXiv:2006.11239, Algorithm 1), k uniform on 0 .. K - 1.
+def drawn_steps(schedule: VPSchedule, noise: StreamNoise) -> tuple[StepIndex, Points]:
+    """What DDPM's loss draws for a batch: k uniform on 0 .. K - 1, and eps."""
+    generator = noise.generator
+    k = torch.randint(schedule.num_steps, (noise.batch_size,), generator=generator, device=generator.device)
+    return k, noise.normal(0)
+
+
+def denoising_loss(net: NoisePredictor, schedule: VPSchedule, data: Points, k: StepIndex, eps: Points) -> PerSample:
+    """DDPM's simple loss (Ho et al. 2020, arXiv:2006.11239, Algorithm 1) at the steps and noise of `drawn_steps`.
 
     x_k = sqrt(alpha_bar_k) data + sqrt(1 - alpha_bar_k) eps; the net sees x_k and k.
     """
-    k = torch.randint(schedule.num_steps, (len(data),), generator=noise.generator, device=data.device)
     signal = schedule.alpha_bar.to(data)[k].reshape(-1, *([1] * (data.ndim - 1)))
-    eps = noise.normal(0)
     return noise_prediction_loss(net(signal.sqrt() * data + (1 - signal).sqrt() * eps, k), eps)
+
+
+@runtime_checkable
+class DenoisingLoss(Protocol):
+    """What a network is trained by: a loss per sample at numbers that are drawn for the whole batch before."""
+
+    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        """Numbers of a batch, a row per sample."""
+        ...
+
+    def __call__(self, net: Any, data: Points, *drawn: Tensor) -> PerSample: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDPMLoss:
+    """`denoising_loss` on a schedule, as a `DenoisingLoss`."""
+
+    schedule: VPSchedule
+
+    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        return drawn_steps(self.schedule, noise)
+
+    def __call__(self, net: Any, data: Points, *drawn: Tensor) -> PerSample:
+        k, eps = drawn
+        return denoising_loss(net, self.schedule, data, k, eps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EDMLoss:
+    """`edm_loss` with ln sigma ~ N(mean, std^2), as a `DenoisingLoss` (Karras et al. 2022, Table 1)."""
+
+    mean: float = -1.2
+    std: float = 1.2
+
+    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        return lognormal_sigmas(noise, mean=self.mean, std=self.std), noise.normal(0)
+
+    def __call__(self, net: Any, data: Points, *drawn: Tensor) -> PerSample:
+        sigma, eps = drawn
+        return edm_loss(net, data, sigma, eps)
 
 
 @runtime_checkable
@@ -46,7 +93,7 @@ class DenoiserTraining:
     def __init__(
         self,
         net: nn.Module,
-        loss: Callable[[Any, Points, StreamNoise], PerSample],
+        loss: DenoisingLoss,
         *,
         data: Callable[[], Points],
         noise: StreamNoise,
@@ -54,11 +101,13 @@ class DenoiserTraining:
         lr: float,
         ema_decay: float,
         slot: Slot | None = None,
+        parallel: Parallel = ONE_PROCESS,
         check: Callable[[nn.Module, Points], None] | None = None,
     ) -> None:
-        """`loss` takes the net, data and noise; `check` the average and data, before the average is kept."""
+        """`check` is given the average and data, before the average is kept."""
         self.net, self.loss, self.data, self.noise, self.slot, self.check = net, loss, data, noise, slot, check
-        self._learner = Learner(net, lr=lr, iterations=max(1, iterations), ema_decay=ema_decay)
+        self._learner = Learner(net, lr=lr, iterations=max(1, iterations), ema_decay=ema_decay, parallel=parallel)
+        self._mine = parallel.rows(noise.batch_size)
         found = slot.load() if slot else None
         if found is not None:
             self.average.load_state_dict(found)
@@ -79,8 +128,13 @@ class DenoiserTraining:
         Raises:
             ValueError: of `check`, at the last iteration.
         """
-        data = self.data()
-        loss = self._learner.descend(self.loss(self.net, data, self.noise).mean())
+        data = self.data()[self._mine]
+        drawn = tuple(values[self._mine] for values in self.loss.draw(self.noise))
+
+        def loss_of(rows: slice) -> Tensor:
+            return self.loss(self.net, data[rows], *(values[rows] for values in drawn)).mean()
+
+        loss = self._learner.descend_in_parts(self.noise.batch_size, loss_of)
         self.done += 1
         if self.finished and self.check is not None:
             self.check(self.average, data)
@@ -102,14 +156,10 @@ def lognormal_sigmas(noise: StreamNoise, *, mean: float, std: float) -> PerSampl
     return (mean + std * z).exp()
 
 
-def edm_loss(
-    denoiser: EDMDenoiser, data: Points, noise: StreamNoise, *, mean: float = -1.2, std: float = 1.2
-) -> PerSample:
-    """w(sigma) ||D(data + sigma eps, sigma) - data||^2 / D, ln sigma ~ N(mean, std^2) (Karras et al. 2022, Table 1).
+def edm_loss(denoiser: EDMDenoiser, data: Points, sigma: PerSample, eps: Points) -> PerSample:
+    """w(sigma) ||D(data + sigma eps, sigma) - data||^2 / D (Karras et al. 2022, Table 1).
 
     w = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2, which makes the net's own error count alike at every level.
     """
-    sigma = lognormal_sigmas(noise, mean=mean, std=std)
     weight = (sigma.square() + denoiser.sigma_data**2) / (sigma * denoiser.sigma_data).square()
-    noised = data + per_sample(sigma, data) * noise.normal(0)
-    return weight * mean_square(denoiser(noised, sigma) - data)
+    return weight * mean_square(denoiser(data + per_sample(sigma, data) * eps, sigma) - data)

@@ -9,7 +9,7 @@ from dxmi.arrays import PerStep, Points, StepIndex
 
 
 class AtSteps(nn.Module):
-    """A net of fractional steps as a net of step indices: eps(x, k) = net(x, steps[k])."""
+    """A net of fractional steps, or of noise levels, as one of step indices: net(x, steps[k]), and what it is given."""
 
     steps: Tensor
 
@@ -18,8 +18,8 @@ class AtSteps(nn.Module):
         self.net = net
         self.register_buffer("steps", steps.float(), persistent=False)
 
-    def forward(self, x: Points, k: StepIndex) -> Points:
-        return self.net(x, self.steps[k])
+    def forward(self, x: Points, k: StepIndex, *given: Tensor) -> Points:
+        return self.net(x, self.steps[k], *given)
 
 
 class Strided(nn.Module):
