@@ -20,7 +20,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor, nn
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
-from dxmi.algorithms.dxmi import DxMIUpdate, batched_sweep, sequential_sweep
+from dxmi.algorithms.dxmi import DxMIUpdate
+from dxmi.algorithms.sweeps import batched_sweep, sequential_sweep
 from dxmi.backbones import MLPBackbone
 from dxmi.costs import TIME_COSTS, RunningCost, VelocityVariance
 from dxmi.denoising import NoisePredictorTraining
