@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from dxmi.arrays import PerSample, Points, StepIndex
+from dxmi.arrays import ClassLabels, PerSample, Points, StepIndex
 from dxmi.denoisers import EDMDenoiser, per_sample
 from dxmi.losses import mean_square, noise_prediction_loss
 from dxmi.noise import StreamNoise
@@ -26,10 +26,15 @@ def drawn_steps(schedule: VPSchedule, noise: StreamNoise) -> tuple[StepIndex, Po
 def denoising_loss(net: NoisePredictor, schedule: VPSchedule, data: Points, k: StepIndex, eps: Points) -> PerSample:
     """DDPM's simple loss (Ho et al. 2020, arXiv:2006.11239, Algorithm 1) at the steps and noise of `drawn_steps`.
 
-    x_k = sqrt(alpha_bar_k) data + sqrt(1 - alpha_bar_k) eps; the net sees x_k and k.
+    The net sees x_k (`noised`) and k.
     """
-    signal = schedule.alpha_bar.to(data)[k].reshape(-1, *([1] * (data.ndim - 1)))
-    return noise_prediction_loss(net(signal.sqrt() * data + (1 - signal).sqrt() * eps, k), eps)
+    return noise_prediction_loss(net(noised(schedule, data, k, eps), k), eps)
+
+
+def noised(schedule: VPSchedule, data: Points, k: StepIndex, eps: Points) -> Points:
+    """x_k = sqrt(alpha_bar_k) data + sqrt(1 - alpha_bar_k) eps."""
+    signal = per_sample(schedule.alpha_bar.to(data)[k], data)
+    return signal.sqrt() * data + (1 - signal).sqrt() * eps
 
 
 @runtime_checkable
@@ -110,11 +115,16 @@ def lognormal_sigmas(noise: StreamNoise, *, mean: float, std: float) -> PerSampl
 def edm_loss(
     denoiser: EDMDenoiser, data: Points, noise: StreamNoise, *, mean: float = -1.2, std: float = 1.2
 ) -> PerSample:
-    """w(sigma) ||D(data + sigma eps, sigma) - data||^2 / D, ln sigma ~ N(mean, std^2) (Karras et al. 2022, Table 1).
+    """`edm_loss_at` ln sigma ~ N(mean, std^2) (Karras et al. 2022, Table 1)."""
+    return edm_loss_at(denoiser, data, lognormal_sigmas(noise, mean=mean, std=std), noise.normal(0))
+
+
+def edm_loss_at(
+    denoiser: EDMDenoiser, data: Points, sigma: PerSample, eps: Points, *, labels: ClassLabels | None = None
+) -> PerSample:
+    """w(sigma) ||D(data + sigma eps, sigma) - data||^2 / D (Karras et al. 2022, Table 1).
 
     w = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2, which makes the net's own error count alike at every level.
     """
-    sigma = lognormal_sigmas(noise, mean=mean, std=std)
     weight = (sigma.square() + denoiser.sigma_data**2) / (sigma * denoiser.sigma_data).square()
-    noised = data + per_sample(sigma, data) * noise.normal(0)
-    return weight * mean_square(denoiser(noised, sigma) - data)
+    return weight * mean_square(denoiser(data + per_sample(sigma, data) * eps, sigma, labels) - data)

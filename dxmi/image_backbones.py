@@ -7,24 +7,34 @@ FastDPM's VAR schedule, DDGAN's posterior or Euler-ancestral steps on Karras lev
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Literal
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
 from dxmi import checkpoints
-from dxmi.arrays import ClassLabels, PerSample, Points
+from dxmi.arrays import ClassLabels, PerSample, Points, StepIndex
+from dxmi.backbones import DataSource, Store, Streams
 from dxmi.checkpoints import Conversion
 from dxmi.denoisers import AtSteps, EDMDenoiser
+from dxmi.denoising import Slot, denoising_loss, drawn_steps, edm_loss_at, lognormal_sigmas, noised
 from dxmi.fastdpm import LinearChain
+from dxmi.losses import mean_square
 from dxmi.nets.ddgan import DDGANGenerator
 from dxmi.nets.presets import ADM_IMAGENET64, ADM_LSUN256, DDGAN_CIFAR10, DDPM_CIFAR10
 from dxmi.nets.unet import UNet
 from dxmi.nets.unet_config import UNetConfig
+from dxmi.noise import StreamNoise
+from dxmi.optimisers import Learner
+from dxmi.parallel import Parallel
 from dxmi.policies import GaussianPolicy, LatentPolicy
 from dxmi.schedules import NoiseLevels, VPSchedule
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 # The consistency models' networks take 1000 ln(sigma) / 4 for EDM's ln(sigma) / 4.
 CONSISTENCY_TIME = 1000.0
@@ -63,10 +73,59 @@ class ImageBackbone(ABC):
     def policy(self, net: nn.Module, *, event_shape: Sequence[int], num_steps: int) -> GaussianPolicy:
         """The start's sampler of so many steps around what `network` made, each std as trainable as DxMI has it."""
 
+    @abstractmethod
+    def draws(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        """The random numbers behind the loss of a batch, a row per sample."""
+
+    @abstractmethod
+    def loss(self, net: nn.Module, data: Points, labels: ClassLabels | None, *draws: Tensor) -> PerSample:
+        """What `network` is trained by."""
+
     @property
     def num_classes(self) -> int | None:
         """Classes that the network is told; None where it is told none."""
         return None
+
+    @abstractmethod
+    def check_steps(self, num_steps: int) -> None:
+        """Raises ValueError for a number of sampling steps that the start has no sampler of."""
+
+    def begun_from(self, official: Mapping[str, Tensor], *, event_shape: Sequence[int]) -> nn.Module:
+        """The network with the weights of the released file.
+
+        Raises:
+            ValueError: if the file is of another network, with the first keys that differ.
+        """
+        weights = self.official(event_shape)(official)
+        net = self.network(event_shape, Generator().manual_seed(0))  # overwritten, every one of them
+        net.load_state_dict(weights)
+        return net
+
+    def training(
+        self,
+        *,
+        event_shape: Sequence[int],
+        data: DataSource,
+        streams: Streams,
+        device: str,
+        store: Store | None,
+        parallel: Parallel,
+    ) -> "BackboneTraining":
+        """Its training; over before it begins where `store` has the weights of these streams."""
+        content = {**self.content(), "seed": streams.seed("backbone init"), "device": device}
+        return BackboneTraining(
+            self,
+            self.network(event_shape, streams.torch("backbone init")).to(device),
+            data=data,
+            data_rng=streams.numpy("backbone data"),
+            noise=StreamNoise(
+                batch_size=self.batch_size,
+                event_shape=tuple(event_shape),
+                generator=streams.torch("backbone noise", device=device),
+            ),
+            slot=store.slot(content) if store else None,
+            parallel=parallel,
+        )
 
     def content(self) -> dict[str, Any]:
         """What trained weights depend on, besides data and streams."""
@@ -116,11 +175,30 @@ class DDPMUNet(ImageBackbone):
     lr: float = 2e-4
     ema_decay: float = 0.9999
 
+    @cached_property
+    def _whole(self) -> VPSchedule:
+        return DDPM_CHAIN.step_linear(DDPM_CHAIN.length)
+
     def network(self, event_shape: Sequence[int], generator: Generator) -> UNet:
         return UNet(self._sized(DDPM_CIFAR10, event_shape), generator=generator)
 
     def official(self, event_shape: Sequence[int]) -> Conversion:
         return checkpoints.fastdpm(self._sized(DDPM_CIFAR10, event_shape))
+
+    def draws(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        return drawn_steps(self._whole, noise)
+
+    def loss(self, net: nn.Module, data: Points, labels: ClassLabels | None, *draws: Tensor) -> PerSample:
+        """Algorithm 1 over the whole chain."""
+
+        def eps_at(x: Points, k: StepIndex) -> Points:
+            return net(x, DDPM_CHAIN.length - 1 - k)
+
+        k, eps = draws
+        return denoising_loss(eps_at, self._whole, data, k, eps)
+
+    def check_steps(self, num_steps: int) -> None:
+        DDPM_SCHEDULES[self.schedule](num_steps)
 
     def policy(self, net: nn.Module, *, event_shape: Sequence[int], num_steps: int) -> GaussianPolicy:
         schedule = DDPM_SCHEDULES[self.schedule](num_steps)
@@ -173,13 +251,27 @@ class DDGANGeneratorNet(ImageBackbone):
             self._config(event_shape), latent_channels=self.latent_channels, mapping_depth=self.mapping_depth
         )
 
-    @property
+    @cached_property
     def schedule(self) -> VPSchedule:
         return VPSchedule.linear(self.num_steps, first_time=1e-3)
 
-    def policy(self, net: nn.Module, *, event_shape: Sequence[int], num_steps: int) -> LatentPolicy:
+    def draws(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        latents = torch.randn(
+            (noise.batch_size, self.latent_channels), generator=noise.generator, device=noise.generator.device
+        )
+        return *drawn_steps(self.schedule, noise), latents
+
+    def loss(self, net: nn.Module, data: Points, labels: ClassLabels | None, *draws: Tensor) -> PerSample:
+        """||G(x_k, k, z) - data||^2 / D."""
+        k, eps, latents = draws
+        return mean_square(net(noised(self.schedule, data, k, eps), self.num_steps - 1 - k, latents) - data)
+
+    def check_steps(self, num_steps: int) -> None:
         if num_steps != self.num_steps:
             raise ValueError(f"a DDGAN samples in the {self.num_steps} steps it was trained for, got {num_steps}")
+
+    def policy(self, net: nn.Module, *, event_shape: Sequence[int], num_steps: int) -> LatentPolicy:
+        self.check_steps(num_steps)
         return LatentPolicy.from_generator(
             AtSteps(net, torch.arange(num_steps - 1, -1, -1.0)),
             self.schedule,
@@ -194,6 +286,7 @@ class DDGANGeneratorNet(ImageBackbone):
 
 
 PRESETS = {"imagenet64": ADM_IMAGENET64, "lsun256": ADM_LSUN256}
+KARRAS = {"to_zero": NoiseLevels.karras, "above_zero": NoiseLevels.karras_above_zero}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +309,7 @@ class ADMUNet(ImageBackbone):
     attention_levels: tuple[int, ...] = (1, 2, 3)
     head_channels: int = 64
     classes: int = 1000
-    levels: Literal["karras", "karras_above_zero"] = "karras"
+    levels: Literal["to_zero", "above_zero"] = "to_zero"
     rho: float = 7.0
     last_std: float = 1e-4
     precision: Literal["float32", "bfloat16"] = "bfloat16"
@@ -236,12 +329,23 @@ class ADMUNet(ImageBackbone):
     def official(self, event_shape: Sequence[int]) -> Conversion:
         return checkpoints.consistency_models(self._config(event_shape))
 
+    def draws(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        return lognormal_sigmas(noise, mean=-1.2, std=1.2), noise.normal(0)
+
+    def loss(self, net: nn.Module, data: Points, labels: ClassLabels | None, *draws: Tensor) -> PerSample:
+        """EDM's (Karras et al. 2022, arXiv:2206.00364, Table 1)."""
+        sigma, eps = draws
+        return edm_loss_at(self.denoiser(net), data, sigma, eps, labels=labels)
+
     def denoiser(self, net: nn.Module) -> EDMDenoiser:
         """D(x, sigma, labels) of the bare network."""
-        return EDMDenoiser(_Timed(net, precision=getattr(torch, self.precision)))
+        return EDMDenoiser(_Timed(net, precision=PRECISIONS[self.precision]))
+
+    def check_steps(self, num_steps: int) -> None:
+        KARRAS[self.levels](num_steps, rho=self.rho)
 
     def policy(self, net: nn.Module, *, event_shape: Sequence[int], num_steps: int) -> GaussianPolicy:
-        levels = getattr(NoiseLevels, self.levels)(num_steps, rho=self.rho)
+        levels = KARRAS[self.levels](num_steps, rho=self.rho)
         noisy_end = bool(levels.sigmas[-1] > 0)
         return GaussianPolicy.from_denoiser(
             AtSteps(self.denoiser(net), levels.sigmas[:-1]),
@@ -252,8 +356,117 @@ class ADMUNet(ImageBackbone):
         )
 
     def _config(self, event_shape: Sequence[int]) -> UNetConfig:
-        sized = self._sized(PRESETS[self.preset], event_shape)
-        return replace(sized, head_channels=self.head_channels, num_classes=self.classes)
+        headless = replace(PRESETS[self.preset], head_channels=None, num_classes=self.classes)
+        return replace(self._sized(headless, event_shape), head_channels=self.head_channels)
+
+
+class BackboneTraining:
+    """A backbone at work: Adam with cosine decay on its loss, and an average of the weights.
+
+    Attributes:
+        iterations: how many there are to do; 0 where the average was found in `slot`.
+        done: how many are done.
+    """
+
+    def __init__(
+        self,
+        backbone: ImageBackbone,
+        net: nn.Module,
+        *,
+        data: DataSource,
+        data_rng: np.random.Generator,
+        noise: StreamNoise,
+        slot: Slot | None,
+        parallel: Parallel,
+    ) -> None:
+        self.backbone, self.net, self.data, self.data_rng, self.noise, self.slot = (
+            backbone,
+            net,
+            data,
+            data_rng,
+            noise,
+            slot,
+        )
+        self._learner = Learner(
+            net,
+            lr=backbone.lr,
+            iterations=backbone.iterations,
+            ema_decay=backbone.ema_decay,
+            max_grad_norm=1.0,
+            parallel=parallel,
+        )
+        self._mine = parallel.rows(noise.batch_size)
+        found = slot.load() if slot else None
+        if found is not None:
+            self.average.load_state_dict(found)
+        self.iterations, self.done = backbone.iterations if found is None else 0, 0
+
+    @property
+    def average(self) -> nn.Module:
+        """The net with the averaged weights."""
+        return self._learner.average
+
+    @property
+    def finished(self) -> bool:
+        return self.done >= self.iterations
+
+    def step(self) -> Tensor:
+        """One iteration; its loss, detached. The last one leaves the average in the slot."""
+        data, labels = self._batch()
+        draws = [drawn[self._mine] for drawn in self.backbone.draws(self.noise)]
+
+        def loss_of(rows: slice) -> Tensor:
+            told = None if labels is None else labels[rows]
+            return self.backbone.loss(self.net, data[rows], told, *(drawn[rows] for drawn in draws)).mean()
+
+        loss = self._learner.descend_in_parts(self.noise.batch_size, loss_of)
+        self.done += 1
+        if self.finished and self.slot is not None:
+            self.slot.save(dict(self.average.state_dict()))
+        return loss
+
+    def _batch(self) -> tuple[Points, ClassLabels | None]:
+        """This process's rows of the next batch."""
+        device = self.noise.generator.device
+        if self.backbone.num_classes is None:
+            return self.data.batch(self.noise.batch_size, rng=self.data_rng)[self._mine].to(device), None
+        assert isinstance(self.data, LabelledData)
+        data, labels = self.data.labelled_batch(self.noise.batch_size, rng=self.data_rng)
+        return data[self._mine].to(device), labels[self._mine].to(device)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"learner": self._learner.state_dict(), "iterations": self.iterations, "done": self.done}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._learner.load_state_dict(state["learner"])
+        self.iterations, self.done = state["iterations"], state["done"]
+
+
+@runtime_checkable
+class LabelledData(DataSource, Protocol):
+    """Training data with classes."""
+
+    def labelled_batch(self, n: int, *, rng: np.random.Generator) -> tuple[Points, ClassLabels]: ...
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """Images [c, h, w] of a source, each mirrored left to right with probability 1/2."""
+
+    source: DataSource
+
+    def batch(self, n: int, *, rng: np.random.Generator) -> Points:
+        return _mirrored(self.source.batch(n, rng=rng), rng)
+
+    def labelled_batch(self, n: int, *, rng: np.random.Generator) -> tuple[Points, ClassLabels]:
+        assert isinstance(self.source, LabelledData)
+        images, labels = self.source.labelled_batch(n, rng=rng)
+        return _mirrored(images, rng), labels
+
+
+def _mirrored(images: Points, rng: np.random.Generator) -> Points:
+    chosen = torch.from_numpy(rng.random(len(images)) < 0.5).reshape(-1, 1, 1, 1)
+    return torch.where(chosen, images.flip(-1), images)
 
 
 class _Timed(nn.Module):
