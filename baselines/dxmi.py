@@ -14,19 +14,20 @@ learns `std_lr_ratio` times as fast as the sampler (paper, App. B: 100).
 import copy
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from dxbench.api import Compute, Config, DataSource, Method, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, DataSource, Method, Need, Problem, RandomStreams, Training
+from dxbench.staged import StagedTraining, Stateful
 from dxmi.algorithms.learner import DxMILearner, Rates
 from dxmi.algorithms.sweeps import PolicySweep, ShuffledSteps, batched_sweep, sequential_sweep
-from dxmi.backbones import MLPBackbone
+from dxmi.backbones import IMAGE_DDPM, DDPMBackbone
 from dxmi.costs import TIME_COSTS, RunningCost
-from dxmi.denoising import NoisePredictorTraining
-from dxmi.image_backbones import ADMUNet, BackboneTraining, DDGANGeneratorNet, DDPMUNet, Mirrored
+from dxmi.denoising import DDPMLoss, DenoiserTraining
+from dxmi.image_backbones import ADMUNet, DDGANGeneratorNet, DDPMUNet, Mirrored
 from dxmi.models import DxMIModel, dxmi_model
 from dxmi.nets.energy_resnet import EnergyResNet
 from dxmi.nets.mlp import StepMLP
@@ -36,8 +37,6 @@ from dxmi.policies import GaussianPolicy
 from dxmi.rollout import value_guidance
 from dxmi.schedules import VPSchedule
 from dxmi.values import TimeIndependentValue, ValueNet, make_value
-
-Pretraining = NoisePredictorTraining | BackboneTraining
 
 # Sampler and energy chase each other, so a long memory of squared gradients is out of date.
 POINTS_BETAS = (0.9, 0.99)
@@ -100,6 +99,8 @@ class DxMIBase(Config):
 class DxMIConfig(DxMIBase):
     """Of DxMI on points in the plane."""
 
+    needs = frozenset({Need.VECTORS})
+
     value: ValueKind = Field(default="shared", description=VALUE_KINDS)
     start: Literal["scratch", "ddpm"] = Field(default="scratch", description="sampler before DxMI: untrained or a DDPM")
     policy_hidden: PositiveInt = 128
@@ -158,13 +159,13 @@ class DxMIConfig(DxMIBase):
 
     def _pretraining(
         self, policy: GaussianPolicy, problem: Problem, compute: Compute, rng: RandomStreams
-    ) -> NoisePredictorTraining | None:
+    ) -> DenoiserTraining | None:
         if self.start == "scratch":
             return None
         data_rng = rng.numpy("data")
-        return NoisePredictorTraining(
+        return DenoiserTraining(
             policy.net,
-            VPSchedule.linear(self.num_steps),
+            DDPMLoss(schedule=VPSchedule.linear(self.num_steps)),
             data=lambda: problem.data.batch(self.batch_size, rng=data_rng).to(compute.device),
             noise=StreamNoise(
                 batch_size=self.batch_size,
@@ -180,6 +181,8 @@ class DxMIConfig(DxMIBase):
 
 class DxMIImageConfig(DxMIBase):
     """Of DxMI on small images, from a DDPM. docs/methods/dxmi.md says what each of these is for."""
+
+    needs = frozenset({Need.SMALL_IMAGES})
 
     value: ValueKind = Field(default="shared", description=VALUE_KINDS)
     num_steps: PositiveInt = Field(default=4, description="sampling steps T = NFE, of the backbone's 1,000")
@@ -202,7 +205,7 @@ class DxMIImageConfig(DxMIBase):
     data_noise: NonNegativeFloat = Field(default=0.15, description="std of noise on the data that the energy sees")
     first_level: int = Field(default=400, ge=0, description="step of the backbone's chain that sampling begins at")
     last_std: PositiveFloat = Field(default=0.15, description="std of the last step, for training only")
-    backbone: MLPBackbone = Field(default=MLPBackbone(), description="the start's noise predictor and its training")
+    backbone: DDPMBackbone = Field(default=IMAGE_DDPM, description="the start's noise predictor and its training")
 
     def parts(self, problem: Problem, compute: Compute, rng: RandomStreams) -> "Parts":
         shape = problem.event_shape
@@ -217,14 +220,7 @@ class DxMIImageConfig(DxMIBase):
                 generator=rng.torch(stream),
             )
 
-        pretraining = self.backbone.training(
-            event_shape=shape,
-            data=problem.data,
-            streams=rng.common,
-            device=compute.device,
-            store=compute.store,
-            parallel=compute.parallel or ONE_PROCESS,
-        )
+        pretraining = self.backbone.training(problem, compute, rng.common)
         return Parts(
             policy=self._policy(pretraining.net, shape).to(compute.device),
             value=make_value(self.value, net, num_steps=self.num_steps).to(compute.device),
@@ -302,14 +298,7 @@ class DxMIUNetConfig(DxMIBase):
         data = Mirrored(problem.data) if self.flips else problem.data
         pretraining, net = None, None
         if self.init == "train":
-            pretraining = backbone.training(
-                event_shape=shape,
-                data=data,
-                streams=rng.common,
-                device=compute.device,
-                store=compute.store,
-                parallel=compute.parallel or ONE_PROCESS,
-            )
+            pretraining = backbone.training(problem, compute, rng.common, data=data)
             net, start = pretraining.net, pretraining.average
         else:
             assert problem.pretrained is not None  # the harness grants what `Method.pretrained` lists
@@ -358,7 +347,7 @@ class Parts:
     policy: GaussianPolicy
     value: ValueNet
     data: DataSource
-    pretraining: Pretraining | None
+    pretraining: DenoiserTraining | None
     start: GaussianPolicy | None = None
     data_noise: float = 0.0
     num_classes: int | None = None
@@ -383,15 +372,12 @@ class DxMI(Method):
         return DxMITraining(problem, config, compute, rng)
 
 
-class DxMITraining(Training):
+class DxMITraining(StagedTraining):
     """Pretraining where the start asks for it, then DxMI; the averaged weights are evaluated, those of the end."""
 
     def __init__(self, problem: Problem, config: DxMIBase, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config, self.device = problem, config, compute.device
-        self.parts = parts = config.parts(problem, compute, rng)
-        self.pretraining = parts.pretraining
-        if self.pretraining is not None and self.pretraining.finished:
-            self._hand_over()
+        self.given = given = config.parts(problem, compute, rng)
         running = RunningCost(
             tau_entropy=config.tau,
             tau_velocity=config.tau if config.tau_velocity is None else config.tau_velocity,
@@ -399,8 +385,8 @@ class DxMITraining(Training):
             skip_last=config.skip_last,
         )
         self.learner = DxMILearner(
-            parts.policy,
-            parts.value,
+            given.policy,
+            given.value,
             config.rates(),
             policy_cost=running,
             value_cost=running if config.value_cost == "running" else TIME_COSTS[config.value_cost](config.num_steps),
@@ -410,54 +396,38 @@ class DxMITraining(Training):
             policy_sweep=config.policy_sweep(),
             parallel=compute.parallel or ONE_PROCESS,
         )
+        super().__init__(given.pretraining, iterations=self.learner.total_steps)
         self.data_rng = rng.numpy("data")
         self.generator = rng.torch("noise", device=self.device)
 
-    @property
-    def total_steps(self) -> int:
-        return (self.pretraining.iterations if self.pretraining else 0) + self.learner.total_steps
+    def parts(self) -> dict[str, Stateful]:
+        # The net is the policy's too: the learner is read behind the pretraining, as that left the net.
+        return {"learner": self.learner}
 
-    def step(self) -> dict[str, float | Tensor]:
-        if self.pretraining is not None and not self.pretraining.finished:
-            loss = self.pretraining.step()
-            if self.pretraining.finished:
-                self._hand_over()
-            return {"denoising_loss": loss}
-        data = self.parts.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
-        if self.parts.data_noise > 0:
-            data = data + self.parts.data_noise * self._noise(1).normal(0)
+    def begin(self) -> None:
+        if self.given.pretraining is not None:
+            self.given.pretraining.net.load_state_dict(self.given.pretraining.average.state_dict())
+
+    def advance(self) -> dict[str, float | Tensor]:
+        data = self.given.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
+        if self.given.data_noise > 0:
+            data = data + self.given.data_noise * self._noise(1).normal(0)
         return dict(
             self.learner.step(data, self._noise(1), self._noise(self.config.num_steps), labels=self._classes(len(data)))
         )
 
     def _classes(self, chains: int) -> Tensor | None:
         """Classes of the chains, each as likely as another."""
-        if self.parts.num_classes is None:
+        if self.given.num_classes is None:
             return None
-        return torch.randint(self.parts.num_classes, (chains,), generator=self.generator, device=self.device)
-
-    def _hand_over(self) -> None:
-        assert self.pretraining is not None
-        self.pretraining.net.load_state_dict(self.pretraining.average.state_dict())
+        return torch.randint(self.given.num_classes, (chains,), generator=self.generator, device=self.device)
 
     def _noise(self, chains: int) -> StreamNoise:
         return StreamNoise(
             batch_size=chains * self.config.batch_size,
-            event_shape=self.parts.policy.noise_shape,
+            event_shape=self.given.policy.noise_shape,
             generator=self.generator,
         )
-
-    def _parts(self) -> dict[str, Any]:
-        # The net is the policy's too: the learner is read last, as the pretraining left it behind.
-        learner = {"learner": self.learner}
-        return learner if self.pretraining is None else {"pretraining": self.pretraining} | learner
-
-    def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._parts().items()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
 
     def model(self) -> DxMIModel:
         value = self.learner.value_average
@@ -466,9 +436,9 @@ class DxMITraining(Training):
         return dxmi_model(
             self.learner.policy_average,
             value,
-            start=self.parts.start,
-            num_classes=self.parts.num_classes,
+            start=self.given.start,
+            num_classes=self.given.num_classes,
             temperature=self.config.tau / dim if self.config.tau > 0 else None,
             guidance=value_guidance(value, strength=guidance) if guidance > 0 else None,
-            quiet_end=self.parts.quiet_end,
+            quiet_end=self.given.quiet_end,
         )

@@ -1,6 +1,7 @@
-"""Training a noise predictor on a variance-preserving schedule, and a denoiser over all noise levels."""
+"""Losses of noise predictors and denoisers, and their training."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -38,6 +39,46 @@ def noised(schedule: VPSchedule, data: Points, k: StepIndex, eps: Points) -> Poi
 
 
 @runtime_checkable
+class DenoisingLoss(Protocol):
+    """What a network is trained by: a loss per sample at numbers that are drawn for the whole batch before."""
+
+    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        """Numbers of a batch, a row per sample."""
+        ...
+
+    def __call__(self, net: Any, data: Points, *drawn: Tensor) -> PerSample: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDPMLoss:
+    """`denoising_loss` on a schedule, as a `DenoisingLoss`."""
+
+    schedule: VPSchedule
+
+    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        return drawn_steps(self.schedule, noise)
+
+    def __call__(self, net: Any, data: Points, *drawn: Tensor) -> PerSample:
+        k, eps = drawn
+        return denoising_loss(net, self.schedule, data, k, eps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EDMLoss:
+    """`edm_loss` with ln sigma ~ N(mean, std^2), as a `DenoisingLoss` (Karras et al. 2022, Table 1)."""
+
+    mean: float = -1.2
+    std: float = 1.2
+
+    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        return lognormal_sigmas(noise, mean=self.mean, std=self.std), noise.normal(0)
+
+    def __call__(self, net: Any, data: Points, *drawn: Tensor) -> PerSample:
+        sigma, eps, *labels = drawn
+        return edm_loss(net, data, sigma, eps, *labels)
+
+
+@runtime_checkable
 class Slot(Protocol):
     """Where a trained average is kept and found again."""
 
@@ -46,8 +87,8 @@ class Slot(Protocol):
     def save(self, state: dict[str, Any]) -> None: ...
 
 
-class NoisePredictorTraining:
-    """A noise predictor at work: Adam with cosine decay on `denoising_loss`, and an average of the weights.
+class DenoiserTraining:
+    """A denoiser or noise predictor at work: Adam with cosine decay on its loss, and an average of the weights.
 
     Attributes:
         iterations: how many there are to do; 0 where the average was found in `slot`.
@@ -57,18 +98,29 @@ class NoisePredictorTraining:
     def __init__(
         self,
         net: nn.Module,
-        schedule: VPSchedule,
+        loss: DenoisingLoss,
         *,
-        data: Callable[[], Points],
+        data: Callable[[], Points | tuple[Points, ClassLabels]],
         noise: StreamNoise,
         iterations: int,
         lr: float,
         ema_decay: float,
+        max_grad_norm: float | None = None,
         slot: Slot | None = None,
         parallel: Parallel = ONE_PROCESS,
+        check: Callable[[nn.Module, Points], None] | None = None,
     ) -> None:
-        self.net, self.schedule, self.data, self.noise, self.slot = net, schedule, data, noise, slot
-        self._learner = Learner(net, lr=lr, iterations=iterations, ema_decay=ema_decay, parallel=parallel)
+        """`data` gives a batch, or one with its classes, which the loss is then given behind what it drew; `check` is
+        given the average and data, before the average is kept."""
+        self.net, self.loss, self.data, self.noise, self.slot, self.check = net, loss, data, noise, slot, check
+        self._learner = Learner(
+            net,
+            lr=lr,
+            iterations=max(1, iterations),
+            ema_decay=ema_decay,
+            max_grad_norm=max_grad_norm,
+            parallel=parallel,
+        )
         self._mine = parallel.rows(noise.batch_size)
         found = slot.load() if slot else None
         if found is not None:
@@ -85,15 +137,23 @@ class NoisePredictorTraining:
         return self.done >= self.iterations
 
     def step(self) -> Tensor:
-        """One iteration; its loss, detached. The last one leaves the average in the slot."""
-        data, (k, eps) = self.data()[self._mine], drawn_steps(self.schedule, self.noise)
-        k, eps = k[self._mine], eps[self._mine]
+        """One iteration; its loss, detached. The last one leaves the average in the slot.
+
+        Raises:
+            ValueError: of `check`, at the last iteration.
+        """
+        batch = self.data()
+        points, *labels = batch if isinstance(batch, tuple) else (batch,)
+        data = points[self._mine]
+        drawn = tuple(values[self._mine] for values in (*self.loss.draw(self.noise), *labels))
 
         def loss_of(rows: slice) -> Tensor:
-            return denoising_loss(self.net, self.schedule, data[rows], k[rows], eps[rows]).mean()
+            return self.loss(self.net, data[rows], *(values[rows] for values in drawn)).mean()
 
         loss = self._learner.descend_in_parts(self.noise.batch_size, loss_of)
         self.done += 1
+        if self.finished and self.check is not None:
+            self.check(self.average, data)
         if self.finished and self.slot is not None:
             self.slot.save(dict(self.average.state_dict()))
         return loss
@@ -113,14 +173,7 @@ def lognormal_sigmas(noise: StreamNoise, *, mean: float, std: float) -> PerSampl
 
 
 def edm_loss(
-    denoiser: EDMDenoiser, data: Points, noise: StreamNoise, *, mean: float = -1.2, std: float = 1.2
-) -> PerSample:
-    """`edm_loss_at` ln sigma ~ N(mean, std^2) (Karras et al. 2022, Table 1)."""
-    return edm_loss_at(denoiser, data, lognormal_sigmas(noise, mean=mean, std=std), noise.normal(0))
-
-
-def edm_loss_at(
-    denoiser: EDMDenoiser, data: Points, sigma: PerSample, eps: Points, *, labels: ClassLabels | None = None
+    denoiser: EDMDenoiser, data: Points, sigma: PerSample, eps: Points, labels: ClassLabels | None = None
 ) -> PerSample:
     """w(sigma) ||D(data + sigma eps, sigma) - data||^2 / D (Karras et al. 2022, Table 1).
 

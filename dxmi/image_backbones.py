@@ -17,20 +17,20 @@ import torch
 from torch import Generator, Tensor, nn
 
 from dxmi import checkpoints
-from dxmi.arrays import ClassLabels, PerSample, Points, StepIndex
-from dxmi.backbones import DataSource, Store, Streams
+from dxmi.arrays import ClassLabels, PerSample, Points
+from dxmi.backbones import Compute, DataSource, Problem, Streams
 from dxmi.checkpoints import Conversion
-from dxmi.denoisers import AtSteps, EDMDenoiser
-from dxmi.denoising import Slot, denoising_loss, drawn_steps, edm_loss_at, lognormal_sigmas, noised
+from dxmi.denoisers import EDMDenoiser
+from dxmi.denoising import DDPMLoss, DenoiserTraining, DenoisingLoss, EDMLoss, drawn_steps, noised
 from dxmi.fastdpm import LinearChain
 from dxmi.losses import mean_square
 from dxmi.nets.ddgan import DDGANGenerator
 from dxmi.nets.presets import ADM_IMAGENET64, ADM_LSUN256, DDGAN_CIFAR10, DDPM_CIFAR10
+from dxmi.nets.steps import AtSteps
 from dxmi.nets.unet import UNet
 from dxmi.nets.unet_config import UNetConfig
 from dxmi.noise import StreamNoise
-from dxmi.optimisers import Learner
-from dxmi.parallel import Parallel
+from dxmi.parallel import ONE_PROCESS
 from dxmi.policies import GaussianPolicy, LatentPolicy
 from dxmi.schedules import NoiseLevels, VPSchedule
 
@@ -74,11 +74,7 @@ class ImageBackbone(ABC):
         """The start's sampler of so many steps around what `network` made, each std as trainable as DxMI has it."""
 
     @abstractmethod
-    def draws(self, noise: StreamNoise) -> tuple[Tensor, ...]:
-        """The random numbers behind the loss of a batch, a row per sample."""
-
-    @abstractmethod
-    def loss(self, net: nn.Module, data: Points, labels: ClassLabels | None, *draws: Tensor) -> PerSample:
+    def loss(self) -> DenoisingLoss:
         """What `network` is trained by."""
 
     @property
@@ -101,30 +97,33 @@ class ImageBackbone(ABC):
         net.load_state_dict(weights)
         return net
 
-    def training(
-        self,
-        *,
-        event_shape: Sequence[int],
-        data: DataSource,
-        streams: Streams,
-        device: str,
-        store: Store | None,
-        parallel: Parallel,
-    ) -> "BackboneTraining":
-        """Its training; over before it begins where `store` has the weights of these streams."""
+    def training(self, problem: Problem, compute: Compute, streams: Streams, *, data: DataSource) -> DenoiserTraining:
+        """Its training on `data`; over before it begins where the store has the weights of these streams."""
+        data_rng, device = streams.numpy("backbone data"), compute.device
         content = {**self.content(), "seed": streams.seed("backbone init"), "device": device}
-        return BackboneTraining(
-            self,
-            self.network(event_shape, streams.torch("backbone init")).to(device),
-            data=data,
-            data_rng=streams.numpy("backbone data"),
+
+        def batch() -> Points | tuple[Points, ClassLabels]:
+            if self.num_classes is None:
+                return data.batch(self.batch_size, rng=data_rng).to(device)
+            assert isinstance(data, LabelledData)
+            points, labels = data.labelled_batch(self.batch_size, rng=data_rng)
+            return points.to(device), labels.to(device)
+
+        return DenoiserTraining(
+            self.network(problem.event_shape, streams.torch("backbone init")).to(device),
+            self.loss(),
+            data=batch,
             noise=StreamNoise(
                 batch_size=self.batch_size,
-                event_shape=tuple(event_shape),
+                event_shape=problem.event_shape,
                 generator=streams.torch("backbone noise", device=device),
             ),
-            slot=store.slot(content) if store else None,
-            parallel=parallel,
+            iterations=self.iterations,
+            lr=self.lr,
+            ema_decay=self.ema_decay,
+            max_grad_norm=1.0,
+            slot=compute.store.slot(content) if compute.store else None,
+            parallel=compute.parallel or ONE_PROCESS,
         )
 
     def content(self) -> dict[str, Any]:
@@ -175,27 +174,14 @@ class DDPMUNet(ImageBackbone):
     lr: float = 2e-4
     ema_decay: float = 0.9999
 
-    @cached_property
-    def _whole(self) -> VPSchedule:
-        return DDPM_CHAIN.step_linear(DDPM_CHAIN.length)
-
     def network(self, event_shape: Sequence[int], generator: Generator) -> UNet:
         return UNet(self._sized(DDPM_CIFAR10, event_shape), generator=generator)
 
     def official(self, event_shape: Sequence[int]) -> Conversion:
         return checkpoints.fastdpm(self._sized(DDPM_CIFAR10, event_shape))
 
-    def draws(self, noise: StreamNoise) -> tuple[Tensor, ...]:
-        return drawn_steps(self._whole, noise)
-
-    def loss(self, net: nn.Module, data: Points, labels: ClassLabels | None, *draws: Tensor) -> PerSample:
-        """Algorithm 1 over the whole chain."""
-
-        def eps_at(x: Points, k: StepIndex) -> Points:
-            return net(x, DDPM_CHAIN.length - 1 - k)
-
-        k, eps = draws
-        return denoising_loss(eps_at, self._whole, data, k, eps)
+    def loss(self) -> "FractionalDDPMLoss":
+        return FractionalDDPMLoss(schedule=DDPM_CHAIN.step_linear(DDPM_CHAIN.length))
 
     def check_steps(self, num_steps: int) -> None:
         DDPM_SCHEDULES[self.schedule](num_steps)
@@ -255,16 +241,8 @@ class DDGANGeneratorNet(ImageBackbone):
     def schedule(self) -> VPSchedule:
         return VPSchedule.linear(self.num_steps, first_time=1e-3)
 
-    def draws(self, noise: StreamNoise) -> tuple[Tensor, ...]:
-        latents = torch.randn(
-            (noise.batch_size, self.latent_channels), generator=noise.generator, device=noise.generator.device
-        )
-        return *drawn_steps(self.schedule, noise), latents
-
-    def loss(self, net: nn.Module, data: Points, labels: ClassLabels | None, *draws: Tensor) -> PerSample:
-        """||G(x_k, k, z) - data||^2 / D."""
-        k, eps, latents = draws
-        return mean_square(net(noised(self.schedule, data, k, eps), self.num_steps - 1 - k, latents) - data)
+    def loss(self) -> "DataPredictionLoss":
+        return DataPredictionLoss(schedule=self.schedule, latent_channels=self.latent_channels)
 
     def check_steps(self, num_steps: int) -> None:
         if num_steps != self.num_steps:
@@ -329,13 +307,8 @@ class ADMUNet(ImageBackbone):
     def official(self, event_shape: Sequence[int]) -> Conversion:
         return checkpoints.consistency_models(self._config(event_shape))
 
-    def draws(self, noise: StreamNoise) -> tuple[Tensor, ...]:
-        return lognormal_sigmas(noise, mean=-1.2, std=1.2), noise.normal(0)
-
-    def loss(self, net: nn.Module, data: Points, labels: ClassLabels | None, *draws: Tensor) -> PerSample:
-        """EDM's (Karras et al. 2022, arXiv:2206.00364, Table 1)."""
-        sigma, eps = draws
-        return edm_loss_at(self.denoiser(net), data, sigma, eps, labels=labels)
+    def loss(self) -> "ADMLoss":
+        return ADMLoss(backbone=self)
 
     def denoiser(self, net: nn.Module) -> EDMDenoiser:
         """D(x, sigma, labels) of the bare network."""
@@ -358,88 +331,6 @@ class ADMUNet(ImageBackbone):
     def _config(self, event_shape: Sequence[int]) -> UNetConfig:
         headless = replace(PRESETS[self.preset], head_channels=None, num_classes=self.classes)
         return replace(self._sized(headless, event_shape), head_channels=self.head_channels)
-
-
-class BackboneTraining:
-    """A backbone at work: Adam with cosine decay on its loss, and an average of the weights.
-
-    Attributes:
-        iterations: how many there are to do; 0 where the average was found in `slot`.
-        done: how many are done.
-    """
-
-    def __init__(
-        self,
-        backbone: ImageBackbone,
-        net: nn.Module,
-        *,
-        data: DataSource,
-        data_rng: np.random.Generator,
-        noise: StreamNoise,
-        slot: Slot | None,
-        parallel: Parallel,
-    ) -> None:
-        self.backbone, self.net, self.data, self.data_rng, self.noise, self.slot = (
-            backbone,
-            net,
-            data,
-            data_rng,
-            noise,
-            slot,
-        )
-        self._learner = Learner(
-            net,
-            lr=backbone.lr,
-            iterations=backbone.iterations,
-            ema_decay=backbone.ema_decay,
-            max_grad_norm=1.0,
-            parallel=parallel,
-        )
-        self._mine = parallel.rows(noise.batch_size)
-        found = slot.load() if slot else None
-        if found is not None:
-            self.average.load_state_dict(found)
-        self.iterations, self.done = backbone.iterations if found is None else 0, 0
-
-    @property
-    def average(self) -> nn.Module:
-        """The net with the averaged weights."""
-        return self._learner.average
-
-    @property
-    def finished(self) -> bool:
-        return self.done >= self.iterations
-
-    def step(self) -> Tensor:
-        """One iteration; its loss, detached. The last one leaves the average in the slot."""
-        data, labels = self._batch()
-        draws = [drawn[self._mine] for drawn in self.backbone.draws(self.noise)]
-
-        def loss_of(rows: slice) -> Tensor:
-            told = None if labels is None else labels[rows]
-            return self.backbone.loss(self.net, data[rows], told, *(drawn[rows] for drawn in draws)).mean()
-
-        loss = self._learner.descend_in_parts(self.noise.batch_size, loss_of)
-        self.done += 1
-        if self.finished and self.slot is not None:
-            self.slot.save(dict(self.average.state_dict()))
-        return loss
-
-    def _batch(self) -> tuple[Points, ClassLabels | None]:
-        """This process's rows of the next batch."""
-        device = self.noise.generator.device
-        if self.backbone.num_classes is None:
-            return self.data.batch(self.noise.batch_size, rng=self.data_rng)[self._mine].to(device), None
-        assert isinstance(self.data, LabelledData)
-        data, labels = self.data.labelled_batch(self.noise.batch_size, rng=self.data_rng)
-        return data[self._mine].to(device), labels[self._mine].to(device)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"learner": self._learner.state_dict(), "iterations": self.iterations, "done": self.done}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._learner.load_state_dict(state["learner"])
-        self.iterations, self.done = state["iterations"], state["done"]
 
 
 @runtime_checkable
@@ -467,6 +358,41 @@ class Mirrored:
 def _mirrored(images: Points, rng: np.random.Generator) -> Points:
     chosen = torch.from_numpy(rng.random(len(images)) < 0.5).reshape(-1, 1, 1, 1)
     return torch.where(chosen, images.flip(-1), images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FractionalDDPMLoss(DDPMLoss):
+    """DDPM's loss of a net that is told the step t = K - 1 - k of the chain, as it will be at fractional ones."""
+
+    def __call__(self, net: nn.Module, data: Points, *drawn: Tensor) -> PerSample:
+        return super().__call__(lambda x, k: net(x, self.schedule.num_steps - 1 - k), data, *drawn)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPredictionLoss:
+    """||G(x_k, K - 1 - k, z) - data||^2 / D over a schedule's steps k, z ~ N(0, I): G learns the mean of the data."""
+
+    schedule: VPSchedule
+    latent_channels: int
+
+    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        shape, generator = (noise.batch_size, self.latent_channels), noise.generator
+        return *drawn_steps(self.schedule, noise), torch.randn(shape, generator=generator, device=generator.device)
+
+    def __call__(self, net: nn.Module, data: Points, *drawn: Tensor) -> PerSample:
+        k, eps, latents = drawn
+        steps = self.schedule.num_steps - 1 - k
+        return mean_square(net(noised(self.schedule, data, k, eps), steps, latents) - data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ADMLoss(EDMLoss):
+    """EDM's loss of the bare network of a backbone."""
+
+    backbone: ADMUNet
+
+    def __call__(self, net: nn.Module, data: Points, *drawn: Tensor) -> PerSample:
+        return super().__call__(self.backbone.denoiser(net), data, *drawn)
 
 
 class _Timed(nn.Module):
