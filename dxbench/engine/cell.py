@@ -153,7 +153,7 @@ class _Run:
         kind = config_class(self.method, self.cell.task, self.cell.preset)
         config = kind.model_validate(self.cell.config)
         require_pretrained(self.method, config, problem)
-        self.task.require()
+        self.task.require(training=Need.TRAINING_DATA in self.method.needs)
         training = start_training(self.method, problem, config, compute=self.compute, rng=self.rng)
         self.curves = CurveLog(training.total_steps)
         if not self.options.fresh and self.checkpoint.exists():

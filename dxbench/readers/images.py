@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dxbench.archives import check_archive
 from dxbench.errors import InvalidFile
-from dxbench.readers.archives import check_archive
 
 Images = NDArray[np.uint8]
 LOSSY = (".jpg", ".jpeg", ".webp")
