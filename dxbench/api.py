@@ -183,6 +183,7 @@ class Need(StrEnum):
 
     TRAINING_DATA = "training data"
     FINITE_DATA = "a finite training set"
+    PATCHES = "patches of images"
     ORACLE = "the true distribution"
     CUDA = "a CUDA device"
 
@@ -263,6 +264,16 @@ class FiniteData(DataSource, Protocol):
     @property
     def points(self) -> "Tensor":
         """All of them, [n, *event] float32 on the CPU."""
+        ...
+
+
+@runtime_checkable
+class PatchData(FiniteData, Protocol):
+    """Training points that are patches of images (`Need.PATCHES`): image after image, in each row by row."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows h and columns w of an image's patches; `points` [n h w, d] viewed as [n, h, w, d] are n images."""
         ...
 
 
@@ -374,6 +385,15 @@ class EnergyModel(Protocol):
 
     def energy(self, x: "Tensor") -> "Tensor":
         """[b, *event] to [b]; low = likely, p proportional to exp(-E / temperature)."""
+        ...
+
+
+@runtime_checkable
+class MapModel(Protocol):
+    """A model whose energy of a patch depends on where the patch lies, or on the other patches of its image."""
+
+    def energy_map(self, grids: "Tensor") -> "Tensor":
+        """Images as grids of patches [b, h, w, d] to energies [b, h, w]; larger is more anomalous."""
         ...
 
 
@@ -542,6 +562,42 @@ class Detector(Method):
         assert isinstance(problem.data, FiniteData)  # the harness grants what `needs` lists
         rows = problem.data.points.flatten(1).double().numpy()
         return NoTraining(ArrayEnergy(self.fit(rows, config, seed=rng.seed("fit") % 2**32)))
+
+
+class ArrayMaps:
+    """A function of grids of patches as energies: the model of a patch detector that is no network."""
+
+    networks = ()
+
+    def __init__(self, energies_of_grids: "Callable[[np.ndarray], np.ndarray]") -> None:
+        self._energies_of_grids = energies_of_grids
+
+    def energy_map(self, grids: "Tensor") -> "Tensor":
+        import torch
+
+        return torch.from_numpy(self._energies_of_grids(grids.double().cpu().numpy()))
+
+
+class PatchDetector(Method):
+    """A `Detector` that looks at where patches lie, or at several of an image at once: one `fit` is all of it.
+
+    One that looks at each patch alone is a `Detector`: tasks with patches give it all of them as rows.
+    """
+
+    family = "detector"
+    needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA, Need.PATCHES})
+
+    @abstractmethod
+    def fit(self, grids: "np.ndarray", config: Any, *, seed: int) -> "Callable[[np.ndarray], np.ndarray]":
+        """From training images [n, h, w, d] float32 to the energies of images, [m, h, w, d] float64 to [m, h, w].
+
+        `seed` is for fits that draw; below 2^32.
+        """
+
+    def start(self, problem: Problem, config: Any, *, compute: Compute, rng: RandomStreams) -> Training:
+        assert isinstance(problem.data, PatchData)  # the harness grants what `needs` lists
+        grids = problem.data.points.unflatten(0, (-1, *problem.data.grid)).numpy()
+        return NoTraining(ArrayMaps(self.fit(grids, config, seed=rng.seed("fit") % 2**32)))
 
 
 # --- tasks ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from dxbench.api import ConditionalSampler, EnergyModel, Model, Sampler
+from dxbench.api import ConditionalSampler, EnergyModel, MapModel, Model, Sampler
 
 
 class UnconditionalModel(Model, Sampler, Protocol):
@@ -133,6 +133,30 @@ def energy_function(model: EnergyModel, *, device: str, batch_size: int) -> Call
         return energies
 
     return energy
+
+
+def energy_maps(
+    model: EnergyModel | MapModel, grids: NDArray[Any], *, device: str, batch_size: int
+) -> NDArray[np.float64]:
+    """Energies [n, h, w] of images that are grids of patches [n, h, w, d], in batches of about `batch_size` patches.
+
+    Raises:
+        ValueError: if an energy is not finite or they have another shape.
+    """
+    n, h, w, d = grids.shape
+    if not isinstance(model, MapModel):
+        energy = energy_function(model, device=device, batch_size=batch_size)
+        return energy(grids.reshape(-1, d)).reshape(n, h, w)
+    images = max(1, batch_size // (h * w))
+    with torch.no_grad():
+        parts = [
+            model.energy_map(torch.as_tensor(grids[start : start + images], dtype=torch.float32, device=device))
+            for start in range(0, n, images)
+        ]
+    energies = np.concatenate([part.detach().double().cpu().numpy() for part in parts])
+    if energies.shape != (n, h, w) or not np.isfinite(energies).all():
+        raise ValueError(f"energies must be finite and of shape {(n, h, w)}, got shape {energies.shape}")
+    return energies
 
 
 def count_parameters(model: Model) -> int:

@@ -87,7 +87,8 @@ CHECKS = (
     Check(
         name="capabilities",
         wants="model() has networks, and samples or has an energy",
-        remedy="Return an object with `networks` (torch modules) and sample(seeds) or energy(x) with temperature.",
+        remedy="Return an object with `networks` (torch modules) and sample(seeds), or energy(x) with temperature, "
+        "or energy_map(grids).",
         run=check_capabilities,
         needs=("training",),
     ),
@@ -136,8 +137,9 @@ CHECKS = (
     ),
     Check(
         name="energy",
-        wants="energy(x [b, *event]) gives finite [b], point by point, and a temperature >= 0 or None",
-        remedy="Return one energy per point, computed from that point alone.",
+        wants="energy(x [b, *event]) gives finite [b], point by point, and a temperature >= 0 or None; "
+        "energy_map(grids [b, h, w, d]) finite [b, h, w], image by image",
+        remedy="Return one energy per point, computed from that point alone, or from its image alone.",
         run=check_energy,
         needs=("capabilities",),
     ),

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from dxbench.api import ConditionalSampler, EnergyModel, Sampler, ValueModel
+from dxbench.api import ConditionalSampler, EnergyModel, MapModel, Sampler, ValueModel
 from dxbench.conformance.subject import Broken, NotChecked, Subject
 
 FAR = 1e4  # data stds: beyond what an untrained network gives, short of an overflow
@@ -16,10 +16,10 @@ def check_capabilities(subject: Subject) -> None:
     networks = getattr(model, "networks", None)
     if not isinstance(networks, tuple | list) or not all(isinstance(n, torch.nn.Module) for n in networks):
         raise Broken(f"networks is {networks!r}, wanted a tuple of torch modules")
-    if not isinstance(model, Sampler | ConditionalSampler | EnergyModel):
+    if not isinstance(model, Sampler | ConditionalSampler | EnergyModel | MapModel):
         raise Broken(
             f"{type(model).__name__} has neither sample(seeds), nor num_classes with sample_classes(seeds, labels), "
-            "nor energy(x) with temperature"
+            "nor energy(x) with temperature, nor energy_map(grids)"
         )
 
 
@@ -98,6 +98,9 @@ def check_batch_size(subject: Subject) -> None:
 
 def check_energy(subject: Subject) -> None:
     model = subject.trained.model
+    if isinstance(model, MapModel):
+        _check_map(model, subject.grids)
+        return
     if not isinstance(model, EnergyModel):
         raise NotChecked("the model has no energy")
     x = subject.points
@@ -112,6 +115,16 @@ def check_energy(subject: Subject) -> None:
     temperature = model.temperature
     if temperature is not None and not 0 <= temperature < math.inf:
         raise Broken(f"temperature is {temperature}")
+
+
+def _check_map(model: MapModel, grids: torch.Tensor) -> None:
+    with torch.no_grad():
+        maps, alone = model.energy_map(grids), model.energy_map(grids[:1])
+    if maps.shape != grids.shape[:3] or not torch.isfinite(maps).all():
+        wanted = tuple(grids.shape[:3])
+        raise Broken(f"energies of patches have shape {tuple(maps.shape)}, wanted {wanted}, or are not finite")
+    if not torch.allclose(maps[:1], alone, rtol=1e-4, atol=1e-4):
+        raise Broken("an image's energies depend on the other images of its batch")
 
 
 def check_value(subject: Subject) -> None:

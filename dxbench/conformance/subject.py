@@ -7,7 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dxbench.api import Compute, ConditionalSampler, Config, EnergyModel, Method, Model, Problem, Sampler, Training
+from dxbench.api import (
+    Compute,
+    ConditionalSampler,
+    Config,
+    EnergyModel,
+    MapModel,
+    Method,
+    Model,
+    PatchData,
+    Problem,
+    Sampler,
+    Training,
+)
 from dxbench.engine.parts import require_pretrained, unmet_needs
 from dxbench.engine.process import seed_global_generators
 from dxbench.errors import MissingData
@@ -90,14 +102,29 @@ class Subject:
         noise = torch.randn((16, *self.problem.event_shape), generator=torch.Generator().manual_seed(0))
         return (self.problem.data_std * noise).to(self.compute.device)
 
+    @cached_property
+    def grids(self) -> Tensor:
+        """[2, h, w, d] patches of two images, of the size of the data, on the compute device.
+
+        Raises:
+            NotChecked: if the data are no patches.
+        """
+        if not isinstance(self.problem.data, PatchData):
+            raise NotChecked("the task's data are no patches of images")
+        shape = (2, *self.problem.data.grid, *self.problem.event_shape)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        return (self.problem.data_std * noise).to(self.compute.device)
+
     def probe(self, model: Model) -> dict[str, Tensor]:
-        """What a model does: its samples and its energies, on the CPU."""
+        """What a model does: its samples, its energies and maps, on the CPU."""
         found: dict[str, Tensor] = {}
         with torch.no_grad():
             if isinstance(model, Sampler | ConditionalSampler):
                 found["samples"] = self.draw(model, torch.arange(16)).cpu()
             if isinstance(model, EnergyModel):
                 found["energies"] = model.energy(self.points).cpu()
+            if isinstance(model, MapModel):
+                found["maps"] = model.energy_map(self.grids).cpu()
         return found
 
     def sampler(self) -> Any:

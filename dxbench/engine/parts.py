@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, Problem, ProblemSet, Training
+from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, PatchData, Problem, ProblemSet, Training
 from dxbench.errors import UsageError
 from dxbench.streams import RandomStreams
 
@@ -18,6 +18,7 @@ def unmet_needs(method: type[Method], problem: Problem | ProblemSet, compute: Co
         Need.CUDA: compute.device == "cuda",
         Need.ORACLE: all(p.oracle is not None for p in problems),
         Need.FINITE_DATA: all(isinstance(p.data, FiniteData) for p in problems),
+        Need.PATCHES: all(isinstance(p.data, PatchData) for p in problems),
     }
     return [need for need in sorted(method.needs) if not met.get(need, True)]
 

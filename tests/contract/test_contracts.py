@@ -71,6 +71,9 @@ FORMS = [
     ("dxmi_detection", "holdout_digit", {}),
     ("dxmi_detection", "holdout_digit", {"tau": 0.0, "features": "sphere"}),
     ("dxmi_detection", "holdout_digit", {"iterations": 0}),
+    ("data", "mvtec_synthetic", {}),
+    ("mahalanobis", "mvtec_synthetic", {}),
+    *[(name, "mvtec_synthetic", {"features": "sphere"}) for name in ("ae", "dxmi_detection")],
     *[("edm", "gaussians8", {"sampler": sampler, "nfe": 5})
       for sampler in ("euler", "heun", "ancestral", "ipndm", "dpmpp3m")],
     ("edm", "gaussians8", {"epsilon_scale": 1.01, "nfe": 3}),
@@ -101,6 +104,8 @@ LACKS = {
     ("data", "gaussians8"): {"value", "resume"},
     ("data", "digits"): {"energy", "value", "resume"},
     **{(name, "holdout_digit"): {*SAMPLING, "value", "resume"} for name in DETECTORS},
+    **{(name, "mvtec_synthetic"): {*SAMPLING, "value", "resume"} for name in ("data", "mahalanobis")},
+    **{(name, "mvtec_synthetic"): {*SAMPLING, "value"} for name in ("ae", "dxmi_detection")},
     ("ae", "holdout_digit"): {*SAMPLING, "value"},
     ("dxmi_detection", "holdout_digit"): {*SAMPLING, "value"},
 }
