@@ -72,3 +72,15 @@ class FineTunedModel(EnergyPolicyModel):
     def __init__(self, policy: GaussianPolicy, value: ValueNet, *, start: GaussianPolicy, **rest: Any) -> None:
         super().__init__(policy, value, **rest)
         self.start = PolicyModel(start, quiet_end=True)
+
+
+class FeatureEnergy:
+    """Fixed features, then a trained energy [b, D] to [b, 1]: the model of a detector."""
+
+    def __init__(self, features: nn.Module, energy: nn.Module, *, temperature: float | None) -> None:
+        self._features = features
+        self.networks = (energy,)
+        self.temperature = temperature
+
+    def energy(self, x: Points) -> PerSample:
+        return self.networks[0](self._features(x.flatten(1))).squeeze(1)
