@@ -18,6 +18,7 @@ from dxmi.denoising import NoisePredictorTraining
 from dxmi.models import PolicyModel
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
+from dxmi.parallel import ONE_PROCESS
 from dxmi.policies import GaussianPolicy
 from dxmi.schedules import VPSchedule
 
@@ -60,6 +61,7 @@ class DDPMConfig(Config):
             iterations=self.iterations,
             lr=self.lr,
             ema_decay=self.ema_decay,
+            parallel=compute.parallel or ONE_PROCESS,
         )
 
     def model(self, net: nn.Module, problem: Problem) -> PolicyModel:
@@ -87,6 +89,7 @@ class DDPMImageConfig(Config):
             streams=rng.common,
             device=compute.device,
             store=compute.store,
+            parallel=compute.parallel or ONE_PROCESS,
         )
 
     def model(self, net: nn.Module, problem: Problem) -> PolicyModel:
@@ -117,6 +120,7 @@ class DDPM(Method):
     family = "diffusion"
     citation = "Ho et al. 2020, arXiv:2006.11239"
     Config = DDPMConfig
+    parallel = True
 
     def start(self, problem: Problem, config: DDPMKind, *, compute: Compute, rng: RandomStreams) -> Training:
         return DDPMTraining(problem, config, compute, rng)

@@ -28,6 +28,7 @@ from dxmi.models import EnergyPolicyModel, FineTunedModel
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Trainee, cosine_adam, ema
+from dxmi.parallel import ONE_PROCESS
 from dxmi.policies import GaussianPolicy
 from dxmi.rollout import value_guidance
 from dxmi.schedules import VPSchedule
@@ -141,6 +142,7 @@ class DxMIConfig(DxMIBase):
             iterations=self.pretrain_iterations,
             lr=1e-3,
             ema_decay=self.ema_decay,
+            parallel=compute.parallel or ONE_PROCESS,
         )
 
 
@@ -183,7 +185,12 @@ class DxMIImageConfig(DxMIBase):
             )
 
         pretraining = self.backbone.training(
-            event_shape=shape, data=problem.data, streams=rng.common, device=compute.device, store=compute.store
+            event_shape=shape,
+            data=problem.data,
+            streams=rng.common,
+            device=compute.device,
+            store=compute.store,
+            parallel=compute.parallel or ONE_PROCESS,
         )
         return Parts(
             policy=self._policy(pretraining.net, shape).to(compute.device),
@@ -241,6 +248,7 @@ class DxMI(Method):
     family = "energy-based"
     citation = "Yoon et al. 2024, arXiv:2407.00626"
     Config = DxMIConfig
+    parallel = True
 
     def start(self, problem: Problem, config: DxMIBase, *, compute: Compute, rng: RandomStreams) -> Training:
         return DxMITraining(problem, config, compute, rng)
@@ -270,6 +278,7 @@ class DxMITraining(Training):
             parts.head_start + config.iterations,
             betas=parts.betas,
         )
+        parallel = compute.parallel or ONE_PROCESS
         running = RunningCost(
             tau_entropy=config.tau,
             tau_velocity=config.tau if config.tau_velocity is None else config.tau_velocity,
@@ -279,8 +288,13 @@ class DxMITraining(Training):
         self.velocity = VelocityVariance(self.policy.step_log_stds().exp(), decay=config.avr_decay)
         sweep = batched_sweep if config.sweep == "batched" else sequential_sweep
         self.update = DxMIUpdate(
-            policy=Trainee(module=self.policy, optimizer=self.policy_optimiser, max_grad_norm=parts.max_grad_norm),
-            value=Trainee(module=self.value, optimizer=self.value_optimiser),
+            policy=Trainee(
+                module=self.policy,
+                optimizer=self.policy_optimiser,
+                max_grad_norm=parts.max_grad_norm,
+                parallel=parallel,
+            ),
+            value=Trainee(module=self.value, optimizer=self.value_optimiser, parallel=parallel),
             policy_cost=running,
             value_cost=running if config.value_cost == "running" else TIME_COSTS[config.value_cost](config.num_steps),
             gamma=config.gamma,
@@ -358,4 +372,6 @@ class DxMITraining(Training):
         guide = value_guidance(value, strength=self.config.guidance) if self.config.guidance > 0 else None
         if self.parts.start is None:
             return EnergyPolicyModel(policy, value, temperature=temperature, guidance=guide)
-        return FineTunedModel(policy, value, start=self.parts.start, temperature=temperature, guidance=guide)
+        return FineTunedModel(
+            policy, value, start=self.parts.start, temperature=temperature, guidance=guide, quiet_end=True
+        )

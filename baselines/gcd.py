@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
 from dxmi.arrays import PerSample
-from dxmi.costs import RunningCost, StepCost, VelocityVariance
+from dxmi.costs import RunningCost, StepCost, VelocityVariance, observed_velocity
 from dxmi.losses import energy_loss
 from dxmi.models import PolicyModel
 from dxmi.networks import networks
@@ -126,7 +126,7 @@ class GCDTraining(Training):
             "energy_samples": negative.detach().mean(),
             "chain_cost": self.policy.descend(cost.mean()),
         }
-        self.velocity.update(trajectory)
+        self.velocity.update(observed_velocity(trajectory))
         return dict(scalars)
 
     def _parts(self) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pydantic import Field, JsonValue
 
 from dxbench.api import Config, Detector
-from dxbench.errors import MissingData, UsageError
 
 Array = NDArray[Any]
 # Not ecod and copod: PyOD ranks their test points among each other, so a point's score depends on the batch.
@@ -38,7 +37,7 @@ class PyOD(Detector):
         try:
             module = importlib.import_module(f"pyod.models.{config.detector}")
         except ModuleNotFoundError as error:
-            raise MissingData(f"method pyod needs PyOD ({error}); try: pip install 'dxbench[pyod]'") from None
+            raise ImportError(f"method pyod needs PyOD ({error}); try: pip install 'dxbench[pyod]'") from None
         kind = getattr(module, config.detector.upper() if config.detector != "sampling" else "Sampling")
         parameters: dict[str, Any] = dict(config.parameters)
         if "random_state" in kind.__init__.__code__.co_varnames:
@@ -46,5 +45,5 @@ class PyOD(Detector):
         try:
             detector = kind(**parameters)
         except TypeError as error:
-            raise UsageError(f"{config.detector} of PyOD refuses its parameters: {error}") from None
+            raise ValueError(f"{config.detector} of PyOD refuses its parameters: {error}") from None
         return detector.fit(rows).decision_function

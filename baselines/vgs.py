@@ -171,9 +171,7 @@ class VGSTraining(Training):
         states, costs = self.sampler.chain(self.sampler.diffused(data, self.generator), self.generator)
         positive, negative = self.energy.net(torch.cat([data, states[-1]])).squeeze(1).chunk(2)
         self.energy.descend(energy_loss(positive, negative, gamma=self.config.gamma / self.energy.dim).mean())
-        losses = [
-            self.values.descend(self.sampler.value_loss(states, costs)) for _ in range(self.config.value_passes)
-        ]
+        losses = [self.values.descend(self.sampler.value_loss(states, costs)) for _ in range(self.config.value_passes)]
         return {
             "energy_data": positive.detach().mean(),
             "energy_samples": negative.detach().mean(),

@@ -7,6 +7,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -180,6 +181,7 @@ class Need(StrEnum):
 
     TRAINING_DATA = "training data"
     FINITE_DATA = "a finite training set"
+    PATCHES = "patches of images"
     ORACLE = "the true distribution"
     CUDA = "a CUDA device"
 
@@ -202,13 +204,47 @@ class Store(Protocol):
         ...
 
 
+class Parallel(Protocol):
+    """How the rows of a batch are spread over processes and micro-batches, and the precision of networks.
+
+    A batch size is that of the whole batch. Every process draws the random numbers of the whole batch from the same
+    streams, works on its own rows, and sums gradients and logged means over processes, so that training is the same
+    however it is spread, but for the order of sums. `dxmi.optimisers` does this for losses that are means over rows.
+    """
+
+    def rows(self, batch_size: int) -> slice:
+        """This process's rows of a batch."""
+        ...
+
+    def micro_batches(self, num_rows: int) -> Sequence[slice]:
+        """This process's rows, counted from its first, cut into those that go through networks together."""
+        ...
+
+    def sum(self, tensors: "Sequence[Tensor]") -> None:
+        """Replaces each tensor by its sum over processes. All processes call it in the same order."""
+        ...
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The precision of networks, around their forward passes."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """Where a run computes: a torch device, how many CPU threads, and where trained parts are kept, if anywhere."""
+    """Where a run computes.
+
+    Attributes:
+        device: the torch device.
+        threads: CPU threads.
+        store: where trained parts are kept, if anywhere.
+        parallel: how batches are spread; None where all rows go through in one pass of this process, in float32. Given
+            to methods that say `parallel = True`.
+    """
 
     device: str
     threads: int
     store: Store | None = None
+    parallel: Parallel | None = None
 
 
 class DataSource(Protocol):
@@ -229,13 +265,59 @@ class FiniteData(DataSource, Protocol):
         ...
 
 
+@runtime_checkable
+class PatchData(FiniteData, Protocol):
+    """Training points that are patches of images (`Need.PATCHES`): image after image, in each row by row."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows h and columns w of an image's patches; `points` [n h w, d] viewed as [n, h, w, d] are n images."""
+        ...
+
+
+@runtime_checkable
+class LabelledData(DataSource, Protocol):
+    """Training data of a task with classes (`Problem.num_classes`)."""
+
+    def labelled_batch(self, n: int, *, rng: "np.random.Generator") -> "tuple[Tensor, Tensor]":
+        """Points as of `batch`, and their classes, int64 [n] in 0 .. num_classes - 1, on the CPU."""
+        ...
+
+
+class Pretrained(Protocol):
+    """Official weights that a task lets methods begin from, each under a name of the task's, such as "ddpm"."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    def require(self, name: str) -> None:
+        """Ask for a file without reading it.
+
+        Raises:
+            UsageError: if the task grants no weights of that name.
+            MissingData: if the file is absent, with the `dxbench prepare` command that fetches it.
+        """
+        ...
+
+    def load(self, name: str) -> "Mapping[str, Tensor]":
+        """The file's tensors on the CPU, by the names its authors gave them; nothing in it is executed.
+
+        Raises:
+            UsageError, MissingData: as `require`.
+            InvalidFile: if its hash is another, it is cut short, or asks for anything but tensors.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """All that a method may see of a task.
+    """All that a method may see of a task. Images are events (C, H, W) in [-1, 1].
 
     Attributes:
-        data: training data.
+        data: training data; `LabelledData` where there are classes.
         data_std: standard deviation of one coordinate of the data, a fact tasks publish.
+        num_classes: a model draws samples of a class (`ConditionalSampler`); None where it draws without.
+        pretrained: official weights to begin from; None where the task grants none.
         oracle: the truth as a model, handed only to reference rows (`Need.ORACLE`).
     """
 
@@ -243,6 +325,8 @@ class Problem:
     event_shape: tuple[int, ...]
     data: DataSource
     data_std: float
+    num_classes: int | None = None
+    pretrained: Pretrained | None = None
     oracle: "Model | None" = None
 
 
@@ -257,7 +341,8 @@ class ProblemSet:
 
 
 class Model(Protocol):
-    """What training leaves: networks, and any of `Sampler`, `EnergyModel`, `ValueModel` beside it."""
+    """What training leaves: networks, and any of `Sampler` (`ConditionalSampler` where the task has classes),
+    `EnergyModel`, `ValueModel` beside it."""
 
     @property
     def networks(self) -> "Sequence[torch.nn.Module]":
@@ -275,6 +360,21 @@ class Sampler(Protocol):
 
 
 @runtime_checkable
+class ConditionalSampler(Protocol):
+    """A model that draws samples of a class."""
+
+    @property
+    def num_classes(self) -> int: ...
+
+    def sample_classes(self, seeds: "Tensor", labels: "Tensor") -> "Tensor":
+        """int64 seeds [b] and classes [b], 0 .. num_classes - 1, to samples [b, *event] on any device.
+
+        Sample i depends on seeds[i] and labels[i] alone.
+        """
+        ...
+
+
+@runtime_checkable
 class EnergyModel(Protocol):
     """A model with an energy."""
 
@@ -283,6 +383,15 @@ class EnergyModel(Protocol):
 
     def energy(self, x: "Tensor") -> "Tensor":
         """[b, *event] to [b]; low = likely, p proportional to exp(-E / temperature)."""
+        ...
+
+
+@runtime_checkable
+class MapModel(Protocol):
+    """A model whose energy of a patch depends on where the patch lies, or on the other patches of its image."""
+
+    def energy_map(self, grids: "Tensor") -> "Tensor":
+        """Images as grids of patches [b, h, w, d] to energies [b, h, w]; larger is more anomalous."""
         ...
 
 
@@ -316,11 +425,20 @@ class ChainModel(Protocol):
 
 
 @runtime_checkable
+class ConditionalChainModel(Protocol):
+    """`ChainModel` of a model that draws samples of a class."""
+
+    def chain_classes(self, seeds: "Tensor", labels: "Tensor") -> "Tensor":
+        """States from noise to samples, [K + 1, b, *event]; the last is `sample_classes(seeds, labels)`."""
+        ...
+
+
+@runtime_checkable
 class FineTunedModel(Protocol):
     """A model that was trained on from another, which tasks score by the same protocol."""
 
     @property
-    def start(self) -> "Sampler":
+    def start(self) -> "Sampler | ConditionalSampler":
         """The model before."""
         ...
 
@@ -383,6 +501,8 @@ class Method(ABC):
         selected_on_test: True if a choice of its training looks at what the final score uses; such rows do not rank.
         Config: its frozen configuration.
         needs: what it cannot run without.
+        parallel: True if its training spreads batches as `Compute.parallel` says. Others run in one process, all rows
+            at once, in float32.
     """
 
     name: ClassVar[str]
@@ -393,6 +513,15 @@ class Method(ABC):
     selected_on_test: ClassVar[bool] = False
     Config: ClassVar[type[Config]]
     needs: ClassVar[frozenset[Need]] = frozenset({Need.TRAINING_DATA})
+    parallel: ClassVar[bool] = False
+
+    @classmethod
+    def pretrained(cls, config: Any) -> tuple[str, ...]:
+        """Names of the official weights (`Problem.pretrained`) that a configuration begins from.
+
+        Where one is absent the run ends as `skipped`, before anything is trained, and says how to fetch it.
+        """
+        return ()
 
     @abstractmethod
     def start(self, problem: Problem, config: Any, *, compute: Compute, rng: RandomStreams) -> Training:
@@ -431,6 +560,42 @@ class Detector(Method):
         assert isinstance(problem.data, FiniteData)  # the harness grants what `needs` lists
         rows = problem.data.points.flatten(1).double().numpy()
         return NoTraining(ArrayEnergy(self.fit(rows, config, seed=rng.seed("fit") % 2**32)))
+
+
+class ArrayMaps:
+    """A function of grids of patches as energies: the model of a patch detector that is no network."""
+
+    networks = ()
+
+    def __init__(self, energies_of_grids: "Callable[[np.ndarray], np.ndarray]") -> None:
+        self._energies_of_grids = energies_of_grids
+
+    def energy_map(self, grids: "Tensor") -> "Tensor":
+        import torch
+
+        return torch.from_numpy(self._energies_of_grids(grids.double().cpu().numpy()))
+
+
+class PatchDetector(Method):
+    """A `Detector` that looks at where patches lie, or at several of an image at once: one `fit` is all of it.
+
+    One that looks at each patch alone is a `Detector`: tasks with patches give it all of them as rows.
+    """
+
+    family = "detector"
+    needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA, Need.PATCHES})
+
+    @abstractmethod
+    def fit(self, grids: "np.ndarray", config: Any, *, seed: int) -> "Callable[[np.ndarray], np.ndarray]":
+        """From training images [n, h, w, d] float32 to the energies of images, [m, h, w, d] float64 to [m, h, w].
+
+        `seed` is for fits that draw; below 2^32.
+        """
+
+    def start(self, problem: Problem, config: Any, *, compute: Compute, rng: RandomStreams) -> Training:
+        assert isinstance(problem.data, PatchData)  # the harness grants what `needs` lists
+        grids = problem.data.points.unflatten(0, (-1, *problem.data.grid)).numpy()
+        return NoTraining(ArrayMaps(self.fit(grids, config, seed=rng.seed("fit") % 2**32)))
 
 
 # --- tasks ---------------------------------------------------------------------------------------------------
@@ -496,6 +661,13 @@ class Task(ABC):
     @abstractmethod
     def problem(self, *, oracle: bool) -> Problem | ProblemSet:
         """What methods see. Raises MissingData, with the remedy, where files are absent."""
+
+    def require(self) -> None:
+        """Ask for what scoring needs, before anything is trained for a score that cannot be taken.
+
+        Raises MissingData, with the `dxbench prepare` command, where such a file is absent.
+        """
+        return
 
     @abstractmethod
     def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:

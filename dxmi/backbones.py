@@ -15,6 +15,7 @@ from dxmi.arrays import Points
 from dxmi.denoising import NoisePredictorTraining, Slot
 from dxmi.nets.residual_mlp import ResidualMLP, Strided
 from dxmi.noise import StreamNoise
+from dxmi.parallel import ONE_PROCESS, Parallel
 from dxmi.policies import GaussianPolicy
 from dxmi.schedules import VPSchedule
 
@@ -78,6 +79,7 @@ class MLPBackbone:
         streams: Streams,
         device: str,
         store: Store | None,
+        parallel: Parallel = ONE_PROCESS,
     ) -> NoisePredictorTraining:
         """Its training; over before it begins where `store` has the weights of these streams."""
         data_rng = streams.numpy("backbone data")
@@ -103,6 +105,7 @@ class MLPBackbone:
             lr=self.lr,
             ema_decay=self.ema_decay,
             slot=store.slot(content) if store else None,
+            parallel=parallel,
         )
 
     def policy(

@@ -89,7 +89,12 @@ class VelocityVariance(nn.Module):
         self.register_buffer("var", start_std.detach().square().clone())
 
     @torch.no_grad()
-    def update(self, trajectory: Trajectory) -> None:
-        steps = trajectory.states.diff(dim=0)
-        observed = torch.stack([mean_square(step).mean() for step in steps])
+    def update(self, observed: PerStep) -> None:
+        """Move towards what a batch of chains shows (`observed_velocity`)."""
         self.var.lerp_(observed, 1.0 - self.decay)
+
+
+@torch.no_grad()
+def observed_velocity(trajectory: Trajectory) -> PerStep:
+    """Mean over chains of ||x_{k+1} - x_k||^2 / D."""
+    return torch.stack([mean_square(step).mean() for step in trajectory.states.diff(dim=0)])

@@ -6,23 +6,29 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from dxmi.arrays import PerSample, Points
+from dxmi.arrays import PerSample, Points, StepIndex
 from dxmi.denoisers import EDMDenoiser, per_sample
 from dxmi.losses import mean_square, noise_prediction_loss
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Learner
+from dxmi.parallel import ONE_PROCESS, Parallel
 from dxmi.protocols import NoisePredictor
 from dxmi.schedules import VPSchedule
 
 
-def denoising_loss(net: NoisePredictor, schedule: VPSchedule, data: Points, noise: StreamNoise) -> PerSample:
-    """DDPM's simple loss (Ho et al. 2020, arXiv:2006.11239, Algorithm 1), k uniform on 0 .. K - 1.
+def drawn_steps(schedule: VPSchedule, noise: StreamNoise) -> tuple[StepIndex, Points]:
+    """What DDPM's loss draws for a batch: k uniform on 0 .. K - 1, and eps."""
+    generator = noise.generator
+    k = torch.randint(schedule.num_steps, (noise.batch_size,), generator=generator, device=generator.device)
+    return k, noise.normal(0)
+
+
+def denoising_loss(net: NoisePredictor, schedule: VPSchedule, data: Points, k: StepIndex, eps: Points) -> PerSample:
+    """DDPM's simple loss (Ho et al. 2020, arXiv:2006.11239, Algorithm 1) at the steps and noise of `drawn_steps`.
 
     x_k = sqrt(alpha_bar_k) data + sqrt(1 - alpha_bar_k) eps; the net sees x_k and k.
     """
-    k = torch.randint(schedule.num_steps, (len(data),), generator=noise.generator, device=data.device)
     signal = schedule.alpha_bar.to(data)[k].reshape(-1, *([1] * (data.ndim - 1)))
-    eps = noise.normal(0)
     return noise_prediction_loss(net(signal.sqrt() * data + (1 - signal).sqrt() * eps, k), eps)
 
 
@@ -54,9 +60,11 @@ class NoisePredictorTraining:
         lr: float,
         ema_decay: float,
         slot: Slot | None = None,
+        parallel: Parallel = ONE_PROCESS,
     ) -> None:
         self.net, self.schedule, self.data, self.noise, self.slot = net, schedule, data, noise, slot
-        self._learner = Learner(net, lr=lr, iterations=iterations, ema_decay=ema_decay)
+        self._learner = Learner(net, lr=lr, iterations=iterations, ema_decay=ema_decay, parallel=parallel)
+        self._mine = parallel.rows(noise.batch_size)
         found = slot.load() if slot else None
         if found is not None:
             self.average.load_state_dict(found)
@@ -73,7 +81,13 @@ class NoisePredictorTraining:
 
     def step(self) -> Tensor:
         """One iteration; its loss, detached. The last one leaves the average in the slot."""
-        loss = self._learner.descend(denoising_loss(self.net, self.schedule, self.data(), self.noise).mean())
+        data, (k, eps) = self.data()[self._mine], drawn_steps(self.schedule, self.noise)
+        k, eps = k[self._mine], eps[self._mine]
+
+        def loss_of(rows: slice) -> Tensor:
+            return denoising_loss(self.net, self.schedule, data[rows], k[rows], eps[rows]).mean()
+
+        loss = self._learner.descend_in_parts(self.noise.batch_size, loss_of)
         self.done += 1
         if self.finished and self.slot is not None:
             self.slot.save(dict(self.average.state_dict()))

@@ -91,6 +91,17 @@ class StreamNoise:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NoiseOfRows:
+    """Some rows of another noise, which is drawn whole: where it runs on from draw to draw, it does so for all rows."""
+
+    noise: Noise
+    rows: slice
+
+    def normal(self, draw: int) -> Points:
+        return self.noise.normal(draw)[self.rows]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SilencedNoise:
     """Another noise with one draw left out: zeros stand there."""
 

@@ -1,7 +1,7 @@
 """Modules under training: optimisers and weight averages that methods share."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from dxmi.parallel import ONE_PROCESS, Parallel
 
 
 def cosine_adam(
@@ -27,22 +29,67 @@ def ema(module: nn.Module, decay: float) -> AveragedModel:
 
 @dataclass(kw_only=True)
 class Trainee:
-    """A module, its optimiser, and the largest gradient norm it may take a step with."""
+    """A module, its optimiser, and the largest gradient norm it may take a step with.
+
+    Attributes:
+        parallel: what batches of `descend_in_parts` are spread over.
+    """
 
     module: nn.Module
     optimizer: torch.optim.Optimizer
     max_grad_norm: float | None = None
+    parallel: Parallel = ONE_PROCESS
 
     def descend(self, loss: Tensor) -> None:
-        """One optimiser step; gradients reach this module's parameters only."""
-        parameters = [p for p in self.module.parameters() if p.requires_grad]
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        """One optimiser step of this process; gradients reach this module's parameters only."""
+        self._step(self._gradients(loss))
+
+    def descend_in_parts(self, batch_size: int, means: Callable[[slice], tuple[Tensor, ...]]) -> list[Tensor]:
+        """One optimiser step against the mean of a loss over a batch that is spread.
+
+        Args:
+            means: of these rows, counted from this process's first: the loss, then others that are of interest.
+
+        Returns:
+            This process's share of each mean over the batch, detached; the sum over processes is the mean.
+        """
+        mine = self.parallel.rows(batch_size)
+        gradients: list[Tensor | None] = []
+        totals: list[Tensor] = []
+        for rows in self.parallel.micro_batches(mine.stop - mine.start):
+            share = (rows.stop - rows.start) / batch_size
+            with self.parallel.autocast():
+                found = means(rows)
+            gradients = _added(gradients, self._gradients(found[0] * share))
+            parts = [mean.detach() * share for mean in found]
+            totals = [total + part for total, part in zip(totals, parts, strict=True)] if totals else parts
+        self.parallel.sum([gradient for gradient in gradients if gradient is not None])
+        self._step(gradients)
+        return totals
+
+    @property
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for p in self.module.parameters() if p.requires_grad]
+
+    def _gradients(self, loss: Tensor) -> list[Tensor | None]:
+        return list(torch.autograd.grad(loss, self._parameters, allow_unused=True))
+
+    def _step(self, gradients: list[Tensor | None]) -> None:
+        parameters = self._parameters
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         if self.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+
+
+def _added(totals: list[Tensor | None], gradients: list[Tensor | None]) -> list[Tensor | None]:
+    """Sums in place of `totals`. A parameter that one micro-batch leaves out, all of them do."""
+    for total, gradient in zip(totals, gradients, strict=bool(totals)):
+        if total is not None and gradient is not None:
+            total.add_(gradient)
+    return totals or gradients
 
 
 class Learner:
@@ -65,12 +112,13 @@ class Learner:
         betas: tuple[float, float] = (0.9, 0.999),
         max_grad_norm: float | None = None,
         own_rates: Mapping[nn.Parameter, float] = MappingProxyType({}),
+        parallel: Parallel = ONE_PROCESS,
     ) -> None:
         self.module = module
         groups = [{"params": [p for p in module.parameters() if p not in own_rates], "lr": lr}]
         groups += [{"params": [parameter], "lr": rate} for parameter, rate in own_rates.items()]
         optimiser, self._decay = cosine_adam(groups, iterations, betas=betas)
-        self._trainee = Trainee(module=module, optimizer=optimiser, max_grad_norm=max_grad_norm)
+        self._trainee = Trainee(module=module, optimizer=optimiser, max_grad_norm=max_grad_norm, parallel=parallel)
         self._ema = ema(module, ema_decay)
 
     @property
@@ -85,9 +133,19 @@ class Learner:
     def descend(self, loss: Tensor) -> Tensor:
         """One step against the gradient of `loss`, which comes back detached."""
         self._trainee.descend(loss)
+        self._after_step()
+        return loss.detach()
+
+    def descend_in_parts(self, batch_size: int, loss: Callable[[slice], Tensor]) -> Tensor:
+        """One step against the mean of a loss over a batch that is spread (`Trainee.descend_in_parts`); that mean."""
+        (mean,) = self._trainee.descend_in_parts(batch_size, lambda rows: (loss(rows),))
+        self._trainee.parallel.sum([mean])
+        self._after_step()
+        return mean
+
+    def _after_step(self) -> None:
         self._decay.step()
         self._ema.update_parameters(self.module)
-        return loss.detach()
 
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self._parts().items()}

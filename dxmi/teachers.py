@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from dxmi.arrays import Points
 from dxmi.denoisers import AtSteps, EDMDenoiser, VPDenoiser
-from dxmi.denoising import denoising_loss, edm_loss
+from dxmi.denoising import denoising_loss, drawn_steps, edm_loss
 from dxmi.fastdpm import LinearChain
 from dxmi.networks import Networks
 from dxmi.noise import StreamNoise
@@ -86,7 +86,8 @@ class DDPMTeacher:
     def step(self, data: Points, noise: StreamNoise) -> Tensor:
         module = self._learner.module
         assert isinstance(module, AtSteps)
-        return self._learner.descend(denoising_loss(module, self._schedule, data, noise).mean())
+        k, eps = drawn_steps(self._schedule, noise)
+        return self._learner.descend(denoising_loss(module, self._schedule, data, k, eps).mean())
 
     def state_dict(self) -> dict[str, Any]:
         return self._learner.state_dict()

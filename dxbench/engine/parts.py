@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, Problem, ProblemSet, Training
+from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, PatchData, Problem, ProblemSet, Training
+from dxbench.errors import UsageError
 from dxbench.streams import RandomStreams
 
 
@@ -17,8 +18,26 @@ def unmet_needs(method: type[Method], problem: Problem | ProblemSet, compute: Co
         Need.CUDA: compute.device == "cuda",
         Need.ORACLE: all(p.oracle is not None for p in problems),
         Need.FINITE_DATA: all(isinstance(p.data, FiniteData) for p in problems),
+        Need.PATCHES: all(isinstance(p.data, PatchData) for p in problems),
     }
     return [need for need in sorted(method.needs) if not met.get(need, True)]
+
+
+def require_pretrained(method: type[Method], config: Config, problem: Problem | ProblemSet) -> None:
+    """Ask for the official weights that a configuration begins from.
+
+    Raises:
+        UsageError: if the task grants none of that name.
+        MissingData: if a file is absent, with the command that fetches it.
+    """
+    for part in [problem] if isinstance(problem, Problem) else problem.parts.values():
+        for name in method.pretrained(config):
+            if part.pretrained is None:
+                raise UsageError(
+                    f"{method.name} begins from weights named {name!r}, but task {part.task} grants no pretrained "
+                    "weights; choose another preset or start"
+                )
+            part.pretrained.require(name)
 
 
 def start_training(

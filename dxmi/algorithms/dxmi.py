@@ -8,13 +8,15 @@ cost inside the value target are parts handed in, not branches.
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from dxmi.arrays import Points
-from dxmi.costs import StepCost, VelocityVariance
+from dxmi.costs import StepCost, VelocityVariance, observed_velocity
 from dxmi.losses import bellman_error, energy_loss
-from dxmi.noise import Noise, StreamNoise
+from dxmi.noise import Noise, NoiseOfRows, StreamNoise
 from dxmi.optimisers import Trainee
+from dxmi.parallel import Parallel
 from dxmi.policies import GaussianPolicy
 from dxmi.protocols import Value
 from dxmi.rollout import rollout
@@ -33,9 +35,18 @@ def sequential_sweep(num_steps: int, first: int = 0) -> StepGroups:
     return tuple((k,) for k in reversed(range(first, num_steps)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """This process's rows of a batch of `size`."""
+
+    size: int
+    data: Points
+    chains: Trajectory
+
+
 @dataclass(kw_only=True)
 class DxMIUpdate:
-    """One iteration of DxMI on a batch of data.
+    """One iteration of DxMI on a batch of data, spread as the policy's `Trainee.parallel` says.
 
     Attributes:
         policy: the sampler, a GaussianPolicy.
@@ -66,25 +77,21 @@ class DxMIUpdate:
         Chains begin at `start`, or at N(0, I) where none is given.
 
         Returns:
-            Scalars of the iteration, detached.
+            Scalars of the iteration, detached: means over the whole batch, also where it is spread over processes.
         """
-        trajectory = rollout(self._policy, noise, start=start)
-        scalars = self._energy_step(data, trajectory.samples)
-        scalars["value_loss"] = self._value_steps(trajectory)
-        scalars |= self._policy_steps(trajectory, policy_noise)
-        self.velocity.update(trajectory)
-        return scalars
+        batch = self._roll_out(data, noise, start)
+        # Drawn for all steps before any: one sweep or another, a step meets the same noise.
+        eps = policy_noise.normal(0).unflatten(0, (batch.chains.num_steps, -1))[:, self._parallel.rows(batch.size)]
+        scalars = self._energy_step(batch) | self._value_steps(batch) | self._policy_steps(batch, eps)
+        return self._finish(batch, scalars)
 
     def evaluate_policy(self, data: Points, noise: Noise) -> dict[str, Tensor]:
         """An iteration of energy and values alone, as a head start before the policy moves.
 
         A policy led by an untrained value is led away from a good start, and little brings it back.
         """
-        trajectory = rollout(self._policy, noise)
-        scalars = self._energy_step(data, trajectory.samples)
-        scalars["value_loss"] = self._value_steps(trajectory)
-        self.velocity.update(trajectory)
-        return scalars
+        batch = self._roll_out(data, noise, None)
+        return self._finish(batch, self._energy_step(batch) | self._value_steps(batch))
 
     @property
     def _policy(self) -> GaussianPolicy:
@@ -96,43 +103,71 @@ class DxMIUpdate:
         assert isinstance(self.value.module, Value)
         return self.value.module
 
-    def _energy_step(self, data: Points, samples: Points) -> dict[str, Tensor]:
-        energies = self._value.energy(torch.cat([data, samples]))
-        positive, negative = energies[: len(data)], energies[len(data) :]
-        self.value.descend(energy_loss(positive, negative, gamma=self.gamma).mean())
-        return {"energy_data": positive.detach().mean(), "energy_samples": negative.detach().mean()}
+    @property
+    def _parallel(self) -> Parallel:
+        return self.policy.parallel
 
-    def _value_steps(self, trajectory: Trajectory) -> Tensor:
+    def _roll_out(self, data: Points, noise: Noise, start: Points | None) -> _Batch:
+        mine = self._parallel.rows(len(data))
+        with self._parallel.autocast():
+            chains = rollout(
+                self._policy, NoiseOfRows(noise=noise, rows=mine), start=None if start is None else start[mine]
+            )
+        return _Batch(size=len(data), data=data[mine], chains=chains)
+
+    def _energy_step(self, batch: _Batch) -> dict[str, Tensor]:
+        def means(rows: slice) -> tuple[Tensor, ...]:
+            data, samples = batch.data[rows], batch.chains.samples[rows]
+            energies = self._value.energy(torch.cat([data, samples]))
+            positive, negative = energies[: len(data)], energies[len(data) :]
+            return energy_loss(positive, negative, gamma=self.gamma).mean(), positive.mean(), negative.mean()
+
+        _, positive, negative = self.value.descend_in_parts(batch.size, means)
+        return {"energy_data": positive, "energy_samples": negative}
+
+    def _value_steps(self, batch: _Batch) -> dict[str, Tensor]:
         losses = []
         for steps in self.sweep:
-            move = trajectory.transitions(steps)
-            values = self._value.value(move.x, move.k)
-            # Inside a run of consecutive steps the target V_{k+1}(x_{k+1}) is the next step's own value: only
-            # the state behind the run has to be evaluated for its sake.
-            with torch.no_grad():
-                end = trajectory.transitions(steps[-1:])
-                beyond = self._value.value(end.x_next, end.k + 1)
-                following = torch.cat([values.detach()[len(beyond) :], beyond])
-                target = self._cost(self.value_cost, move, move.x_next) + following
-            loss = bellman_error(values, target).mean()
-            # Summed over steps, so that each step's value learns as fast as it would alone.
-            self.value.descend(loss * len(steps))
-            losses.append(loss.detach())
-        return torch.stack(losses).mean()
 
-    def _policy_steps(self, trajectory: Trajectory, noise: StreamNoise) -> dict[str, Tensor]:
-        # Drawn for all steps before any: one sweep or another, a step meets the same noise.
-        eps = noise.normal(0).unflatten(0, (trajectory.num_steps, -1))
+            def means(rows: slice, steps: tuple[int, ...] = steps) -> tuple[Tensor, ...]:
+                chains = batch.chains.chains(rows)
+                move, end = chains.transitions(steps), chains.transitions(steps[-1:])
+                values = self._value.value(move.x, move.k)
+                # Inside a run of consecutive steps the target V_{k+1}(x_{k+1}) is the next step's own value: only
+                # the state behind the run has to be evaluated for its sake.
+                with torch.no_grad():
+                    beyond = self._value.value(end.x_next, end.k + 1)
+                    following = torch.cat([values.detach()[len(beyond) :], beyond])
+                    target = self._cost(self.value_cost, move, move.x_next) + following
+                loss = bellman_error(values, target).mean()
+                # Summed over steps, so that each step's value learns as fast as it would alone.
+                return loss * len(steps), loss
+
+            losses.append(self.value.descend_in_parts(batch.size, means)[1])
+        return {"value_loss": torch.stack(losses).mean()}
+
+    def _policy_steps(self, batch: _Batch, eps: Float[Tensor, " K b *event"]) -> dict[str, Tensor]:
         values, costs = [], []
         for steps in self.policy_sweep or self.sweep:
-            move = trajectory.transitions(steps)
-            x_next = self._policy.draw(move.x, move.k, eps[list(steps)].flatten(0, 1))
-            value = self._value.value(x_next, move.k + 1)
-            cost = self._cost(self.policy_cost, move, x_next)
-            self.policy.descend((value + cost).mean() * len(steps))
-            values.append(value.detach().mean())
-            costs.append(cost.detach().mean())
+
+            def means(rows: slice, steps: tuple[int, ...] = steps) -> tuple[Tensor, ...]:
+                move = batch.chains.chains(rows).transitions(steps)
+                x_next = self._policy.draw(move.x, move.k, eps[list(steps), rows].flatten(0, 1))
+                value = self._value.value(x_next, move.k + 1)
+                cost = self._cost(self.policy_cost, move, x_next)
+                return (value + cost).mean() * len(steps), value.mean(), cost.mean()
+
+            _, value, cost = self.policy.descend_in_parts(batch.size, means)
+            values.append(value)
+            costs.append(cost)
         return {"policy_value": torch.stack(values).mean(), "policy_cost": torch.stack(costs).mean()}
+
+    def _finish(self, batch: _Batch, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Velocities follow the whole batch, and scalars are of it."""
+        velocity = observed_velocity(batch.chains) * (len(batch.data) / batch.size)
+        self._parallel.sum([velocity, *scalars.values()])
+        self.velocity.update(velocity)
+        return scalars
 
     def _cost(self, cost: StepCost, move: Transition, x_next: Points) -> Tensor:
         return cost(move.x, x_next, move.k, self._policy.log_std(move.k), self.velocity.var[move.k])

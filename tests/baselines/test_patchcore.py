@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from baselines.patchcore import KCentre, PatchCoreConfig, PatchCoreTraining
+from baselines.patchcore import KCentre, PatchCoreConfig, PatchCoreTraining, nearest_distance
 from dxbench.api import Compute, Problem
 from dxbench.streams import RandomStreams
 from dxbench.tasks.detection import PointSet
@@ -78,6 +78,13 @@ def test_a_resumed_selection_is_the_uninterrupted_one() -> None:
     for _ in range(19):
         second.step()
     assert second.coreset.chosen == whole.coreset.chosen
+
+
+def test_tiles_do_not_change_the_nearest_distance() -> None:
+    rows = torch.from_numpy(ROWS)
+    whole = nearest_distance(rows + 0.3, rows)
+    assert torch.equal(nearest_distance(rows + 0.3, rows, columns=7), whole)
+    np.testing.assert_allclose(whole.numpy(), cdist(ROWS + 0.3, ROWS).min(axis=1), rtol=1e-5)
 
 
 def test_copies_of_one_point_are_a_bank_like_any_other() -> None:

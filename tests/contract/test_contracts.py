@@ -84,6 +84,14 @@ FORMS = [
     ("dte", "holdout_digit", {"variant": "nonparametric"}),
     ("patchcore", "holdout_digit", {"share": 0.02}),
     *([("pyod", "holdout_digit", {})] if find_spec("pyod") else []),
+    ("data", "mvtec_synthetic", {}),
+    ("mahalanobis", "mvtec_synthetic", {}),
+    *[(name, "mvtec_synthetic", {"features": "sphere"}) for name in ("ae", "dxmi_detection")],
+    ("vgs", "mvtec_synthetic", {"features": "sphere", "num_steps": 2}),
+    ("dte", "mvtec_synthetic", {"widths": [8, 8]}),
+    ("patchcore", "mvtec_synthetic", {"share": 0.001}),
+    ("padim", "mvtec_synthetic", {}),
+    ("uniad", "mvtec_synthetic", {"layers": 1, "heads": 2, "batch_size": 2}),
     *[("edm", "gaussians8", {"sampler": sampler, "nfe": 5})
       for sampler in ("euler", "heun", "ancestral", "ipndm", "dpmpp3m")],
     ("edm", "gaussians8", {"epsilon_scale": 1.01, "nfe": 3}),
@@ -106,7 +114,7 @@ FORMS = [
 ]  # fmt: skip
 
 # What a method's model does not have, or, for data, does not do.
-SAMPLING = {"shapes", "range", "seeds", "batch-size", "nfe"}
+SAMPLING = {"classes", "shapes", "range", "seeds", "batch-size", "nfe"}
 LACKS = {
     ("dxmi", "gaussians8"): set(),
     ("dxmi", "digits"): set(),
@@ -116,6 +124,8 @@ LACKS = {
     **{(name, "holdout_digit"): {*SAMPLING, "value", "resume"} for name in DETECTORS},
     ("pyod", "holdout_digit"): {*SAMPLING, "value", "resume"},
     **{(name, "holdout_digit"): {*SAMPLING, "value"} for name in TRAINED_DETECTORS},
+    **{(name, "mvtec_synthetic"): {*SAMPLING, "value", "resume"} for name in ("data", "mahalanobis", "padim")},
+    **{(name, "mvtec_synthetic"): {*SAMPLING, "value"} for name in (*TRAINED_DETECTORS, "uniad")},
 }
 SAMPLER_ONLY = {"energy", "value"}
 

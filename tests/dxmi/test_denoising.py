@@ -3,7 +3,7 @@ import math
 import torch
 from torch import Tensor
 
-from dxmi.denoising import denoising_loss
+from dxmi.denoising import denoising_loss, drawn_steps
 from dxmi.noise import StreamNoise
 from dxmi.schedules import VPSchedule
 
@@ -35,11 +35,13 @@ def test_loss_of_the_exact_noise_predictor_is_the_posterior_variance():
 
     signal = schedule.alpha_bar[:-1]
     expected = (signal * STD**2 / (signal * STD**2 + 1 - signal)).mean().item()
-    assert_mean(denoising_loss(exact, schedule, data(0), stream(1)), expected)
+    assert_mean(denoising_loss(exact, schedule, data(0), *drawn_steps(schedule, stream(1))), expected)
 
 
 def test_loss_of_predicting_zero_is_one_per_dimension():
-    zero = denoising_loss(lambda x, k: torch.zeros_like(x), VPSchedule.linear(6), data(0), stream(1))
+    zero = denoising_loss(
+        lambda x, k: torch.zeros_like(x), VPSchedule.linear(6), data(0), *drawn_steps(VPSchedule.linear(6), stream(1))
+    )
     assert_mean(zero, 1.0)
 
 
@@ -50,7 +52,7 @@ def test_the_net_sees_every_step_but_the_data_equally_often():
         seen.append(k)
         return x
 
-    denoising_loss(spy, VPSchedule.linear(4), data(0), stream(1))
+    denoising_loss(spy, VPSchedule.linear(4), data(0), *drawn_steps(VPSchedule.linear(4), stream(1)))
     counts = torch.bincount(seen[0], minlength=5)
     assert counts[4] == 0
     assert ((counts[:4] / BATCH - 0.25).abs() < 5 * math.sqrt(0.25 * 0.75 / BATCH)).all()
@@ -59,7 +61,9 @@ def test_the_net_sees_every_step_but_the_data_equally_often():
 def test_loss_follows_the_stream_and_not_the_global_seed():
     def loss(seed: int, global_seed: int) -> Tensor:
         torch.manual_seed(global_seed)
-        return denoising_loss(lambda x, k: x, VPSchedule.linear(4), data(0), stream(seed))
+        return denoising_loss(
+            lambda x, k: x, VPSchedule.linear(4), data(0), *drawn_steps(VPSchedule.linear(4), stream(seed))
+        )
 
     assert torch.equal(loss(1, 0), loss(1, 1))
     assert not torch.equal(loss(1, 0), loss(2, 0))

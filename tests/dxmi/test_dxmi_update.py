@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dxmi.algorithms.dxmi import DxMIUpdate, batched_sweep, sequential_sweep
-from dxmi.costs import RunningCost, StepCost, VelocityVariance, linear_time_cost
+from dxmi.costs import RunningCost, StepCost, VelocityVariance, linear_time_cost, observed_velocity
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Trainee, cosine_adam
 from dxmi.policies import GaussianPolicy
@@ -456,7 +456,7 @@ def test_velocity_variance_is_an_average_of_the_mean_square_per_dimension(dim):
     states[1] = 3.0
     states[2] = torch.tensor([4.0, 4.0, 2.0, 2.0])[:, None]
     velocity = VelocityVariance(float64((0.5, 1.0)), decay=0.9)
-    velocity.update(Trajectory(states=states))
+    velocity.update(observed_velocity(Trajectory(states=states)))
     assert velocity.var.tolist() == pytest.approx([0.9 * 0.25 + 0.1 * 9.0, 0.9 * 1.0 + 0.1 * 1.0])
 
 
