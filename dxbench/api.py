@@ -35,9 +35,15 @@ class Frozen(BaseModel):
 
 
 class Config(Frozen):
-    """Base of a method's configuration. Every field needs a default or a recipe that sets it."""
+    """Base of a method's configuration. Every field needs a default or a recipe that sets it.
+
+    Attributes:
+        needs: what the method cannot run without in this configuration, beside its own `needs`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    needs: ClassVar["frozenset[Need]"] = frozenset()
 
 
 def canonical_json(value: JsonValue) -> str:
@@ -181,6 +187,8 @@ class Need(StrEnum):
 
     TRAINING_DATA = "training data"
     FINITE_DATA = "a finite training set"
+    VECTORS = "events that are vectors"
+    SMALL_IMAGES = "images of at most 1,024 values"
     PATCHES = "patches of images"
     ORACLE = "the true distribution"
     CUDA = "a CUDA device"
