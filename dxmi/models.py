@@ -199,3 +199,15 @@ def dxmi_model(
 def _guiding(value: ValueNet, guidance: Guidance | None) -> tuple[nn.Module, ...]:
     """Nets of the value that sampling evaluates, which count as NFE too."""
     return () if guidance is None else value.networks
+
+
+class FeatureEnergy:
+    """Fixed features, then a trained energy [b, D] to [b, 1]: the model of a detector."""
+
+    def __init__(self, features: nn.Module, energy: nn.Module, *, temperature: float | None) -> None:
+        self._features = features
+        self.networks = (energy,)
+        self.temperature = temperature
+
+    def energy(self, x: Points) -> PerSample:
+        return self.networks[0](self._features(x.flatten(1))).squeeze(1)
