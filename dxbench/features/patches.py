@@ -43,11 +43,16 @@ class PatchExtractor(Protocol):
         """(h, w, d) of its grids."""
         ...
 
+    def require(self) -> None:
+        """Raises MissingData without its weights, naming the command that fetches them."""
+        ...
+
     def load(self, device: str) -> Callable[[Images], Grids]:
         """A function from uint8 images [b, side, side, 3] to features [b, h, w, d].
 
         Raises:
-            MissingData: without its weights, naming the command that fetches them.
+            MissingData: as `require`.
+            InvalidFile: if its weights are damaged or others.
         """
         ...
 
@@ -140,6 +145,9 @@ class PixelPatches:
     def shape(self) -> tuple[int, int, int]:
         cells = self.side // self.patch
         return cells, cells, 3 * self.patch**2
+
+    def require(self) -> None:
+        """Nothing is needed."""
 
     def load(self, device: str) -> Callable[[Images], Grids]:
         return self._features

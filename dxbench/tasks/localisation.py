@@ -21,7 +21,7 @@ from dxbench.metrics.regions import Masks
 from dxbench.pictures.base import CaptionedFigure
 from dxbench.pictures.detection import detection_pictures
 from dxbench.sampling import energy_maps
-from dxbench.tasks.detection import TEST_BATCH, DetectionTask, Group, PatchSet, PointSet
+from dxbench.tasks.detection import TEST_BATCH, DetectionTask, Group, PatchSet
 
 Images = NDArray[np.uint8]
 
@@ -50,7 +50,7 @@ class PatchTask(DetectionTask):
     scoring: ClassVar[PatchScoring]
     views: ClassVar[Mapping[str, PatchScoring]] = {}
 
-    def training_set(self, groups: Sequence[Group]) -> PointSet:
+    def training_set(self, groups: Sequence[Group]) -> PatchSet:
         n, (_, h, w, d) = sum(len(group.train) for group in groups), groups[0].train.shape
         points, start = torch.empty((n * h * w, d)), 0
         for group in groups:  # float16 of a cache becomes float32 without a second copy of all of it
