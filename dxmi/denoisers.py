@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from dxmi.arrays import ClassLabels, PerSample, PerStep, Points, StepIndex
-from dxmi.fastdpm import LinearChain
+from dxmi.arrays import ClassLabels, PerSample, Points
+from dxmi.fastdpm import Chain
 from dxmi.protocols import Denoiser
 
 
@@ -46,7 +46,7 @@ class VPDenoiser(nn.Module):
     float in steps of the chain.
     """
 
-    def __init__(self, net: nn.Module, chain: LinearChain) -> None:
+    def __init__(self, net: nn.Module, chain: Chain) -> None:
         super().__init__()
         self.net, self.chain = net, chain
 
@@ -55,20 +55,6 @@ class VPDenoiser(nn.Module):
         t = self.chain.step_of(signal.log()).to(x.dtype)
         eps = self.net(per_sample(signal.sqrt().to(x.dtype), x) * x, t)
         return x - per_sample(sigma, x) * eps
-
-
-class AtSteps(nn.Module):
-    """A net of fractional steps, or of noise levels, as one of step indices: net(x, steps[k]), and what it is given."""
-
-    steps: Tensor
-
-    def __init__(self, net: nn.Module, steps: PerStep) -> None:
-        super().__init__()
-        self.net = net
-        self.register_buffer("steps", steps.float(), persistent=False)
-
-    def forward(self, x: Points, k: StepIndex, *given: Tensor) -> Points:
-        return self.net(x, self.steps[k], *given)
 
 
 class EpsilonScaled(nn.Module):

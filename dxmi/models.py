@@ -16,24 +16,29 @@ States = Float[Tensor, " steps b *event"]
 class PolicyChains:
     """A policy whose sample i has the noise of seed i alone.
 
-    With `quiet_end` a sample is the mean of the last step, as in DDPM's Algorithm 2, for images whose last std is
-    there for training only.
+    States are divided by `scale`, by which the data was multiplied for the policy. With `quiet_end` a sample is the
+    mean of the last step, as in DDPM's Algorithm 2, for images whose last std is there for training only.
 
     Attributes:
         networks: what one sample evaluates.
     """
 
-    def __init__(self, policy: GaussianPolicy, *, guidance: Guidance | None = None, quiet_end: bool = False) -> None:
-        self.policy, self._guidance, self._quiet_end = policy, guidance, quiet_end
+    def __init__(
+        self, policy: GaussianPolicy, *, guidance: Guidance | None = None, quiet_end: bool = False, scale: float = 1.0
+    ) -> None:
+        self.policy, self._guidance, self._quiet_end, self._scale = policy, guidance, quiet_end, scale
         self.num_steps = policy.num_steps
         self.networks: tuple[nn.Module, ...] = (policy.net,)
 
     def _sample(self, seeds: SampleSeeds, labels: ClassLabels | None) -> Points:
-        return sample(self.policy, self._noise(seeds), labels=self._here(labels), guidance=self._guidance)
+        return sample(self.policy, self._noise(seeds), labels=self._here(labels), guidance=self._guidance) / self._scale
 
     def _chain(self, seeds: SampleSeeds, labels: ClassLabels | None) -> States:
         """All states, noise first."""
-        return rollout(self.policy, self._noise(seeds), labels=self._here(labels), guidance=self._guidance).states
+        return (
+            rollout(self.policy, self._noise(seeds), labels=self._here(labels), guidance=self._guidance).states
+            / self._scale
+        )
 
     @property
     def _device(self) -> torch.device:
@@ -55,6 +60,16 @@ class PolicyModel(PolicyChains):
 
     def chain(self, seeds: SampleSeeds) -> States:
         return self._chain(seeds, None)
+
+
+class TunedPolicyModel(PolicyModel):
+    """With the policy that it was tuned from beside it, sampled in the same way."""
+
+    def __init__(
+        self, policy: GaussianPolicy, *, start: GaussianPolicy, quiet_end: bool = False, scale: float = 1.0
+    ) -> None:
+        super().__init__(policy, quiet_end=quiet_end, scale=scale)
+        self.start = PolicyModel(start, quiet_end=quiet_end, scale=scale)
 
 
 class ClassPolicyModel(PolicyChains):
@@ -152,3 +167,15 @@ class ClassFineTunedModel(_Judged, ClassPolicyModel):
 def _guiding(value: ValueNet, guidance: Guidance | None) -> tuple[nn.Module, ...]:
     """Nets of the value that sampling evaluates, which count as NFE too."""
     return () if guidance is None else value.networks
+
+
+class FeatureEnergy:
+    """Fixed features, then a trained energy [b, D] to [b, 1]: the model of a detector."""
+
+    def __init__(self, features: nn.Module, energy: nn.Module, *, temperature: float | None) -> None:
+        self._features = features
+        self.networks = (energy,)
+        self.temperature = temperature
+
+    def energy(self, x: Points) -> PerSample:
+        return self.networks[0](self._features(x.flatten(1))).squeeze(1)

@@ -64,7 +64,8 @@ class Subject:
 
     def require_needs(self) -> None:
         """Raises NotChecked if the method needs what is not here."""
-        unmet = [need.value for need in unmet_needs(self.method, self.problem, self.compute)]
+        needs = self.method.needs | self.config.needs
+        unmet = [need.value for need in unmet_needs(needs, self.problem, self.compute)]
         if unmet:
             raise NotChecked(f"needs {' and '.join(unmet)}")
         try:

@@ -148,12 +148,12 @@ class _Run:
         self.rng = RandomStreams(self.cell.method, self.cell.task, self.cell.seed)
         process.seed_global_generators(self.rng)
         problem = self.task.problem(oracle=Need.ORACLE in self.method.needs)
-        for need in unmet_needs(self.method, problem, self.compute):
-            raise _UnmetNeed(f"{self.cell.method} needs {need.value}, which {self.cell.task} does not have here")
         kind = config_class(self.method, self.cell.task, self.cell.preset)
         config = kind.model_validate(self.cell.config)
+        for need in unmet_needs(self.method.needs | config.needs, problem, self.compute):
+            raise _UnmetNeed(f"{self.cell.method} needs {need.value}, which {self.cell.task} does not have here")
         require_pretrained(self.method, config, problem)
-        self.task.require()
+        self.task.require(training=Need.TRAINING_DATA in self.method.needs)
         training = start_training(self.method, problem, config, compute=self.compute, rng=self.rng)
         self.curves = CurveLog(training.total_steps)
         if not self.options.fresh and self.checkpoint.exists():

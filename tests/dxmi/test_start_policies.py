@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from dxmi.denoisers import AtSteps, EDMDenoiser, VPDenoiser
+from dxmi.denoisers import EDMDenoiser, VPDenoiser
 from dxmi.fastdpm import LinearChain
 from dxmi.models import ClassPolicyModel, PolicyModel
+from dxmi.nets.steps import AtSteps
 from dxmi.noise import SeededNoise
 from dxmi.policies import GaussianPolicy, LatentPolicy
 from dxmi.rollout import rollout, sample
