@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from dxbench import weights
+from dxbench.assets import file_digest
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.features.patches import RESIZE, Grids
 from dxbench.metrics.features import Images
@@ -50,11 +51,11 @@ class EfficientNetB4:
 
     Attributes:
         weights: file of the weights.
-        identity: what they are called in protocols: their name with the head of their sha256.
+        sha256_head: first digits of the file's sha256, by which torch's hub and timm tell weights apart.
     """
 
     weights: WeightFile
-    identity: str
+    sha256_head: str
 
     name = "efficientnet_b4"
     side = 224
@@ -64,7 +65,7 @@ class EfficientNetB4:
     def fields(self) -> dict[str, JsonValue]:
         return {
             "network": f"timm {TIMM_NAME}",
-            "weights": self.identity,
+            "weights": f"sha256 {self.sha256_head}...",
             "strides": list(STRIDES),
             "channels": list(CHANNELS),
             "to_grid": "bilinear, align_corners=True, no antialiasing",
@@ -79,7 +80,11 @@ class EfficientNetB4:
         _timm()
 
     def load(self, device: str) -> Callable[[Images], Grids]:
-        return self.extractor(weights.read(self.weights.verify()), device)
+        path = self.weights.verify()
+        got = file_digest(path).removeprefix("sha256:")
+        if not got.startswith(self.sha256_head):
+            raise InvalidFile(f"{path}: wanted a sha256 that begins with {self.sha256_head}, got {got}; other weights")
+        return self.extractor(weights.read(path), device)
 
     def extractor(self, state: "weights.State", device: str) -> Callable[[Images], Grids]:
         """The function of weights, those of the classifier or of its stages alone."""

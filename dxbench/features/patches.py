@@ -65,11 +65,13 @@ class CategoryFeatures:
         train: [n, h, w, d] float16.
         test: [m, h, w, d] float16.
         masks: of the test images, [m, side, side]; None for a set without masks.
+        digest: of the category's files.
     """
 
     train: Grids
     test: Grids
     masks: Masks | None
+    digest: str
 
 
 def features_of(
@@ -89,7 +91,7 @@ def features_of(
     masks = None
     if category.masked:
         masks = np.unpackbits(kept["masks"], axis=-1, count=extractor.side).astype(bool)
-    return CategoryFeatures(train=kept["train"], test=kept["test"], masks=masks)
+    return CategoryFeatures(train=kept["train"], test=kept["test"], masks=masks, digest=digest)
 
 
 def _extract(

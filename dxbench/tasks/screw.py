@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from dxbench import paths
-from dxbench.errors import MissingData
+from dxbench.assets.catalogue import MVTEC_AD
 from dxbench.features.filters import LogGaborEnergies
 from dxbench.metrics.maps import PatchScoring
 from dxbench.readers.mvtec import Counts
@@ -40,8 +40,7 @@ class Screw(FolderTask):
         masked=False,
     )
 
+    assets = (MVTEC_AD,)
+
     def home(self) -> Path:
-        folder = paths.data() / "mvtec_ad"
-        if not (folder / NAME).is_dir():
-            raise MissingData(f"no folder {folder / NAME}; fetch it with `dxbench prepare --task mvtec_ad`")
-        return folder
+        return paths.data() / "mvtec_ad"
