@@ -1,0 +1,65 @@
+"""Draw docs/gaussians8_methods.png and docs/digits_methods.png from the committed records: `python -m leaderboards.pictures`.
+
+Quality against network passes per sample, and against seconds of training.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dxbench.boards.aggregate import Row
+from dxbench.boards.index import open_index
+from dxbench.boards.tables import Table, suite_table
+from dxbench.errors import NothingMeasured
+from dxbench.paths import reference_results
+from dxbench.suites import load_suite, suite_names
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+SUITES = {"gaussians8-methods": "sw2", "digits-methods": "fd_digits"}
+COSTS: dict[str, Callable[[Row], float | None]] = {
+    "network passes per sample": lambda row: row.nfe,
+    "seconds of training, one core": lambda row: row.cost.train_seconds,
+}
+
+
+def picture(table: Table, metric: str) -> Figure:
+    """One panel per cost; a line for the yardstick, whose data no method saw."""
+    rows = [row for row in table.rows if metric in row.scores and row.kind != "published"]
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    for axes, (cost, cost_of) in zip(figure.subplots(1, len(COSTS), sharey=True), COSTS.items(), strict=True):
+        for number, row in enumerate(row for row in rows if row.kind != "reference"):
+            _dot(axes, row, metric, cost_of(row), colour=f"C{number % 10}", marker="os^D"[number // 10 % 4])
+        for row in rows:
+            if row.kind == "reference":
+                axes.axhline(row.scores[metric].value, color="grey", linestyle=":", label=row.label)
+        axes.set(xscale="log", yscale="log", xlabel=cost)
+        axes.grid(alpha=0.3, which="both")
+    axes, *_ = figure.axes
+    axes.set_ylabel(f"{metric}, mean ± std over training seeds")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    return figure
+
+
+def _dot(axes: Axes, row: Row, metric: str, cost: float | None, *, colour: str, marker: str) -> None:
+    # A start that another run had left trained took no time here, which a logarithm cannot show and no one should read.
+    if cost is not None and cost > 1e-9:
+        score = row.scores[metric]
+        axes.errorbar(cost, score.value, yerr=score.std, color=colour, marker=marker, capsize=3, label=row.label)
+
+
+def main() -> None:
+    index = open_index([reference_results()])
+    for suite, metric in SUITES.items():
+        if suite not in suite_names():
+            continue
+        try:
+            table = suite_table(index, load_suite(suite), published=False)
+        except NothingMeasured:
+            continue
+        picture(table, metric).savefig(DOCS / f"{suite.replace('-', '_')}.png", dpi=110, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()
