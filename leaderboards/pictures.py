@@ -1,6 +1,6 @@
-"""Draw docs/gaussians8_methods.png and docs/digits_methods.png from the committed records: `python -m leaderboards.pictures`.
+"""Draw docs/gaussians8_methods.png and docs/digits_methods.png from the committed records.
 
-Quality against network passes per sample, and against seconds of training.
+Quality against network passes per sample, and against seconds of training: `python -m leaderboards.pictures`.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 SUITES = {"gaussians8-methods": "sw2", "digits-methods": "fd_digits"}
 COSTS: dict[str, Callable[[Row], float | None]] = {
     "network passes per sample": lambda row: row.nfe,
-    "seconds of training, one core": lambda row: row.cost.train_seconds,
+    "seconds of training (wall clock, one core)": lambda row: row.cost.train_seconds,
 }
 
 
@@ -36,6 +36,9 @@ def picture(table: Table, metric: str) -> Figure:
                 axes.axhline(row.scores[metric].value, color="grey", linestyle=":", label=row.label)
         axes.set(xscale="log", yscale="log", xlabel=cost)
         axes.grid(alpha=0.3, which="both")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("{x:g}")
     axes, *_ = figure.axes
     axes.set_ylabel(f"{metric}, mean ± std over training seeds")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
