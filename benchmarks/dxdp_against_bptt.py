@@ -3,7 +3,7 @@
 DxMI (all value steps in one pass, or one by one as in Algorithm 1) against GCD, the same objective with the gradient of
 the whole chain, on gaussians8. Milliseconds per iteration are measured interleaved; memory is the peak of what autograd
 keeps for a backward pass, parameters left out. With --train each is trained for as many counted network passes as the
-default of DxMI takes, and sw2 is against draws of its own.
+default of DxMI takes, or a --share of them, and sw2 is against draws of its own.
 """
 
 import argparse
@@ -121,12 +121,12 @@ def speed_and_memory(rounds: int) -> None:
             )
 
 
-def quality(seed: int) -> None:
-    """Train each for the passes of DxMI's default at five steps; sw2 against fresh draws."""
+def quality(seed: int, share: float) -> None:
+    """Train each for a share of the passes of DxMI's default at five steps; sw2 against fresh draws."""
     draws = np.random.default_rng(4711 + seed)
     directions = random_directions(500, 2, draws)
     default = training("DxMI, batched", 5, {})
-    budget = passes_per_iteration(default) * default.total_steps
+    budget = share * passes_per_iteration(default) * default.total_steps
     for num_steps in STEPS:
         for title in ("DxMI, batched", "GCD"):
             iterations = round(budget / passes_per_iteration(training(title, num_steps, {})))
@@ -152,13 +152,15 @@ def quality(seed: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=10, help="interleaved rounds of 5 iterations each")
+    parser.add_argument("--rounds", type=int, default=10, help="interleaved rounds of 5 iterations each; 0: no timing")
     parser.add_argument("--train", type=int, metavar="SEED", help="train each to the end and print sw2")
+    parser.add_argument("--share", type=float, default=1.0, help="of the passes of DxMI's default, with --train")
     arguments = parser.parse_args()
     prepare_process(Compute(device="cpu", threads=1))
-    speed_and_memory(arguments.rounds)
+    if arguments.rounds:
+        speed_and_memory(arguments.rounds)
     if arguments.train is not None:
-        quality(arguments.train)
+        quality(arguments.train, arguments.share)
 
 
 if __name__ == "__main__":
