@@ -73,7 +73,7 @@ class SFTPGImageConfig(SFTPGConfig):
     min_std: PositiveFloat = Field(default=0.15, description="std of the last step, for training only")
     data_noise: NonNegativeFloat = Field(default=0.15, description="std of noise on the data that the critic sees")
     first_level: int = Field(default=400, ge=0, description="step of the backbone's chain that sampling begins at")
-    iterations: PositiveInt = 1000
+    iterations: PositiveInt = 800
     policy_lr: PositiveFloat = 1e-5
     critic_lr: PositiveFloat = 5e-4
     ema_decay: float = Field(default=0.98, ge=0, lt=1)
