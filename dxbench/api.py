@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
+    from dxbench.assets import Asset
+
 RECORD_SCHEMA_VERSION = 2
 
 Direction = Literal["lower", "higher", "none"]
@@ -652,6 +654,7 @@ class Task(ABC):
         threads: CPU threads of a run; fixed per task so that numbers do not depend on the core count.
         auto_device: what `--device auto` takes where it exists.
         headline: the metrics of its tables, in order.
+        assets: files that are not shipped, all that `dxbench prepare` fetches for it.
         challenge_blocks: how many blocks of 100 samples a submission shows (`dxbench.submissions.challenge`).
     """
 
@@ -660,6 +663,7 @@ class Task(ABC):
     threads: ClassVar[int] = 1
     auto_device: ClassVar[Literal["cpu", "cuda"]] = "cuda"
     headline: ClassVar[tuple[str, ...]]
+    assets: "ClassVar[Sequence[Asset]]" = ()
     challenge_blocks: ClassVar[int] = 50
 
     @property
@@ -670,10 +674,11 @@ class Task(ABC):
     def problem(self, *, oracle: bool) -> Problem | ProblemSet:
         """What methods see. Raises MissingData, with the remedy, where files are absent."""
 
-    def require(self) -> None:
-        """Ask for what scoring needs, before anything is trained for a score that cannot be taken.
+    def require(self, *, training: bool) -> None:
+        """Ask for what scoring needs and, if the method trains on them, for the training data.
 
-        Raises MissingData, with the `dxbench prepare` command, where such a file is absent.
+        Asked before a run begins, so that nobody trains for a score that cannot be taken. Raises MissingData, with
+        the `dxbench prepare` command, where such a file is absent.
         """
         return
 

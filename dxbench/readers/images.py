@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dxbench.archives import check_archive
 from dxbench.errors import InvalidFile
-from dxbench.readers.archives import check_archive
 
 if TYPE_CHECKING:
     from PIL import Image

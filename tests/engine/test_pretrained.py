@@ -43,7 +43,8 @@ class Granting(Gaussians8):
 class Unprepared(Gaussians8):
     """Cannot score."""
 
-    def require(self) -> None:
+    def require(self, *, training: bool) -> None:
+        assert training
         raise MissingData(f"no feature net; {PREPARE}")
 
 
