@@ -31,7 +31,6 @@ from dxmi.protocols import Energy
 from dxmi.rollout import rollout
 from dxmi.values import SharedValue
 
-
 # Policy and critic chase each other: with momentum both overshoot, and the chain's score swings around its average.
 GAME_BETAS = (0.0, 0.99)
 
