@@ -3,36 +3,38 @@
 f(x, sigma), exact at sigma_min, is to give one answer along a path of the probability flow: at neighbouring levels of
 a Karras grid, the nearer one by a slow copy of the weights. CD (Algorithm 2) goes to the nearer level by a Heun step of
 a frozen EDM teacher; CT (Algorithm 3) takes the same data and noise at both, on a grid that grows finer. Deviations:
-the teacher is trained within the run; Adam with cosine decay in place of RAdam; distances are l2 and pseudo-Huber
+the teacher is trained first; Adam with cosine decay in place of RAdam; distances are l2 and pseudo-Huber
 (arXiv:2310.14189), LPIPS being one of images; an MLP in place of the UNet; the student starts from the teacher's
-weights in either variant, as the released CD does; data are scaled to a std of 0.5. Lengths and rates are for points.
+weights in either variant, as the released CD does; data are scaled to a std of 0.5.
 """
 
 import math
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.staged import StagedTraining, Stateful
 from dxmi.arrays import PerSample, Points
-from dxmi.consistency import ConsistencyModel, check_jumps, l2, pseudo_huber
-from dxmi.denoisers import EDMDenoiser, check_denoiser, per_sample
-from dxmi.networks import networks
+from dxmi.backbones import EDMBackbone
+from dxmi.consistency import TunedConsistencyModel, check_jumps, l2, pseudo_huber
+from dxmi.denoisers import EDMDenoiser, per_sample
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Learner
 from dxmi.protocols import Denoiser
 from dxmi.samplers import heun_step
 from dxmi.schedules import karras_sigmas
-from dxmi.teachers import SIGMA_DATA, EDMTeacher
 
 
 class ConsistencyConfig(Config):
-    """Of a consistency model."""
+    """Of a consistency model, for points in the plane."""
+
+    needs = frozenset({Need.VECTORS})
 
     variant: Literal["distillation", "training"] = "distillation"
     distance: Literal["l2", "pseudo_huber"] = "l2"
@@ -49,19 +51,18 @@ class ConsistencyConfig(Config):
     sigma_min: PositiveFloat = 0.002
     sigma_max: PositiveFloat = 80.0
     rho: PositiveFloat = 7.0
-    teacher_iterations: NonNegativeInt = Field(default=10000, description="of the teacher; 0 only in CT: from scratch")
-    teacher_lr: PositiveFloat = 1e-3
+    backbone: EDMBackbone = Field(
+        default=EDMBackbone(), description="teacher and start, and its training; of 0 iterations in CT: from scratch"
+    )
     iterations: PositiveInt = 12000
     batch_size: PositiveInt = 256
     lr: PositiveFloat = 1e-3
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
-    hidden: PositiveInt = 128
-    depth: PositiveInt = 3
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> Self:
-        if self.variant == "distillation" and self.teacher_iterations == 0:
-            raise ValueError("distillation needs a teacher: set teacher_iterations above 0, or variant=training")
+        if self.variant == "distillation" and self.backbone.iterations == 0:
+            raise ValueError("distillation needs a teacher: set backbone.iterations above 0, or variant=training")
         last = self.num_levels - 2
         if any(i > last for i in self.middle_levels):
             raise ValueError(f"levels of the grid to jump from are 0 .. {last}, got {self.middle_levels}")
@@ -127,85 +128,59 @@ WEIGHTS: dict[str, Callable[[PerSample, PerSample], PerSample]] = {
 }
 
 
-class ConsistencyTraining(Training):
+class ConsistencyTraining(StagedTraining):
     """An EDM denoiser first, then the consistency model; averaged weights sample."""
 
     def __init__(self, problem: Problem, config: ConsistencyConfig, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config, self.device = problem, config, compute.device
-        self.scale = SIGMA_DATA / problem.data_std
-        nets = networks(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA)
-        self.teacher = EDMTeacher(
-            nets,
-            rng.torch("init"),
-            lr=config.teacher_lr,
-            iterations=max(1, config.teacher_iterations),
-            ema_decay=config.ema_decay,
-            device=self.device,
-        )
-        student = EDMDenoiser(nets.denoiser(rng.torch("init student")), sigma_min=config.sigma_min).to(self.device)
-        self.student = Learner(student, lr=config.lr, iterations=config.iterations, ema_decay=config.ema_decay)
-        self.slow = deepcopy(student)
+        self.scale = config.backbone.scale(problem)
+        self.backbone = config.backbone.training(problem, compute, rng.common)
+        self.teacher = config.backbone.denoiser(self.backbone.average)
+        net = deepcopy(config.backbone.denoiser(self.backbone.net).net)
+        self.online = EDMDenoiser(net, sigma_min=config.sigma_min)
+        self.student = Learner(self.online, lr=config.lr, iterations=config.iterations, ema_decay=config.ema_decay)
+        self.slow = deepcopy(self.online)
         self.distance = l2 if config.distance == "l2" else partial(pseudo_huber, c=config.huber_c)
         self.data_rng = rng.numpy("data")
-        self.generator = rng.torch("noise", device=self.device)
         self.noise = StreamNoise(
-            batch_size=config.batch_size, event_shape=problem.event_shape, generator=self.generator
+            batch_size=config.batch_size,
+            event_shape=problem.event_shape,
+            generator=rng.torch("noise", device=self.device),
         )
-        self.steps_done = 0
+        super().__init__(self.backbone, iterations=config.iterations)
 
-    @property
-    def total_steps(self) -> int:
-        return self.config.teacher_iterations + self.config.iterations
+    def parts(self) -> dict[str, Stateful]:
+        return {"student": self.student, "slow": self.slow}
 
-    def step(self) -> dict[str, float | Tensor]:
-        data = self.scale * self.problem.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
-        self.steps_done += 1
-        past_teacher = self.steps_done - self.config.teacher_iterations
-        if past_teacher > 0:
-            return {"consistency_loss": self._match(data, progress=(past_teacher - 1) / self.config.iterations)}
-        loss = self.teacher.step(data, self.noise)
-        if past_teacher == 0:
-            check_denoiser(self.teacher.denoiser, data)
-            self.student.begin_from(self.teacher.denoiser.state_dict())
-            self.slow.load_state_dict(self.teacher.denoiser.state_dict())
-        return {"denoising_loss": loss}
+    def begin(self) -> None:
+        self.student.begin_from(self.backbone.average.state_dict())
+        self.slow.load_state_dict(self.backbone.average.state_dict())
 
-    def _match(self, data: Tensor, *, progress: float) -> Tensor:
+    def advance(self) -> dict[str, float | Tensor]:
         config, training = self.config, self.config.variant == "training"
+        data = self.scale * self.problem.data.batch(config.batch_size, rng=self.data_rng).to(self.device)
         num_levels, decay = config.num_levels, config.target_decay
         if training:
-            num_levels = growing_levels(progress, first=config.first_levels, last=config.num_levels)
+            num_levels = growing_levels(
+                self.done / config.iterations, first=config.first_levels, last=config.num_levels
+            )
             decay = growing_decay(num_levels, first=config.first_levels, decay=decay)
         levels = karras_sigmas(num_levels, sigma_min=config.sigma_min, sigma_max=config.sigma_max, rho=config.rho)
         levels = levels.to(data)
-        i = torch.randint(num_levels - 1, (len(data),), generator=self.generator, device=data.device)
+        i = torch.randint(num_levels - 1, (len(data),), generator=self.noise.generator, device=data.device)
         sigma, after, eps = levels[i], levels[i + 1], self.noise.normal(0)
         x = data + per_sample(sigma, data) * eps
         with torch.no_grad():
-            nearer = (
-                data + per_sample(after, data) * eps if training else heun_step(self.teacher.denoiser, x, sigma, after)
-            )
-        loss = consistency_loss(self.student.module, self.slow, x, nearer, sigma, after, distance=self.distance)
+            nearer = data + per_sample(after, data) * eps if training else heun_step(self.teacher, x, sigma, after)
+        loss = consistency_loss(self.online, self.slow, x, nearer, sigma, after, distance=self.distance)
         loss = self.student.descend((WEIGHTS[config.weight](sigma, after) * loss).mean())
-        follow(self.slow, self.student.module, decay=decay)
-        return loss
+        follow(self.slow, self.online, decay=decay)
+        return {"consistency_loss": loss}
 
-    def _parts(self) -> dict[str, Any]:
-        return {"teacher": self.teacher, "student": self.student, "slow": self.slow}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._parts().items()} | {"steps_done": self.steps_done}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self.steps_done = state["steps_done"]
-
-    def model(self) -> ConsistencyModel:
-        denoiser = self.student.average
-        assert isinstance(denoiser, EDMDenoiser)
-        return ConsistencyModel(
-            denoiser=denoiser,
+    def model(self) -> TunedConsistencyModel:
+        return TunedConsistencyModel.of(
+            self.student.average,
+            self.backbone.average,
             sigmas=self.config.sigmas,
             event_shape=self.problem.event_shape,
             scale=self.scale,

@@ -7,14 +7,15 @@ trained, and sampling visits `num_steps` of them (Nichol & Dhariwal 2021, arXiv:
 `first_level`, because nearer to pure noise a step multiplies what the network errs.
 """
 
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from pydantic import Field, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import nn
 
-from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
-from dxmi.backbones import MLPBackbone
-from dxmi.denoising import NoisePredictorTraining
+from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.staged import StagedTraining
+from dxmi.backbones import IMAGE_DDPM, DDPMBackbone
+from dxmi.denoising import DDPMLoss, DenoiserTraining
 from dxmi.models import PolicyModel
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
@@ -28,6 +29,8 @@ SCHEDULES = {"linear": VPSchedule.linear, "cosine": VPSchedule.cosine}
 class DDPMConfig(Config):
     """Of a DDPM on points in the plane."""
 
+    needs = frozenset({Need.VECTORS})
+
     num_steps: PositiveInt = Field(default=10, description="sampling steps T = NFE")
     schedule: Literal["linear", "cosine"] = "linear"
     iterations: PositiveInt = 6000
@@ -38,7 +41,7 @@ class DDPMConfig(Config):
     depth: PositiveInt = 3
     last_std: PositiveFloat = 1e-3
 
-    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> NoisePredictorTraining:
+    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> DenoiserTraining:
         (dim,) = problem.event_shape
         net = StepMLP(
             dim_in=dim,
@@ -49,9 +52,9 @@ class DDPMConfig(Config):
             generator=rng.torch("init"),
         )
         data_rng = rng.numpy("data")
-        return NoisePredictorTraining(
+        return DenoiserTraining(
             net.to(compute.device),
-            SCHEDULES[self.schedule](self.num_steps),
+            DDPMLoss(schedule=SCHEDULES[self.schedule](self.num_steps)),
             data=lambda: problem.data.batch(self.batch_size, rng=data_rng).to(compute.device),
             noise=StreamNoise(
                 batch_size=self.batch_size,
@@ -78,19 +81,14 @@ class DDPMConfig(Config):
 class DDPMImageConfig(Config):
     """Of a DDPM on small images; the backbone is the one that other methods of the same training seed begin from."""
 
+    needs = frozenset({Need.SMALL_IMAGES})
+
     num_steps: PositiveInt = Field(default=10, description="sampling steps T = NFE, of the backbone's 1,000")
     first_level: int = Field(default=400, ge=0, description="step of the backbone's chain that sampling begins at")
-    backbone: MLPBackbone = Field(default=MLPBackbone(), description="the noise predictor and its training")
+    backbone: DDPMBackbone = Field(default=IMAGE_DDPM, description="the noise predictor and its training")
 
-    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> NoisePredictorTraining:
-        return self.backbone.training(
-            event_shape=problem.event_shape,
-            data=problem.data,
-            streams=rng.common,
-            device=compute.device,
-            store=compute.store,
-            parallel=compute.parallel or ONE_PROCESS,
-        )
+    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> DenoiserTraining:
+        return self.backbone.training(problem, compute, rng.common)
 
     def model(self, net: nn.Module, problem: Problem) -> PolicyModel:
         policy = self.backbone.policy(
@@ -107,7 +105,7 @@ class DDPMImageConfig(Config):
 class DDPMKind(Protocol):
     """What points and images do differently."""
 
-    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> NoisePredictorTraining: ...
+    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> DenoiserTraining: ...
 
     def model(self, net: nn.Module, problem: Problem) -> PolicyModel: ...
 
@@ -126,25 +124,13 @@ class DDPM(Method):
         return DDPMTraining(problem, config, compute, rng)
 
 
-class DDPMTraining(Training):
+class DDPMTraining(StagedTraining):
     """Adam with cosine decay on the noise-prediction loss; the EMA weights sample."""
 
     def __init__(self, problem: Problem, config: DDPMKind, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config, self.device = problem, config, compute.device
         self.training = config.training(problem, compute, rng)
-
-    @property
-    def total_steps(self) -> int:
-        return self.training.iterations
-
-    def step(self) -> dict[str, float | Tensor]:
-        return {"denoising_loss": self.training.step()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.training.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.training.load_state_dict(state)
+        super().__init__(self.training)
 
     def model(self) -> PolicyModel:
         model = self.config.model(self.training.average, self.problem)

@@ -19,11 +19,11 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
 from dxmi.algorithms.dxmi import DxMIUpdate, batched_sweep, sequential_sweep
-from dxmi.backbones import MLPBackbone
+from dxmi.backbones import IMAGE_DDPM, DDPMBackbone
 from dxmi.costs import TIME_COSTS, RunningCost, VelocityVariance
-from dxmi.denoising import NoisePredictorTraining
+from dxmi.denoising import DDPMLoss, DenoiserTraining
 from dxmi.models import EnergyPolicyModel, FineTunedModel
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
@@ -73,6 +73,8 @@ class DxMIBase(Config):
 
 class DxMIConfig(DxMIBase):
     """Of DxMI on points in the plane."""
+
+    needs = frozenset({Need.VECTORS})
 
     start: Literal["scratch", "ddpm"] = Field(default="scratch", description="sampler before DxMI: untrained or a DDPM")
     policy_hidden: PositiveInt = 128
@@ -126,13 +128,13 @@ class DxMIConfig(DxMIBase):
 
     def _pretraining(
         self, policy: GaussianPolicy, problem: Problem, compute: Compute, rng: RandomStreams
-    ) -> NoisePredictorTraining | None:
+    ) -> DenoiserTraining | None:
         if self.start == "scratch":
             return None
         data_rng = rng.numpy("data")
-        return NoisePredictorTraining(
+        return DenoiserTraining(
             policy.net,
-            VPSchedule.linear(self.num_steps),
+            DDPMLoss(schedule=VPSchedule.linear(self.num_steps)),
             data=lambda: problem.data.batch(self.batch_size, rng=data_rng).to(compute.device),
             noise=StreamNoise(
                 batch_size=self.batch_size,
@@ -148,6 +150,8 @@ class DxMIConfig(DxMIBase):
 
 class DxMIImageConfig(DxMIBase):
     """Of DxMI on small images, from a DDPM. docs/methods/dxmi.md says what each of these is for."""
+
+    needs = frozenset({Need.SMALL_IMAGES})
 
     num_steps: PositiveInt = Field(default=4, description="sampling steps T = NFE, of the backbone's 1,000")
     value_cost: Literal["running", "none", "linear", "sigmoid"] = Field(
@@ -169,7 +173,7 @@ class DxMIImageConfig(DxMIBase):
     data_noise: NonNegativeFloat = Field(default=0.15, description="std of noise on the data that the energy sees")
     first_level: int = Field(default=400, ge=0, description="step of the backbone's chain that sampling begins at")
     last_std: PositiveFloat = Field(default=0.15, description="std of the last step, for training only")
-    backbone: MLPBackbone = Field(default=MLPBackbone(), description="the start's noise predictor and its training")
+    backbone: DDPMBackbone = Field(default=IMAGE_DDPM, description="the start's noise predictor and its training")
 
     def parts(self, problem: Problem, compute: Compute, rng: RandomStreams) -> "Parts":
         shape = problem.event_shape
@@ -184,14 +188,7 @@ class DxMIImageConfig(DxMIBase):
                 generator=rng.torch(stream),
             )
 
-        pretraining = self.backbone.training(
-            event_shape=shape,
-            data=problem.data,
-            streams=rng.common,
-            device=compute.device,
-            store=compute.store,
-            parallel=compute.parallel or ONE_PROCESS,
-        )
+        pretraining = self.backbone.training(problem, compute, rng.common)
         return Parts(
             policy=self._policy(pretraining.net, shape).to(compute.device),
             value=make_value(self.value, net, num_steps=self.num_steps).to(compute.device),
@@ -231,7 +228,7 @@ class Parts:
 
     policy: GaussianPolicy
     value: ValueNet
-    pretraining: NoisePredictorTraining | None
+    pretraining: DenoiserTraining | None
     start: GaussianPolicy | None = None
     data_noise: float = 0.0
     head_start: int = 0
@@ -372,4 +369,6 @@ class DxMITraining(Training):
         guide = value_guidance(value, strength=self.config.guidance) if self.config.guidance > 0 else None
         if self.parts.start is None:
             return EnergyPolicyModel(policy, value, temperature=temperature, guidance=guide)
-        return FineTunedModel(policy, value, start=self.parts.start, temperature=temperature, guidance=guide)
+        return FineTunedModel(
+            policy, value, start=self.parts.start, temperature=temperature, guidance=guide, quiet_end=True
+        )

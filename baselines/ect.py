@@ -2,30 +2,33 @@
 
 The student starts from an EDM denoiser (arXiv:2206.00364). Two noise levels r < t of the same data and the same noise
 are to give the same answer, the one at r without gradient; r goes to t in stages. No target network, no teacher at
-work. Deviations: the start model is trained within the run; the boundary is shifted to sigma_min, so that the answer
+work. Deviations: the start model is trained first; the boundary is shifted to sigma_min, so that the answer
 there is exact (as in consistency models); Adam with cosine decay in place of RAdam; an MLP in place of the UNet; no
-dropout; data are scaled to a std of 0.5, as images have it. Lengths and rates are for points in the plane.
+dropout; data are scaled to a std of 0.5.
 """
 
-from typing import Any, Self
+from copy import deepcopy
+from typing import Self
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
-from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.staged import StagedTraining
 from dxmi.arrays import PerSample, Points
-from dxmi.consistency import ConsistencyModel, check_jumps, pseudo_huber
-from dxmi.denoisers import EDMDenoiser, check_denoiser, per_sample
+from dxmi.backbones import EDMBackbone
+from dxmi.consistency import TunedConsistencyModel, check_jumps, pseudo_huber
+from dxmi.denoisers import EDMDenoiser, per_sample
 from dxmi.denoising import lognormal_sigmas
-from dxmi.networks import networks
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Learner
-from dxmi.teachers import SIGMA_DATA, EDMTeacher
 
 
 class ECTConfig(Config):
-    """Of consistency tuning."""
+    """Of consistency tuning, for points in the plane."""
+
+    needs = frozenset({Need.VECTORS})
 
     middle_sigmas: tuple[PositiveFloat, ...] = Field(
         default=(), description="noise levels to go back to between passes, falling; none: one step"
@@ -37,14 +40,13 @@ class ECTConfig(Config):
     huber_c: PositiveFloat = Field(default=1e-3, description="where the pseudo-Huber distance turns from l2 to l1")
     sigma_min: PositiveFloat = 0.002
     sigma_max: PositiveFloat = 80.0
-    teacher_iterations: NonNegativeInt = Field(default=6000, description="of the start model; 0: from scratch")
-    teacher_lr: PositiveFloat = 1e-3
+    backbone: EDMBackbone = Field(
+        default=EDMBackbone(iterations=6000), description="the start and its training; of 0 iterations: from scratch"
+    )
     iterations: PositiveInt = 12000
     batch_size: PositiveInt = 256
     lr: PositiveFloat = 1e-3
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
-    hidden: PositiveInt = 128
-    depth: PositiveInt = 3
 
     @model_validator(mode="after")
     def _jumps_can_be_made(self) -> Self:
@@ -61,7 +63,7 @@ class ECT(Method):
     """Easy consistency tuning: a denoiser tuned until one pass, or two, draw a sample."""
 
     name = "ect"
-    version = 1
+    version = 2
     family = "consistency"
     citation = "Geng et al. 2024, arXiv:2406.14548"
     Config = ECTConfig
@@ -87,72 +89,43 @@ def ect_loss(
     return pseudo_huber(answer - target, c=huber_c) / (t - r)
 
 
-class ECTTraining(Training):
+class ECTTraining(StagedTraining):
     """An EDM denoiser first, then consistency tuning; the averaged weights sample."""
 
     def __init__(self, problem: Problem, config: ECTConfig, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config, self.device = problem, config, compute.device
-        self.scale = SIGMA_DATA / problem.data_std
-        nets = networks(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA)
-        self.teacher = EDMTeacher(
-            nets,
-            rng.torch("init"),
-            lr=config.teacher_lr,
-            iterations=max(1, config.teacher_iterations),
-            ema_decay=config.ema_decay,
-            device=self.device,
-        )
-        student = EDMDenoiser(nets.denoiser(rng.torch("init student")), sigma_min=config.sigma_min).to(self.device)
-        self.student = Learner(student, lr=config.lr, iterations=config.iterations, ema_decay=config.ema_decay)
+        self.scale = config.backbone.scale(problem)
+        self.backbone = config.backbone.training(problem, compute, rng.common)
+        net = deepcopy(config.backbone.denoiser(self.backbone.net).net)
+        self.denoiser = EDMDenoiser(net, sigma_min=config.sigma_min)
+        self.student = Learner(self.denoiser, lr=config.lr, iterations=config.iterations, ema_decay=config.ema_decay)
         self.data_rng = rng.numpy("data")
         self.noise = StreamNoise(
             batch_size=config.batch_size,
             event_shape=problem.event_shape,
             generator=rng.torch("noise", device=self.device),
         )
-        self.steps_done = 0
+        super().__init__(self.backbone, iterations=config.iterations)
 
-    @property
-    def total_steps(self) -> int:
-        return self.config.teacher_iterations + self.config.iterations
+    def parts(self) -> dict[str, Learner]:
+        return {"student": self.student}
 
-    def step(self) -> dict[str, float | Tensor]:
-        data = self.scale * self.problem.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
-        self.steps_done += 1
-        tuned = self.steps_done - self.config.teacher_iterations
-        if tuned <= 0:
-            loss = self.teacher.step(data, self.noise)
-            if tuned == 0:
-                check_denoiser(self.teacher.denoiser, data)
-                self.student.begin_from(self.teacher.denoiser.state_dict())
-            return {"denoising_loss": loss}
-        return {"consistency_loss": self._tune(data, stage=(tuned - 1) * self.config.stages // self.config.iterations)}
+    def begin(self) -> None:
+        self.student.begin_from(self.backbone.average.state_dict())
 
-    def _tune(self, data: Tensor, *, stage: int) -> Tensor:
-        config, student = self.config, self.student.module
-        assert isinstance(student, EDMDenoiser)
+    def advance(self) -> dict[str, float | Tensor]:
+        config = self.config
+        data = self.scale * self.problem.data.batch(config.batch_size, rng=self.data_rng).to(self.device)
         t = lognormal_sigmas(self.noise, mean=config.sigma_mean, std=config.sigma_std)
         t = t.clamp(min=2 * config.sigma_min)
-        r = nearer_sigma(t, stage=stage, q=config.q)
-        loss = ect_loss(student, data, self.noise.normal(0), t, r, huber_c=config.huber_c)
-        return self.student.descend(loss.mean())
+        r = nearer_sigma(t, stage=self.done * config.stages // config.iterations, q=config.q)
+        loss = ect_loss(self.denoiser, data, self.noise.normal(0), t, r, huber_c=config.huber_c)
+        return {"consistency_loss": self.student.descend(loss.mean())}
 
-    def _parts(self) -> dict[str, Any]:
-        return {"teacher": self.teacher, "student": self.student}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._parts().items()} | {"steps_done": self.steps_done}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self.steps_done = state["steps_done"]
-
-    def model(self) -> ConsistencyModel:
-        denoiser = self.student.average
-        assert isinstance(denoiser, EDMDenoiser)
-        return ConsistencyModel(
-            denoiser=denoiser,
+    def model(self) -> TunedConsistencyModel:
+        return TunedConsistencyModel.of(
+            self.student.average,
+            self.backbone.average,
             sigmas=self.config.sigmas,
             event_shape=self.problem.event_shape,
             scale=self.scale,

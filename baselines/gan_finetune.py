@@ -3,43 +3,46 @@
 The generator is an EDM denoiser (arXiv:2206.00364) called once at sigma_max; the critic is of the class of DxMI's
 value network, its energy the negative logit; the loss is the non-saturating one with R1 on the data. DxMI without
 entropy and without dynamic programming. Deviations: the critic learns from points, where the source takes the features
-of a pretrained projected-GAN discriminator; the start model is trained within the run; every weight moves, none are
+of a pretrained projected-GAN discriminator; the start model is trained first; every weight moves, none are
 frozen; Adam with beta_1 = 0 and cosine decay; data are scaled to a std of 0.5 as images have it.
 """
 
-from typing import Any
+from copy import deepcopy
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.staged import StagedTraining
 from dxmi.arrays import PerSample, Points
-from dxmi.consistency import ConsistencyModel
-from dxmi.denoisers import EDMDenoiser, check_denoiser
+from dxmi.backbones import SIGMA_DATA, EDMBackbone
+from dxmi.consistency import TunedConsistencyModel
 from dxmi.networks import networks
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Learner
 from dxmi.protocols import Energy
-from dxmi.teachers import SIGMA_DATA, EDMTeacher
 from dxmi.values import SharedValue
 
 
 class GANFinetuneConfig(Config):
-    """Of adversarial finetuning."""
+    """Of adversarial finetuning, for points in the plane."""
+
+    needs = frozenset({Need.VECTORS})
 
     sigma_start: PositiveFloat = Field(default=80.0, description="noise level the generator is called at")
     r1: NonNegativeFloat = Field(default=0.01, description="weight of the critic's squared gradient at data, halved")
-    teacher_iterations: NonNegativeInt = Field(default=3000, description="of the start model; 0: from scratch")
-    teacher_lr: PositiveFloat = 1e-3
+    backbone: EDMBackbone = Field(
+        default=EDMBackbone(iterations=3000), description="the start and its training; of 0 iterations: from scratch"
+    )
     iterations: PositiveInt = 26200
     batch_size: PositiveInt = 256
     lr: PositiveFloat = 5e-4
     critic_lr: PositiveFloat = 1e-3
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
-    hidden: PositiveInt = 128
-    depth: PositiveInt = 3
+    critic_hidden: PositiveInt = 128
+    critic_depth: PositiveInt = 3
 
 
 # As R1's authors have it (Mescheder et al. 2018, arXiv:1801.04406): no momentum in a game.
@@ -73,64 +76,45 @@ def generator_loss(critic: Energy, fake: Points) -> PerSample:
     return softplus(critic.energy(fake))
 
 
-class GANFinetuneTraining(Training):
+class GANFinetuneTraining(StagedTraining):
     """An EDM denoiser first, then the adversarial game; the averaged generator samples."""
 
     def __init__(self, problem: Problem, config: GANFinetuneConfig, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config, self.device = problem, config, compute.device
-        self.scale = SIGMA_DATA / problem.data_std
-        nets = networks(problem.event_shape, hidden=config.hidden, depth=config.depth, data_std=SIGMA_DATA)
-        self.teacher = EDMTeacher(
-            nets,
-            rng.torch("init"),
-            lr=config.teacher_lr,
-            iterations=max(1, config.teacher_iterations),
-            ema_decay=config.ema_decay,
-            device=self.device,
+        self.scale = config.backbone.scale(problem)
+        self.backbone = config.backbone.training(problem, compute, rng.common)
+        self.generator = self._learner(deepcopy(self.backbone.net), config.lr)
+        nets = networks(
+            problem.event_shape, hidden=config.critic_hidden, depth=config.critic_depth, data_std=SIGMA_DATA
         )
-        generator = EDMDenoiser(nets.denoiser(rng.torch("init generator")), sigma_data=SIGMA_DATA)
-        critic = SharedValue(nets.critic(1, rng.torch("init critic")), num_steps=0)
-        self.generator = self._learner(generator, config.lr)
-        self.critic = self._learner(critic, config.critic_lr)
+        self.energy = SharedValue(nets.critic(1, rng.torch("init critic")), num_steps=0).to(self.device)
+        self.critic = self._learner(self.energy, config.critic_lr)
         self.data_rng = rng.numpy("data")
         self.noise = StreamNoise(
             batch_size=config.batch_size,
             event_shape=problem.event_shape,
             generator=rng.torch("noise", device=self.device),
         )
-        self.steps_done = 0
+        super().__init__(self.backbone, iterations=config.iterations)
 
     def _learner(self, module: nn.Module, lr: float) -> Learner:
         config = self.config
-        return Learner(
-            module.to(self.device), lr=lr, iterations=config.iterations, ema_decay=config.ema_decay, betas=ADAM_BETAS
-        )
+        return Learner(module, lr=lr, iterations=config.iterations, ema_decay=config.ema_decay, betas=ADAM_BETAS)
 
-    @property
-    def total_steps(self) -> int:
-        return self.config.teacher_iterations + self.config.iterations
+    def parts(self) -> dict[str, Learner]:
+        return {"generator": self.generator, "critic": self.critic}
 
-    def step(self) -> dict[str, float | Tensor]:
-        data = self.scale * self.problem.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
-        self.steps_done += 1
-        tuned = self.steps_done - self.config.teacher_iterations
-        if tuned <= 0:
-            loss = self.teacher.step(data, self.noise)
-            if tuned == 0:
-                check_denoiser(self.teacher.denoiser, data)
-                self.generator.begin_from(self.teacher.denoiser.state_dict())
-            return {"denoising_loss": loss}
-        return self._play(data)
+    def begin(self) -> None:
+        self.generator.begin_from(self.backbone.average.state_dict())
 
-    def _play(self, data: Tensor) -> dict[str, float | Tensor]:
+    def advance(self) -> dict[str, float | Tensor]:
         """One generator pass serves both players: the critic sees it without gradient, then the generator learns."""
-        critic = self.critic.module
-        assert isinstance(critic, SharedValue)
+        data = self.scale * self.problem.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
         fake = self._generate()
-        loss = self.critic.descend(critic_loss(critic, data, fake, r1=self.config.r1).mean())
+        loss = self.critic.descend(critic_loss(self.energy, data, fake, r1=self.config.r1).mean())
         return {
             "critic_loss": loss,
-            "generator_loss": self.generator.descend(generator_loss(critic, fake).mean()),
+            "generator_loss": self.generator.descend(generator_loss(self.energy, fake).mean()),
         }
 
     def _generate(self) -> Tensor:
@@ -138,22 +122,10 @@ class GANFinetuneTraining(Training):
         z = self.noise.normal(0)
         return self.generator.module(sigma * z, z.new_full((len(z),), sigma))
 
-    def _parts(self) -> dict[str, Any]:
-        return {"teacher": self.teacher, "generator": self.generator, "critic": self.critic}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._parts().items()} | {"steps_done": self.steps_done}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self.steps_done = state["steps_done"]
-
-    def model(self) -> ConsistencyModel:
-        denoiser = self.generator.average
-        assert isinstance(denoiser, EDMDenoiser)
-        return ConsistencyModel(
-            denoiser=denoiser,
+    def model(self) -> TunedConsistencyModel:
+        return TunedConsistencyModel.of(
+            self.generator.average,
+            self.backbone.average,
             sigmas=(self.config.sigma_start,),
             event_shape=self.problem.event_shape,
             scale=self.scale,

@@ -8,13 +8,12 @@ introduction could be read); the velocity cost, its AVR and `tau` per dimension 
 norms are clipped. Its networks, batch, and start are DxMI's; its length takes as many counted network passes.
 """
 
-from typing import Any
-
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.staged import StagedTraining, Stateful
 from dxmi.arrays import PerSample
 from dxmi.costs import RunningCost, StepCost, VelocityVariance, observed_velocity
 from dxmi.losses import energy_loss
@@ -30,7 +29,9 @@ from dxmi.values import SharedValue
 
 
 class GCDConfig(Config):
-    """Of generalised contrastive divergence."""
+    """Of generalised contrastive divergence, for points in the plane."""
+
+    needs = frozenset({Need.VECTORS})
 
     num_steps: PositiveInt = Field(default=5, description="sampling steps T = NFE")
     tau: NonNegativeFloat = Field(default=0.1, description="temperature per dimension, of entropy and velocity alike")
@@ -74,7 +75,7 @@ def chain_cost(
     return energy.energy(trajectory.samples) + costs.unflatten(0, (trajectory.num_steps, -1)).sum(dim=0)
 
 
-class GCDTraining(Training):
+class GCDTraining(StagedTraining):
     """One energy step and one policy step per batch; averaged weights sample and score."""
 
     def __init__(self, problem: Problem, config: GCDConfig, compute: Compute, rng: RandomStreams) -> None:
@@ -107,12 +108,9 @@ class GCDTraining(Training):
             event_shape=problem.event_shape,
             generator=rng.torch("noise", device=self.device),
         )
+        super().__init__(None, iterations=config.iterations)
 
-    @property
-    def total_steps(self) -> int:
-        return self.config.iterations
-
-    def step(self) -> dict[str, float | Tensor]:
+    def advance(self) -> dict[str, float | Tensor]:
         data = self.problem.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
         policy, energy = self.policy.module, self.energy.module
         assert isinstance(policy, GaussianPolicy)
@@ -129,15 +127,8 @@ class GCDTraining(Training):
         self.velocity.update(observed_velocity(trajectory))
         return dict(scalars)
 
-    def _parts(self) -> dict[str, Any]:
+    def parts(self) -> dict[str, Stateful]:
         return {"policy": self.policy, "energy": self.energy, "velocity": self.velocity}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._parts().items()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
 
     def model(self) -> "GCDModel":
         policy, energy = self.policy.average, self.energy.average

@@ -24,7 +24,7 @@ from dxbench.engine.process import prepare_process
 from dxbench.metrics.ranking import auroc
 from dxbench.registry import load_method, load_task
 from dxbench.streams import RandomStreams, derive_seed
-from dxbench.tasks.detection import DetectionTask, Group, pooled_problem
+from dxbench.tasks.detection import DetectionTask, Group, problem_of
 
 Array = NDArray[np.float32]
 KINDS = {"exchange": (0.3, 0.8), "mixture": (0.1, 0.4), "novelty": (0.02, 0.12)}
@@ -67,7 +67,7 @@ def main() -> None:
     task, method = load_task(arguments.task), load_method(arguments.method)
     assert isinstance(task, DetectionTask)
     kept, held_out = halves(task.loaded, arguments.split)
-    problem: Problem = pooled_problem(task.name, kept)
+    problem: Problem = problem_of(task.name, task.training_set(kept))
     config = configure(method, task.name, "default", parse_assignments(arguments.assignments))
     rng = RandomStreams("detection tuning", arguments.split)
     training = method().start(problem, config, compute=Compute(device="cpu", threads=1), rng=rng)

@@ -21,7 +21,7 @@ import torch
 from scipy import linalg
 from torch.utils.data import Dataset
 
-from dxbench.features.extractor import file_sha256
+from dxbench.assets import file_digest
 from dxbench.features.inception import INCEPTION_TENSORFLOW
 from dxbench.features.sources import ImageSource
 from dxbench.metrics.features import FeatureSet
@@ -70,9 +70,7 @@ def feature_pass(n: int, batch_size: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random.pth"
         torch.save(theirs.state_dict(), path)
-        weights = replace(
-            INCEPTION_TENSORFLOW.weights, names=(path.name,), folder=path.parent, sha256=file_sha256(path)
-        )
+        weights = replace(INCEPTION_TENSORFLOW.weights, path=str(path), also=(), digest=file_digest(path))
         extractor = replace(INCEPTION_TENSORFLOW, weights=weights)
         pool3 = FeatureSet(extractor=extractor, kind="pool3")
         if cuda:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
+    from dxbench.assets import Asset
+
 RECORD_SCHEMA_VERSION = 2
 
 Direction = Literal["lower", "higher", "none"]
@@ -35,9 +37,15 @@ class Frozen(BaseModel):
 
 
 class Config(Frozen):
-    """Base of a method's configuration. Every field needs a default or a recipe that sets it."""
+    """Base of a method's configuration. Every field needs a default or a recipe that sets it.
+
+    Attributes:
+        needs: what the method cannot run without in this configuration, beside its own `needs`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    needs: ClassVar["frozenset[Need]"] = frozenset()
 
 
 def canonical_json(value: JsonValue) -> str:
@@ -181,6 +189,9 @@ class Need(StrEnum):
 
     TRAINING_DATA = "training data"
     FINITE_DATA = "a finite training set"
+    VECTORS = "events that are vectors"
+    SMALL_IMAGES = "images of at most 1,024 values"
+    PATCHES = "patches of images"
     ORACLE = "the true distribution"
     CUDA = "a CUDA device"
 
@@ -264,13 +275,59 @@ class FiniteData(DataSource, Protocol):
         ...
 
 
+@runtime_checkable
+class PatchData(FiniteData, Protocol):
+    """Training points that are patches of images (`Need.PATCHES`): image after image, in each row by row."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows h and columns w of an image's patches; `points` [n h w, d] viewed as [n, h, w, d] are n images."""
+        ...
+
+
+@runtime_checkable
+class LabelledData(DataSource, Protocol):
+    """Training data of a task with classes (`Problem.num_classes`)."""
+
+    def labelled_batch(self, n: int, *, rng: "np.random.Generator") -> "tuple[Tensor, Tensor]":
+        """Points as of `batch`, and their classes, int64 [n] in 0 .. num_classes - 1, on the CPU."""
+        ...
+
+
+class Pretrained(Protocol):
+    """Official weights that a task lets methods begin from, each under a name of the task's, such as "ddpm"."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    def require(self, name: str) -> None:
+        """Ask for a file without reading it.
+
+        Raises:
+            UsageError: if the task grants no weights of that name.
+            MissingData: if the file is absent, with the `dxbench prepare` command that fetches it.
+        """
+        ...
+
+    def load(self, name: str) -> "Mapping[str, Tensor]":
+        """The file's tensors on the CPU, by the names its authors gave them; nothing in it is executed.
+
+        Raises:
+            UsageError, MissingData: as `require`.
+            InvalidFile: if its hash is another, it is cut short, or asks for anything but tensors.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """All that a method may see of a task.
+    """All that a method may see of a task. Images are events (C, H, W) in [-1, 1].
 
     Attributes:
-        data: training data.
+        data: training data; `LabelledData` where there are classes.
         data_std: standard deviation of one coordinate of the data, a fact tasks publish.
+        num_classes: a model draws samples of a class (`ConditionalSampler`); None where it draws without.
+        pretrained: official weights to begin from; None where the task grants none.
         oracle: the truth as a model, handed only to reference rows (`Need.ORACLE`).
     """
 
@@ -278,6 +335,8 @@ class Problem:
     event_shape: tuple[int, ...]
     data: DataSource
     data_std: float
+    num_classes: int | None = None
+    pretrained: Pretrained | None = None
     oracle: "Model | None" = None
 
 
@@ -292,7 +351,8 @@ class ProblemSet:
 
 
 class Model(Protocol):
-    """What training leaves: networks, and any of `Sampler`, `EnergyModel`, `ValueModel` beside it."""
+    """What training leaves: networks, and any of `Sampler` (`ConditionalSampler` where the task has classes),
+    `EnergyModel`, `ValueModel` beside it."""
 
     @property
     def networks(self) -> "Sequence[torch.nn.Module]":
@@ -310,6 +370,21 @@ class Sampler(Protocol):
 
 
 @runtime_checkable
+class ConditionalSampler(Protocol):
+    """A model that draws samples of a class."""
+
+    @property
+    def num_classes(self) -> int: ...
+
+    def sample_classes(self, seeds: "Tensor", labels: "Tensor") -> "Tensor":
+        """int64 seeds [b] and classes [b], 0 .. num_classes - 1, to samples [b, *event] on any device.
+
+        Sample i depends on seeds[i] and labels[i] alone.
+        """
+        ...
+
+
+@runtime_checkable
 class EnergyModel(Protocol):
     """A model with an energy."""
 
@@ -318,6 +393,15 @@ class EnergyModel(Protocol):
 
     def energy(self, x: "Tensor") -> "Tensor":
         """[b, *event] to [b]; low = likely, p proportional to exp(-E / temperature)."""
+        ...
+
+
+@runtime_checkable
+class MapModel(Protocol):
+    """A model whose energy of a patch depends on where the patch lies, or on the other patches of its image."""
+
+    def energy_map(self, grids: "Tensor") -> "Tensor":
+        """Images as grids of patches [b, h, w, d] to energies [b, h, w]; larger is more anomalous."""
         ...
 
 
@@ -351,11 +435,20 @@ class ChainModel(Protocol):
 
 
 @runtime_checkable
+class ConditionalChainModel(Protocol):
+    """`ChainModel` of a model that draws samples of a class."""
+
+    def chain_classes(self, seeds: "Tensor", labels: "Tensor") -> "Tensor":
+        """States from noise to samples, [K + 1, b, *event]; the last is `sample_classes(seeds, labels)`."""
+        ...
+
+
+@runtime_checkable
 class FineTunedModel(Protocol):
     """A model that was trained on from another, which tasks score by the same protocol."""
 
     @property
-    def start(self) -> "Sampler":
+    def start(self) -> "Sampler | ConditionalSampler":
         """The model before."""
         ...
 
@@ -432,6 +525,14 @@ class Method(ABC):
     needs: ClassVar[frozenset[Need]] = frozenset({Need.TRAINING_DATA})
     parallel: ClassVar[bool] = False
 
+    @classmethod
+    def pretrained(cls, config: Any) -> tuple[str, ...]:
+        """Names of the official weights (`Problem.pretrained`) that a configuration begins from.
+
+        Where one is absent the run ends as `skipped`, before anything is trained, and says how to fetch it.
+        """
+        return ()
+
     @abstractmethod
     def start(self, problem: Problem, config: Any, *, compute: Compute, rng: RandomStreams) -> Training:
         """Set up training. All randomness comes from named streams of `rng`."""
@@ -469,6 +570,42 @@ class Detector(Method):
         assert isinstance(problem.data, FiniteData)  # the harness grants what `needs` lists
         rows = problem.data.points.flatten(1).double().numpy()
         return NoTraining(ArrayEnergy(self.fit(rows, config, seed=rng.seed("fit") % 2**32)))
+
+
+class ArrayMaps:
+    """A function of grids of patches as energies: the model of a patch detector that is no network."""
+
+    networks = ()
+
+    def __init__(self, energies_of_grids: "Callable[[np.ndarray], np.ndarray]") -> None:
+        self._energies_of_grids = energies_of_grids
+
+    def energy_map(self, grids: "Tensor") -> "Tensor":
+        import torch
+
+        return torch.from_numpy(self._energies_of_grids(grids.double().cpu().numpy()))
+
+
+class PatchDetector(Method):
+    """A `Detector` that looks at where patches lie, or at several of an image at once: one `fit` is all of it.
+
+    One that looks at each patch alone is a `Detector`: tasks with patches give it all of them as rows.
+    """
+
+    family = "detector"
+    needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA, Need.PATCHES})
+
+    @abstractmethod
+    def fit(self, grids: "np.ndarray", config: Any, *, seed: int) -> "Callable[[np.ndarray], np.ndarray]":
+        """From training images [n, h, w, d] float32 to the energies of images, [m, h, w, d] float64 to [m, h, w].
+
+        `seed` is for fits that draw; below 2^32.
+        """
+
+    def start(self, problem: Problem, config: Any, *, compute: Compute, rng: RandomStreams) -> Training:
+        assert isinstance(problem.data, PatchData)  # the harness grants what `needs` lists
+        grids = problem.data.points.unflatten(0, (-1, *problem.data.grid)).numpy()
+        return NoTraining(ArrayMaps(self.fit(grids, config, seed=rng.seed("fit") % 2**32)))
 
 
 # --- tasks ---------------------------------------------------------------------------------------------------
@@ -517,6 +654,7 @@ class Task(ABC):
         threads: CPU threads of a run; fixed per task so that numbers do not depend on the core count.
         auto_device: what `--device auto` takes where it exists.
         headline: the metrics of its tables, in order.
+        assets: files that are not shipped, all that `dxbench prepare` fetches for it.
         challenge_blocks: how many blocks of 100 samples a submission shows (`dxbench.submissions.challenge`).
     """
 
@@ -525,6 +663,7 @@ class Task(ABC):
     threads: ClassVar[int] = 1
     auto_device: ClassVar[Literal["cpu", "cuda"]] = "cuda"
     headline: ClassVar[tuple[str, ...]]
+    assets: "ClassVar[Sequence[Asset]]" = ()
     challenge_blocks: ClassVar[int] = 50
 
     @property
@@ -534,6 +673,14 @@ class Task(ABC):
     @abstractmethod
     def problem(self, *, oracle: bool) -> Problem | ProblemSet:
         """What methods see. Raises MissingData, with the remedy, where files are absent."""
+
+    def require(self, *, training: bool) -> None:
+        """Ask for what scoring needs and, if the method trains on them, for the training data.
+
+        Asked before a run begins, so that nobody trains for a score that cannot be taken. Raises MissingData, with
+        the `dxbench prepare` command, where such a file is absent.
+        """
+        return
 
     @abstractmethod
     def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
@@ -56,6 +57,16 @@ def _as_typed(value: JsonValue) -> str:
     return json.dumps(value)
 
 
+def _merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The base with the overrides on top, inside nested settings too."""
+    nested = {
+        key: _merged(base[key], value)
+        for key, value in overrides.items()
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+    }
+    return {**base, **overrides, **nested}
+
+
 def config_class(method: type[Method], task: str, preset: str) -> type[Config]:
     """The class of the recipe's configuration; the method's own where there is no recipe."""
     recipe = recipes(method).get((task, preset))
@@ -78,7 +89,7 @@ def configure(method: type[Method], task: str, preset: str, overrides: Mapping[s
     recipe = recipes(method).get((task, preset))
     try:
         base = recipe().model_dump() if recipe else {}
-        return kind.model_validate(base | dict(overrides))
+        return kind.model_validate(_merged(base, overrides))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "configuration"

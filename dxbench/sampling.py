@@ -11,11 +11,18 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from dxbench.api import EnergyModel, Model, Sampler
+from dxbench.api import ConditionalSampler, EnergyModel, MapModel, Model, Sampler
 
 
-class SamplingModel(Model, Sampler, Protocol):
+class UnconditionalModel(Model, Sampler, Protocol):
     """A model that samples."""
+
+
+class ConditionalModel(Model, ConditionalSampler, Protocol):
+    """A model that samples by class."""
+
+
+SamplingModel = UnconditionalModel | ConditionalModel
 
 
 @dataclass(slots=True)
@@ -41,6 +48,36 @@ def counted_passes(networks: Sequence[torch.nn.Module]) -> Iterator[PassCounter]
             handle.remove()
 
 
+def sample(model: SamplingModel, seeds: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    """Samples of int64 seeds [b], of the classes `labels` [b] where the task has classes, as [b, *event].
+
+    Raises:
+        ValueError: if the model draws by class and the task does not, or the other way round, or a label is none of
+            the model's classes.
+    """
+    if labels is None:
+        if not isinstance(model, Sampler):
+            raise ValueError(
+                f"{type(model).__name__} draws samples of a class (sample_classes), but the task has no classes; "
+                "give it sample(seeds)"
+            )
+        return model.sample(seeds)
+    if not isinstance(model, ConditionalSampler):
+        raise ValueError(
+            f"the task scores samples of given classes, but {type(model).__name__} is unconditional; "
+            "give it num_classes and sample_classes(seeds, labels)"
+        )
+    if labels.shape != seeds.shape or labels.dtype != torch.int64:
+        raise ValueError(f"wanted int64 labels {tuple(seeds.shape)}, got {labels.dtype} {tuple(labels.shape)}")
+    outside = labels[(labels < 0) | (labels >= model.num_classes)]
+    if len(outside):
+        raise ValueError(
+            f"{len(outside):,} of {len(labels):,} labels are out of range, the first {int(outside[0])}; "
+            f"{type(model).__name__} knows classes 0 .. {model.num_classes - 1}"
+        )
+    return model.sample_classes(seeds, labels)
+
+
 def draw_samples(
     model: SamplingModel,
     n: int,
@@ -49,18 +86,24 @@ def draw_samples(
     first_seed: int,
     batch_size: int,
     progress: Callable[[str], None],
+    labels: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[Any], float]:
     """Samples of seeds first_seed .. first_seed + n - 1 as [n, *event], and the counted NFE per sample.
 
+    `labels` [n] are their classes, for a task that has classes.
+
     Raises:
-        ValueError: if a batch has another shape than [b, *event_shape], or a sample is not finite.
+        ValueError: as `sample`, or if a batch has another shape than [b, *event_shape], or a sample is not finite.
     """
+    assert labels is None or labels.shape == (n,)
     batches = []
     with torch.no_grad(), counted_passes(model.networks) as counter:
         for start in range(0, n, batch_size):
             progress(f"sampling {start:,} of {n:,}")
             size = min(batch_size, n - start)
-            batch = model.sample(first_seed + torch.arange(start, start + size, dtype=torch.int64))
+            seeds = first_seed + torch.arange(start, start + size, dtype=torch.int64)
+            classes = None if labels is None else torch.from_numpy(labels[start : start + size])
+            batch = sample(model, seeds, classes)
             if batch.shape != (size, *event_shape):
                 raise ValueError(f"wanted samples of shape {(size, *event_shape)}, got {tuple(batch.shape)}")
             batches.append(batch.detach().cpu().numpy())
@@ -90,6 +133,30 @@ def energy_function(model: EnergyModel, *, device: str, batch_size: int) -> Call
         return energies
 
     return energy
+
+
+def energy_maps(
+    model: EnergyModel | MapModel, grids: NDArray[Any], *, device: str, batch_size: int
+) -> NDArray[np.float64]:
+    """Energies [n, h, w] of images that are grids of patches [n, h, w, d], in batches of about `batch_size` patches.
+
+    Raises:
+        ValueError: if an energy is not finite or they have another shape.
+    """
+    n, h, w, d = grids.shape
+    if not isinstance(model, MapModel):
+        energy = energy_function(model, device=device, batch_size=batch_size)
+        return energy(grids.reshape(-1, d)).reshape(n, h, w)
+    images = max(1, batch_size // (h * w))
+    with torch.no_grad():
+        parts = [
+            model.energy_map(torch.as_tensor(grids[start : start + images], dtype=torch.float32, device=device))
+            for start in range(0, n, images)
+        ]
+    energies = np.concatenate([part.detach().double().cpu().numpy() for part in parts])
+    if energies.shape != (n, h, w) or not np.isfinite(energies).all():
+        raise ValueError(f"energies must be finite and of shape {(n, h, w)}, got shape {energies.shape}")
+    return energies
 
 
 def count_parameters(model: Model) -> int:
@@ -127,6 +194,7 @@ class OperationCounter(TorchDispatchMode):
 
 def sampling_flops(model: SamplingModel) -> int:
     """Floating-point operations of the matrix products and convolutions behind one sample."""
+    zero = torch.zeros(1, dtype=torch.int64)
     with torch.no_grad(), OperationCounter() as counter:
-        model.sample(torch.zeros(1, dtype=torch.int64))
+        sample(model, zero, None if isinstance(model, Sampler) else zero)
     return counter.forward + counter.backward

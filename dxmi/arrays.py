@@ -8,5 +8,6 @@ PerSample = Float[Tensor, " b"]
 PerStep = Float[Tensor, " K"]
 StepIndex = Int[Tensor, " b"]
 SampleSeeds = Int[Tensor, " b"]
+ClassLabels = Int[Tensor, " b"]
 
-__all__ = ["PerSample", "PerStep", "Points", "SampleSeeds", "StepIndex"]
+__all__ = ["ClassLabels", "PerSample", "PerStep", "Points", "SampleSeeds", "StepIndex"]

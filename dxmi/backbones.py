@@ -1,9 +1,10 @@
-"""Denoisers that samplers begin from, each with how it is trained: a frozen description that methods share.
+"""Denoisers that methods sample, distil or finetune, each with how it is trained: a frozen description they share.
 
-Two methods that name the same backbone on the same streams get the same weights, so that one of them may find what
-the other has trained.
+Methods that name the same backbone on the same streams get the same weights, so that one of them may find what
+another has trained.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -12,12 +13,19 @@ import numpy as np
 from torch import Generator, nn
 
 from dxmi.arrays import Points
-from dxmi.denoising import NoisePredictorTraining, Slot
-from dxmi.nets.residual_mlp import ResidualMLP, Strided
+from dxmi.denoisers import EDMDenoiser, VPDenoiser, check_denoiser
+from dxmi.denoising import DDPMLoss, DenoiserTraining, DenoisingLoss, EDMLoss, Slot
+from dxmi.fastdpm import Chain, SDEChain
+from dxmi.nets.residual_mlp import BetweenSteps, ResidualMLP
+from dxmi.nets.steps import AtSteps, Strided
+from dxmi.networks import networks
 from dxmi.noise import StreamNoise
 from dxmi.parallel import ONE_PROCESS, Parallel
 from dxmi.policies import GaussianPolicy
 from dxmi.schedules import VPSchedule
+
+# EDM's family sees data of this std, as images in [-1, 1] have it, so that its noise levels mean what they mean there.
+SIGMA_DATA = 0.5
 
 
 @runtime_checkable
@@ -25,6 +33,41 @@ class DataSource(Protocol):
     """Training data."""
 
     def batch(self, n: int, *, rng: np.random.Generator) -> Points: ...
+
+
+@runtime_checkable
+class Problem(Protocol):
+    """What there is to learn; `data_std` is the std of one coordinate."""
+
+    @property
+    def event_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def data(self) -> DataSource: ...
+
+    @property
+    def data_std(self) -> float: ...
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Places for trained weights, by what they depend on."""
+
+    def slot(self, content: Any) -> Slot: ...
+
+
+@runtime_checkable
+class Compute(Protocol):
+    """Where to train, where trained weights are kept, and how batches are spread."""
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def store(self) -> Store | None: ...
+
+    @property
+    def parallel(self) -> Parallel | None: ...
 
 
 @runtime_checkable
@@ -38,75 +81,122 @@ class Streams(Protocol):
     def seed(self, name: str) -> int: ...
 
 
-@runtime_checkable
-class Store(Protocol):
-    """Places for trained weights, by what they depend on."""
-
-    def slot(self, content: Any) -> Slot: ...
-
-
 @dataclass(frozen=True, kw_only=True)
-class MLPBackbone:
-    """A residual MLP that predicts the noise of DDPM's chain of 1,000 steps, for small images.
+class Backbone(ABC):
+    """A network and its training: Adam on batches of `batch_size`, lr decaying along a cosine, averaged weights.
 
     Attributes:
-        iterations: of Adam on batches of `batch_size`, lr decaying along a cosine.
+        iterations: of training; 0 leaves the weights as they were drawn.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    hidden: int = 256
+    hidden: int = 128
     depth: int = 3
-    levels: int = 1000
-    iterations: int = 6000
-    batch_size: int = 128
+    iterations: int = 10000
+    batch_size: int = 256
     lr: float = 1e-3
     ema_decay: float = 0.999
 
-    @property
-    def schedule(self) -> VPSchedule:
-        return VPSchedule.linear(self.levels)
+    def __post_init__(self) -> None:
+        if min(self.hidden, self.depth, self.batch_size) < 1 or self.iterations < 0 or self.lr <= 0:
+            raise ValueError(f"sizes and rates of a backbone are above 0 and iterations 0 or more; got {self}")
+
+    @abstractmethod
+    def network(self, event_shape: Sequence[int], generator: Generator) -> nn.Module:
+        """What is trained, with parameters drawn from the generator."""
+
+    @abstractmethod
+    def loss(self) -> DenoisingLoss:
+        """What `network` is trained by, on data multiplied by `scale`."""
+
+    @abstractmethod
+    def denoiser(self, net: nn.Module) -> nn.Module:
+        """D(x, sigma) of what `network` made."""
+
+    @abstractmethod
+    def scale(self, problem: Problem) -> float:
+        """By which the data are multiplied for it."""
 
     def content(self) -> dict[str, Any]:
         """What the trained weights depend on, besides data and streams."""
         return {"backbone": type(self).__name__, "version": 1, **asdict(self)}
 
-    def training(
-        self,
-        *,
-        event_shape: Sequence[int],
-        data: DataSource,
-        streams: Streams,
-        device: str,
-        store: Store | None,
-        parallel: Parallel = ONE_PROCESS,
-    ) -> NoisePredictorTraining:
-        """Its training; over before it begins where `store` has the weights of these streams."""
+    def training(self, problem: Problem, compute: Compute, streams: Streams) -> DenoiserTraining:
+        """Its training; over before it begins where the store has the weights of these streams.
+
+        The last step raises ValueError if what was trained denoises nothing (`check_denoiser`).
+        """
+        device, scale = compute.device, self.scale(problem)
         data_rng = streams.numpy("backbone data")
         content = {**self.content(), "seed": streams.seed("backbone init"), "device": device}
-        net = ResidualMLP(
-            event_shape=event_shape,
-            output_shape=event_shape,
-            num_levels=self.levels,
-            hidden=self.hidden,
-            depth=self.depth,
-            generator=streams.torch("backbone init"),
-        )
-        return NoisePredictorTraining(
-            net.to(device),
-            self.schedule,
-            data=lambda: data.batch(self.batch_size, rng=data_rng).to(device),
+        return DenoiserTraining(
+            self.network(problem.event_shape, streams.torch("backbone init")).to(device),
+            self.loss(),
+            data=lambda: scale * problem.data.batch(self.batch_size, rng=data_rng).to(device),
             noise=StreamNoise(
                 batch_size=self.batch_size,
-                event_shape=tuple(event_shape),
+                event_shape=problem.event_shape,
                 generator=streams.torch("backbone noise", device=device),
             ),
             iterations=self.iterations,
             lr=self.lr,
             ema_decay=self.ema_decay,
-            slot=store.slot(content) if store else None,
-            parallel=parallel,
+            slot=compute.store.slot(content) if compute.store and self.iterations else None,
+            check=lambda average, data: check_denoiser(self.denoiser(average), data),
+            parallel=compute.parallel or ONE_PROCESS,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EDMBackbone(Backbone):
+    """A denoiser of EDM's family and loss (Karras et al. 2022, arXiv:2206.00364), on data scaled to `SIGMA_DATA`."""
+
+    def network(self, event_shape: Sequence[int], generator: Generator) -> EDMDenoiser:
+        nets = networks(event_shape, hidden=self.hidden, depth=self.depth, data_std=SIGMA_DATA)
+        return EDMDenoiser(nets.denoiser(generator), sigma_data=SIGMA_DATA)
+
+    def loss(self) -> EDMLoss:
+        return EDMLoss()
+
+    def denoiser(self, net: nn.Module) -> EDMDenoiser:
+        assert isinstance(net, EDMDenoiser)
+        return net
+
+    def scale(self, problem: Problem) -> float:
+        return SIGMA_DATA / problem.data_std
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDPMBackbone(Backbone):
+    """A noise predictor on a chain of many steps (Ho et al. 2020, arXiv:2006.11239): the linear VP-SDE in `levels`.
+
+    Points in the plane are scaled to a std of `SIGMA_DATA`, images come in [-1, 1] and stay as they are.
+    """
+
+    levels: int = 1000
+
+    @property
+    def chain(self) -> Chain:
+        return SDEChain(length=self.levels)
+
+    @property
+    def schedule(self) -> VPSchedule:
+        return VPSchedule.linear(self.levels)
+
+    def network(self, event_shape: Sequence[int], generator: Generator) -> nn.Module:
+        """eps(x, k), k a step index of the whole chain."""
+        nets = networks(event_shape, hidden=self.hidden, depth=self.depth, data_std=SIGMA_DATA)
+        return nets.noise_predictor(self.levels, generator)
+
+    def loss(self) -> DDPMLoss:
+        return DDPMLoss(schedule=self.schedule)
+
+    def denoiser(self, net: nn.Module) -> VPDenoiser:
+        return VPDenoiser(between_steps(net), self.chain)
+
+    def scale(self, problem: Problem) -> float:
+        return SIGMA_DATA / problem.data_std if len(problem.event_shape) == 1 else 1.0
 
     def policy(
         self,
@@ -127,6 +217,32 @@ class MLPBackbone:
             last_std=last_std,
             trainable_std=trainable_std,
         )
+
+    def policy_along(
+        self, net: nn.Module, schedule: VPSchedule, *, event_shape: Sequence[int], min_std: float
+    ) -> GaussianPolicy:
+        """Ancestral sampling along a schedule of fractional steps; no std is below `min_std` and none is trained."""
+        return GaussianPolicy.from_noise_predictor(
+            AtSteps(between_steps(net), self.chain.step_of(schedule.alpha_bar[:-1].log())),
+            schedule,
+            event_shape=event_shape,
+            last_std=min_std,
+            min_std=min_std,
+            trainable_std=[False] * schedule.num_steps,
+        )
+
+
+# What methods on small images begin from, each family by one net: rows of one training seed share it.
+IMAGE_DDPM = DDPMBackbone(hidden=256, iterations=6000, batch_size=128)
+IMAGE_EDM = EDMBackbone(hidden=256, iterations=6000, batch_size=128)
+
+
+def between_steps(net: nn.Module) -> nn.Module:
+    """eps(x, t) of a `Networks.noise_predictor`, t in steps counted from the data, whole or fractional."""
+    if isinstance(net, ResidualMLP):
+        return BetweenSteps(net)
+    assert isinstance(net, AtSteps)
+    return net.net
 
 
 def strided_steps(levels: int, *, num_steps: int, first: int) -> list[int]:

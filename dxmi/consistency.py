@@ -72,3 +72,26 @@ class ConsistencyModel:
                 std = sigma if jump == 0 else (sigma**2 - self.denoiser.sigma_min**2) ** 0.5
                 x = self.denoiser(x + std * noise.normal(jump), x.new_full((len(x),), sigma))
         return x / self.scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunedConsistencyModel(ConsistencyModel):
+    """With what it was tuned from beside it, sampled in the same passes."""
+
+    start: ConsistencyModel
+
+    @classmethod
+    def of(
+        cls,
+        tuned: nn.Module,
+        before: nn.Module,
+        *,
+        sigmas: tuple[float, ...],
+        event_shape: tuple[int, ...],
+        scale: float,
+    ) -> "TunedConsistencyModel":
+        """From the tuned denoiser and the one before."""
+        assert isinstance(tuned, EDMDenoiser)
+        assert isinstance(before, EDMDenoiser)
+        start = ConsistencyModel(denoiser=before, sigmas=sigmas, event_shape=event_shape, scale=scale)
+        return cls(denoiser=tuned, sigmas=sigmas, event_shape=event_shape, scale=scale, start=start)

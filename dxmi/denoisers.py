@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from dxmi.arrays import PerSample, PerStep, Points, StepIndex
-from dxmi.fastdpm import LinearChain
+from dxmi.arrays import ClassLabels, PerSample, Points
+from dxmi.fastdpm import Chain
 from dxmi.protocols import Denoiser
 
 
@@ -29,12 +29,13 @@ class EDMDenoiser(nn.Module):
             raise ValueError(f"got sigma_data={sigma_data}, sigma_min={sigma_min}; wanted above 0, and 0 or above")
         self.net, self.sigma_data, self.sigma_min = net, sigma_data, sigma_min
 
-    def forward(self, x: Points, sigma: PerSample) -> Points:
+    def forward(self, x: Points, sigma: PerSample, labels: ClassLabels | None = None) -> Points:
         total = (sigma.square() + self.sigma_data**2).sqrt()
         above = sigma - self.sigma_min
         c_skip = self.sigma_data**2 / (above.square() + self.sigma_data**2)
         c_out = above * self.sigma_data / total
-        F_x = self.net(x / per_sample(total, x), sigma.log() / 4)
+        told = () if labels is None else (labels,)
+        F_x = self.net(x / per_sample(total, x), sigma.log() / 4, *told)
         return per_sample(c_skip, x) * x + per_sample(c_out, x) * F_x
 
 
@@ -45,7 +46,7 @@ class VPDenoiser(nn.Module):
     float in steps of the chain.
     """
 
-    def __init__(self, net: nn.Module, chain: LinearChain) -> None:
+    def __init__(self, net: nn.Module, chain: Chain) -> None:
         super().__init__()
         self.net, self.chain = net, chain
 
@@ -54,20 +55,6 @@ class VPDenoiser(nn.Module):
         t = self.chain.step_of(signal.log()).to(x.dtype)
         eps = self.net(per_sample(signal.sqrt().to(x.dtype), x) * x, t)
         return x - per_sample(sigma, x) * eps
-
-
-class AtSteps(nn.Module):
-    """A net of fractional steps as a net of step indices: eps(x, k) = net(x, steps[k])."""
-
-    steps: Tensor
-
-    def __init__(self, net: nn.Module, steps: PerStep) -> None:
-        super().__init__()
-        self.net = net
-        self.register_buffer("steps", steps.float(), persistent=False)
-
-    def forward(self, x: Points, k: StepIndex) -> Points:
-        return self.net(x, self.steps[k])
 
 
 class EpsilonScaled(nn.Module):

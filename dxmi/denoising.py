@@ -1,6 +1,7 @@
-"""Training a noise predictor on a variance-preserving schedule, and a denoiser over all noise levels."""
+"""Losses of noise predictors and denoisers, and their training."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -33,6 +34,46 @@ def denoising_loss(net: NoisePredictor, schedule: VPSchedule, data: Points, k: S
 
 
 @runtime_checkable
+class DenoisingLoss(Protocol):
+    """What a network is trained by: a loss per sample at numbers that are drawn for the whole batch before."""
+
+    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        """Numbers of a batch, a row per sample."""
+        ...
+
+    def __call__(self, net: Any, data: Points, *drawn: Tensor) -> PerSample: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDPMLoss:
+    """`denoising_loss` on a schedule, as a `DenoisingLoss`."""
+
+    schedule: VPSchedule
+
+    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        return drawn_steps(self.schedule, noise)
+
+    def __call__(self, net: Any, data: Points, *drawn: Tensor) -> PerSample:
+        k, eps = drawn
+        return denoising_loss(net, self.schedule, data, k, eps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EDMLoss:
+    """`edm_loss` with ln sigma ~ N(mean, std^2), as a `DenoisingLoss` (Karras et al. 2022, Table 1)."""
+
+    mean: float = -1.2
+    std: float = 1.2
+
+    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        return lognormal_sigmas(noise, mean=self.mean, std=self.std), noise.normal(0)
+
+    def __call__(self, net: Any, data: Points, *drawn: Tensor) -> PerSample:
+        sigma, eps = drawn
+        return edm_loss(net, data, sigma, eps)
+
+
+@runtime_checkable
 class Slot(Protocol):
     """Where a trained average is kept and found again."""
 
@@ -41,8 +82,8 @@ class Slot(Protocol):
     def save(self, state: dict[str, Any]) -> None: ...
 
 
-class NoisePredictorTraining:
-    """A noise predictor at work: Adam with cosine decay on `denoising_loss`, and an average of the weights.
+class DenoiserTraining:
+    """A denoiser or noise predictor at work: Adam with cosine decay on its loss, and an average of the weights.
 
     Attributes:
         iterations: how many there are to do; 0 where the average was found in `slot`.
@@ -52,7 +93,7 @@ class NoisePredictorTraining:
     def __init__(
         self,
         net: nn.Module,
-        schedule: VPSchedule,
+        loss: DenoisingLoss,
         *,
         data: Callable[[], Points],
         noise: StreamNoise,
@@ -61,9 +102,11 @@ class NoisePredictorTraining:
         ema_decay: float,
         slot: Slot | None = None,
         parallel: Parallel = ONE_PROCESS,
+        check: Callable[[nn.Module, Points], None] | None = None,
     ) -> None:
-        self.net, self.schedule, self.data, self.noise, self.slot = net, schedule, data, noise, slot
-        self._learner = Learner(net, lr=lr, iterations=iterations, ema_decay=ema_decay, parallel=parallel)
+        """`check` is given the average and data, before the average is kept."""
+        self.net, self.loss, self.data, self.noise, self.slot, self.check = net, loss, data, noise, slot, check
+        self._learner = Learner(net, lr=lr, iterations=max(1, iterations), ema_decay=ema_decay, parallel=parallel)
         self._mine = parallel.rows(noise.batch_size)
         found = slot.load() if slot else None
         if found is not None:
@@ -80,15 +123,21 @@ class NoisePredictorTraining:
         return self.done >= self.iterations
 
     def step(self) -> Tensor:
-        """One iteration; its loss, detached. The last one leaves the average in the slot."""
-        data, (k, eps) = self.data()[self._mine], drawn_steps(self.schedule, self.noise)
-        k, eps = k[self._mine], eps[self._mine]
+        """One iteration; its loss, detached. The last one leaves the average in the slot.
+
+        Raises:
+            ValueError: of `check`, at the last iteration.
+        """
+        data = self.data()[self._mine]
+        drawn = tuple(values[self._mine] for values in self.loss.draw(self.noise))
 
         def loss_of(rows: slice) -> Tensor:
-            return denoising_loss(self.net, self.schedule, data[rows], k[rows], eps[rows]).mean()
+            return self.loss(self.net, data[rows], *(values[rows] for values in drawn)).mean()
 
         loss = self._learner.descend_in_parts(self.noise.batch_size, loss_of)
         self.done += 1
+        if self.finished and self.check is not None:
+            self.check(self.average, data)
         if self.finished and self.slot is not None:
             self.slot.save(dict(self.average.state_dict()))
         return loss
@@ -107,14 +156,10 @@ def lognormal_sigmas(noise: StreamNoise, *, mean: float, std: float) -> PerSampl
     return (mean + std * z).exp()
 
 
-def edm_loss(
-    denoiser: EDMDenoiser, data: Points, noise: StreamNoise, *, mean: float = -1.2, std: float = 1.2
-) -> PerSample:
-    """w(sigma) ||D(data + sigma eps, sigma) - data||^2 / D, ln sigma ~ N(mean, std^2) (Karras et al. 2022, Table 1).
+def edm_loss(denoiser: EDMDenoiser, data: Points, sigma: PerSample, eps: Points) -> PerSample:
+    """w(sigma) ||D(data + sigma eps, sigma) - data||^2 / D (Karras et al. 2022, Table 1).
 
     w = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2, which makes the net's own error count alike at every level.
     """
-    sigma = lognormal_sigmas(noise, mean=mean, std=std)
     weight = (sigma.square() + denoiser.sigma_data**2) / (sigma * denoiser.sigma_data).square()
-    noised = data + per_sample(sigma, data) * noise.normal(0)
-    return weight * mean_square(denoiser(noised, sigma) - data)
+    return weight * mean_square(denoiser(data + per_sample(sigma, data) * eps, sigma) - data)

@@ -2,6 +2,8 @@
 
 from typing import Protocol, runtime_checkable
 
+from torch import Tensor
+
 from dxmi.arrays import PerSample, Points, StepIndex
 
 
@@ -29,7 +31,7 @@ class Policy(Protocol):
     @property
     def event_shape(self) -> tuple[int, ...]: ...
 
-    def mean(self, x: Points, k: StepIndex) -> Points: ...
+    def mean(self, x: Points, k: StepIndex, given: Tensor | None = None) -> Points: ...
 
     def log_std(self, k: StepIndex) -> PerSample: ...
 

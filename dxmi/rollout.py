@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from dxmi.arrays import Points
+from dxmi.arrays import ClassLabels, Points
 from dxmi.noise import Noise
 from dxmi.policies import GaussianPolicy
 from dxmi.protocols import Value
@@ -15,44 +15,57 @@ Guidance = Callable[[Points, int, float], Points]
 
 
 def chain(
-    policy: GaussianPolicy, noise: Noise, *, start: Points | None = None, guidance: Guidance | None = None
+    policy: GaussianPolicy,
+    noise: Noise,
+    *,
+    start: Points | None = None,
+    labels: ClassLabels | None = None,
+    guidance: Guidance | None = None,
 ) -> Iterator[Points]:
     """The states x_0, x_1, ..., x_K of ancestral sampling, one at a time and without gradient.
 
-    x_0 is `start`, or N(0, I) where none is given.
+    x_0 is `start`, or the policy's own, `policy.start(noise.normal(0))`, where none is given.
     """
-    x = noise.normal(0) if start is None else start
+    x = policy.start(noise.normal(0)) if start is None else start
     yield x
     stds = policy.step_log_stds().exp().tolist()
     for step, std in enumerate(stds):
         # Inside the loop, not as a decorator: a caller's code between two states keeps its own gradient mode.
         with torch.no_grad():
             k = x.new_full((len(x),), step, dtype=torch.int64)
-            x = policy.draw(x, k, noise.normal(step + 1))
+            x = policy.draw(x, k, noise.normal(step + 1), labels)
             if guidance is not None:
                 x = guidance(x, step, std)
         yield x
 
 
 def rollout(
-    policy: GaussianPolicy, noise: Noise, *, start: Points | None = None, guidance: Guidance | None = None
+    policy: GaussianPolicy,
+    noise: Noise,
+    *,
+    start: Points | None = None,
+    labels: ClassLabels | None = None,
+    guidance: Guidance | None = None,
 ) -> Trajectory:
     """All states of a chain."""
-    return Trajectory(states=torch.stack(list(chain(policy, noise, start=start, guidance=guidance))))
+    states = chain(policy, noise, start=start, labels=labels, guidance=guidance)
+    return Trajectory(states=torch.stack(list(states)), labels=labels)
 
 
 def reparametrised_rollout(policy: GaussianPolicy, noise: Noise) -> Trajectory:
     """As `rollout`, with the graph of the whole chain kept, for back-propagation through every step."""
-    states = [noise.normal(0)]
+    states = [policy.start(noise.normal(0))]
     for step in range(policy.num_steps):
         k = states[-1].new_full((len(states[-1]),), step, dtype=torch.int64)
         states.append(policy.draw(states[-1], k, noise.normal(step + 1)))
     return Trajectory(states=torch.stack(states))
 
 
-def sample(policy: GaussianPolicy, noise: Noise, *, guidance: Guidance | None = None) -> Points:
+def sample(
+    policy: GaussianPolicy, noise: Noise, *, labels: ClassLabels | None = None, guidance: Guidance | None = None
+) -> Points:
     """The last state of a chain; the earlier ones are not kept."""
-    (last,) = deque(chain(policy, noise, guidance=guidance), maxlen=1)
+    (last,) = deque(chain(policy, noise, labels=labels, guidance=guidance), maxlen=1)
     return last
 
 

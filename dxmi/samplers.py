@@ -76,12 +76,11 @@ class Ancestral:
 
     def __call__(self, denoiser: Denoiser, levels: NoiseLevels, noise: Noise) -> Points:
         x = _start(levels, noise)
+        downs, ups = (part.tolist() for part in levels.ancestral(kappa=self.kappa))
         for k, sigma, after in _steps(levels):
             denoised = denoiser(x, x.new_full((len(x),), sigma))
-            up = self.kappa * after * math.sqrt(1 - (after / sigma) ** 2)
-            down = math.sqrt(after**2 - up**2)
-            x = denoised + down / sigma * (x - denoised)
-            std = up if after > 0 else self.last_std
+            x = denoised + downs[k] / sigma * (x - denoised)
+            std = ups[k] if after > 0 else self.last_std
             if std > 0:
                 x = x + std * noise.normal(k + 1)
         return x

@@ -18,6 +18,11 @@ from torch import Tensor
 from dxmi.arrays import PerStep
 
 
+def vp_sde_log_alpha_bar(t: Float[Tensor, " n"], *, beta_min: float, beta_max: float) -> Float[Tensor, " n"]:
+    """-int_0^t beta(s) ds for beta linear on [0, 1] (Song et al. 2021, arXiv:2011.13456, Eq. 33)."""
+    return -0.5 * t**2 * (beta_max - beta_min) - t * beta_min
+
+
 @dataclass(frozen=True, kw_only=True)
 class VPSchedule:
     """Signal levels of the K + 1 states of a variance-preserving chain, float64.
@@ -40,11 +45,14 @@ class VPSchedule:
         return cls(alpha_bar=torch.cat([signal.flip(0), torch.ones(1, dtype=torch.float64)]))
 
     @classmethod
-    def linear(cls, num_steps: int, *, beta_min: float = 0.1, beta_max: float = 20.0) -> "VPSchedule":
-        """The VP-SDE with linear beta(t) on [0, 1] at `num_steps` equal intervals (Song et al. 2021,
+    def linear(
+        cls, num_steps: int, *, beta_min: float = 0.1, beta_max: float = 20.0, first_time: float = 0.0
+    ) -> "VPSchedule":
+        """The VP-SDE with linear beta(t) at `num_steps` equal intervals of [first_time, 1] (Song et al. 2021,
         arXiv:2011.13456, Eq. 33); at 1,000 steps it is DDPM's 1e-4 .. 0.02 to about a percent."""
-        t = torch.linspace(1.0, 0.0, num_steps + 1, dtype=torch.float64)
-        return cls(alpha_bar=torch.exp(-0.5 * t**2 * (beta_max - beta_min) - t * beta_min))
+        t = torch.linspace(1.0, first_time, num_steps + 1, dtype=torch.float64)
+        log_signal = vp_sde_log_alpha_bar(t, beta_min=beta_min, beta_max=beta_max)
+        return cls(alpha_bar=(log_signal - log_signal[-1]).exp())
 
     @classmethod
     def cosine(cls, num_steps: int, *, offset: float = 0.008, beta_max: float = 0.999) -> "VPSchedule":
@@ -82,6 +90,11 @@ class VPSchedule:
         return NoiseLevels(
             sigmas=((1 - self.alpha_bar) / self.alpha_bar).sqrt(), start_std=self.alpha_bar[0].rsqrt().item()
         )
+
+    def posterior_mean(self) -> tuple[PerStep, PerStep]:
+        """Factors of x_k and of x_data in the mean of q(x_{k+1} | x_k, x_data), DDPM Eq. 7."""
+        above, below, alphas = self.alpha_bar[1:], self.alpha_bar[:-1], self.alphas
+        return alphas.sqrt() * (1 - above) / (1 - below), above.sqrt() * (1 - alphas) / (1 - below)
 
     def posterior_std(self) -> PerStep:
         """std of q(x_{k+1} | x_k, x_data), DDPM Eq. 7; 0 at the last step."""
@@ -139,6 +152,16 @@ class NoiseLevels:
     @property
     def num_steps(self) -> int:
         return len(self.sigmas) - 1
+
+    def ancestral(self, *, kappa: float = 1.0) -> tuple[PerStep, PerStep]:
+        """sigma_down and sigma_up of every step, sigma_down^2 + sigma_up^2 = sigma_{k+1}^2.
+
+        sigma_up = kappa sigma_{k+1} sqrt(1 - sigma_{k+1}^2 / sigma_k^2): the noise that a step adds, and the level that
+        it goes down to before.
+        """
+        sigma, after = self.sigmas[:-1], self.sigmas[1:]
+        up = kappa * after * (1 - (after / sigma).square()).sqrt()
+        return (after.square() - up.square()).sqrt(), up
 
 
 def karras_sigmas(num_levels: int, *, sigma_min: float, sigma_max: float, rho: float) -> Float[Tensor, " levels"]:

@@ -39,9 +39,9 @@ def _norm(v: Tensor) -> Tensor:
 class SpherePolicy(GaussianPolicy):
     """A Gaussian step in the tangent space at the mean direction, carried to the sphere by the exponential map."""
 
-    def mean(self, x: Points, k: StepIndex) -> Points:
-        return project(super().mean(x, k))
+    def mean(self, x: Points, k: StepIndex, given: Tensor | None = None) -> Points:
+        return project(super().mean(x, k, given))
 
-    def draw(self, x: Points, k: StepIndex, eps: Points) -> Points:
-        mean = self.mean(x, k)
+    def draw(self, x: Points, k: StepIndex, eps: Tensor, given: Tensor | None = None) -> Points:
+        mean = self.mean(x, k, given)
         return exponential_map(mean, tangent(mean, self._per_row(self.step_log_stds().exp(), k) * eps))

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from dxmi.arrays import ClassLabels
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transition:
@@ -14,13 +16,15 @@ class Transition:
     x: Float[Tensor, " b *event"]
     x_next: Float[Tensor, " b *event"]
     k: Int[Tensor, " b"]
+    labels: ClassLabels | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trajectory:
-    """States x_0 (noise) ... x_K (samples) of b chains: `states[k]` is x_k."""
+    """States x_0 (noise) ... x_K (samples) of b chains: `states[k]` is x_k; `labels` are their classes, if any."""
 
     states: Float[Tensor, " steps b *event"]
+    labels: ClassLabels | None = None
 
     @property
     def num_steps(self) -> int:
@@ -37,9 +41,14 @@ class Trajectory:
     def transitions(self, steps: tuple[int, ...]) -> Transition:
         """Transitions of the given steps, stacked step by step into one batch of len(steps) * b rows."""
         index = torch.tensor(steps, device=self.states.device)
-        x, x_next = self.states[index], self.states[index + 1]
+        return self.at(index[:, None].expand(-1, self.states.shape[1]))
+
+    def at(self, steps: Int[Tensor, " s b"]) -> Transition:
+        """Transitions at s steps of each chain, row by row: steps[:, i] are those of chain i."""
+        chain = torch.arange(steps.shape[1], device=self.states.device).expand_as(steps)
         return Transition(
-            x=x.flatten(0, 1),
-            x_next=x_next.flatten(0, 1),
-            k=index.repeat_interleave(self.states.shape[1]),
+            x=self.states[steps, chain].flatten(0, 1),
+            x_next=self.states[steps + 1, chain].flatten(0, 1),
+            k=steps.flatten(),
+            labels=None if self.labels is None else self.labels[chain].flatten(),
         )

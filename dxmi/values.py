@@ -19,6 +19,11 @@ class SharedValue(nn.Module):
         self.net = net
         self.num_steps = num_steps
 
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """What a value evaluates."""
+        return (self.net,)
+
     def value(self, x: Points, k: StepIndex) -> PerSample:
         return self.net(x, k).squeeze(-1)
 
@@ -32,6 +37,11 @@ class TimeIndependentValue(nn.Module):
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """What a value evaluates."""
+        return (self.net,)
 
     def value(self, x: Points, k: StepIndex) -> PerSample:
         return self.energy(x)
@@ -48,6 +58,11 @@ class SeparateEnergy(nn.Module):
         self.energy_net = energy
         self.value_net = value
         self.num_steps = num_steps
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """What a value may evaluate."""
+        return (self.energy_net, self.value_net)
 
     def value(self, x: Points, k: StepIndex) -> PerSample:
         last = k == self.num_steps

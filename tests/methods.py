@@ -194,6 +194,19 @@ class NeedsGPU(Toy):
     needs = frozenset({Need.TRAINING_DATA, Need.CUDA})
 
 
+class PointsConfig(ToyConfig):
+    """For points in the plane."""
+
+    needs = frozenset({Need.VECTORS})
+
+
+class Points(Toy):
+    """Has networks for vectors only."""
+
+    name = "points"
+    Config = PointsConfig
+
+
 class WrongShapeModel(GaussianModel):
     def sample(self, seeds: Tensor) -> Tensor:
         return super().sample(seeds)[:, :1]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from baselines.consistency import ConsistencyConfig
+from dxmi.backbones import EDMBackbone
 
 
 def gaussians8() -> ConsistencyConfig:
@@ -12,7 +13,11 @@ def gaussians8() -> ConsistencyConfig:
     trained in so few steps, and the larger ones build on them (docs/methods/consistency.md).
     """
     return ConsistencyConfig(
-        distance="pseudo_huber", weight="inverse_step", target_decay=0.0, teacher_iterations=12000, iterations=5000
+        distance="pseudo_huber",
+        weight="inverse_step",
+        target_decay=0.0,
+        backbone=EDMBackbone(iterations=12000),
+        iterations=5000,
     )
 
 
@@ -24,14 +29,14 @@ def gaussians8_ct() -> ConsistencyConfig:
         weight="inverse_step",
         num_levels=40,
         target_decay=0.0,
-        teacher_iterations=0,
+        backbone=EDMBackbone(iterations=0),
         iterations=12000,
     )
 
 
 def gaussians8_quick() -> ConsistencyConfig:
     """Seconds, to see that everything works."""
-    return ConsistencyConfig(iterations=300, teacher_iterations=300, batch_size=128)
+    return ConsistencyConfig(iterations=300, batch_size=128, backbone=EDMBackbone(iterations=300, batch_size=128))
 
 
 RECIPES: dict[tuple[str, str], Callable[[], ConsistencyConfig]] = {

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from baselines.ddim import DDIMConfig
+from dxmi.backbones import DDPMBackbone
 
 
 def gaussians8() -> DDIMConfig:
@@ -12,7 +13,7 @@ def gaussians8() -> DDIMConfig:
 
 def gaussians8_quick() -> DDIMConfig:
     """Seconds, to see that everything works."""
-    return DDIMConfig(iterations=300, batch_size=128)
+    return DDIMConfig(backbone=DDPMBackbone(iterations=300, batch_size=128))
 
 
 RECIPES: dict[tuple[str, str], Callable[[], DDIMConfig]] = {

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from baselines.ddpm import DDPMConfig, DDPMImageConfig
-from dxmi.backbones import MLPBackbone
+from dxmi.backbones import DDPMBackbone
 
 
 def gaussians8() -> DDPMConfig:
@@ -23,7 +23,7 @@ def digits() -> DDPMImageConfig:
 
 def digits_quick() -> DDPMImageConfig:
     """Seconds, to see that everything works."""
-    return DDPMImageConfig(backbone=MLPBackbone(hidden=64, depth=1, iterations=200))
+    return DDPMImageConfig(backbone=DDPMBackbone(hidden=64, depth=1, iterations=200, batch_size=128))
 
 
 RECIPES: dict[tuple[str, str], Callable[[], DDPMConfig | DDPMImageConfig]] = {

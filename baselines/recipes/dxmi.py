@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from baselines.dxmi import DxMIBase, DxMIConfig, DxMIImageConfig
-from dxmi.backbones import MLPBackbone
+from dxmi.backbones import DDPMBackbone
 
 
 def gaussians8() -> DxMIConfig:
@@ -42,7 +42,7 @@ def digits_quick() -> DxMIImageConfig:
         batch_size=32,
         value_hidden=64,
         value_depth=1,
-        backbone=MLPBackbone(hidden=64, depth=1, iterations=200),
+        backbone=DDPMBackbone(hidden=64, depth=1, iterations=200, batch_size=128),
     )
 
 

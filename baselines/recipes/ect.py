@@ -3,16 +3,17 @@
 from collections.abc import Callable
 
 from baselines.ect import ECTConfig
+from dxmi.backbones import EDMBackbone
 
 
 def gaussians8() -> ECTConfig:
     """One step; `--set middle_sigmas=[0.8]` takes two. Noise levels to 20: the plane needs no more."""
-    return ECTConfig(sigma_max=20.0, sigma_mean=-0.5, teacher_iterations=3000, iterations=12000)
+    return ECTConfig(sigma_max=20.0, sigma_mean=-0.5, backbone=EDMBackbone(iterations=3000), iterations=12000)
 
 
 def gaussians8_quick() -> ECTConfig:
     """Seconds, to see that everything works."""
-    return ECTConfig(iterations=300, teacher_iterations=300, batch_size=128)
+    return ECTConfig(iterations=300, batch_size=128, backbone=EDMBackbone(iterations=300, batch_size=128))
 
 
 RECIPES: dict[tuple[str, str], Callable[[], ECTConfig]] = {

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from baselines.edm import EDMConfig
+from dxmi.backbones import EDMBackbone
 
 
 def gaussians8() -> EDMConfig:
@@ -12,7 +13,7 @@ def gaussians8() -> EDMConfig:
 
 def gaussians8_quick() -> EDMConfig:
     """Seconds, to see that everything works."""
-    return EDMConfig(iterations=300, batch_size=128)
+    return EDMConfig(backbone=EDMBackbone(iterations=300, batch_size=128))
 
 
 RECIPES: dict[tuple[str, str], Callable[[], EDMConfig]] = {

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from baselines.fastdpm import FastDPMConfig
+from dxmi.backbones import DDPMBackbone
 
 
 def gaussians8() -> FastDPMConfig:
@@ -12,7 +13,7 @@ def gaussians8() -> FastDPMConfig:
 
 def gaussians8_quick() -> FastDPMConfig:
     """Seconds, to see that everything works."""
-    return FastDPMConfig(iterations=300, batch_size=128)
+    return FastDPMConfig(backbone=DDPMBackbone(iterations=300, batch_size=128))
 
 
 RECIPES: dict[tuple[str, str], Callable[[], FastDPMConfig]] = {

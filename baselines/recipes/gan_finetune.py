@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from baselines.gan_finetune import GANFinetuneConfig
+from dxmi.backbones import EDMBackbone
 
 
 def gaussians8() -> GANFinetuneConfig:
@@ -12,7 +13,7 @@ def gaussians8() -> GANFinetuneConfig:
 
 def gaussians8_quick() -> GANFinetuneConfig:
     """Seconds, to see that everything works."""
-    return GANFinetuneConfig(iterations=300, teacher_iterations=300, batch_size=128)
+    return GANFinetuneConfig(iterations=300, batch_size=128, backbone=EDMBackbone(iterations=300, batch_size=128))
 
 
 RECIPES: dict[tuple[str, str], Callable[[], GANFinetuneConfig]] = {

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from baselines.sft_pg import SFTPGConfig
+from dxmi.backbones import DDPMBackbone
 
 
 def gaussians8() -> SFTPGConfig:
@@ -12,7 +13,7 @@ def gaussians8() -> SFTPGConfig:
 
 def gaussians8_quick() -> SFTPGConfig:
     """Seconds, to see that everything works."""
-    return SFTPGConfig(iterations=100, teacher_iterations=300, batch_size=128)
+    return SFTPGConfig(iterations=100, batch_size=128, backbone=DDPMBackbone(iterations=300, batch_size=128))
 
 
 RECIPES: dict[tuple[str, str], Callable[[], SFTPGConfig]] = {

@@ -307,6 +307,39 @@ def info(
     info_command(name, as_json=as_json)
 
 
+@app.command(
+    epilog="Examples:  dxbench prepare --task cifar10  |  dxbench prepare -t imagenet64 --list  |  "
+    "dxbench prepare -t mvtec_ad --accept-licence  |  dxbench prepare -t cifar10 --only inception-2015 --offline"
+)
+def prepare(
+    task: Annotated[str, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")],
+    only: Annotated[list[str] | None, typer.Option("--only", help="One of its files by name; repeatable.")] = None,
+    list_only: Annotated[bool, typer.Option("--list", help="Say what is there, fetch and check nothing.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Check what is there, fetch nothing; as DXBENCH_OFFLINE=1 does.")
+    ] = False,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="You accept the terms of data sets that ask for it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch data and weights of a task and check their hashes; what a person has to fetch is said. Exit code 7 if
+    something is still missing. Broken transfers go on where they stopped. Files go to DXBENCH_DATA, ./data by default.
+    """
+    from dxbench.cli.prepare import prepare_command
+
+    raise typer.Exit(
+        prepare_command(
+            task,
+            only=only or [],
+            list_only=list_only,
+            offline=offline,
+            accept_licence=accept_licence,
+            as_json=as_json,
+        )
+    )
+
+
 @app.command(epilog="Example:  dxbench doctor")
 def doctor(as_json: Json = False) -> None:
     """Check this machine: versions, devices, folders, plug-ins, repeatability."""

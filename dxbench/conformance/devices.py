@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from dxbench.api import Compute, Sampler
+from dxbench.api import Compute, ConditionalSampler, Sampler
 from dxbench.conformance.subject import Broken, NotChecked, Subject
 from dxbench.streams import RandomStreams
 
@@ -61,10 +61,9 @@ def check_device(subject: Subject) -> str | None:
     }
     if left:
         raise Broken(f"left behind on another device than {device}: {', '.join(sorted(left))}")
-    if isinstance(model, Sampler):
-        sampler = model
+    if isinstance(model, Sampler | ConditionalSampler):
         try:
-            _follow(lambda: sampler.sample(torch.arange(4)), device)
+            _follow(lambda: subject.draw(model, torch.arange(4)), device)
         except NotChecked as reason:
             note = str(reason)
     return note

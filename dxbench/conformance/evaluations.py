@@ -88,7 +88,7 @@ def check_nfe(subject: Subject) -> None:
     model = subject.sampler()
     seeds = torch.arange(BATCH)
     with torch.no_grad(), OperationCounter() as operations, watched(model.networks, operations) as watch:
-        model.sample(seeds)
+        subject.draw(model, seeds)
     if watch.hidden:
         raise Broken(f"sampling evaluates {', '.join(sorted(watch.hidden))}, which `networks` does not list")
     if watch.repeats > 1:
@@ -99,14 +99,15 @@ def check_nfe(subject: Subject) -> None:
     if outside > free:
         share = outside / operations.forward
         raise Broken(f"{share:.0%} of the operations of sampling happen outside the forward passes of `networks`")
-    whole = _rows(model, [seeds])
-    singly = _rows(model, list(seeds[:, None]))
+    whole = _rows(subject, [seeds])
+    singly = _rows(subject, list(seeds[:, None]))
     if whole != singly:
         raise Broken(f"{BATCH} samples take {whole} evaluations in one batch and {singly} one by one")
 
 
-def _rows(model: Any, batches: list[torch.Tensor]) -> int:
+def _rows(subject: Subject, batches: list[torch.Tensor]) -> int:
+    model = subject.sampler()
     with torch.no_grad(), counted_passes(model.networks) as counter:
         for batch in batches:
-            model.sample(batch)
+            subject.draw(model, batch)
     return counter.rows

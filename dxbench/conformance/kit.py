@@ -14,6 +14,7 @@ from dxbench.conformance.evaluations import check_nfe
 from dxbench.conformance.sampling import (
     check_batch_size,
     check_capabilities,
+    check_classes,
     check_energy,
     check_range,
     check_seeds,
@@ -86,16 +87,24 @@ CHECKS = (
     Check(
         name="capabilities",
         wants="model() has networks, and samples or has an energy",
-        remedy="Return an object with `networks` (torch modules) and sample(seeds) or energy(x) with temperature.",
+        remedy="Return an object with `networks` (torch modules) and sample(seeds), or energy(x) with temperature, "
+        "or energy_map(grids).",
         run=check_capabilities,
         needs=("training",),
     ),
     Check(
+        name="classes",
+        wants="samples are of the class that is asked for where the task has classes, and of none where it has not",
+        remedy="Where problem.num_classes is set give num_classes, sample_classes(seeds, labels); else sample(seeds).",
+        run=check_classes,
+        needs=("capabilities",),
+    ),
+    Check(
         name="shapes",
-        wants="sample(seeds [b]) gives floating [b, *event] for every b",
+        wants="seeds [b] give floating samples [b, *event] for every b",
         remedy="Shape the result by len(seeds) and problem.event_shape.",
         run=check_shapes,
-        needs=("capabilities",),
+        needs=("classes",),
     ),
     Check(
         name="range",
@@ -128,8 +137,9 @@ CHECKS = (
     ),
     Check(
         name="energy",
-        wants="energy(x [b, *event]) gives finite [b], point by point, and a temperature >= 0 or None",
-        remedy="Return one energy per point, computed from that point alone.",
+        wants="energy(x [b, *event]) gives finite [b], point by point, and a temperature >= 0 or None; "
+        "energy_map(grids [b, h, w, d]) finite [b, h, w], image by image",
+        remedy="Return one energy per point, computed from that point alone, or from its image alone.",
         run=check_energy,
         needs=("capabilities",),
     ),
@@ -160,7 +170,7 @@ CHECKS = (
         wants="state_dict() holds finite tensors and plain values, and sampling does not change it",
         remedy="Keep only what the next step depends on, as tensors, numbers, texts, lists and dicts.",
         run=check_state,
-        needs=("capabilities",),
+        needs=("classes",),
     ),
     Check(
         name="resume",
@@ -174,7 +184,7 @@ CHECKS = (
         wants="all that is computed with lives on the device that `compute` names",
         remedy="Create tensors with device=compute.device and move data batches there; networks too.",
         run=check_device,
-        needs=("capabilities",),
+        needs=("classes",),
     ),
 )
 

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from dxbench.api import EnergyModel, Sampler, ValueModel
+from dxbench.api import ConditionalSampler, EnergyModel, MapModel, Sampler, ValueModel
 from dxbench.conformance.subject import Broken, NotChecked, Subject
 
 FAR = 1e4  # data stds: beyond what an untrained network gives, short of an overflow
@@ -16,15 +16,35 @@ def check_capabilities(subject: Subject) -> None:
     networks = getattr(model, "networks", None)
     if not isinstance(networks, tuple | list) or not all(isinstance(n, torch.nn.Module) for n in networks):
         raise Broken(f"networks is {networks!r}, wanted a tuple of torch modules")
-    if not isinstance(model, Sampler | EnergyModel):
-        raise Broken(f"{type(model).__name__} has neither sample(seeds) nor energy(x) with temperature")
+    if not isinstance(model, Sampler | ConditionalSampler | EnergyModel | MapModel):
+        raise Broken(
+            f"{type(model).__name__} has neither sample(seeds), nor num_classes with sample_classes(seeds, labels), "
+            "nor energy(x) with temperature, nor energy_map(grids)"
+        )
+
+
+def check_classes(subject: Subject) -> None:
+    model, classes = subject.sampler(), subject.problem.num_classes
+    if classes is None:
+        if not isinstance(model, Sampler):
+            raise Broken(f"{type(model).__name__} samples by class only, and the task has no classes")
+        return
+    if not isinstance(model, ConditionalSampler):
+        raise Broken(f"the task has {classes} classes, and {type(model).__name__} has no sample_classes(seeds, labels)")
+    if model.num_classes != classes:
+        raise Broken(f"num_classes is {model.num_classes}, the task has {classes} classes")
+    with torch.no_grad():
+        first, other = subject.draw(model, SEEDS), subject.draw(model, SEEDS, shift=1)
+    same = int(torch.isclose(first, other).flatten(1).all(dim=1).sum()) if len(first) == len(other) else 0
+    if same:
+        raise Broken(f"{same} of {len(SEEDS)} samples stayed the same under another label")
 
 
 def check_shapes(subject: Subject) -> None:
     model = subject.sampler()
     for count in (1, 2, 7):
         with torch.no_grad():
-            samples = model.sample(torch.arange(count))
+            samples = subject.draw(model, torch.arange(count))
         wanted = (count, *subject.problem.event_shape)
         if not isinstance(samples, torch.Tensor) or tuple(samples.shape) != wanted:
             raise Broken(f"{count} seeds gave {_shape(samples)}, wanted {wanted}")
@@ -39,7 +59,7 @@ def _shape(value: object) -> str:
 def check_range(subject: Subject) -> None:
     model = subject.sampler()
     with torch.no_grad():
-        samples = model.sample(torch.arange(64)).flatten(1)
+        samples = subject.draw(model, torch.arange(64)).flatten(1)
     bad = int((~torch.isfinite(samples).all(dim=1)).sum())
     if bad:
         raise Broken(f"{bad} of 64 samples are not finite")
@@ -51,7 +71,7 @@ def check_range(subject: Subject) -> None:
 def check_seeds(subject: Subject) -> None:
     model = subject.sampler()
     with torch.no_grad():
-        first, again, other = model.sample(SEEDS), model.sample(SEEDS), model.sample(SEEDS + 1)
+        first, again, other = (subject.draw(model, seeds) for seeds in (SEEDS, SEEDS, SEEDS + 1))
     if not torch.equal(first, again):
         raise Broken("the same seeds, sampled twice, gave different samples")
     same = int(torch.isclose(first, other).flatten(1).all(dim=1).sum())
@@ -62,11 +82,11 @@ def check_seeds(subject: Subject) -> None:
 def check_batch_size(subject: Subject) -> None:
     model = subject.sampler()
     with torch.no_grad():
-        whole = model.sample(SEEDS)
+        whole = subject.draw(model, SEEDS)
         cuts = {
-            "one by one": torch.cat([model.sample(SEEDS[i : i + 1]) for i in range(len(SEEDS))]),
-            "in batches of 3 and 4": torch.cat([model.sample(SEEDS[:3]), model.sample(SEEDS[3:])]),
-            "in reverse": model.sample(SEEDS.flip(0)).flip(0),
+            "one by one": torch.cat([subject.draw(model, SEEDS[i : i + 1]) for i in range(len(SEEDS))]),
+            "in batches of 3 and 4": torch.cat([subject.draw(model, SEEDS[:3]), subject.draw(model, SEEDS[3:])]),
+            "in reverse": subject.draw(model, SEEDS.flip(0)).flip(0),
         }
     # Matrix products may sum in another order for another batch size: equal to rounding, not to the bit.
     tolerance = 1e-5 * max(1.0, float(whole.abs().max()))
@@ -78,6 +98,9 @@ def check_batch_size(subject: Subject) -> None:
 
 def check_energy(subject: Subject) -> None:
     model = subject.trained.model
+    if isinstance(model, MapModel):
+        _check_map(model, subject.grids)
+        return
     if not isinstance(model, EnergyModel):
         raise NotChecked("the model has no energy")
     x = subject.points
@@ -92,6 +115,16 @@ def check_energy(subject: Subject) -> None:
     temperature = model.temperature
     if temperature is not None and not 0 <= temperature < math.inf:
         raise Broken(f"temperature is {temperature}")
+
+
+def _check_map(model: MapModel, grids: torch.Tensor) -> None:
+    with torch.no_grad():
+        maps, alone = model.energy_map(grids), model.energy_map(grids[:1])
+    if maps.shape != grids.shape[:3] or not torch.isfinite(maps).all():
+        wanted = tuple(grids.shape[:3])
+        raise Broken(f"energies of patches have shape {tuple(maps.shape)}, wanted {wanted}, or are not finite")
+    if not torch.allclose(maps[:1], alone, rtol=1e-4, atol=1e-4):
+        raise Broken("an image's energies depend on the other images of its batch")
 
 
 def check_value(subject: Subject) -> None:

@@ -7,9 +7,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dxbench.api import Compute, Config, EnergyModel, Method, Model, Problem, Sampler, Training
-from dxbench.engine.parts import unmet_needs
+from dxbench.api import (
+    Compute,
+    ConditionalSampler,
+    Config,
+    EnergyModel,
+    MapModel,
+    Method,
+    Model,
+    PatchData,
+    Problem,
+    Sampler,
+    Training,
+)
+from dxbench.engine.parts import require_pretrained, unmet_needs
 from dxbench.engine.process import seed_global_generators
+from dxbench.errors import MissingData
+from dxbench.sampling import sample
 from dxbench.streams import RandomStreams
 
 
@@ -50,9 +64,14 @@ class Subject:
 
     def require_needs(self) -> None:
         """Raises NotChecked if the method needs what is not here."""
-        unmet = [need.value for need in unmet_needs(self.method, self.problem, self.compute)]
+        needs = self.method.needs | self.config.needs
+        unmet = [need.value for need in unmet_needs(needs, self.problem, self.compute)]
         if unmet:
             raise NotChecked(f"needs {' and '.join(unmet)}")
+        try:
+            require_pretrained(self.method, self.config, self.problem)
+        except MissingData as reason:
+            raise NotChecked(str(reason)) from None
 
     @staticmethod
     def seed_globals(scope: str = "global") -> None:
@@ -84,14 +103,29 @@ class Subject:
         noise = torch.randn((16, *self.problem.event_shape), generator=torch.Generator().manual_seed(0))
         return (self.problem.data_std * noise).to(self.compute.device)
 
+    @cached_property
+    def grids(self) -> Tensor:
+        """[2, h, w, d] patches of two images, of the size of the data, on the compute device.
+
+        Raises:
+            NotChecked: if the data are no patches.
+        """
+        if not isinstance(self.problem.data, PatchData):
+            raise NotChecked("the task's data are no patches of images")
+        shape = (2, *self.problem.data.grid, *self.problem.event_shape)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        return (self.problem.data_std * noise).to(self.compute.device)
+
     def probe(self, model: Model) -> dict[str, Tensor]:
-        """What a model does: its samples and its energies, on the CPU."""
+        """What a model does: its samples, its energies and maps, on the CPU."""
         found: dict[str, Tensor] = {}
         with torch.no_grad():
-            if isinstance(model, Sampler):
-                found["samples"] = model.sample(torch.arange(16)).cpu()
+            if isinstance(model, Sampler | ConditionalSampler):
+                found["samples"] = self.draw(model, torch.arange(16)).cpu()
             if isinstance(model, EnergyModel):
                 found["energies"] = model.energy(self.points).cpu()
+            if isinstance(model, MapModel):
+                found["maps"] = model.energy_map(self.grids).cpu()
         return found
 
     def sampler(self) -> Any:
@@ -101,9 +135,14 @@ class Subject:
             NotChecked: if it does not sample.
         """
         model = self.trained.model
-        if not isinstance(model, Sampler):
+        if not isinstance(model, Sampler | ConditionalSampler):
             raise NotChecked("the model does not sample")
         return model
+
+    def draw(self, model: Any, seeds: Tensor, *, shift: int = 0) -> Tensor:
+        """Samples of seeds; where the problem has classes, of class (seed + shift) mod their number."""
+        classes = self.problem.num_classes
+        return sample(model, seeds, None if classes is None else (seeds + shift) % classes)
 
     def equal(self, a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
         """Equal to the bit on a CPU; on other devices, whose sums have no fixed order, to three digits."""

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from dxbench.api import (
     Compute,
+    ConditionalSampler,
     Cost,
     Evaluation,
     Failure,
@@ -28,7 +29,7 @@ from dxbench.engine import process, provenance
 from dxbench.engine.checkpoint import NonFiniteState, load_checkpoint, save_checkpoint
 from dxbench.engine.curves import CurveLog
 from dxbench.engine.listener import Listener
-from dxbench.engine.parts import start_training, unmet_needs
+from dxbench.engine.parts import require_pretrained, start_training, unmet_needs
 from dxbench.engine.plan import Cell
 from dxbench.engine.sampling_crew import SamplingCrew, sampling_together
 from dxbench.engine.spread import ONE_DEVICE, Place, Spread
@@ -208,10 +209,12 @@ class _Run:
         self.rng = RandomStreams(self.cell.method, self.cell.task, self.cell.seed)
         process.seed_global_generators(self.rng)
         problem = self.task.problem(oracle=Need.ORACLE in self.method.needs)
-        for need in unmet_needs(self.method, problem, self.compute):
-            raise _UnmetNeed(f"{self.cell.method} needs {need.value}, which {self.cell.task} does not have here")
         kind = config_class(self.method, self.cell.task, self.cell.preset)
         config = kind.model_validate(self.cell.config)
+        for need in unmet_needs(self.method.needs | config.needs, problem, self.compute):
+            raise _UnmetNeed(f"{self.cell.method} needs {need.value}, which {self.cell.task} does not have here")
+        require_pretrained(self.method, config, problem)
+        self.task.require(training=Need.TRAINING_DATA in self.method.needs)
         training = start_training(self.method, problem, config, compute=self.compute, rng=self.rng)
         self.curves = CurveLog(training.total_steps)
         if not self.options.fresh and self.workers.from_first(self.checkpoint.exists()):
@@ -385,7 +388,7 @@ class _Run:
             steps=self.step,
             peak_memory_bytes=process.peak_memory_bytes(self.compute.device),
             parameters=count_parameters(model) if model is not None else None,
-            sampling_flops=sampling_flops(model) if isinstance(model, Sampler) else None,
+            sampling_flops=sampling_flops(model) if isinstance(model, Sampler | ConditionalSampler) else None,
             device=self.compute.device,
             threads=self.compute.threads,
             devices=self.workers.count,

@@ -1,24 +1,50 @@
 """Training for a problem, or for every problem of a set, one after the other as one run."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Set
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, Problem, ProblemSet, Training
+from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, PatchData, Problem, ProblemSet, Training
+from dxbench.errors import UsageError
 from dxbench.streams import RandomStreams
 
+SMALL_IMAGE_VALUES = 1024
 
-def unmet_needs(method: type[Method], problem: Problem | ProblemSet, compute: Compute) -> list[Need]:
-    """Needs of a method that a problem, or one of a set, does not meet here."""
+
+def unmet_needs(needs: Set[Need], problem: Problem | ProblemSet, compute: Compute) -> list[Need]:
+    """Needs that a problem, or one of a set, does not meet here."""
     problems = [problem] if isinstance(problem, Problem) else list(problem.parts.values())
     met = {
         Need.CUDA: compute.device == "cuda",
         Need.ORACLE: all(p.oracle is not None for p in problems),
         Need.FINITE_DATA: all(isinstance(p.data, FiniteData) for p in problems),
+        Need.VECTORS: all(len(p.event_shape) == 1 for p in problems),
+        Need.SMALL_IMAGES: all(
+            len(p.event_shape) == 3 and math.prod(p.event_shape) <= SMALL_IMAGE_VALUES for p in problems
+        ),
+        Need.PATCHES: all(isinstance(p.data, PatchData) for p in problems),
     }
-    return [need for need in sorted(method.needs) if not met.get(need, True)]
+    return [need for need in sorted(needs) if not met.get(need, True)]
+
+
+def require_pretrained(method: type[Method], config: Config, problem: Problem | ProblemSet) -> None:
+    """Ask for the official weights that a configuration begins from.
+
+    Raises:
+        UsageError: if the task grants none of that name.
+        MissingData: if a file is absent, with the command that fetches it.
+    """
+    for part in [problem] if isinstance(problem, Problem) else problem.parts.values():
+        for name in method.pretrained(config):
+            if part.pretrained is None:
+                raise UsageError(
+                    f"{method.name} begins from weights named {name!r}, but task {part.task} grants no pretrained "
+                    "weights; choose another preset or start"
+                )
+            part.pretrained.require(name)
 
 
 def start_training(

@@ -4,13 +4,27 @@ import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from dxbench.api import short_hash
-from dxbench.metrics.features import FeatureExtractor, Features
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Recipe(Protocol):
+    """How features are made: an extractor of images or of patches."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fields(self) -> dict[str, JsonValue]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +33,11 @@ class FeatureCache:
 
     folder: Path
 
-    def path(self, images_digest: str, extractor: FeatureExtractor) -> Path:
+    def path(self, images_digest: str, extractor: Recipe) -> Path:
         key = short_hash(extractor.fields, digits=16)
         return self.folder / f"{extractor.name}-{key}" / f"{images_digest}.safetensors"
 
-    def read(self, images_digest: str, extractor: FeatureExtractor) -> dict[str, Features] | None:
+    def read(self, images_digest: str, extractor: Recipe) -> Arrays | None:
         """The features, or None where there are none that can be believed."""
         path = self.path(images_digest, extractor)
         try:
@@ -39,7 +53,7 @@ class FeatureCache:
             return None
         return arrays
 
-    def write(self, images_digest: str, extractor: FeatureExtractor, features: dict[str, Features]) -> None:
+    def write(self, images_digest: str, extractor: Recipe, features: Arrays) -> None:
         """Keep features; the file appears whole or not at all.
 
         Raises:
@@ -56,7 +70,7 @@ class FeatureCache:
             temporary.replace(path)
 
 
-def _digest(arrays: dict[str, Features]) -> str:
+def _digest(arrays: Arrays) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())

@@ -1,6 +1,5 @@
 """Feature extractors made of a network and a file of weights."""
 
-import hashlib
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,57 +11,13 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
-from dxbench import paths
-from dxbench.errors import InvalidFile, MissingData
+from dxbench.assets import Asset
+from dxbench.errors import InvalidFile
 from dxbench.metrics.features import Extract, FeatureKind, Features, Images
 from dxbench.metrics.neighbours import exact_float32
 from dxbench.weights import read as read_weights
 
 StateDict = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightsFile:
-    """Weights that are known by their hash.
-
-    Attributes:
-        names: file names it goes by; the first is what `dxbench prepare` writes.
-        sha256: of the file.
-        folder: where it lies; None for `weights/` under DXBENCH_DATA.
-        prepare: the command that fetches it.
-    """
-
-    names: tuple[str, ...]
-    sha256: str
-    folder: Path | None = None
-    prepare: str
-
-    def path(self) -> Path:
-        """Where it lies; tasks ask before training, so that nobody trains for a score that cannot be taken.
-
-        Raises:
-            MissingData: if there is no such file, naming the command that fetches it.
-        """
-        folder = self.folder or paths.data() / "weights"
-        for name in self.names:
-            if (folder / name).is_file():
-                return folder / name
-        raise MissingData(f"no {self.names[0]} in {folder}; fetch it with `{self.prepare}`, or set DXBENCH_DATA")
-
-    def read(self) -> StateDict:
-        """Tensors by name; nothing in the file is executed.
-
-        Raises:
-            MissingData: if there is no such file.
-            InvalidFile: if its hash is another, or it holds no tensors by name.
-        """
-        path = self.path()
-        got = file_sha256(path)
-        if got != self.sha256:
-            raise InvalidFile(
-                f"{path}: wanted sha256 {self.sha256}, got {got}; remove the file and fetch it with `{self.prepare}`"
-            )
-        return read_weights(path)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,7 +32,7 @@ class NetworkExtractor:
 
     name: str
     kinds: Mapping[str, FeatureKind]
-    weights: WeightsFile
+    weights: Asset
     build: Callable[[StateDict], nn.Module]
     image_shape: tuple[int | None, int | None, int]
     preprocessing: Mapping[str, JsonValue]
@@ -92,12 +47,12 @@ class NetworkExtractor:
         }
 
     def load(self, device: str) -> Extract:
-        state = self.weights.read()
+        state = read_weights(self.weights.verify())
         try:
             network = self.build(state)
         except (RuntimeError, KeyError) as error:
             mismatch = textwrap.shorten(str(error), 400, placeholder=" ...")
-            raise InvalidFile(f"{self.weights.names[0]} does not fit {self.name}: {mismatch}") from None
+            raise InvalidFile(f"{Path(self.weights.path).name} does not fit {self.name}: {mismatch}") from None
         fold_batch_norms(network.eval().requires_grad_(False))
         network = network.to(device=torch.device(device)).to(memory_format=torch.channels_last)
 
@@ -133,9 +88,3 @@ def fold_batch_norms(module: nn.Module) -> None:
             setattr(module, name, fuse_conv_bn_eval(child, norm))
             setattr(module, name.replace("conv", "bn", 1), nn.Identity())
         fold_batch_norms(child)
-
-
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file's contents."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

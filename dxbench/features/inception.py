@@ -12,15 +12,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from dxbench.features.extractor import NetworkExtractor, StateDict, WeightsFile
+from dxbench.assets.catalogue import INCEPTION_2015
+from dxbench.features.extractor import NetworkExtractor, StateDict
 from dxbench.features.resizing import pil_bicubic, tensorflow1, torch_bilinear
 from dxbench.metrics.features import FeatureKind
 
-WEIGHTS = WeightsFile(
-    names=("pt_inception-2015-12-05-6726825d.pth", "weights-inception-2015-12-05-6726825d.pth"),
-    sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-    prepare="dxbench prepare --task cifar10",
-)
 BLOCKS = (
     *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "MaxPool_1", "Conv2d_3b_1x1", "Conv2d_4a_3x3", "MaxPool_2"),
     *("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
@@ -84,7 +80,7 @@ def inception(
             "spatial": FeatureKind(dim=17 * 17 * SPATIAL_CHANNELS, frechet=f"sfid{suffix}", kernel=f"skid{suffix}"),
             "logits": FeatureKind(dim=1008),
         },
-        weights=WEIGHTS,
+        weights=INCEPTION_2015,
         build=partial(Inception, resize=resize, normalise=normalise),
         image_shape=(None, None, 3),
         preprocessing={"resize": resize_text, "normalisation": normalise_text, "logits": "without bias"},

@@ -8,14 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dxbench.features.extractor import NetworkExtractor, StateDict, WeightsFile
+from dxbench.assets.catalogue import RESNET56_CIFAR10
+from dxbench.features.extractor import NetworkExtractor, StateDict
 from dxbench.metrics.features import FeatureKind
 
-WEIGHTS = WeightsFile(
-    names=("resnet56-4bfd9763.th",),
-    sha256="4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367",
-    prepare="dxbench prepare --task cifar10",
-)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -65,7 +61,7 @@ class ResNet56(nn.Module):
 RESNET56 = NetworkExtractor(
     name="resnet56-cifar10",
     kinds={"pooled": FeatureKind(dim=64, frechet="fd_resnet56", kernel="kd_resnet56"), "logits": FeatureKind(dim=10)},
-    weights=WEIGHTS,
+    weights=RESNET56_CIFAR10,
     build=ResNet56,
     image_shape=(32, 32, 3),
     preprocessing={"resize": "none, 32 x 32", "normalisation": "(x / 255 - mean) / std of ImageNet"},

@@ -5,8 +5,7 @@ says, and these metrics rank them within each group (a category, a data set, a h
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
 from dxbench.metrics import ranking
 from dxbench.metrics.ranking import Scores
-from dxbench.metrics.regions import FPR_LIMIT, Maps, Masks, RankedPixels
+from dxbench.metrics.regions import FPR_LIMIT, RankedPixels
 
 Statistic = Callable[[Scores, Scores], float]
 
@@ -26,31 +25,27 @@ class GroupScores:
     Attributes:
         scores: one per image, [n].
         anomalous: which are, [n].
-        maps, masks: pixel scores and true defects, [n, h, w]; None for a task without masks.
+        pixels: of their anomaly maps, ranked; None where a task has no masks, or no defect is in them.
+        views: the same energies scored another way, by its name.
     """
 
     scores: Scores
     anomalous: NDArray[np.bool_]
-    maps: Maps | None = None
-    masks: Masks | None = None
-
-    @cached_property
-    def pixels(self) -> RankedPixels:
-        """The ranked pixels, which pixel AUROC and AUPRO share."""
-        if self.maps is None or self.masks is None:
-            raise NotApplicable("the model gives no maps, or the task has no masks")
-        return RankedPixels.of(self.maps, self.masks)
+    pixels: RankedPixels | None = None
+    views: "Mapping[str, GroupScores]" = field(default_factory=dict)
 
 
-def require_group_scores(evidence: Evidence) -> Mapping[str, GroupScores]:
-    """The scores by group.
+def require_group_scores(evidence: Evidence, view: str | None = None) -> Mapping[str, GroupScores]:
+    """The scores by group, of the task's main way to score or of another.
 
     Raises:
         NotApplicable: if there are none.
     """
     if evidence.scores is None:
         raise NotApplicable("the model has no energy")
-    return evidence.scores
+    if view is None:
+        return evidence.scores
+    return {name: group.views[view] for name, group in evidence.scores.items()}
 
 
 def mean_of_groups(protocol: MetricProtocol, values: Mapping[str, float]) -> Estimate:
@@ -73,6 +68,7 @@ class DetectionMetric:
         statistic: of normal and anomalous scores.
         image_score: how energies become one score per image.
         reference: data, split and groups.
+        view: of `GroupScores.views`, whose scores are ranked; None for the group's own.
     """
 
     name: str
@@ -80,6 +76,7 @@ class DetectionMetric:
     statistic: Statistic
     image_score: str
     reference: str
+    view: str | None = None
 
     @property
     def protocol(self) -> MetricProtocol:
@@ -96,7 +93,7 @@ class DetectionMetric:
 
     def measure(self, evidence: Evidence) -> Estimate:
         values = {}
-        for name, group in require_group_scores(evidence).items():
+        for name, group in require_group_scores(evidence, self.view).items():
             if not group.anomalous.any() or group.anomalous.all():
                 raise NotApplicable(f"{name} has only {'anomalous' if group.anomalous.any() else 'normal'} test points")
             values[name] = self.statistic(group.scores[~group.anomalous], group.scores[group.anomalous])
@@ -111,6 +108,7 @@ class LocalisationMetric:
         statistic: of the ranked pixels.
         map_recipe: how energies become maps of the masks' resolution.
         reference: data, split and groups.
+        view: of `GroupScores.views`, whose pixels are ranked; None for the group's own.
     """
 
     name: str
@@ -119,6 +117,7 @@ class LocalisationMetric:
     fields: tuple[tuple[str, float | str], ...]
     map_recipe: str
     reference: str
+    view: str | None = None
 
     @property
     def protocol(self) -> MetricProtocol:
@@ -135,15 +134,17 @@ class LocalisationMetric:
         )
 
     def measure(self, evidence: Evidence) -> Estimate:
-        groups = require_group_scores(evidence)
-        for name, group in groups.items():
-            if group.masks is not None and not group.masks.any():
+        values = {}
+        for name, group in require_group_scores(evidence, self.view).items():
+            if group.pixels is None:
                 raise NotApplicable(f"{name} has no defect in any mask")
-        values = {name: self.statistic(group.pixels) for name, group in groups.items()}
+            values[name] = self.statistic(group.pixels)
         return mean_of_groups(self.protocol, values)
 
 
-def detection_metrics(*, reference: str, image_score: str, prefix: str = "") -> tuple[DetectionMetric, ...]:
+def detection_metrics(
+    *, reference: str, image_score: str, prefix: str = "", view: str | None = None
+) -> tuple[DetectionMetric, ...]:
     """AUROC, average precision, largest F1 and MinRank of image scores, by one protocol."""
     rows: tuple[tuple[str, str, Statistic], ...] = (
         ("auroc", "AUROC [%]", ranking.auroc),
@@ -153,29 +154,48 @@ def detection_metrics(*, reference: str, image_score: str, prefix: str = "") -> 
     )
     return tuple(
         DetectionMetric(
-            name=prefix + name, title=title, statistic=statistic, image_score=image_score, reference=reference
+            name=prefix + name + _suffix(view),
+            title=title + _note(view),
+            statistic=statistic,
+            image_score=image_score,
+            reference=reference,
+            view=view,
         )
         for name, title, statistic in rows
     )
 
 
-def localisation_metrics(*, reference: str, map_recipe: str) -> tuple[LocalisationMetric, ...]:
-    """Pixel AUROC and AUPRO, by one protocol and from one sort."""
-    return (
-        LocalisationMetric(
-            name="pixel_auroc",
-            title="pixel AUROC [%]",
-            statistic=lambda pixels: pixels.auroc,
-            fields=(("statistic", "auroc"),),
-            map_recipe=map_recipe,
-            reference=reference,
+def localisation_metrics(*, reference: str, map_recipe: str, view: str | None = None) -> tuple[LocalisationMetric, ...]:
+    """Pixel AUROC, AUPRO, average precision and largest F1 of pixels, by one protocol and from one sort."""
+    overlap = (("statistic", "per-region overlap"), ("fpr_limit", FPR_LIMIT), ("connectivity", "8"))
+    rows: tuple[tuple[str, str, Callable[[RankedPixels], float], tuple[tuple[str, float | str], ...]], ...] = (
+        ("pixel_auroc", "pixel AUROC [%]", lambda pixels: pixels.auroc, (("statistic", "auroc"),)),
+        ("aupro", "AUPRO [%]", lambda pixels: pixels.aupro(FPR_LIMIT), overlap),
+        (
+            "pixel_ap",
+            "pixel average precision [%]",
+            lambda pixels: pixels.detections.average_precision,
+            (("statistic", "average_precision"),),
         ),
-        LocalisationMetric(
-            name="aupro",
-            title="AUPRO [%]",
-            statistic=lambda pixels: pixels.aupro(FPR_LIMIT),
-            fields=(("statistic", "per-region overlap"), ("fpr_limit", FPR_LIMIT), ("connectivity", "8")),
-            map_recipe=map_recipe,
-            reference=reference,
-        ),
+        ("pixel_f1_max", "largest pixel F1 [%]", lambda pixels: pixels.detections.f1_max, (("statistic", "f1_max"),)),
     )
+    return tuple(
+        LocalisationMetric(
+            name=name + _suffix(view),
+            title=title + _note(view),
+            statistic=statistic,
+            fields=fields,
+            map_recipe=map_recipe,
+            reference=reference,
+            view=view,
+        )
+        for name, title, statistic, fields in rows
+    )
+
+
+def _suffix(view: str | None) -> str:
+    return "" if view is None else f"_{view}"
+
+
+def _note(view: str | None) -> str:
+    return "" if view is None else f", {view}"

@@ -60,6 +60,31 @@ class FalseAlarms:
         return np.where(self.loose <= limit, limit - 0.5 * (self.strict + self.loose), cut)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Detections:
+    """With each anomalous score as threshold: anomalies found, and alarms raised, both [n]."""
+
+    hits: Array
+    alarms: Array
+
+    @classmethod
+    def at(cls, anomalous: Scores, false: FalseAlarms, *, num_normal: int) -> "Detections":
+        """From the anomalous scores and their false alarms among `num_normal` normal ones."""
+        ordered = np.sort(anomalous, axis=None)
+        hits = (len(ordered) - np.searchsorted(ordered, anomalous, side="left")).astype(np.float64)
+        return cls(hits=hits, alarms=hits + false.loose * num_normal)
+
+    @property
+    def average_precision(self) -> float:
+        """Mean precision over the anomalies."""
+        return float(np.mean(self.hits / self.alarms))
+
+    @property
+    def f1_max(self) -> float:
+        """The largest 2 hits / (alarms + anomalies)."""
+        return float(np.max(2.0 * self.hits / (self.alarms + len(self.hits))))
+
+
 def auroc(normal: Scores, anomalous: Scores) -> float:
     """Area under the ROC curve: probability that an anomalous score exceeds a normal one, ties half.
 
@@ -71,14 +96,14 @@ def auroc(normal: Scores, anomalous: Scores) -> float:
 
 def average_precision(normal: Scores, anomalous: Scores) -> float:
     """Sum over thresholds of (rise of recall) x precision; equal to `sklearn.metrics.average_precision_score`."""
-    hits, alarms = _detections(normal, anomalous)
-    return float(np.mean(hits / alarms))
+    require_finite(normal=normal, anomalous=anomalous)
+    return Detections.at(anomalous, FalseAlarms.at(anomalous, normal), num_normal=normal.size).average_precision
 
 
 def f1_max(normal: Scores, anomalous: Scores) -> float:
     """The largest F1 of any threshold, over all thresholds that the scores make different."""
-    hits, alarms = _detections(normal, anomalous)
-    return float(np.max(2.0 * hits / (alarms + len(anomalous))))
+    require_finite(normal=normal, anomalous=anomalous)
+    return Detections.at(anomalous, FalseAlarms.at(anomalous, normal), num_normal=normal.size).f1_max
 
 
 def min_rank(normal: Scores, anomalous: Scores) -> float:
@@ -88,11 +113,3 @@ def min_rank(normal: Scores, anomalous: Scores) -> float:
     """
     require_finite(normal=normal, anomalous=anomalous)
     return float(np.mean(normal < anomalous.min()))
-
-
-def _detections(normal: Scores, anomalous: Scores) -> tuple[Array, Array]:
-    """With each anomalous score as threshold: anomalies found, and alarms raised, both [n]."""
-    require_finite(normal=normal, anomalous=anomalous)
-    ordered = np.sort(anomalous, axis=None)
-    hits = len(ordered) - np.searchsorted(ordered, anomalous, side="left")
-    return hits.astype(np.float64), hits + FalseAlarms.at(anomalous, normal).loose * len(normal)

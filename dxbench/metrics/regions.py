@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.metrics.ranking import Array, FalseAlarms, require_finite
+from dxbench.metrics.ranking import Array, Detections, FalseAlarms, require_finite
 
 Maps = NDArray[np.floating[Any]]
 Masks = NDArray[np.bool_]
@@ -26,11 +26,13 @@ class RankedPixels:
 
     Attributes:
         alarms: rates of false alarm at each defect pixel's score.
+        detections: anomalies found and alarms raised at each defect pixel's score.
         region: index of the connected defect of each of them, 0 .. num_regions - 1.
         sizes: pixels of each defect, [num_regions].
     """
 
     alarms: FalseAlarms
+    detections: Detections
     region: NDArray[np.intp]
     sizes: NDArray[np.intp]
 
@@ -46,7 +48,9 @@ class RankedPixels:
         normal, defect = maps[~masks], maps[masks]
         require_finite(**{"normal pixel": normal, "defect pixel": defect})
         region, sizes = connected_regions(masks)
-        return cls(alarms=FalseAlarms.at(defect, normal), region=region, sizes=sizes)
+        alarms = FalseAlarms.at(defect, normal)
+        detections = Detections.at(defect, alarms, num_normal=len(normal))
+        return cls(alarms=alarms, detections=detections, region=region, sizes=sizes)
 
     @property
     def auroc(self) -> float:

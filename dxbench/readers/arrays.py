@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dxbench.archives import check_archive
 from dxbench.errors import InvalidFile, MissingData
-from dxbench.readers.archives import check_archive
 
 Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
 STATISTICS = {"pool3": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}

@@ -3,13 +3,18 @@
 import io
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dxbench.archives import check_archive
 from dxbench.errors import InvalidFile
-from dxbench.readers.archives import check_archive
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Images = NDArray[np.uint8]
 LOSSY = (".jpg", ".jpeg", ".webp")
@@ -71,7 +76,7 @@ def _decode(what: str, content: bytes, event_shape: tuple[int, ...]) -> Images:
     from PIL import Image
 
     channels, height, width = event_shape
-    try:
+    with refusing_damage(what):
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             # Known from the header: nothing is unpacked of an image that does not fit.
             if image.size != (width, height):
@@ -84,7 +89,31 @@ def _decode(what: str, content: bytes, event_shape: tuple[int, ...]) -> Images:
             image.verify()
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             return np.asarray(image).reshape(height, width, channels)
-    except InvalidFile:
-        raise
+
+
+def read_png(path: Path) -> "Image.Image":
+    """One PNG of any size and mode, its checksums compared.
+
+    Raises:
+        InvalidFile: if it is damaged, empty or another format.
+    """
+    from PIL import Image
+
+    with refusing_damage(str(path)):
+        content = io.BytesIO(path.read_bytes())
+        with Image.open(content, formats=["PNG"]) as image:
+            image.verify()
+        image = Image.open(content, formats=["PNG"])
+        image.load()
+        return image
+
+
+@contextmanager
+def refusing_damage(what: str) -> Iterator[None]:
+    """Turns what Pillow raises for damaged files into InvalidFile."""
+    from PIL import Image
+
+    try:
+        yield
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise InvalidFile(f"{what} is damaged: {error}") from None

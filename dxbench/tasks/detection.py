@@ -29,7 +29,7 @@ from dxbench.pictures.base import CaptionedFigure
 from dxbench.pictures.detection import detection_pictures
 from dxbench.sampling import energy_function
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 TEST_BATCH = 4096
 
 
@@ -70,11 +70,18 @@ class PointSet:
         return self.points[torch.from_numpy(rng.integers(len(self.points), size=n))]
 
 
-def pooled_problem(task: str, groups: Sequence[Group]) -> Problem:
-    """The problem of one model for the normal points of all groups, which it cannot tell apart."""
-    points = torch.from_numpy(np.concatenate([group.train for group in groups]))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PatchSet(PointSet):
+    """Patches of images as a finite training set (`dxbench.api.PatchData`)."""
+
+    grid: tuple[int, int]
+
+
+def problem_of(task: str, data: PointSet) -> Problem:
+    """The problem of one model for a set of normal points."""
+    points = data.points
     std = float(points.flatten(1).std(dim=0).square().mean().sqrt())
-    return Problem(task=task, event_shape=tuple(points.shape[1:]), data=PointSet(points=points), data_std=std)
+    return Problem(task=task, event_shape=tuple(points.shape[1:]), data=data, data_std=std)
 
 
 class DetectionTask(Task):
@@ -105,18 +112,24 @@ class DetectionTask(Task):
 
     def problem(self, *, oracle: bool) -> Problem | ProblemSet:
         if self.unified:
-            return pooled_problem(self.name, list(self.loaded.values()))
-        return ProblemSet(parts={name: pooled_problem(self.name, [group]) for name, group in self.loaded.items()})
+            return problem_of(self.name, self.training_set(list(self.loaded.values())))
+        return ProblemSet(
+            parts={name: problem_of(self.name, self.training_set([group])) for name, group in self.loaded.items()}
+        )
+
+    def training_set(self, groups: Sequence[Group]) -> PointSet:
+        """The normal points of groups, which a model of all of them cannot tell apart."""
+        return PointSet(points=torch.from_numpy(np.concatenate([group.train for group in groups])))
 
     def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
         scored = {}
         for name, group in self.loaded.items():
             progress(f"scoring {name}")
             one = model.parts[name] if isinstance(model, PartwiseModel) else model
-            if not isinstance(one, EnergyModel):
+            found = self.score_group(one, group, device=device)
+            if found is None:
                 return self._unscored("the model has no energy")
-            energies = energy_function(one, device=device, batch_size=TEST_BATCH)(group.test)
-            scored[name] = GroupScores(scores=energies, anomalous=group.anomalous)
+            scored[name] = found
         evidence = Evidence(samples=None, energy=None, temperature=None, nfe=None, reference=self.loaded, scores=scored)
         scores, notes, protocols = score(self.metrics, evidence, progress=progress)
         constant = [name for name, group in scored.items() if np.ptp(group.scores) == 0]
@@ -127,8 +140,21 @@ class DetectionTask(Task):
             notes["missing data"] = (
                 f"the means are of {len(scored)} of {len(self.groups)} groups; absent: {', '.join(missing)}"
             )
-        arrays = {f"{name}/{kind}": array for name, group in scored.items() for kind, array in _kept(group)}
+        arrays = {
+            f"{name}/{kind}": array for name, group in scored.items() for kind, array in self.kept(name, group).items()
+        }
         return Evaluation(scores=scores, notes=notes, protocols=protocols, arrays=arrays, missing=missing)
+
+    def score_group(self, model: Model, group: Group, *, device: str) -> GroupScores | None:
+        """Scores of a group's test points by the model for them; None if it has no energy."""
+        if not isinstance(model, EnergyModel):
+            return None
+        energies = energy_function(model, device=device, batch_size=TEST_BATCH)(group.test)
+        return GroupScores(scores=energies, anomalous=group.anomalous)
+
+    def kept(self, name: str, group: GroupScores) -> dict[str, NDArray[Any]]:
+        """What of a group's scores is kept for pictures, by kind."""
+        return {"scores": group.scores, "anomalous": group.anomalous}
 
     def _unscored(self, reason: str) -> Evaluation:
         return Evaluation(scores={}, notes={metric.name: reason for metric in self.metrics}, protocols={})
@@ -138,7 +164,3 @@ class DetectionTask(Task):
 
     def pictures(self, arrays: Mapping[str, NDArray[Any]]) -> list[CaptionedFigure]:
         return detection_pictures(arrays)
-
-
-def _kept(group: GroupScores) -> list[tuple[str, NDArray[Any]]]:
-    return [("scores", group.scores), ("anomalous", group.anomalous)]

@@ -13,8 +13,14 @@ from dxmi.arrays import Points, StepIndex
 
 def fourier_features(num_levels: int, num_frequencies: int) -> Float[Tensor, "levels features"]:
     """cos and sin of octaves of k / (num_levels - 1), one row per step index k."""
-    phase = torch.linspace(0.0, 1.0, num_levels, dtype=torch.float64)[:, None] if num_levels > 1 else torch.zeros(1, 1)
-    angle = phase * math.pi * 2.0 ** torch.arange(num_frequencies, dtype=torch.float64)
+    phase = torch.linspace(0.0, 1.0, num_levels, dtype=torch.float64) if num_levels > 1 else torch.zeros(1)
+    return phase_features(phase, num_frequencies)
+
+
+def phase_features(phase: Float[Tensor, " b"], num_frequencies: int) -> Float[Tensor, "b features"]:
+    """cos and sin of octaves of pi times each phase, computed in float64, as float32."""
+    octaves = 2.0 ** torch.arange(num_frequencies, dtype=torch.float64, device=phase.device)
+    angle = phase.double()[:, None] * math.pi * octaves
     return torch.cat([angle.cos(), angle.sin()], dim=1).float()
 
 
@@ -101,19 +107,29 @@ class NoiseMLP(nn.Module):
         if depth < 1:
             raise ValueError(f"got depth={depth}; it must be at least 1")
         self.condition_scale = condition_scale
-        octaves = math.pi / 4 * 2.0 ** torch.arange(num_frequencies)
-        self.register_buffer("octaves", octaves, persistent=False)
+        self.register_buffer("octaves", condition_octaves(num_frequencies), persistent=False)
         widths = [dim + 1 + 2 * num_frequencies] + [hidden] * depth
         self.hidden = nn.ModuleList(linear(a, b, generator) for a, b in pairwise(widths))
         self.output = linear(hidden, dim, generator)
 
     def forward(self, x: Float[Tensor, " b dim"], condition: Float[Tensor, " b"]) -> Float[Tensor, " b dim"]:
-        number = self.condition_scale * condition[:, None]
-        angle = number * self.octaves
-        hidden = torch.cat([x, number, angle.cos(), angle.sin()], dim=1)
+        hidden = torch.cat([x, condition_features(self.condition_scale * condition, self.octaves)], dim=1)
         for layer in self.hidden:
             hidden = layer(hidden).relu()
         return self.output(hidden)
+
+
+def condition_octaves(num_frequencies: int) -> Float[Tensor, " frequencies"]:
+    """Angular frequencies of periods 8, 4, 2, ..."""
+    return math.pi / 4 * 2.0 ** torch.arange(num_frequencies)
+
+
+def condition_features(
+    number: Float[Tensor, " b"], octaves: Float[Tensor, " frequencies"]
+) -> Float[Tensor, "b features"]:
+    """A number with the cos and sin of its octaves."""
+    angle = number[:, None] * octaves
+    return torch.cat([number[:, None], angle.cos(), angle.sin()], dim=1)
 
 
 def linear(fan_in: int, fan_out: int, generator: Generator) -> nn.Linear:

@@ -8,7 +8,9 @@ from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Sampler
 
 MEAN = torch.tensor([1.5, -1.0])
 COVARIANCE = torch.tensor([[0.36, 0.15], [0.15, 0.25]])
-SMALL = {"hidden": 48, "depth": 2, "batch_size": 128}
+NET = {"hidden": 48, "depth": 2}
+SMALL = {**NET, "batch_size": 128}
+CRITIC = {"critic_hidden": 48, "critic_depth": 2, "batch_size": 128}
 
 
 class GaussianData:

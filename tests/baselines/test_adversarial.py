@@ -1,11 +1,12 @@
 """gcd, gan_finetune and sft_pg: gradients against other ways to find them, and a small Gaussian."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from gaussian_task import SMALL, errors, samples, solve, start
+from gaussian_task import CRITIC, SMALL, errors, samples, solve, start
 from torch import Tensor, nn
 
 from baselines.dxmi import DxMI
@@ -17,6 +18,7 @@ from baselines.recipes.gcd import gaussians8 as gcd_recipe
 from baselines.sft_pg import SFTPG, SFTPGConfig, centred, policy_gradient_loss
 from baselines.sft_pg import critic_loss as ipm_critic_loss
 from dxbench.sampling import counted_passes
+from dxmi.backbones import DDPMBackbone, EDMBackbone
 from dxmi.costs import RunningCost, VelocityVariance
 from dxmi.noise import SeededNoise
 from dxmi.policies import GaussianPolicy
@@ -201,7 +203,13 @@ def test_gcd_draws_a_gaussian_and_knows_its_energy():
 
 def test_gan_finetuning_draws_a_gaussian_in_one_pass():
     config = GANFinetuneConfig(
-        **SMALL, teacher_iterations=300, iterations=600, lr=1e-3, critic_lr=3e-3, r1=0.1, ema_decay=0.98
+        **CRITIC,
+        backbone=EDMBackbone(**SMALL, iterations=300, ema_decay=0.98),
+        iterations=600,
+        lr=1e-3,
+        critic_lr=3e-3,
+        r1=0.1,
+        ema_decay=0.98,
     )
     mean, covariance = errors(solve(GANFinetune, config))
     assert mean < 0.2
@@ -212,11 +220,10 @@ def test_gan_finetuning_draws_a_gaussian_in_one_pass():
 def test_sft_pg_betters_its_start():
     """A DDPM trained too briefly is far from the data; the policy gradient brings its five steps near."""
     config = SFTPGConfig(
-        **SMALL,
+        **CRITIC,
         num_steps=5,
         min_std=0.05,
-        teacher_iterations=60,
-        teacher_lr=3e-3,
+        backbone=DDPMBackbone(**SMALL, iterations=60, lr=3e-3, ema_decay=0.95),
         iterations=250,
         critic_steps=3,
         critic_warmup=40,
@@ -225,7 +232,7 @@ def test_sft_pg_betters_its_start():
         ema_decay=0.95,
     )
     training = start(SFTPG, config)
-    for _ in range(config.teacher_iterations):
+    for _ in range(config.backbone.iterations):
         training.step()
     before = errors(samples(training, 2000))
     for _ in range(config.iterations):
@@ -240,7 +247,7 @@ def passes(method, config) -> float:
     roots = (
         [training.policy, training.value]
         if method is DxMI
-        else [part.module for part in training._parts().values() if hasattr(part, "module")]
+        else [part.module for part in training.parts().values() if hasattr(part, "module")]
     )
     nets = [m.net for m in roots]
     with counted_passes(nets) as counter:
@@ -252,6 +259,7 @@ def passes(method, config) -> float:
 def test_gcd_and_gan_finetuning_take_as_many_network_passes_as_dxmi():
     ours = passes(DxMI, dxmi_recipe())
     assert passes(GCD, gcd_recipe()) == pytest.approx(ours, rel=0.02)
-    adversarial = gan_recipe().model_copy(update={"teacher_iterations": 0})
-    taught = gan_recipe().teacher_iterations * gan_recipe().batch_size
+    start = gan_recipe().backbone
+    adversarial = gan_recipe().model_copy(update={"backbone": replace(start, iterations=0)})
+    taught = start.iterations * start.batch_size
     assert passes(GANFinetune, adversarial) + taught == pytest.approx(ours, rel=0.02)

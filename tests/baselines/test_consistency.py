@@ -18,6 +18,7 @@ from baselines.consistency import (
     growing_levels,
 )
 from baselines.ect import ECT, ECTConfig, ect_loss, nearer_sigma
+from dxmi.backbones import EDMBackbone
 from dxmi.consistency import ConsistencyModel, l2, pseudo_huber
 from dxmi.denoisers import EDMDenoiser
 from dxmi.samplers import heun_step
@@ -154,13 +155,13 @@ def test_two_jumps_with_the_true_function_keep_the_law():
         assert ((x.std(0) / STD - 1).abs() < 5 / math.sqrt(2 * n)).all()
 
 
+UNTRAINED = EDMBackbone(**SMALL, iterations=0)
 # One pass without tuning, the teacher's mean of all data, would miss the whole covariance: 0.36.
 SOLVED = {
-    **SMALL,
+    "batch_size": 128,
     "lr": 2e-3,
-    "teacher_lr": 3e-3,
     "ema_decay": 0.98,
-    "teacher_iterations": 400,
+    "backbone": EDMBackbone(**SMALL, lr=3e-3, ema_decay=0.98, iterations=400),
     "iterations": 500,
     "sigma_max": 10.0,
 }
@@ -206,6 +207,6 @@ def test_levels_are_counted_on_the_grid_of_training():
 
 
 def test_distillation_without_a_teacher_is_refused_with_the_remedy():
-    with pytest.raises(ValidationError, match="set teacher_iterations above 0, or variant=training"):
-        ConsistencyConfig(teacher_iterations=0)
-    assert ConsistencyConfig(teacher_iterations=0, variant="training").teacher_iterations == 0
+    with pytest.raises(ValidationError, match=r"set backbone.iterations above 0, or variant=training"):
+        ConsistencyConfig(backbone=UNTRAINED)
+    assert ConsistencyConfig(backbone=UNTRAINED, variant="training").backbone.iterations == 0

@@ -8,12 +8,14 @@ from baselines.ddim import DDIM, DDIMConfig
 from baselines.edm import EDM, SAMPLERS, EDMConfig
 from baselines.fastdpm import FastDPM, FastDPMConfig
 from dxbench.sampling import draw_samples
+from dxmi.backbones import DDPMBackbone, EDMBackbone
 
 TRAINED = {**SMALL, "iterations": 600, "lr": 3e-3, "ema_decay": 0.98}
+UNTRAINED = EDMBackbone(**SMALL, iterations=0)
 
 
 def test_one_edm_teacher_serves_every_sampler():
-    training = start(EDM, EDMConfig(**TRAINED))
+    training = start(EDM, EDMConfig(backbone=EDMBackbone(**TRAINED)))
     for _ in range(training.total_steps):
         training.step()
     errors_of = {}
@@ -27,8 +29,8 @@ def test_one_edm_teacher_serves_every_sampler():
 @pytest.mark.parametrize(
     ("method", "config"),
     [
-        (DDIM, DDIMConfig(**TRAINED, num_steps=20)),
-        (FastDPM, FastDPMConfig(**TRAINED, num_steps=20)),
+        (DDIM, DDIMConfig(backbone=DDPMBackbone(**TRAINED), num_steps=20)),
+        (FastDPM, FastDPMConfig(backbone=DDPMBackbone(**TRAINED), num_steps=20)),
     ],
     ids=["ddim", "fastdpm"],
 )
@@ -40,14 +42,14 @@ def test_a_ddpm_of_a_thousand_steps_is_sampled_in_twenty(method, config):
 
 @pytest.mark.parametrize(("sampler", "nfe"), [("heun", 1), ("heun", 5), ("euler", 4), ("dpmpp3m", 3), ("ipndm", 2)])
 def test_counted_passes_are_the_nfe_that_was_asked_for(sampler, nfe):
-    model = start(EDM, EDMConfig(**SMALL, sampler=sampler, nfe=nfe, iterations=1)).model()
+    model = start(EDM, EDMConfig(backbone=UNTRAINED, sampler=sampler, nfe=nfe)).model()
     _, counted = draw_samples(model, 6, event_shape=(2,), first_seed=0, batch_size=3, progress=lambda text: None)
     assert counted == nfe
 
 
 def test_epsilon_scaling_above_one_takes_less_noise_away():
     plain, scaled = (
-        samples(start(EDM, EDMConfig(**SMALL, sampler="euler", nfe=6, epsilon_scale=scale, iterations=1)), 500)
+        samples(start(EDM, EDMConfig(backbone=UNTRAINED, sampler="euler", nfe=6, epsilon_scale=scale)), 500)
         for scale in (1.0, 1.05)
     )
     assert scaled.std() > plain.std()
@@ -56,8 +58,8 @@ def test_epsilon_scaling_above_one_takes_less_noise_away():
 def test_an_even_number_of_passes_is_refused_by_heun_with_the_odd_ones_beside_it():
     with pytest.raises(ValidationError, match="use 9 or 11"):
         EDMConfig(sampler="heun", nfe=10)
-    assert EDMConfig(sampler="ipndm", nfe=10).num_steps == 10
-    assert EDMConfig(sampler="heun", nfe=11).num_steps == 6
+    assert EDMConfig(sampler="ipndm", nfe=10).sampling()[1].num_steps == 10
+    assert EDMConfig(sampler="heun", nfe=11).sampling()[1].num_steps == 6
 
 
 @pytest.mark.parametrize(
@@ -77,5 +79,5 @@ def test_more_steps_than_the_chain_has_are_refused(build):
 def test_events_without_networks_are_refused():
     from dxmi.networks import networks
 
-    with pytest.raises(ValueError, match=r"no networks for events of shape \(3, 32, 32\)"):
-        networks((3, 32, 32), hidden=8, depth=1, data_std=0.5)
+    with pytest.raises(ValueError, match=r"no networks for events of shape \(32, 32\)"):
+        networks((32, 32), hidden=8, depth=1, data_std=0.5)

@@ -134,6 +134,16 @@ class NamesNoModules(GoodModel):
         self.networks = (net.forward,)
 
 
+class OnlyByClass(GoodModel):
+    """Samples only of a class, which is not asked for."""
+
+    num_classes = 2
+    sample = None  # type: ignore[assignment]
+
+    def sample_classes(self, seeds: Tensor, labels: Tensor) -> Tensor:
+        return GoodModel.sample(self, seeds) + labels[:, None].to(next(self.net.parameters()).device)
+
+
 class DropsSingletons(GoodModel):
     def sample(self, seeds: Tensor) -> Tensor:
         return super().sample(seeds).squeeze()
@@ -323,6 +333,7 @@ BAD: list[tuple[str, str, type[Method]]] = [
     ("config", "training writes into it", bad("config", training=WritesConfig)),
     ("training", "infinite loss", bad("training", training=InfiniteLoss)),
     ("capabilities", "networks that are functions", bad("capabilities", model=NamesNoModules)),
+    ("classes", "samples by class alone", bad("classes", model=OnlyByClass)),
     ("shapes", "squeezed", bad("shapes", model=DropsSingletons)),
     ("range", "overflowing", bad("range", model=Overflows)),
     ("range", "nan", bad("range", model=NotANumber)),

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bad_methods import BAD, Good, GoodModel
+from bad_methods import BAD, Good, GoodModel, OnlyByClass, bad
 from conftest import Ended, method
 
-from dxbench.api import Compute, Method, Need
+from dxbench.api import Compute, LabelledData, Method, Need
 from dxbench.conformance import CheckResult, check_method, check_on_task, synthetic_problem
 from dxbench.conformance.devices import MetaStreams
 from dxbench.conformance.kit import CHECKS
@@ -61,6 +61,36 @@ def test_an_unmet_need_is_a_skip_not_a_pass() -> None:
     assert results["shapes"].outcome == "skipped"
 
 
+class IgnoresLabels(OnlyByClass):
+    def sample_classes(self, seeds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return super().sample_classes(seeds, torch.zeros_like(labels))
+
+
+class OtherNumberOfClasses(OnlyByClass):
+    num_classes = 10
+
+
+class LabelByPosition(OnlyByClass):
+    def sample_classes(self, seeds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return super().sample_classes(seeds, (labels + torch.arange(len(labels))) % 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "fails"),
+    [
+        (OnlyByClass, []),
+        (GoodModel, ["classes"]),
+        (IgnoresLabels, ["classes"]),
+        (OtherNumberOfClasses, ["classes"]),
+        (LabelByPosition, ["batch-size"]),
+    ],
+)
+def test_on_a_problem_with_classes_samples_follow_the_label(model: type[GoodModel], fails: list[str]) -> None:
+    tried = bad("classes", model=model)
+    results = check_method(tried, synthetic_problem((2,), classes=True), tried.Config())
+    assert failed(results) == fails, [(r.name, r.found) for r in results if r.outcome == "fail"]
+
+
 def test_the_kit_leaves_the_global_generators_as_it_found_them() -> None:
     torch.manual_seed(3)
     random.seed(3)
@@ -100,8 +130,6 @@ def test_guidance_by_an_energy_network_counts_where_it_is_listed() -> None:
         def refine(self, x: torch.Tensor) -> torch.Tensor:
             return super().refine(x) * (1 + 0.01 * self.guide(x))
 
-    from bad_methods import bad
-
     listed = bad("nfe", model=Guided)
     results = {r.name: r for r in check_method(listed, problem, listed.Config())}
     assert results["nfe"].outcome == "pass", results["nfe"]
@@ -123,6 +151,14 @@ def test_synthetic_problems_have_the_shape_and_spread_they_state(event_shape: tu
     assert batch.shape == (20_000, *event_shape)
     assert batch.dtype == torch.float32
     assert float(batch.std()) == pytest.approx(problem.data_std, rel=0.02)
+
+
+def test_a_synthetic_problem_with_classes_labels_its_points_as_its_batches_are() -> None:
+    problem = synthetic_problem((3,), classes=True)
+    assert isinstance(problem.data, LabelledData)
+    points, labels = problem.data.labelled_batch(500, rng=np.random.default_rng(1))
+    assert torch.equal(points, problem.data.batch(500, rng=np.random.default_rng(1)))
+    assert torch.equal(labels, (points.mean(dim=1) > 0).long())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

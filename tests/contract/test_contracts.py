@@ -1,6 +1,7 @@
 """What every task, method, recipe, metric and suite has to keep; parametrised over all that are installed."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -44,12 +45,13 @@ SMALL = {
     "policy_hidden": 8,
     "value_hidden": 8,
     "batch_size": 8,
-    "teacher_iterations": 3,
+    "critic_hidden": 8,
     "critic_warmup": 1,
     "head_start": 2,
     "backbone": {"hidden": 8, "depth": 1, "iterations": 4, "batch_size": 8},
 }
 DETECTORS = ("iforest", "kde", "knn", "mahalanobis", "pca")
+TRAINED_DETECTORS = ("ae", "dte", "dxmi_detection", "igebm", "mpdr", "nae", "patchcore", "vgs")
 FORMS = [
     *[("dxmi", "gaussians8", {"value": value, "value_cost": cost})
       for value in ("shared", "time_independent", "separate") for cost in ("running", "none", "linear", "sigmoid")],
@@ -71,6 +73,25 @@ FORMS = [
     ("dxmi_detection", "holdout_digit", {}),
     ("dxmi_detection", "holdout_digit", {"tau": 0.0, "features": "sphere"}),
     ("dxmi_detection", "holdout_digit", {"iterations": 0}),
+    ("vgs", "holdout_digit", {"num_steps": 3}),
+    ("mpdr", "holdout_digit", {}),
+    ("mpdr", "holdout_digit", {"latent_steps": 0, "features": "sphere"}),
+    ("nae", "holdout_digit", {"buffer": 20, "visible_steps": 3}),
+    ("igebm", "holdout_digit", {"buffer": 20, "mcmc_steps": 3}),
+    ("dte", "holdout_digit", {"widths": [8, 8]}),
+    ("dte", "holdout_digit", {"widths": [8, 8], "double_softmax": True}),
+    ("dte", "holdout_digit", {"widths": [8, 8], "variant": "inverse_gamma"}),
+    ("dte", "holdout_digit", {"variant": "nonparametric"}),
+    ("patchcore", "holdout_digit", {"share": 0.02}),
+    *([("pyod", "holdout_digit", {})] if find_spec("pyod") else []),
+    ("data", "mvtec_synthetic", {}),
+    ("mahalanobis", "mvtec_synthetic", {}),
+    *[(name, "mvtec_synthetic", {"features": "sphere"}) for name in ("ae", "dxmi_detection")],
+    ("vgs", "mvtec_synthetic", {"features": "sphere", "num_steps": 2}),
+    ("dte", "mvtec_synthetic", {"widths": [8, 8]}),
+    ("patchcore", "mvtec_synthetic", {"share": 0.001}),
+    ("padim", "mvtec_synthetic", {}),
+    ("uniad", "mvtec_synthetic", {"layers": 1, "heads": 2, "batch_size": 2}),
     *[("edm", "gaussians8", {"sampler": sampler, "nfe": 5})
       for sampler in ("euler", "heun", "ancestral", "ipndm", "dpmpp3m")],
     ("edm", "gaussians8", {"epsilon_scale": 1.01, "nfe": 3}),
@@ -81,11 +102,11 @@ FORMS = [
     ("fastdpm", "gaussians8", {"kappa": 0.5, "last_std": 0.0}),
     ("consistency", "gaussians8", {}),
     ("consistency", "gaussians8", {"distance": "pseudo_huber", "middle_levels": [7, 9]}),
-    ("consistency", "gaussians8", {"variant": "training", "teacher_iterations": 0}),
+    ("consistency", "gaussians8", {"variant": "training", "backbone": {"iterations": 0}}),
     ("ect", "gaussians8", {}),
-    ("ect", "gaussians8", {"middle_sigmas": [0.8], "teacher_iterations": 0}),
+    ("ect", "gaussians8", {"middle_sigmas": [0.8], "backbone": {"iterations": 0}}),
     ("gan_finetune", "gaussians8", {}),
-    ("gan_finetune", "gaussians8", {"r1": 0.0, "teacher_iterations": 0}),
+    ("gan_finetune", "gaussians8", {"r1": 0.0, "backbone": {"iterations": 0}}),
     ("gcd", "gaussians8", {}),
     ("gcd", "gaussians8", {"tau": 0.0, "avr_decay": 1.0, "num_steps": 1}),
     ("sft_pg", "gaussians8", {"num_steps": 3}),
@@ -93,7 +114,7 @@ FORMS = [
 ]  # fmt: skip
 
 # What a method's model does not have, or, for data, does not do.
-SAMPLING = {"shapes", "range", "seeds", "batch-size", "nfe"}
+SAMPLING = {"classes", "shapes", "range", "seeds", "batch-size", "nfe"}
 LACKS = {
     ("dxmi", "gaussians8"): set(),
     ("dxmi", "digits"): set(),
@@ -101,8 +122,10 @@ LACKS = {
     ("data", "gaussians8"): {"value", "resume"},
     ("data", "digits"): {"energy", "value", "resume"},
     **{(name, "holdout_digit"): {*SAMPLING, "value", "resume"} for name in DETECTORS},
-    ("ae", "holdout_digit"): {*SAMPLING, "value"},
-    ("dxmi_detection", "holdout_digit"): {*SAMPLING, "value"},
+    ("pyod", "holdout_digit"): {*SAMPLING, "value", "resume"},
+    **{(name, "holdout_digit"): {*SAMPLING, "value"} for name in TRAINED_DETECTORS},
+    **{(name, "mvtec_synthetic"): {*SAMPLING, "value", "resume"} for name in ("data", "mahalanobis", "padim")},
+    **{(name, "mvtec_synthetic"): {*SAMPLING, "value"} for name in (*TRAINED_DETECTORS, "uniad")},
 }
 SAMPLER_ONLY = {"energy", "value"}
 
@@ -133,7 +156,8 @@ def test_every_form_of_every_method_passes_the_conformance_kit(
     results = check_on_task(load_method(name), task, overrides=small(name, task, overrides), steps=9)
     assert not [(result.name, result.found) for result in results if result.outcome == "fail"]
     skipped = {result.name for result in results if result.outcome == "skipped"}
-    assert skipped == LACKS.get((name, task), SAMPLER_ONLY)
+    training_free = {"resume"} if overrides.get("variant") == "nonparametric" else set()
+    assert skipped == LACKS.get((name, task), SAMPLER_ONLY) | training_free
 
 
 @pytest.mark.parametrize(("name", "overrides"), [("dxmi", {}), ("ddpm", {"num_steps": 4})])

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from dxmi.fastdpm import LinearChain
+from dxmi.fastdpm import LinearChain, SDEChain
+from dxmi.schedules import VPSchedule
 
 CHAIN = LinearChain()
 BETAS = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
@@ -69,6 +70,25 @@ def test_whole_steps_are_those_of_ddim():
     torch.testing.assert_close(linear, torch.tensor([0, 200, 400, 600, 800.0]).double(), rtol=0, atol=1e-5)
 
 
+def test_the_vp_sdes_chain_has_the_states_of_its_schedule_and_is_inverted():
+    chain, schedule = SDEChain(length=50), VPSchedule.linear(50)
+    t = torch.arange(49, -1, -1.0)
+    torch.testing.assert_close(chain.log_alpha_bar(t).exp(), schedule.alpha_bar[:-1])
+    assert chain.log_alpha_bar(torch.tensor([-1.0])).item() == 0
+    fractional = torch.tensor([-0.5, 0.0, 7.3, 49.0]).double()
+    torch.testing.assert_close(chain.step_of(chain.log_alpha_bar(fractional)), fractional, rtol=1e-9, atol=1e-9)
+    assert chain.first_variance() == pytest.approx(1 - schedule.alpha_bar[-2].item())
+
+
+def test_the_vp_sdes_chain_is_ddpms_to_a_percent():
+    sde = SDEChain()
+    t = torch.arange(0, 1000, 50.0)
+    torch.testing.assert_close(sde.log_alpha_bar(t), CHAIN.log_alpha_bar(t), rtol=0.1, atol=2e-5)
+    torch.testing.assert_close(sde.log_alpha_bar(t[4:]), CHAIN.log_alpha_bar(t[4:]), rtol=0.01, atol=0)
+    ours, theirs = sde.var_quadratic(10).alpha_bar, CHAIN.var_quadratic(10).alpha_bar
+    torch.testing.assert_close(ours[1:].log(), theirs[1:].log(), rtol=0.3, atol=0)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_one_step_is_refused(way):
     with pytest.raises(ValueError, match="two steps or more, got 1"):
@@ -85,3 +105,9 @@ def test_more_whole_steps_than_the_chain_has_are_refused(way, num_steps):
 def test_betas_that_do_not_rise_inside_the_unit_interval_are_refused(first, last):
     with pytest.raises(ValueError, match="betas rising inside"):
         LinearChain(beta_first=first, beta_last=last)
+
+
+@pytest.mark.parametrize("wrong", [{"length": 1}, {"beta_min": 0.0}, {"beta_min": 3.0, "beta_max": 2.0}])
+def test_vp_sdes_that_do_not_rise_are_refused(wrong):
+    with pytest.raises(ValueError, match="betas rising above 0"):
+        SDEChain(**wrong)

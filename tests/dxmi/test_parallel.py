@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dxmi.algorithms.dxmi import DxMIUpdate, batched_sweep, sequential_sweep
 from dxmi.costs import RunningCost, VelocityVariance
-from dxmi.denoising import NoisePredictorTraining
+from dxmi.denoising import DDPMLoss, DenoiserTraining
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Trainee
@@ -137,9 +137,9 @@ class _Energy(nn.Module):
 
 def ddpm(parallel: Parallel) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(6)
-    training = NoisePredictorTraining(
+    training = DenoiserTraining(
         net(DIM, STEPS, 7),
-        VPSchedule.linear(STEPS),
+        DDPMLoss(schedule=VPSchedule.linear(STEPS)),
         data=lambda: normal(BATCH, generator).normal(0) + 1.0,
         noise=normal(BATCH, generator),
         iterations=4,

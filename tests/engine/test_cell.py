@@ -43,6 +43,17 @@ def test_a_run_leaves_one_complete_record(dxbench: Callable[..., Ended], home: P
     assert record.provenance.command.startswith("dxbench run")
 
 
+def test_events_that_a_configuration_has_no_networks_for_end_as_skipped(
+    dxbench: Callable[..., Ended], home: Path
+) -> None:
+    ended = dxbench("run", "--task", "digits", "--no-report", "-m", method("Points"))
+    assert ended.code == 3
+    (record,) = records(home)
+    assert record.status == "skipped"
+    assert record.failure is not None
+    assert record.failure.message == "points needs events that are vectors, which digits does not have here"
+
+
 def test_samples_of_the_run_are_kept(dxbench: Callable[..., Ended], home: Path) -> None:
     dxbench(*RUN, "-m", method("Untrained"))
     (path,) = (home / "work").rglob("arrays.npz")

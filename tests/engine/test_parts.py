@@ -1,6 +1,9 @@
 """Runs of several independent problems."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 from methods import ToyConfig, ToyTraining
 
@@ -70,7 +73,22 @@ def test_streams_of_parts_differ_and_travel_with_the_whole() -> None:
     np.testing.assert_array_equal(restored.within("a").numpy("x").random(3), a.numpy("x").random(3))
 
 
+@pytest.mark.parametrize(
+    ("event_shape", "unmet"),
+    [
+        ((2,), [Need.SMALL_IMAGES]),
+        ((1, 8, 8), [Need.VECTORS]),
+        ((3, 32, 32), [Need.VECTORS, Need.SMALL_IMAGES]),
+        ((4, 4), [Need.VECTORS, Need.SMALL_IMAGES]),
+    ],
+)
+def test_a_configuration_says_which_events_it_has_networks_for(event_shape: tuple[int, ...], unmet: list[Need]) -> None:
+    shaped = replace(problem(0.0), event_shape=event_shape)
+    needs = {Need.VECTORS, Need.SMALL_IMAGES}
+    assert unmet_needs(needs, shaped, Compute(device="cpu", threads=1)) == sorted(unmet)
+
+
 def test_a_detector_needs_a_finite_set() -> None:
     knn, cpu = load_method("knn"), Compute(device="cpu", threads=1)
-    assert unmet_needs(knn, Gaussians8().problem(oracle=False), cpu) == [Need.FINITE_DATA]
-    assert unmet_needs(knn, ProblemSet(parts={"a": problem(0.0)}), cpu) == []
+    assert unmet_needs(knn.needs, Gaussians8().problem(oracle=False), cpu) == [Need.FINITE_DATA]
+    assert unmet_needs(knn.needs, ProblemSet(parts={"a": problem(0.0)}), cpu) == []

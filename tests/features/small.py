@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dxbench.features.extractor import NetworkExtractor, StateDict, WeightsFile, file_sha256
+from dxbench.assets import Asset, file_digest
+from dxbench.features.extractor import NetworkExtractor, StateDict
 from dxbench.metrics.features import FeatureKind
 
 
@@ -35,10 +36,22 @@ def small_extractor(folder: Path, *, seed: int = 0) -> NetworkExtractor:
     return NetworkExtractor(
         name="small",
         kinds={"pooled": FeatureKind(dim=6, frechet="fd_small", kernel="kd_small"), "logits": FeatureKind(dim=3)},
-        weights=WeightsFile(
-            names=(path.name,), sha256=file_sha256(path), folder=folder, prepare="dxbench prepare --task small"
-        ),
+        weights=weights_at(path),
         build=Small,
         image_shape=(8, 8, 1),
         preprocessing={"normalisation": "x / 255"},
+    )
+
+
+def weights_at(path: Path, *, digest: str | None = None, task: str = "small") -> Asset:
+    """Weights that lie at a path, with the hash they have there unless another is given."""
+    return Asset(
+        name=path.stem,
+        title="weights of a test",
+        kind="weights",
+        path=str(path),
+        digest=digest or file_digest(path),
+        licence="none",
+        by_hand="made by the test",
+        task=task,
     )

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from small import Small
+from small import Small, weights_at
 
 from dxbench import paths
 from dxbench.api import Evaluation, Model, Problem, Task
-from dxbench.features.extractor import NetworkExtractor, WeightsFile, file_sha256
+from dxbench.features.extractor import NetworkExtractor
 from dxbench.features.protocols import fidelity
 from dxbench.features.scoring import score_images, score_statistics
 from dxbench.features.sources import ImageSource
@@ -33,8 +33,8 @@ class SmallImages(Task):
     @cached_property
     def extractor(self) -> NetworkExtractor:
         path = paths.data() / "weights" / "small-0.safetensors"
-        digest = file_sha256(path) if path.is_file() else "0" * 64
-        weights = WeightsFile(names=(path.name,), sha256=digest, prepare="dxbench prepare --task small_images")
+        digest = None if path.is_file() else f"sha256:{'0' * 64}"
+        weights = weights_at(path, digest=digest, task=self.name)
         kinds = {"pooled": FeatureKind(dim=6, frechet="fd_small", kernel="kd_small"), "logits": FeatureKind(dim=3)}
         return NetworkExtractor(
             name="small", kinds=kinds, weights=weights, build=Small, image_shape=(8, 8, 1), preprocessing={}

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 from cleanfid.resize import build_resizer
+from small import weights_at
 from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 from torch_fidelity.utils import get_featuresdict_from_dataset
 
 from dxbench.errors import InvalidFile, MissingData
-from dxbench.features.extractor import NetworkExtractor, file_sha256
+from dxbench.features.extractor import NetworkExtractor
 from dxbench.features.inception import INCEPTION_CLEAN, INCEPTION_TENSORFLOW, INCEPTION_TORCH
 from dxbench.features.resizing import pil_bicubic, tensorflow1, torch_bilinear
 
@@ -63,10 +64,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def random_weights(weights: Path) -> Callable[[NetworkExtractor], NetworkExtractor]:
     """An extractor with the random weights in place of the 2015 ones."""
-    digest = file_sha256(weights)
+    file = weights_at(weights)
 
     def with_weights(extractor: NetworkExtractor) -> NetworkExtractor:
-        file = replace(extractor.weights, names=(weights.name,), sha256=digest, folder=weights.parent)
         return replace(extractor, weights=file)
 
     return with_weights
@@ -154,7 +154,7 @@ def test_the_resizes_differ_where_the_name_says_they_do() -> None:
 
 
 def test_weights_of_another_hash_are_refused(weights: Path) -> None:
-    file = replace(INCEPTION_TENSORFLOW.weights, names=(weights.name,), folder=weights.parent)
+    file = replace(INCEPTION_TENSORFLOW.weights, path=str(weights), also=())
     with pytest.raises(InvalidFile, match="wanted sha256 6726825d"):
         replace(INCEPTION_TENSORFLOW, weights=file).load("cpu")
 

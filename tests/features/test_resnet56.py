@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small import weights_at
 
 from dxbench.errors import InvalidFile
-from dxbench.features.extractor import file_sha256, fold_batch_norms
+from dxbench.features.extractor import fold_batch_norms
 from dxbench.features.protocols import fd_resnet56
 from dxbench.features.resnet56 import RESNET56, ResNet56
 from dxbench.features.sources import ImageSource
@@ -15,7 +16,7 @@ from dxbench.metrics.features import FeatureSet
 from dxbench.metrics.frechet import frechet_distance
 
 DATA = Path(os.environ.get("DXBENCH_DATA", ""))
-SUBSET, WEIGHTS = DATA / "cifar10" / "lossless_subset.npz", DATA / "weights" / RESNET56.weights.names[0]
+SUBSET, WEIGHTS = DATA / "cifar10" / "lossless_subset.npz", DATA / RESNET56.weights.path
 needs_data = pytest.mark.skipif(
     not (SUBSET.is_file() and WEIGHTS.is_file()), reason="needs cifar10 and resnet56 under DXBENCH_DATA"
 )
@@ -74,7 +75,7 @@ def test_folded_norms_leave_the_function(random_net: ResNet56) -> None:
 
 def test_weights_with_other_keys_are_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": {"module.conv9.weight": torch.zeros(1)}}, tmp_path / "other.th")
-    weights = replace(RESNET56.weights, names=("other.th",), folder=tmp_path, sha256=file_sha256(tmp_path / "other.th"))
+    weights = weights_at(tmp_path / "other.th")
     with pytest.raises(InvalidFile, match=r'does not fit resnet56-cifar10.*Missing key.*"conv1.weight", "bn1.weight"'):
         replace(RESNET56, weights=weights).load("cpu")
 

@@ -11,12 +11,12 @@ import pytest
 import small
 import torch
 from safetensors.torch import save_file
-from small import small_extractor
+from small import small_extractor, weights_at
 
 from dxbench.api import NotApplicable
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.features.cache import FeatureCache
-from dxbench.features.extractor import NetworkExtractor, file_sha256
+from dxbench.features.extractor import NetworkExtractor
 from dxbench.features.protocols import fidelity, memorisation
 from dxbench.features.scoring import score_images, score_statistics
 from dxbench.features.sources import ImageSource, StatisticsSource
@@ -186,10 +186,9 @@ class TestCache:
 
     def test_failures_are_not_kept(self, extractor: NetworkExtractor, cache: FeatureCache, tmp_path: Path) -> None:
         save_file({"linear.weight": torch.full((6, 64), torch.nan)}, tmp_path / "nan.safetensors")
-        weights = replace(
-            extractor.weights, names=("nan.safetensors",), sha256=file_sha256(tmp_path / "nan.safetensors")
+        broken = FeatureSet(
+            extractor=replace(extractor, weights=weights_at(tmp_path / "nan.safetensors")), kind="pooled"
         )
-        broken = FeatureSet(extractor=replace(extractor, weights=weights), kind="pooled")
         with pytest.raises(ValueError, match="features of small are not finite"):
             ImageSource(IMAGES, cache=cache).features(broken)
         assert not list(cache.folder.rglob("*.safetensors"))
@@ -224,8 +223,7 @@ class TestBadInput:
 
     def test_weights_of_another_network_are_refused(self, extractor: NetworkExtractor, tmp_path: Path) -> None:
         save_file({"conv.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
-        digest = file_sha256(tmp_path / "other.safetensors")
-        weights = replace(extractor.weights, names=("other.safetensors",), sha256=digest)
+        weights = weights_at(tmp_path / "other.safetensors")
         with pytest.raises(InvalidFile, match=r"other.safetensors does not fit small.*linear.weight"):
             replace(extractor, weights=weights).load("cpu")
 
@@ -235,13 +233,13 @@ class TestBadInput:
                 return Path.touch, (tmp_path / "ran",)
 
         torch.save({"linear.weight": Evil()}, tmp_path / "evil.pth")
-        weights = replace(extractor.weights, names=("evil.pth",), sha256=file_sha256(tmp_path / "evil.pth"))
+        weights = weights_at(tmp_path / "evil.pth")
         with pytest.raises(InvalidFile, match="was refused"):
             replace(extractor, weights=weights).load("cpu")
         assert not (tmp_path / "ran").exists()
 
     def test_missing_weights_stop_the_scoring(self, extractor: NetworkExtractor) -> None:
-        weights = replace(extractor.weights, names=("absent.safetensors",))
+        weights = replace(extractor.weights, path="absent.safetensors")
         metrics = fidelity(
             replace(extractor, weights=weights),
             evaluator="small@1",

@@ -11,6 +11,7 @@ from dxbench.sampling import (
     counted_passes,
     draw_samples,
     energy_function,
+    sample,
     sampling_flops,
 )
 
@@ -181,3 +182,45 @@ def test_operations_of_a_sampler_that_takes_gradients_are_counted() -> None:
 
     forward, backward = 2 * 2, 2 * 2
     assert sampling_flops(Guided()) == forward + backward
+
+
+class ByClass(Stub):
+    """Draws (seed, label)."""
+
+    sample = None  # type: ignore[assignment]
+    num_classes = 3
+
+    def sample_classes(self, seeds: Tensor, labels: Tensor) -> Tensor:
+        return self.net(torch.stack([seeds.float(), labels.float()], dim=1))
+
+
+def test_sample_i_has_label_i_whatever_the_batches():
+    labels = np.arange(10) % 3
+    options = {"event_shape": (2,), "first_seed": 100, "progress": silent, "labels": labels}
+    samples, nfe = draw_samples(ByClass(), 10, batch_size=4, **options)
+    assert samples.tolist() == [[100.0 + i, i % 3] for i in range(10)]
+    assert nfe == 1
+    assert np.array_equal(draw_samples(ByClass(), 10, batch_size=7, **options)[0], samples)
+    assert sampling_flops(ByClass()) == sampling_flops(Stub())
+
+
+@pytest.mark.parametrize(
+    ("model", "labels", "words"),
+    [
+        (Stub(), [0, 1], "Stub is unconditional; give it num_classes and sample_classes"),
+        (ByClass(), None, "ByClass draws samples of a class .* the task has no classes"),
+        (ByClass(), [0, 3], "1 of 2 labels are out of range, the first 3; ByClass knows classes 0 .. 2"),
+        (ByClass(), [-1, 1], "1 of 2 labels are out of range, the first -1"),
+    ],
+)
+def test_labels_and_models_that_do_not_fit_are_refused(model, labels, words):
+    options = {"event_shape": (2,), "first_seed": 0, "batch_size": 4, "progress": silent}
+    with pytest.raises(ValueError, match=words):
+        draw_samples(model, 2, **options, labels=None if labels is None else np.array(labels))
+
+
+def test_labels_are_whole_numbers_one_per_sample():
+    with pytest.raises(ValueError, match="wanted int64 labels"):
+        sample(ByClass(), torch.arange(2), torch.zeros(2))
+    with pytest.raises(ValueError, match="wanted int64 labels"):
+        sample(ByClass(), torch.arange(2), torch.zeros(3, dtype=torch.int64))

@@ -1,0 +1,158 @@
+"""One file or folder under DXBENCH_DATA, known by its hash."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dxbench import paths
+from dxbench.errors import InvalidFile, MissingData
+
+Kind = Literal["data", "weights", "reference"]
+Make = Callable[[Path, Path, Callable[[int, int | None], None]], None]
+"""From source and target path, makes the target, and tells progress: how many of how many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    """Something a task needs that is not shipped.
+
+    Attributes:
+        name: as `dxbench prepare --only` takes it.
+        title: what it is, in a line.
+        kind: training data; weights, of networks that are scored with or begun from; or a reference of a metric.
+        path: where it lies under DXBENCH_DATA.
+        also: other places under DXBENCH_DATA that it is found at.
+        urls: its homes, tried in turn; none where a person has to fetch it.
+        digest: "sha256:..." or "md5:..." of the file; None where no one publishes it: then the hash is recorded when
+            the file is first used, and the file checked against that ever after.
+        size: bytes; None where unknown.
+        licence: its terms, and where they stand.
+        must_accept: nothing is fetched before a person accepts the terms.
+        by_hand: what a person has to do, where there are no urls.
+        unpack: the file at `path` is a tar archive; what of it has to lie beside it, once unpacked.
+        source: under DXBENCH_DATA, what a person has put there for `make`.
+        make: makes the file at `path` of it.
+        task: a task that needs it, for the remedy in messages.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    path: str
+    also: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+    digest: str | None = None
+    size: int | None = None
+    licence: str
+    must_accept: bool = False
+    by_hand: str = ""
+    unpack: tuple[str, ...] = ()
+    source: str = ""
+    make: Make | None = None
+    task: str
+
+    def __post_init__(self) -> None:
+        assert self.urls or self.by_hand, f"{self.name}: nobody could get it"
+
+    @property
+    def prepare(self) -> str:
+        """The command that fetches it, or says how to."""
+        return f"dxbench prepare --task {self.task}"
+
+    @property
+    def sha256(self) -> str:
+        """Its published sha256, in hex."""
+        assert self.digest is not None
+        algorithm, _, digest = self.digest.partition(":")
+        assert algorithm == "sha256"
+        return digest
+
+    @property
+    def target(self) -> Path:
+        """Where it is put."""
+        return paths.data() / self.path
+
+    def find(self) -> Path | None:
+        """Where it lies; for an archive that is unpacked, the folder; None if it does not, or in part only."""
+        if self.unpack:
+            folder = self.target.parent
+            return folder if not self.lacking() else None
+        places = [self.target, *(paths.data() / path for path in self.also)]
+        return next((place for place in places if place.exists()), None)
+
+    def lacking(self) -> list[str]:
+        """What an unpacked archive lacks."""
+        return [part for part in self.unpack if not (self.target.parent / part).exists()]
+
+    def require(self) -> Path:
+        """Where it lies.
+
+        Raises:
+            MissingData: if it does not, naming the command that fetches it.
+        """
+        found = self.find()
+        if found is None:
+            raise MissingData(
+                f"no {Path(self.path).name} ({self.title}) in {self.target.parent}; fetch it with `{self.prepare}`, "
+                "or set DXBENCH_DATA"
+            )
+        return found
+
+    def verify(self) -> Path:
+        """Where it lies, with its hash checked; one that nobody publishes is recorded the first time.
+
+        Raises:
+            MissingData: as `require`.
+            InvalidFile: if the hash is another.
+        """
+        path = self.require()
+        if not path.is_dir():
+            self._verify_file(path)
+        return path
+
+    def verify_archive(self) -> Path:
+        """The archive before it is unpacked, with its hash checked; raises as `verify`."""
+        self._verify_file(self.target)
+        return self.target
+
+    def _verify_file(self, path: Path) -> None:
+        wanted = self.digest or self._recorded(path)
+        got = file_digest(path, algorithm=wanted.split(":")[0] if wanted else "sha256")
+        if wanted is None:
+            self._record(path, got)
+        elif got != wanted:
+            source = "" if self.digest else f" (recorded in {self._record_file(path)} when it was first used)"
+            raise InvalidFile(
+                f"{path}: wanted {wanted.replace(':', ' ')}{source}, got {got.split(':')[1]}; "
+                f"remove the file and fetch it with `{self.prepare}`"
+            )
+
+    def _record_file(self, path: Path) -> Path:
+        """Beside the file, in the form of sha256sum, where that can be written; else with the runs."""
+        beside = path.with_name(f"{path.name}.sha256")
+        if beside.is_file() or os.access(path.parent, os.W_OK):
+            return beside
+        return paths.home() / "hashes" / f"{self.name}.sha256"
+
+    def _recorded(self, path: Path) -> str | None:
+        file = self._record_file(path)
+        if not file.is_file():
+            return None
+        digest = file.read_text(encoding="utf-8").split(" ", 1)[0].strip()
+        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+            raise InvalidFile(f"{file} records no sha256 of {path.name}; remove it to record the file's hash anew")
+        return f"sha256:{digest}"
+
+    def _record(self, path: Path, digest: str) -> None:
+        file = self._record_file(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{digest.removeprefix('sha256:')}  {path.name}\n", encoding="utf-8")
+
+
+def file_digest(path: Path, *, algorithm: str = "sha256") -> str:
+    """Hash of a file's contents, as "algorithm:hex"."""
+    with path.open("rb") as file:
+        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"

@@ -1,0 +1,195 @@
+"""The data sets, weights and references of the suite's tasks. Sizes are of the files, where known."""
+
+from dxbench.assets.asset import Asset
+from dxbench.assets.imagefolder import pack_class_folders
+
+OPENAI = "https://openaipublic.blob.core.windows.net"
+NVIDIA = "https://nvlabs-fi-cdn.nvidia.com/edm"
+NON_COMMERCIAL = "CC BY-NC-SA 4.0, https://creativecommons.org/licenses/by-nc-sa/4.0/"
+CIFAR10_TERMS = "none stated, for research; cite Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html"
+IMAGENET_TERMS = "ImageNet's terms of access, for non-commercial research, https://image-net.org/download.php"
+
+# --- feature nets of metrics ---------------------------------------------------------------------------------
+
+INCEPTION_2015 = Asset(
+    name="inception-2015",
+    title="Inception of 2015 behind FID, as ported from TensorFlow by pytorch-fid",
+    kind="weights",
+    path="weights/pt_inception-2015-12-05-6726825d.pth",
+    also=("weights/weights-inception-2015-12-05-6726825d.pth",),
+    urls=(
+        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+    ),
+    digest="sha256:6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    licence="Apache-2.0, https://github.com/mseitzer/pytorch-fid",
+    task="cifar10",
+)
+RESNET56_CIFAR10 = Asset(
+    name="resnet56-cifar10",
+    title="ResNet-56 classifier of CIFAR-10",
+    kind="weights",
+    path="weights/resnet56-4bfd9763.th",
+    urls=(
+        "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/resnet56-4bfd9763.th",
+        "https://raw.githubusercontent.com/akamaster/pytorch_resnet_cifar10/master/pretrained_models/resnet56-4bfd9763.th",
+    ),
+    digest="sha256:4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367",
+    licence="BSD-2-Clause, https://github.com/akamaster/pytorch_resnet_cifar10",
+    task="cifar10_subset",
+)
+
+# --- CIFAR-10 ------------------------------------------------------------------------------------------------
+
+CIFAR10 = Asset(
+    name="cifar10",
+    title="CIFAR-10, the official archive for Python",
+    kind="data",
+    path="cifar10/cifar-10-python.tar.gz",
+    urls=("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",),
+    digest="sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    size=170_498_071,
+    licence=CIFAR10_TERMS,
+    task="cifar10",
+)
+CIFAR10_SUBSET = Asset(
+    name="cifar10-subset",
+    title="8,068 training and 1,017 test images of CIFAR-10, lossless",
+    kind="data",
+    path="cifar10/lossless_subset.npz",
+    digest="sha256:88c955d9f2c60679132d98effa4c07bc5d8c8a03f9210a3668cba8106c953af4",
+    licence=CIFAR10_TERMS,
+    by_hand="Put lossless_subset.npz there.",
+    task="cifar10_subset",
+)
+DDPM_CIFAR10 = Asset(
+    name="ddpm-cifar10",
+    title="DDPM of Ho et al. 2020, EMA weights, as ported by pesser/pytorch_diffusion: where DxMI and SFT-PG begin",
+    kind="weights",
+    path="weights/ddpm_cifar10_ema-790000.ckpt",
+    urls=("https://heibox.uni-heidelberg.de/f/2e4f01e2d9ee49bab1d5/?dl=1",),
+    digest="md5:1fa350b952534ae442b1d5235cce5cd3",
+    licence="MIT, https://github.com/pesser/pytorch_diffusion",
+    task="cifar10",
+)
+DDGAN_CIFAR10 = Asset(
+    name="ddgan-cifar10",
+    title="generator of Denoising Diffusion GAN, epoch 1200",
+    kind="weights",
+    path="weights/ddgan_cifar10_netG_1200.pth",
+    licence="NVIDIA's, non-commercial, https://github.com/NVlabs/denoising-diffusion-gan",
+    by_hand=(
+        "Download the CIFAR-10 checkpoint that the README of https://github.com/NVlabs/denoising-diffusion-gan links "
+        "to on Google Drive, and put its saved_info/dd_gan/cifar10/<experiment>/netG_1200.pth there."
+    ),
+    task="cifar10",
+)
+EDM_CIFAR10 = Asset(
+    name="edm-cifar10",
+    title="EDM's DDPM++ for CIFAR-10, unconditional, VP",
+    kind="weights",
+    path="weights/edm-cifar10-32x32-uncond-vp.pkl",
+    urls=(f"{NVIDIA}/pretrained/edm-cifar10-32x32-uncond-vp.pkl",),
+    licence=NON_COMMERCIAL,
+    task="cifar10",
+)
+
+# --- ImageNet 64x64 ------------------------------------------------------------------------------------------
+
+IMAGENET64 = Asset(
+    name="imagenet64",
+    title="training images of ImageNet (ILSVRC2012), cropped and shrunk to 64 x 64 as ADM does",
+    kind="data",
+    path="imagenet64/train.npy",
+    licence=IMAGENET_TERMS,
+    source="imagenet/train",
+    make=pack_class_folders,
+    by_hand=(
+        "ImageNet is given to persons alone: ask for access at https://image-net.org/download.php, download "
+        "ILSVRC2012_img_train.tar (md5 1d675b47d978889d74fa0da5fadfb00e), unpack it so that imagenet/train/ holds a "
+        "folder of JPEGs per class (n01440764, ...), and give this command again: it packs them."
+    ),
+    task="imagenet64",
+)
+IMAGENET64_ADM = Asset(
+    name="imagenet64-adm-reference",
+    title="ADM's reference of ImageNet 64x64: statistics of the training set and 10,000 images",
+    kind="reference",
+    path="references/VIRTUAL_imagenet64_labeled.npz",
+    urls=(f"{OPENAI}/diffusion/jul-2021/ref_batches/imagenet/64/VIRTUAL_imagenet64_labeled.npz",),
+    licence="MIT, https://github.com/openai/guided-diffusion; its images are ImageNet's",
+    task="imagenet64",
+)
+IMAGENET64_EDM = Asset(
+    name="imagenet64-edm-reference",
+    title="EDM's statistics of ImageNet 64x64",
+    kind="reference",
+    path="references/imagenet-64x64.npz",
+    urls=(f"{NVIDIA}/fid-refs/imagenet-64x64.npz",),
+    licence=NON_COMMERCIAL,
+    task="imagenet64",
+)
+EDM_IMAGENET64 = Asset(
+    name="edm-imagenet64",
+    title="EDM for ImageNet 64x64 as trained by the authors of consistency models: where DxMI begins",
+    kind="weights",
+    path="weights/edm_imagenet64_ema.pt",
+    urls=(f"{OPENAI}/consistency/edm_imagenet64_ema.pt",),
+    licence="MIT, https://github.com/openai/consistency_models",
+    task="imagenet64",
+)
+
+# --- LSUN Bedroom --------------------------------------------------------------------------------------------
+
+LSUN_BEDROOM = Asset(
+    name="lsun-bedroom",
+    title="training images of LSUN Bedroom",
+    kind="data",
+    path="lsun_bedroom/train",
+    licence="LSUN's, for research, https://www.yf.io/p/lsun",
+    by_hand=(
+        "Download bedroom_train_lmdb.zip with the scripts of https://github.com/fyu/lsun, export its 3,033,042 images, "
+        "and put them (JPEG, PNG or WebP, of any size from 256 x 256) into that folder or folders of it."
+    ),
+    task="lsun_bedroom",
+)
+LSUN_BEDROOM_ADM = Asset(
+    name="lsun-bedroom-adm-reference",
+    title="ADM's reference of LSUN Bedroom 256x256: statistics of the training set and 10,000 images",
+    kind="reference",
+    path="references/VIRTUAL_lsun_bedroom256.npz",
+    urls=(f"{OPENAI}/diffusion/jul-2021/ref_batches/lsun/bedroom/VIRTUAL_lsun_bedroom256.npz",),
+    licence="MIT, https://github.com/openai/guided-diffusion; its images are LSUN's",
+    task="lsun_bedroom",
+)
+EDM_LSUN_BEDROOM = Asset(
+    name="edm-lsun-bedroom",
+    title="EDM for LSUN Bedroom as trained by the authors of consistency models: where DxMI begins",
+    kind="weights",
+    path="weights/edm_bedroom256_ema.pt",
+    urls=(f"{OPENAI}/consistency/edm_bedroom256_ema.pt",),
+    licence="MIT, https://github.com/openai/consistency_models",
+    task="lsun_bedroom",
+)
+
+# --- MVTec-AD ------------------------------------------------------------------------------------------------
+
+MVTEC_CATEGORIES = (
+    "bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill", "screw", "tile",
+    "toothbrush", "transistor", "wood", "zipper",
+)  # fmt: skip
+MVTEC_AD = Asset(
+    name="mvtec_ad",
+    title="MVTec-AD, 5,354 images of 15 categories with masks of the defects",
+    kind="data",
+    path="mvtec_ad/mvtec_anomaly_detection.tar.xz",
+    urls=(
+        "https://www.mydrive.ch/shares/150996/b52ecdcbf521176e9db9c731f2304b27/download/420938113-1629960298/"
+        "mvtec_anomaly_detection.tar.xz",
+    ),
+    digest="sha256:cf4313b13603bec67abb49ca959488f7eedce2a9f7795ec54446c649ac98cd3d",
+    size=5_264_982_680,
+    licence=f"{NON_COMMERCIAL}, non-commercial; https://www.mvtec.com/company/research/datasets/mvtec-ad",
+    must_accept=True,
+    unpack=tuple(f"{category}/{part}" for category in MVTEC_CATEGORIES for part in ("train", "test", "ground_truth")),
+    task="mvtec_ad",
+)

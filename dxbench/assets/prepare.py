@@ -1,0 +1,99 @@
+"""Getting what a task needs, or saying what a person has to do for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from dxbench.archives import unpack_tar
+from dxbench.assets.asset import Asset
+from dxbench.assets.download import fetch
+from dxbench.errors import DxbenchError, InvalidFile
+
+State = Literal["there", "fetched", "missing", "by hand", "licence", "damaged", "failed"]
+Progress = Callable[[str, int, int | None], None]
+"""What is under way, how much of how much; the whole is None where nobody says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """How things stand with one asset.
+
+    Attributes:
+        state: there, or fetched now; else missing, to be fetched by hand, waiting for a licence to be accepted,
+            damaged, or failed to come.
+        note: what to do about it; where it lies if it is there.
+    """
+
+    asset: Asset
+    state: State
+    note: str
+
+    @property
+    def ok(self) -> bool:
+        return self.state in ("there", "fetched")
+
+
+def look(asset: Asset) -> Found:
+    """How things stand, without hashing or fetching anything."""
+    found = asset.find()
+    if found is not None:
+        return Found(asset=asset, state="there", note=str(found))
+    if asset.urls:
+        return Found(asset=asset, state="missing", note=f"`{asset.prepare}` fetches it to {asset.target}")
+    return Found(asset=asset, state="by hand", note=_by_hand(asset))
+
+
+def prepare(asset: Asset, *, offline: bool, accept_licence: bool, progress: Progress) -> Found:
+    """See that an asset is there and what it should be; fetch, make or unpack it where that can be done."""
+    try:
+        return _prepare(asset, offline=offline, accept_licence=accept_licence, progress=progress)
+    except InvalidFile as error:
+        return Found(asset=asset, state="damaged", note=str(error))
+    except (DxbenchError, OSError) as error:
+        return Found(asset=asset, state="failed", note=str(error))
+
+
+def _prepare(asset: Asset, *, offline: bool, accept_licence: bool, progress: Progress) -> Found:
+    if asset.find() is not None:
+        progress(f"checking {asset.name}", 0, None)
+        return Found(asset=asset, state="there", note=str(asset.verify()))
+    fetched = asset.unpack and asset.target.is_file()
+    if not fetched and asset.make is not None:
+        return _make(asset, progress)
+    if not fetched and not asset.urls:
+        return Found(asset=asset, state="by hand", note=_by_hand(asset))
+    if not fetched and offline:
+        return Found(asset=asset, state="missing", note=f"not fetched, because of --offline; wanted at {asset.target}")
+    if not fetched and asset.must_accept and not accept_licence:
+        note = f"its licence asks to be accepted: {asset.licence}; if you do, add --accept-licence"
+        return Found(asset=asset, state="licence", note=note)
+    if not fetched:
+        fetch(asset, progress=lambda done, total: progress(f"fetching {asset.name}", done, total))
+    if asset.unpack:
+        _unpack(asset, progress)
+    return Found(asset=asset, state="fetched", note=str(asset.verify()))
+
+
+def _make(asset: Asset, progress: Progress) -> Found:
+    from dxbench import paths
+
+    source = paths.data() / asset.source
+    if not source.exists():
+        return Found(asset=asset, state="by hand", note=_by_hand(asset))
+    assert asset.make is not None
+    asset.make(source, asset.target, lambda done, total: progress(f"making {asset.name}", done, total))
+    return Found(asset=asset, state="fetched", note=f"made of {source}: {asset.verify()}")
+
+
+def _unpack(asset: Asset, progress: Progress) -> None:
+    progress(f"checking {asset.name}", 0, None)
+    asset.verify_archive()
+    folder = asset.target.parent
+    unpack_tar(asset.target, folder, progress=lambda done, total: progress(f"unpacking {asset.name}", done, total))
+    lacking = asset.lacking()
+    if lacking:
+        raise InvalidFile(f"{asset.target} unpacked, but {folder} lacks {', '.join(lacking[:3])}; fetch it again")
+
+
+def _by_hand(asset: Asset) -> str:
+    return f"{asset.by_hand} It is looked for at {asset.target}."

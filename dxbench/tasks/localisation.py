@@ -1,0 +1,98 @@
+"""What tasks on patches of images share: models train on patches of good images, maps and images are ranked.
+
+A patch is a point: `Problem.data` has all of them as rows and knows their grid (`dxbench.api.PatchData`), and a model
+has an energy of patches (`EnergyModel`) or of whole grids (`MapModel`). Image scores and maps come from its energies
+by the task's `PatchScoring`, the same for every method.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dxbench.api import EnergyModel, MapModel, Metric, Model, short_hash
+from dxbench.features.patches import PatchExtractor
+from dxbench.metrics.detection import GroupScores, detection_metrics, localisation_metrics
+from dxbench.metrics.maps import PatchScoring
+from dxbench.metrics.regions import Masks
+from dxbench.pictures.base import CaptionedFigure
+from dxbench.pictures.detection import detection_pictures
+from dxbench.sampling import energy_maps
+from dxbench.tasks.detection import TEST_BATCH, DetectionTask, Group, PatchSet, PointSet
+
+Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PatchGroup(Group):
+    """A category as grids of patches: train [n, h, w, d], test [m, h, w, d].
+
+    Attributes:
+        masks: true at defects, [m, side, side]; None for a set without masks.
+        shown: test images by index as uint8 [k, side, side, 3], read when a picture wants them.
+    """
+
+    masks: Masks | None
+    shown: Callable[[Sequence[int]], Images]
+
+
+class PatchTask(DetectionTask):
+    """Energies of patches, as maps and image scores ranked within each group.
+
+    Attributes:
+        scoring: of maps and images.
+        views: other ways to score the same energies, by the ending of their metrics' names.
+    """
+
+    scoring: ClassVar[PatchScoring]
+    views: ClassVar[Mapping[str, PatchScoring]] = {}
+
+    def training_set(self, groups: Sequence[Group]) -> PointSet:
+        n, (_, h, w, d) = sum(len(group.train) for group in groups), groups[0].train.shape
+        points, start = torch.empty((n * h * w, d)), 0
+        for group in groups:  # float16 of a cache becomes float32 without a second copy of all of it
+            rows = torch.from_numpy(group.train.reshape(-1, d))
+            points[start : start + len(rows)] = rows
+            start += len(rows)
+        return PatchSet(points=points, grid=(h, w))
+
+    def score_group(self, model: Model, group: Group, *, device: str) -> GroupScores | None:
+        assert isinstance(group, PatchGroup)
+        if not isinstance(model, EnergyModel | MapModel):
+            return None
+        energies = energy_maps(model, group.test, device=device, batch_size=TEST_BATCH)
+        main, *others = (
+            scoring.group(energies, anomalous=group.anomalous, masks=group.masks)
+            for scoring in (self.scoring, *self.views.values())
+        )
+        return replace(main, views=dict(zip(self.views, others, strict=True)))
+
+    def pictures(self, arrays: Mapping[str, NDArray[Any]]) -> list[CaptionedFigure]:
+        return detection_pictures(arrays)
+
+
+def metrics_of(
+    *, reference: str, scoring: PatchScoring, views: Mapping[str, PatchScoring], masked: bool = True
+) -> tuple[Metric, ...]:
+    """Metrics of images and, with masks, of pixels: by the main scoring, and AUROC alone by the others."""
+    found: list[Metric] = list(detection_metrics(reference=reference, image_score=scoring.image_score, prefix="image_"))
+    if masked:
+        found += localisation_metrics(reference=reference, map_recipe=scoring.map_recipe)
+    for view, other in views.items():
+        if other.image_score != scoring.image_score:
+            found += detection_metrics(reference=reference, image_score=other.image_score, prefix="image_", view=view)[
+                :1
+            ]
+        if masked:
+            found += localisation_metrics(reference=reference, map_recipe=other.map_recipe, view=view)[:1]
+    return tuple(found)
+
+
+def recipe_of(extractor: PatchExtractor) -> str:
+    """An extractor in a protocol's words, with a hash of all that changes its features."""
+    h, w, d = extractor.shape
+    recipe = short_hash(extractor.fields)
+    return f"{extractor.name}, {d} x {h} x {w} of {extractor.side} x {extractor.side} pixels, recipe {recipe}"

@@ -1,0 +1,60 @@
+"""Tasks whose images lie in MVTec-AD's folders."""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from dxbench.errors import InvalidFile, MissingData
+from dxbench.features.patches import PatchExtractor, features_of
+from dxbench.readers.mvtec import Category, Counts, read_images, scan
+from dxbench.tasks.detection import Group
+from dxbench.tasks.localisation import Images, PatchGroup, PatchTask
+
+log = logging.getLogger(__name__)
+
+
+class FolderTask(PatchTask):
+    """Categories of a folder, as patches by one extractor.
+
+    Attributes:
+        extractor: from images to grids of features.
+        masked: whether defects have masks.
+        counts: what each category has to have; a category that is not named is not counted.
+    """
+
+    extractor: ClassVar[PatchExtractor]
+    masked: ClassVar[bool] = True
+    counts: ClassVar[Mapping[str, Counts]] = {}
+
+    @abstractmethod
+    def home(self) -> Path:
+        """The folder above the categories. Raises MissingData, with the remedy, where there is none."""
+
+    def load(self) -> dict[str, Group]:
+        folder = self.home()
+        categories = {name: scan(folder / name, masks=self.masked) for name in self.groups if (folder / name).is_dir()}
+        if not categories:
+            raise MissingData(f"{folder} has none of the folders {', '.join(self.groups)}")
+        for name, category in categories.items():
+            self._check_counts(name, category)
+        return {name: self._group(category) for name, category in categories.items()}
+
+    def _check_counts(self, name: str, category: Category) -> None:
+        wanted = self.counts.get(name)
+        if wanted is not None and category.counts != wanted:
+            raise InvalidFile(f"{category.folder}: wants {wanted}, found {category.counts}; fetch the category anew")
+
+    def _group(self, category: Category) -> PatchGroup:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        found = features_of(category, self.extractor, device=device, progress=log.info)
+
+        def shown(indices: Sequence[int]) -> Images:
+            return read_images(category.folder, [category.test[i].path for i in indices], self.extractor.side)
+
+        return PatchGroup(
+            train=found.train, test=found.test, anomalous=category.anomalous, masks=found.masks, shown=shown
+        )

@@ -1,0 +1,67 @@
+"""A real HTTP server on 127.0.0.1 that serves files, well or badly."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Home:
+    """What the server has, and how it behaves.
+
+    Attributes:
+        files: by path, such as "/a.bin".
+        break_after: bytes after which a transfer is cut, once per entry; then whole.
+        ranges: whether it honours Range.
+        asked: (path, Range header) of every request.
+    """
+
+    files: dict[str, bytes]
+    break_after: list[int] = field(default_factory=list)
+    ranges: bool = True
+    url: str = ""
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+
+
+@contextmanager
+def serving(home: Home) -> Iterator[Home]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            home.asked.append((self.path, wanted))
+            if self.path not in home.files:
+                self.send_error(404)
+                return
+            content, start = home.files[self.path], 0
+            if wanted and home.ranges:
+                start = int(wanted.removeprefix("bytes=").rstrip("-"))
+                if start >= len(content):
+                    self.send_response(416)
+                    self.send_header("Content-Range", f"bytes */{len(content)}")
+                    self.end_headers()
+                    return
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            else:
+                self.send_response(200)
+            self.send_header("Content-Length", str(len(content) - start))
+            self.end_headers()
+            stop = start + home.break_after.pop(0) if home.break_after else len(content)
+            self.wfile.write(content[start:stop])
+            self.close_connection = True
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    home.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield home
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
