@@ -19,8 +19,9 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor
 
 from dxbench.api import Compute, Config, FiniteData, Method, Need, Problem, RandomStreams, Training
-from dxmi.algorithms.dxmi import DxMIUpdate, Trainee, VelocityVariance, batched_sweep
+from dxmi.algorithms.dxmi import DxMIUpdate, Trainee, VelocityVariance
 from dxmi.algorithms.gap import GapWatch
+from dxmi.algorithms.sweeps import batched_sweep
 from dxmi.autoencoder import SphereAutoencoder
 from dxmi.costs import RunningCost
 from dxmi.features import FeatureKind, fit_features
