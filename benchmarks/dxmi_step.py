@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from dxbench.engine.fabric import FabricWorkers
 from dxbench.engine.spread import Spread
 from dxbench.sampling import OperationCounter
-from dxmi.algorithms.dxmi import DxMIUpdate, batched_sweep
+from dxmi.algorithms.dxmi import DxMIUpdate
+from dxmi.algorithms.sweeps import batched_sweep
 from dxmi.costs import RunningCost, VelocityVariance, sigmoid_time_cost
 from dxmi.execution import ChannelsLast, Eager, Execution
 from dxmi.fastdpm import LinearChain

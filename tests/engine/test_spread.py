@@ -99,7 +99,7 @@ def test_bf16_trains_close_to_float32_with_weights_and_scalars_in_float32() -> N
     workers = FabricWorkers(Spread(precision="bf16"), device="cpu", place=None)
     rounded, found, _ = train("digits", "dxmi", workers)
     assert all(tensor.dtype == torch.float32 for tensor in rounded.values())
-    nets = [path for path in whole if path.startswith(("/policy/net", "/value/"))]
+    nets = [path for path in whole if "/policy/net" in path or "/value/net" in path]
     assert len(nets) > 4
     apart = [float((rounded[path] - whole[path]).norm() / whole[path].norm().clamp(min=1.0)) for path in nets]
     assert 0 < max(apart) < 0.02
