@@ -81,17 +81,16 @@ def _outline(axes: Axes, mask: NDArray[np.bool_] | None, side: int) -> None:
 
 def _curves(groups: list[str], arrays: Arrays) -> CaptionedFigure:
     figure = Figure(figsize=(8.4, 4.0), layout="constrained")
-    for axes, kind, label in zip(
-        figure.subplots(1, 2), ("roc", "pro"), ("defect pixels found", "defects covered (PRO)"), strict=True
-    ):
+    left, right = figure.subplots(1, 2)
+    for axes, kind, label in ((left, "roc", "defect pixels found"), (right, "pro", "defects covered (PRO)")):
         for i, name in enumerate(groups):
             style = ("-", "--", ":")[i // 10 % 3]
             axes.plot(
                 arrays[f"{name}/rates"], arrays[f"{name}/{kind}"], style, color=f"C{i % 10}", linewidth=1, label=name
             )
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="false-positive rate of pixels", ylabel=label)
-    axes.axvspan(0, FPR_LIMIT, color="0.93", zorder=0)
-    axes.legend(frameon=False, fontsize=6.5, loc="lower right")
+    right.axvspan(0, FPR_LIMIT, color="0.93", zorder=0)
+    right.legend(frameon=False, fontsize=6.5, loc="lower right")
     return CaptionedFigure(
         title="ROC and PRO curves of pixels",
         caption=f"One line per group. AUPRO is the area in the grey part, up to {FPR_LIMIT:.0%}, over its width.",
