@@ -31,14 +31,16 @@ from dxmi.protocols import Energy
 from dxmi.rollout import rollout
 from dxmi.values import SharedValue
 
+# Policy and critic chase each other: with momentum both overshoot, and the chain's score swings around its average.
+GAME_BETAS = (0.0, 0.99)
+
 
 class SFTPGConfig(Config):
     """Of shortcut finetuning by policy gradient, for points in the plane."""
 
     needs = frozenset({Need.VECTORS})
     quiet_end: ClassVar[bool] = False
-    # Policy and critic chase each other: with momentum both overshoot, and the score swings around its average.
-    betas: ClassVar[tuple[float, float]] = (0.0, 0.99)
+    betas: ClassVar[tuple[float, float]] = GAME_BETAS
 
     num_steps: int = Field(default=10, ge=2, description="sampling steps = NFE")
     min_std: PositiveFloat = Field(default=0.05, description="least std of a step, in units of the scaled data")
@@ -76,7 +78,7 @@ class SFTPGImageConfig(SFTPGConfig):
     min_std: PositiveFloat = Field(default=0.15, description="std of the last step, for training only")
     data_noise: NonNegativeFloat = Field(default=0.15, description="std of noise on the data that the critic sees")
     first_level: int = Field(default=400, ge=0, description="step of the backbone's chain that sampling begins at")
-    iterations: PositiveInt = 1000
+    iterations: PositiveInt = 800
     batch_size: PositiveInt = 128
     policy_lr: PositiveFloat = 1e-5
     critic_lr: PositiveFloat = 5e-4

@@ -9,7 +9,7 @@ from dxbench.sampling import counted_passes
 from dxbench.streams import RandomStreams
 
 NETS = {
-    "dxmi": lambda run: [run.policy.net, run.value.net],
+    "dxmi": lambda run: [run.learner.policy.net, run.learner.value.net],
     "gcd": lambda run: [run.sampler.net, run.cost_to_go.net],
     "gan_finetune": lambda run: [run.generator.module, run.energy.net],
 }
