@@ -6,22 +6,23 @@ unit sphere, decoder on it too), as a detector of its own. Deviations: sizes for
 `features=sphere` is the paper's.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from dxbench.api import Compute, Config, FiniteData, Method, Need, Problem, RandomStreams, Training
 from dxmi.autoencoder import SphereAutoencoder
-from dxmi.features import LocalWhitening, Projection
+from dxmi.features import FeatureKind, fit_features
+from dxmi.models import FeatureEnergy
 from dxmi.optimisers import cosine_adam
 
 
 class AEConfig(Config):
     """Of the autoencoder."""
 
-    features: Literal["whitened", "sphere"] = "whitened"
+    features: FeatureKind = "whitened"
     neighbours: PositiveInt = 5
     latent: PositiveInt = 64
     hidden: PositiveInt = 256
@@ -52,14 +53,10 @@ class AETraining(Training):
         assert isinstance(problem.data, FiniteData)
         self.config, self.device = config, compute.device
         points = problem.data.points.flatten(1)
-        whitened = config.features == "whitened"
-        self.features: nn.Module = (
-            LocalWhitening.fit(points, neighbours=config.neighbours) if whitened else Projection()
-        )
-        self.features.to(self.device)
+        self.features = fit_features(config.features, points, neighbours=config.neighbours).to(self.device)
         self.points = self.features(points.to(self.device))
         self.net = SphereAutoencoder(
-            dim=points.shape[1],
+            dim=self.points.shape[1],
             latent=config.latent,
             hidden=config.hidden,
             depth=config.depth,
@@ -93,18 +90,5 @@ class AETraining(Training):
     def _parts(self) -> dict[str, Any]:
         return {"net": self.net, "optimiser": self.optimiser, "decay": self.decay}
 
-    def model(self) -> "AEModel":
-        return AEModel(self.features, self.net)
-
-
-class AEModel:
-    """Features, then the error."""
-
-    temperature = None
-
-    def __init__(self, features: nn.Module, net: SphereAutoencoder) -> None:
-        self._features = features
-        self.networks = (net,)
-
-    def energy(self, x: Tensor) -> Tensor:
-        return self.networks[0](self._features(x.flatten(1))).squeeze(1)
+    def model(self) -> FeatureEnergy:
+        return FeatureEnergy(self.features, self.net, temperature=None)

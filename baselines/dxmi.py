@@ -11,28 +11,32 @@ value steps share one forward pass (`sweep=batched`); `sequential` is the order 
 learns `std_lr_ratio` times as fast as the sampler (paper, App. B: 100).
 """
 
+import copy
 import math
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
-from dxmi.algorithms.dxmi import DxMIUpdate, batched_sweep, sequential_sweep
+from dxbench.api import Compute, Config, DataSource, Method, Need, Problem, RandomStreams, Training
+from dxbench.staged import StagedTraining, Stateful
+from dxmi.algorithms.learner import DxMILearner, Rates
+from dxmi.algorithms.sweeps import PolicySweep, ShuffledSteps, batched_sweep, sequential_sweep
 from dxmi.backbones import IMAGE_DDPM, DDPMBackbone
-from dxmi.costs import TIME_COSTS, RunningCost, VelocityVariance
+from dxmi.costs import TIME_COSTS, RunningCost
 from dxmi.denoising import DDPMLoss, DenoiserTraining
-from dxmi.models import EnergyPolicyModel, FineTunedModel
+from dxmi.image_backbones import ADMUNet, DDGANGeneratorNet, DDPMUNet, Mirrored
+from dxmi.models import DxMIModel, dxmi_model
+from dxmi.nets.energy_resnet import EnergyResNet
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
-from dxmi.optimisers import Trainee, cosine_adam, ema
 from dxmi.parallel import ONE_PROCESS
 from dxmi.policies import GaussianPolicy
 from dxmi.rollout import value_guidance
 from dxmi.schedules import VPSchedule
-from dxmi.values import ValueNet, make_value
+from dxmi.values import TimeIndependentValue, ValueNet, make_value
 
 # Sampler and energy chase each other, so a long memory of squared gradients is out of date.
 POINTS_BETAS = (0.9, 0.99)
@@ -40,13 +44,15 @@ POINTS_BETAS = (0.9, 0.99)
 IMAGE_BETAS = (0.0, 0.999)
 
 
+SWEEPS = {"batched": batched_sweep, "sequential": sequential_sweep}
+ValueKind = Literal["shared", "time_independent", "separate"]
+VALUE_KINDS = "V_K = E in one net; V_k = E for all k; or an energy net of its own"
+
+
 class DxMIBase(Config):
     """The update rule's side of the configuration, whatever the data."""
 
     num_steps: PositiveInt = Field(default=5, description="sampling steps T = NFE")
-    value: Literal["shared", "time_independent", "separate"] = Field(
-        default="shared", description="V_K = E in one net; V_k = E for all k; or an energy net of its own"
-    )
     value_cost: Literal["running", "none", "linear", "sigmoid"] = Field(
         default="running", description="inside the value target: the running cost (Eq. 10) or a time cost (Eq. 12)"
     )
@@ -67,8 +73,27 @@ class DxMIBase(Config):
     ema_decay: float = Field(default=0.995, ge=0, lt=1)
 
     def parts(self, problem: Problem, compute: Compute, rng: RandomStreams) -> "Parts":
-        """Networks and start."""
+        """Networks, data and start."""
         raise NotImplementedError
+
+    def rates(self) -> Rates:
+        """How they learn."""
+        return Rates(
+            policy_lr=self.policy_lr,
+            value_lr=self.value_lr,
+            std_lr_ratio=self.std_lr_ratio,
+            iterations=self.iterations,
+            betas=POINTS_BETAS,
+            ema_decay=self.ema_decay,
+        )
+
+    def policy_sweep(self) -> PolicySweep:
+        """What the policy learns from."""
+        return SWEEPS[self.sweep](self.num_steps)
+
+    def official_weights(self) -> tuple[str, ...]:
+        """Names of the official weights that it begins from."""
+        return ()
 
 
 class DxMIConfig(DxMIBase):
@@ -76,6 +101,7 @@ class DxMIConfig(DxMIBase):
 
     needs = frozenset({Need.VECTORS})
 
+    value: ValueKind = Field(default="shared", description=VALUE_KINDS)
     start: Literal["scratch", "ddpm"] = Field(default="scratch", description="sampler before DxMI: untrained or a DDPM")
     policy_hidden: PositiveInt = 128
     value_hidden: PositiveInt = 128
@@ -101,7 +127,12 @@ class DxMIConfig(DxMIBase):
 
         policy = self._policy(dim, rng).to(compute.device)
         value = make_value(self.value, net, num_steps=self.num_steps).to(compute.device)
-        return Parts(policy=policy, value=value, pretraining=self._pretraining(policy, problem, compute, rng))
+        return Parts(
+            policy=policy,
+            value=value,
+            data=problem.data,
+            pretraining=self._pretraining(policy, problem, compute, rng),
+        )
 
     def _policy(self, dim: int, rng: RandomStreams) -> GaussianPolicy:
         """Residual steps, or DDPM's ancestral steps around a noise predictor."""
@@ -153,6 +184,7 @@ class DxMIImageConfig(DxMIBase):
 
     needs = frozenset({Need.SMALL_IMAGES})
 
+    value: ValueKind = Field(default="shared", description=VALUE_KINDS)
     num_steps: PositiveInt = Field(default=4, description="sampling steps T = NFE, of the backbone's 1,000")
     value_cost: Literal["running", "none", "linear", "sigmoid"] = Field(
         default="none", description="inside the value target: the running cost (Eq. 10) or a time cost (Eq. 12)"
@@ -192,14 +224,23 @@ class DxMIImageConfig(DxMIBase):
         return Parts(
             policy=self._policy(pretraining.net, shape).to(compute.device),
             value=make_value(self.value, net, num_steps=self.num_steps).to(compute.device),
+            data=problem.data,
             pretraining=pretraining,
             start=self._policy(pretraining.average, shape).to(compute.device),
             data_noise=self.data_noise,
-            head_start=self.head_start,
-            policy_from=self.policy_from,
-            max_grad_norm=self.max_grad_norm,
-            betas=IMAGE_BETAS,
+            quiet_end=True,
         )
+
+    def rates(self) -> Rates:
+        return replace(
+            super().rates(),
+            betas=IMAGE_BETAS,
+            head_start=self.head_start,
+            policy_max_grad_norm=self.max_grad_norm,
+        )
+
+    def policy_sweep(self) -> PolicySweep:
+        return SWEEPS[self.sweep](self.num_steps, self.policy_from)
 
     def _policy(self, net: nn.Module, event_shape: tuple[int, ...]) -> GaussianPolicy:
         return self.backbone.policy(
@@ -212,29 +253,105 @@ class DxMIImageConfig(DxMIBase):
         )
 
 
+class DxMIUNetConfig(DxMIBase):
+    """Of DxMI on images of 32 pixels and more: the paper's five settings, and smaller ones of the same form."""
+
+    num_steps: PositiveInt = Field(default=10, description="sampling steps T = NFE")
+    backbone: Annotated[DDPMUNet | DDGANGeneratorNet | ADMUNet, Field(discriminator="network_kind")] = DDPMUNet()
+    init: Literal["pretrained", "train"] = Field(
+        default="pretrained", description="backbone from official weights, or trained first, then kept and found again"
+    )
+    value_width: PositiveInt = Field(default=128, description="channels of the energy net, which is the value too")
+    flips: bool = Field(default=True, description="half of the data mirrored")
+    value_cost: Literal["running", "none", "linear", "sigmoid"] = Field(
+        default="sigmoid", description="inside the value target: the running cost (Eq. 10) or a time cost (Eq. 12)"
+    )
+    sweep: Literal["batched", "sequential"] = Field(
+        default="sequential", description="steps of the values' sweep in one pass or one by one"
+    )
+    policy_minibatches: PositiveInt = Field(
+        default=1, description="minibatches of the policy per iteration, of one transition per chain; up to num_steps"
+    )
+    tau: NonNegativeFloat = Field(default=0.1, description="of the entropy, per dimension: the paper's tau_1")
+    tau_velocity: NonNegativeFloat | None = Field(default=0.01, description="of the velocity: tau_2; None: tau")
+    iterations: PositiveInt = 78_000
+    batch_size: PositiveInt = 128
+    policy_optimiser: Literal["adam", "radam"] = "adam"
+    policy_lr: PositiveFloat = 1e-7
+    value_lr: PositiveFloat = 1e-5
+    std_lr_ratio: PositiveFloat = Field(default=100.0, description="log-std's learning rate over the sampler's")
+    lr_decay: Literal["cosine", "none"] = "none"
+    policy_max_grad_norm: PositiveFloat | None = None
+    value_max_grad_norm: PositiveFloat | None = None
+    ema_decay: float = Field(default=0.999, ge=0, lt=1, description="of the weights that are scored, the last ones")
+
+    @model_validator(mode="after")
+    def _sampler_can_be_built(self) -> Self:
+        self.policy_sweep()
+        self.backbone.check_steps(self.num_steps)
+        return self
+
+    def parts(self, problem: Problem, compute: Compute, rng: RandomStreams) -> "Parts":
+        shape, backbone = problem.event_shape, self.backbone
+        if backbone.num_classes != problem.num_classes:
+            raise ValueError(f"the backbone has {backbone.num_classes} classes, {problem.task} {problem.num_classes}")
+        data = Mirrored(problem.data) if self.flips else problem.data
+        pretraining, net = None, None
+        if self.init == "train":
+            pretraining = backbone.training(problem, compute, rng.common, data=data)
+            net, start = pretraining.net, pretraining.average
+        else:
+            assert problem.pretrained is not None  # the harness grants what `Method.pretrained` lists
+            net = backbone.begun_from(problem.pretrained.load(backbone.weights), event_shape=shape)
+            start = copy.deepcopy(net)
+        energy = EnergyResNet(generator=rng.torch("init value"), in_channels=shape[0], width=self.value_width)
+        return Parts(
+            policy=backbone.policy(net, event_shape=shape, num_steps=self.num_steps).to(compute.device),
+            value=TimeIndependentValue(energy).to(compute.device),
+            data=data,
+            pretraining=pretraining,
+            start=backbone.policy(start, event_shape=shape, num_steps=self.num_steps).to(compute.device),
+            num_classes=backbone.num_classes,
+        )
+
+    def rates(self) -> Rates:
+        return replace(
+            super().rates(),
+            betas=(0.9, 0.999),
+            policy_optimiser=self.policy_optimiser,
+            lr_decay=self.lr_decay,
+            policy_max_grad_norm=self.policy_max_grad_norm,
+            value_max_grad_norm=self.value_max_grad_norm,
+        )
+
+    def policy_sweep(self) -> PolicySweep:
+        return ShuffledSteps(num_steps=self.num_steps, minibatches=self.policy_minibatches)
+
+    def official_weights(self) -> tuple[str, ...]:
+        return (self.backbone.weights,) if self.init == "pretrained" else ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """What the training is given to work on.
 
     Attributes:
+        data: that the energy learns from.
         pretraining: of the policy's net, before DxMI.
-        start: the policy around the pretraining's average, kept beside the one that DxMI moves.
-        data_noise: std of Gaussian noise on the data that the energy learns from.
-        head_start: iterations in which energy and value learn and the policy stands still.
-        policy_from: first step that takes policy steps.
-        max_grad_norm: of the policy's gradient.
-        betas: of Adam, for policy and value.
+        start: the policy before DxMI, kept beside the one that DxMI moves.
+        data_noise: std of Gaussian noise on the data.
+        num_classes: classes of the samples; the policy is told them.
+        quiet_end: a sample is the mean of the last step.
     """
 
     policy: GaussianPolicy
     value: ValueNet
+    data: DataSource
     pretraining: DenoiserTraining | None
     start: GaussianPolicy | None = None
     data_noise: float = 0.0
-    head_start: int = 0
-    policy_from: int = 0
-    max_grad_norm: float | None = None
-    betas: tuple[float, float] = POINTS_BETAS
+    num_classes: int | None = None
+    quiet_end: bool = False
 
 
 class DxMI(Method):
@@ -247,128 +364,81 @@ class DxMI(Method):
     Config = DxMIConfig
     parallel = True
 
+    @classmethod
+    def pretrained(cls, config: DxMIBase) -> tuple[str, ...]:
+        return config.official_weights()
+
     def start(self, problem: Problem, config: DxMIBase, *, compute: Compute, rng: RandomStreams) -> Training:
         return DxMITraining(problem, config, compute, rng)
 
 
-class DxMITraining(Training):
-    """DDPM pretraining where the start asks for it, then DxMI; EMA weights are evaluated."""
+class DxMITraining(StagedTraining):
+    """Pretraining where the start asks for it, then DxMI; the averaged weights are evaluated, those of the end."""
 
     def __init__(self, problem: Problem, config: DxMIBase, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config, self.device = problem, config, compute.device
-        self.parts = parts = config.parts(problem, compute, rng)
-        self.policy, self.value, self.pretraining = parts.policy, parts.value, parts.pretraining
-        if self.pretraining is not None and self.pretraining.finished:
-            self._hand_over()
-        self.policy_ema = ema(self.policy, config.ema_decay)
-        self.value_ema = ema(self.value, config.ema_decay)
-        self.policy_optimiser, self.policy_decay = cosine_adam(
-            [
-                {"params": self.policy.net.parameters(), "lr": config.policy_lr},
-                {"params": [self.policy.learned_log_std], "lr": config.policy_lr * config.std_lr_ratio},
-            ],
-            config.iterations,
-            betas=parts.betas,
-        )
-        self.value_optimiser, self.value_decay = cosine_adam(
-            [{"params": self.value.parameters(), "lr": config.value_lr}],
-            parts.head_start + config.iterations,
-            betas=parts.betas,
-        )
-        parallel = compute.parallel or ONE_PROCESS
+        self.given = given = config.parts(problem, compute, rng)
         running = RunningCost(
             tau_entropy=config.tau,
             tau_velocity=config.tau if config.tau_velocity is None else config.tau_velocity,
             num_steps=config.num_steps,
             skip_last=config.skip_last,
         )
-        self.velocity = VelocityVariance(self.policy.step_log_stds().exp(), decay=config.avr_decay)
-        sweep = batched_sweep if config.sweep == "batched" else sequential_sweep
-        self.update = DxMIUpdate(
-            policy=Trainee(
-                module=self.policy,
-                optimizer=self.policy_optimiser,
-                max_grad_norm=parts.max_grad_norm,
-                parallel=parallel,
-            ),
-            value=Trainee(module=self.value, optimizer=self.value_optimiser, parallel=parallel),
+        self.learner = DxMILearner(
+            given.policy,
+            given.value,
+            config.rates(),
             policy_cost=running,
             value_cost=running if config.value_cost == "running" else TIME_COSTS[config.value_cost](config.num_steps),
             gamma=config.gamma,
-            velocity=self.velocity,
-            sweep=sweep(config.num_steps),
-            policy_sweep=sweep(config.num_steps, parts.policy_from),
+            avr_decay=config.avr_decay,
+            sweep=SWEEPS[config.sweep](config.num_steps),
+            policy_sweep=config.policy_sweep(),
+            parallel=compute.parallel or ONE_PROCESS,
         )
+        super().__init__(given.pretraining, iterations=self.learner.total_steps)
         self.data_rng = rng.numpy("data")
         self.generator = rng.torch("noise", device=self.device)
-        self.steps_done = 0
 
-    @property
-    def total_steps(self) -> int:
-        pretraining = self.pretraining.iterations if self.pretraining else 0
-        return pretraining + self.parts.head_start + self.config.iterations
+    def parts(self) -> dict[str, Stateful]:
+        # The net is the policy's too: the learner is read behind the pretraining, as that left the net.
+        return {"learner": self.learner}
 
-    def step(self) -> dict[str, float | Tensor]:
-        if self.pretraining is not None and not self.pretraining.finished:
-            loss = self.pretraining.step()
-            if self.pretraining.finished:
-                self._hand_over()
-            return {"denoising_loss": loss}
-        data = self.problem.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
-        if self.parts.data_noise > 0:
-            data = data + self.parts.data_noise * self._noise(1).normal(0)
-        self.steps_done += 1
-        if self.steps_done <= self.parts.head_start:
-            scalars = self.update.evaluate_policy(data, self._noise(1))
-        else:
-            scalars = self.update(data, self._noise(1), self._noise(self.config.num_steps))
-            self.policy_decay.step()
-        self.value_decay.step()
-        self.policy_ema.update_parameters(self.policy)
-        self.value_ema.update_parameters(self.value)
-        return dict(scalars)
+    def begin(self) -> None:
+        if self.given.pretraining is not None:
+            self.given.pretraining.net.load_state_dict(self.given.pretraining.average.state_dict())
 
-    def _hand_over(self) -> None:
-        assert self.pretraining is not None
-        self.pretraining.net.load_state_dict(self.pretraining.average.state_dict())
+    def advance(self) -> dict[str, float | Tensor]:
+        data = self.given.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
+        if self.given.data_noise > 0:
+            data = data + self.given.data_noise * self._noise(1).normal(0)
+        return dict(
+            self.learner.step(data, self._noise(1), self._noise(self.config.num_steps), labels=self._classes(len(data)))
+        )
+
+    def _classes(self, chains: int) -> Tensor | None:
+        """Classes of the chains, each as likely as another."""
+        if self.given.num_classes is None:
+            return None
+        return torch.randint(self.given.num_classes, (chains,), generator=self.generator, device=self.device)
 
     def _noise(self, chains: int) -> StreamNoise:
         return StreamNoise(
-            batch_size=chains * self.config.batch_size, event_shape=self.problem.event_shape, generator=self.generator
+            batch_size=chains * self.config.batch_size,
+            event_shape=self.given.policy.noise_shape,
+            generator=self.generator,
         )
 
-    def _parts(self) -> dict[str, Any]:
-        parts = {
-            "policy": self.policy,
-            "value": self.value,
-            "policy_ema": self.policy_ema,
-            "value_ema": self.value_ema,
-            "policy_optimiser": self.policy_optimiser,
-            "value_optimiser": self.value_optimiser,
-            "policy_decay": self.policy_decay,
-            "value_decay": self.value_decay,
-            "velocity": self.velocity,
-        }
-        # The net is the policy's too: the policy is read last, as the pretraining left it behind.
-        return parts if self.pretraining is None else {"pretraining": self.pretraining} | parts
-
-    def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._parts().items()} | {"steps_done": self.steps_done}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        self.steps_done = state["steps_done"]
-
-    def model(self) -> EnergyPolicyModel:
-        policy, value = self.policy_ema.module, self.value_ema.module
-        assert isinstance(policy, GaussianPolicy)
-        assert isinstance(value, ValueNet)
+    def model(self) -> DxMIModel:
+        value = self.learner.value_average
         dim = math.prod(self.problem.event_shape)
-        temperature = self.config.tau / dim if self.config.tau > 0 else None
-        guide = value_guidance(value, strength=self.config.guidance) if self.config.guidance > 0 else None
-        if self.parts.start is None:
-            return EnergyPolicyModel(policy, value, temperature=temperature, guidance=guide)
-        return FineTunedModel(
-            policy, value, start=self.parts.start, temperature=temperature, guidance=guide, quiet_end=True
+        guidance = self.config.guidance
+        return dxmi_model(
+            self.learner.policy_average,
+            value,
+            start=self.given.start,
+            num_classes=self.given.num_classes,
+            temperature=self.config.tau / dim if self.config.tau > 0 else None,
+            guidance=value_guidance(value, strength=guidance) if guidance > 0 else None,
+            quiet_end=self.given.quiet_end,
         )

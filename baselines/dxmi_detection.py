@@ -12,18 +12,20 @@ are for sets of a few thousand vectors. `iterations=0` is the pretrained autoenc
 
 import copy
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from dxbench.api import Compute, Config, FiniteData, Method, Need, Problem, RandomStreams, Training
-from dxmi.algorithms.dxmi import DxMIUpdate, Trainee, VelocityVariance, batched_sweep
+from dxmi.algorithms.dxmi import DxMIUpdate, Trainee, VelocityVariance
 from dxmi.algorithms.gap import GapWatch
+from dxmi.algorithms.sweeps import batched_sweep
 from dxmi.autoencoder import SphereAutoencoder
 from dxmi.costs import RunningCost
-from dxmi.features import LocalWhitening, Projection
+from dxmi.features import FeatureKind, fit_features
+from dxmi.models import FeatureEnergy
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import cosine_adam, ema
@@ -34,7 +36,7 @@ from dxmi.values import CorrectedEnergy
 class DxMIDetectionConfig(Config):
     """Of DxMI on feature vectors."""
 
-    features: Literal["whitened", "sphere"] = "whitened"
+    features: FeatureKind = "whitened"
     neighbours: PositiveInt = 5
     latent: PositiveInt = 64
     hidden: PositiveInt = 256
@@ -117,13 +119,9 @@ class DxMIDetectionTraining(Training):
         assert isinstance(problem.data, FiniteData)
         self.config, self.device = config, compute.device
         points = problem.data.points.flatten(1)
-        whitened = config.features == "whitened"
-        self.features: nn.Module = (
-            LocalWhitening.fit(points, neighbours=config.neighbours) if whitened else Projection()
-        )
-        self.features.to(self.device)
+        self.features = fit_features(config.features, points, neighbours=config.neighbours).to(self.device)
         self.points = self.features(points.to(self.device))
-        self.nets = Networks(config, points.shape[1], rng, self.device)
+        self.nets = Networks(config, self.points.shape[1], rng, self.device)
         self.pretraining, self.pretraining_decay = cosine_adam(
             [{"params": self.nets.energy.parameters(), "lr": config.pretrain_lr}], config.pretrain_iterations
         )
@@ -201,12 +199,10 @@ class DxMIDetectionTraining(Training):
             part.load_state_dict(state[name])
         self.steps_done = state["steps_done"]
 
-    def model(self) -> "DxMIDetectionModel":
+    def model(self) -> FeatureEnergy:
         (dim,) = self.nets.policy.event_shape
-        energy = self.energy_ema.module
-        assert isinstance(energy, SphereAutoencoder)
         tau = self.config.tau
-        return DxMIDetectionModel(self.features, energy, temperature=tau / dim if tau > 0 else None)
+        return FeatureEnergy(self.features, self.energy_ema.module, temperature=tau / dim if tau > 0 else None)
 
 
 def build_update(config: DxMIDetectionConfig, nets: Networks) -> tuple[DxMIUpdate, dict[str, Any]]:
@@ -244,15 +240,3 @@ def build_update(config: DxMIDetectionConfig, nets: Networks) -> tuple[DxMIUpdat
         "value_decay": value_decay,
         "velocity": velocity,
     }
-
-
-class DxMIDetectionModel:
-    """Features, then the averaged energy."""
-
-    def __init__(self, features: nn.Module, energy: SphereAutoencoder, *, temperature: float | None) -> None:
-        self._features = features
-        self.networks = (energy,)
-        self.temperature = temperature
-
-    def energy(self, x: Tensor) -> Tensor:
-        return self.networks[0](self._features(x.flatten(1))).squeeze(1)

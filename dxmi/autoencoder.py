@@ -36,6 +36,12 @@ class SphereAutoencoder(nn.Module):
     def forward(self, x: Points) -> Float[Tensor, " b 1"]:
         return self.scale * (x - self.decode(self.encode(x))).square().sum(dim=1, keepdim=True)
 
+    def perturbed_code(
+        self, x: Points, *, std: PerSample, eps: Float[Tensor, " b latent"]
+    ) -> Float[Tensor, " b latent"]:
+        """The latent code of x moved by std eps, back on the latent sphere (MPDR Eq. 7)."""
+        return project(self.encode(x) + std[:, None] * eps)
+
     def perturbed(self, x: Points, *, std: PerSample, eps: Float[Tensor, " b latent"]) -> Points:
-        """x with its latent code moved by std eps along the latent sphere's ambient space, decoded (MPDR Eq. 7)."""
-        return self.decode(project(self.encode(x) + std[:, None] * eps))
+        """x with its latent code perturbed, decoded."""
+        return self.decode(self.perturbed_code(x, std=std, eps=eps))

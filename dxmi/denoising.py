@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from dxmi.arrays import PerSample, Points, StepIndex
+from dxmi.arrays import ClassLabels, PerSample, Points, StepIndex
 from dxmi.denoisers import EDMDenoiser, per_sample
 from dxmi.losses import mean_square, noise_prediction_loss
 from dxmi.noise import StreamNoise
@@ -27,10 +27,15 @@ def drawn_steps(schedule: VPSchedule, noise: StreamNoise) -> tuple[StepIndex, Po
 def denoising_loss(net: NoisePredictor, schedule: VPSchedule, data: Points, k: StepIndex, eps: Points) -> PerSample:
     """DDPM's simple loss (Ho et al. 2020, arXiv:2006.11239, Algorithm 1) at the steps and noise of `drawn_steps`.
 
-    x_k = sqrt(alpha_bar_k) data + sqrt(1 - alpha_bar_k) eps; the net sees x_k and k.
+    The net sees x_k (`noised`) and k.
     """
-    signal = schedule.alpha_bar.to(data)[k].reshape(-1, *([1] * (data.ndim - 1)))
-    return noise_prediction_loss(net(signal.sqrt() * data + (1 - signal).sqrt() * eps, k), eps)
+    return noise_prediction_loss(net(noised(schedule, data, k, eps), k), eps)
+
+
+def noised(schedule: VPSchedule, data: Points, k: StepIndex, eps: Points) -> Points:
+    """x_k = sqrt(alpha_bar_k) data + sqrt(1 - alpha_bar_k) eps."""
+    signal = per_sample(schedule.alpha_bar.to(data)[k], data)
+    return signal.sqrt() * data + (1 - signal).sqrt() * eps
 
 
 @runtime_checkable
@@ -69,8 +74,8 @@ class EDMLoss:
         return lognormal_sigmas(noise, mean=self.mean, std=self.std), noise.normal(0)
 
     def __call__(self, net: Any, data: Points, *drawn: Tensor) -> PerSample:
-        sigma, eps = drawn
-        return edm_loss(net, data, sigma, eps)
+        sigma, eps, *labels = drawn
+        return edm_loss(net, data, sigma, eps, *labels)
 
 
 @runtime_checkable
@@ -95,18 +100,27 @@ class DenoiserTraining:
         net: nn.Module,
         loss: DenoisingLoss,
         *,
-        data: Callable[[], Points],
+        data: Callable[[], Points | tuple[Points, ClassLabels]],
         noise: StreamNoise,
         iterations: int,
         lr: float,
         ema_decay: float,
+        max_grad_norm: float | None = None,
         slot: Slot | None = None,
         parallel: Parallel = ONE_PROCESS,
         check: Callable[[nn.Module, Points], None] | None = None,
     ) -> None:
-        """`check` is given the average and data, before the average is kept."""
+        """`data` gives a batch, or one with its classes, which the loss is then given behind what it drew; `check` is
+        given the average and data, before the average is kept."""
         self.net, self.loss, self.data, self.noise, self.slot, self.check = net, loss, data, noise, slot, check
-        self._learner = Learner(net, lr=lr, iterations=max(1, iterations), ema_decay=ema_decay, parallel=parallel)
+        self._learner = Learner(
+            net,
+            lr=lr,
+            iterations=max(1, iterations),
+            ema_decay=ema_decay,
+            max_grad_norm=max_grad_norm,
+            parallel=parallel,
+        )
         self._mine = parallel.rows(noise.batch_size)
         found = slot.load() if slot else None
         if found is not None:
@@ -128,8 +142,10 @@ class DenoiserTraining:
         Raises:
             ValueError: of `check`, at the last iteration.
         """
-        data = self.data()[self._mine]
-        drawn = tuple(values[self._mine] for values in self.loss.draw(self.noise))
+        batch = self.data()
+        points, *labels = batch if isinstance(batch, tuple) else (batch,)
+        data = points[self._mine]
+        drawn = tuple(values[self._mine] for values in (*self.loss.draw(self.noise), *labels))
 
         def loss_of(rows: slice) -> Tensor:
             return self.loss(self.net, data[rows], *(values[rows] for values in drawn)).mean()
@@ -156,10 +172,12 @@ def lognormal_sigmas(noise: StreamNoise, *, mean: float, std: float) -> PerSampl
     return (mean + std * z).exp()
 
 
-def edm_loss(denoiser: EDMDenoiser, data: Points, sigma: PerSample, eps: Points) -> PerSample:
+def edm_loss(
+    denoiser: EDMDenoiser, data: Points, sigma: PerSample, eps: Points, labels: ClassLabels | None = None
+) -> PerSample:
     """w(sigma) ||D(data + sigma eps, sigma) - data||^2 / D (Karras et al. 2022, Table 1).
 
     w = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2, which makes the net's own error count alike at every level.
     """
     weight = (sigma.square() + denoiser.sigma_data**2) / (sigma * denoiser.sigma_data).square()
-    return weight * mean_square(denoiser(data + per_sample(sigma, data) * eps, sigma) - data)
+    return weight * mean_square(denoiser(data + per_sample(sigma, data) * eps, sigma, labels) - data)

@@ -1,6 +1,10 @@
 """Feature vectors to the unit sphere, with and without whitening."""
 
+import math
+from typing import Literal
+
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from dxmi.arrays import Points
@@ -12,6 +16,17 @@ class Projection(nn.Module):
 
     def forward(self, x: Points) -> Points:
         return project(x)
+
+
+class Lift(nn.Module):
+    """(x, sqrt(D)) / |(x, sqrt(D))|: standardised rows to the sphere of one dimension more.
+
+    The inverse of the gnomonic projection, for data whose length counts: x / |x| would lose it, here it is an angle.
+    """
+
+    def forward(self, x: Float[Tensor, " b dim"]) -> Float[Tensor, " b dim+1"]:
+        constant = x.new_full((len(x), 1), math.sqrt(x.shape[1]))
+        return project(torch.cat([x, constant], dim=1))
 
 
 class LocalWhitening(nn.Module):
@@ -50,3 +65,17 @@ class LocalWhitening(nn.Module):
 
     def forward(self, x: Points) -> Points:
         return project((x - self.mean) @ self.whitener)
+
+
+FeatureKind = Literal["whitened", "sphere", "lifted"]
+
+
+def fit_features(kind: FeatureKind, points: Points, *, neighbours: int) -> nn.Module:
+    """From [n, D] training points to a module that takes points to the unit sphere."""
+    match kind:
+        case "whitened":
+            return LocalWhitening.fit(points, neighbours=neighbours)
+        case "sphere":
+            return Projection()
+        case "lifted":
+            return Lift()

@@ -16,6 +16,11 @@ def energy_loss(positive: PerSample, negative: PerSample, *, gamma: float) -> Pe
     return positive - negative + gamma * (positive.square() + negative.square())
 
 
+def one_sided_energy_loss(positive: PerSample, negative: PerSample, *, gamma: float) -> PerSample:
+    """E(x+) - E(x-) + gamma E(x-)^2: only the samples' energies are held (NAE, arXiv:2105.05735; MPDR-R)."""
+    return positive - negative + gamma * negative.square()
+
+
 def noise_prediction_loss(predicted: Points, eps: Points) -> PerSample:
     """||eps_theta - eps||^2 / D (Ho et al. 2020, Eq. 14)."""
     return mean_square(predicted - eps)

@@ -164,6 +164,50 @@ class ClassFineTunedModel(_Judged, ClassPolicyModel):
         self.start = ClassPolicyModel(start, num_classes=num_classes, quiet_end=quiet_end)
 
 
+DxMIModel = EnergyPolicyModel | FineTunedModel | ClassFineTunedModel
+
+
+def dxmi_model(
+    policy: GaussianPolicy,
+    value: ValueNet,
+    *,
+    start: GaussianPolicy | None,
+    num_classes: int | None,
+    temperature: float | None,
+    guidance: Guidance | None,
+    quiet_end: bool,
+) -> DxMIModel:
+    """The model with what there is of a start and of classes; classes go with a start."""
+    if start is None:
+        assert num_classes is None
+        return EnergyPolicyModel(policy, value, temperature=temperature, guidance=guidance, quiet_end=quiet_end)
+    if num_classes is None:
+        return FineTunedModel(
+            policy, value, start=start, temperature=temperature, guidance=guidance, quiet_end=quiet_end
+        )
+    return ClassFineTunedModel(
+        policy,
+        value,
+        num_classes=num_classes,
+        start=start,
+        temperature=temperature,
+        guidance=guidance,
+        quiet_end=quiet_end,
+    )
+
+
 def _guiding(value: ValueNet, guidance: Guidance | None) -> tuple[nn.Module, ...]:
     """Nets of the value that sampling evaluates, which count as NFE too."""
     return () if guidance is None else value.networks
+
+
+class FeatureEnergy:
+    """Fixed features, then a trained energy [b, D] to [b, 1]: the model of a detector."""
+
+    def __init__(self, features: nn.Module, energy: nn.Module, *, temperature: float | None) -> None:
+        self._features = features
+        self.networks = (energy,)
+        self.temperature = temperature
+
+    def energy(self, x: Points) -> PerSample:
+        return self.networks[0](self._features(x.flatten(1))).squeeze(1)

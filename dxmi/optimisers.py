@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,28 @@ from dxmi.parallel import ONE_PROCESS, Parallel
 
 def cosine_adam(
     groups: list[dict[str, Any]], iterations: int, *, betas: tuple[float, float] = (0.9, 0.999)
-) -> tuple[torch.optim.Adam, torch.optim.lr_scheduler.LambdaLR]:
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
     """Adam over parameter groups, each with its own lr, all decaying to 0 along half a cosine."""
-    optimiser = torch.optim.Adam(groups, betas=betas, fused=True)
-    decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: 0.5 * (1 + math.cos(math.pi * i / iterations)))
-    return optimiser, decay
+    return descent(groups, iterations, kind="adam", betas=betas, lr_decay="cosine")
+
+
+def descent(
+    groups: list[dict[str, Any]],
+    iterations: int,
+    *,
+    kind: Literal["adam", "radam"],
+    betas: tuple[float, float],
+    lr_decay: Literal["cosine", "none"],
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """Adam, or RAdam (arXiv:1908.03265), over parameter groups, each with its own lr.
+
+    `lr_decay` lets all of them fall to 0 along half a cosine, or stay.
+    """
+    optimiser = (
+        torch.optim.Adam(groups, betas=betas, fused=True) if kind == "adam" else torch.optim.RAdam(groups, betas=betas)
+    )
+    factors = {"cosine": lambda i: 0.5 * (1 + math.cos(math.pi * i / iterations)), "none": lambda i: 1.0}
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factors[lr_decay])
 
 
 def ema(module: nn.Module, decay: float) -> AveragedModel:

@@ -36,7 +36,8 @@ class Trajectory:
 
     def chains(self, rows: slice) -> "Trajectory":
         """Some of the chains."""
-        return Trajectory(states=self.states[:, rows])
+        labels = None if self.labels is None else self.labels[rows]
+        return Trajectory(states=self.states[:, rows], labels=labels)
 
     def transitions(self, steps: tuple[int, ...]) -> Transition:
         """Transitions of the given steps, stacked step by step into one batch of len(steps) * b rows."""

@@ -8,10 +8,11 @@ cost inside the value target are parts handed in, not branches.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from dxmi.arrays import Points
+from dxmi.algorithms.sweeps import PolicySweep, StepGroups
+from dxmi.arrays import ClassLabels, Points
 from dxmi.costs import StepCost, VelocityVariance, observed_velocity
 from dxmi.losses import bellman_error, energy_loss
 from dxmi.noise import Noise, NoiseOfRows, StreamNoise
@@ -21,18 +22,6 @@ from dxmi.policies import GaussianPolicy
 from dxmi.protocols import Value
 from dxmi.rollout import rollout
 from dxmi.trajectory import Trajectory, Transition
-
-StepGroups = tuple[tuple[int, ...], ...]
-
-
-def batched_sweep(num_steps: int, first: int = 0) -> StepGroups:
-    """Steps first .. K - 1 in one forward pass and one optimiser step."""
-    return (tuple(range(first, num_steps)),)
-
-
-def sequential_sweep(num_steps: int, first: int = 0) -> StepGroups:
-    """One optimiser step per step, k = K - 1 first, as Algorithm 1 is written and the released code runs it."""
-    return tuple((k,) for k in reversed(range(first, num_steps)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +44,7 @@ class DxMIUpdate:
         value_cost: cost of a step inside the value target (Eq. 10; Eq. 12 for a time cost).
         gamma: weight of the energy's square (section 3.2).
         velocity: the running s_k^2; with decay 1 they stay as they began (no AVR).
-        sweep: which steps share one optimiser step of the value, in which order. Each group holds consecutive steps.
+        sweep: which steps share one optimiser step of the value, in which order.
         policy_sweep: the same of the policy, None where it is that of the value. Steps that are left out move with the
             shared net only.
     """
@@ -67,30 +56,39 @@ class DxMIUpdate:
     gamma: float
     velocity: VelocityVariance
     sweep: StepGroups
-    policy_sweep: StepGroups | None = None
+    policy_sweep: PolicySweep | None = None
 
     def __call__(
-        self, data: Points, noise: Noise, policy_noise: StreamNoise, *, start: Points | None = None
+        self,
+        data: Points,
+        noise: Noise,
+        policy_noise: StreamNoise,
+        *,
+        start: Points | None = None,
+        labels: ClassLabels | None = None,
     ) -> dict[str, Tensor]:
         """`noise` drives the rollout of len(data) chains, `policy_noise` the K len(data) re-drawn next states.
 
-        Chains begin at `start`, or at N(0, I) where none is given.
+        Chains begin at `start`, or at the policy's own where none is given; `labels` are their classes, if any.
 
         Returns:
             Scalars of the iteration, detached: means over the whole batch, also where it is spread over processes.
         """
-        batch = self._roll_out(data, noise, start)
+        batch = self._roll_out(data, noise, start, labels)
         # Drawn for all steps before any: one sweep or another, a step meets the same noise.
-        eps = policy_noise.normal(0).unflatten(0, (batch.chains.num_steps, -1))[:, self._parallel.rows(batch.size)]
-        scalars = self._energy_step(batch) | self._value_steps(batch) | self._policy_steps(batch, eps)
+        mine = self._parallel.rows(batch.size)
+        eps = policy_noise.normal(0).unflatten(0, (batch.chains.num_steps, -1))[:, mine]
+        sweep = self.policy_sweep or self.sweep
+        steps = [part[:, mine] for part in sweep.steps(batch.size, policy_noise.generator)]
+        scalars = self._energy_step(batch) | self._value_steps(batch) | self._policy_steps(batch, steps, eps)
         return self._finish(batch, scalars)
 
-    def evaluate_policy(self, data: Points, noise: Noise) -> dict[str, Tensor]:
+    def evaluate_policy(self, data: Points, noise: Noise, *, labels: ClassLabels | None = None) -> dict[str, Tensor]:
         """An iteration of energy and values alone, as a head start before the policy moves.
 
         A policy led by an untrained value is led away from a good start, and little brings it back.
         """
-        batch = self._roll_out(data, noise, None)
+        batch = self._roll_out(data, noise, None, labels)
         return self._finish(batch, self._energy_step(batch) | self._value_steps(batch))
 
     @property
@@ -107,11 +105,14 @@ class DxMIUpdate:
     def _parallel(self) -> Parallel:
         return self.policy.parallel
 
-    def _roll_out(self, data: Points, noise: Noise, start: Points | None) -> _Batch:
+    def _roll_out(self, data: Points, noise: Noise, start: Points | None, labels: ClassLabels | None) -> _Batch:
         mine = self._parallel.rows(len(data))
         with self._parallel.autocast():
             chains = rollout(
-                self._policy, NoiseOfRows(noise=noise, rows=mine), start=None if start is None else start[mine]
+                self._policy,
+                NoiseOfRows(noise=noise, rows=mine),
+                start=None if start is None else start[mine],
+                labels=None if labels is None else labels[mine],
             )
         return _Batch(size=len(data), data=data[mine], chains=chains)
 
@@ -146,13 +147,17 @@ class DxMIUpdate:
             losses.append(self.value.descend_in_parts(batch.size, means)[1])
         return {"value_loss": torch.stack(losses).mean()}
 
-    def _policy_steps(self, batch: _Batch, eps: Float[Tensor, " K b *event"]) -> dict[str, Tensor]:
+    def _policy_steps(
+        self, batch: _Batch, sweep: list[Int[Tensor, " s b"]], eps: Float[Tensor, " K b *noise"]
+    ) -> dict[str, Tensor]:
+        chain = torch.arange(len(batch.data), device=eps.device)
         values, costs = [], []
-        for steps in self.policy_sweep or self.sweep:
+        for steps in sweep:
 
-            def means(rows: slice, steps: tuple[int, ...] = steps) -> tuple[Tensor, ...]:
-                move = batch.chains.chains(rows).transitions(steps)
-                x_next = self._policy.draw(move.x, move.k, eps[list(steps), rows].flatten(0, 1))
+            def means(rows: slice, steps: Int[Tensor, " s b"] = steps) -> tuple[Tensor, ...]:
+                steps = steps[:, rows]
+                move = batch.chains.chains(rows).at(steps)
+                x_next = self._policy.draw(move.x, move.k, eps[steps, chain[rows]].flatten(0, 1), move.labels)
                 value = self._value.value(x_next, move.k + 1)
                 cost = self._cost(self.policy_cost, move, x_next)
                 return (value + cost).mean() * len(steps), value.mean(), cost.mean()

@@ -1,6 +1,7 @@
 """What every task, method, recipe, metric and suite has to keep; parametrised over all that are installed."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -50,6 +51,7 @@ SMALL = {
     "backbone": {"hidden": 8, "depth": 1, "iterations": 4, "batch_size": 8},
 }
 DETECTORS = ("iforest", "kde", "knn", "mahalanobis", "pca")
+TRAINED_DETECTORS = ("ae", "dte", "dxmi_detection", "igebm", "mpdr", "nae", "patchcore", "vgs")
 FORMS = [
     *[("dxmi", "gaussians8", {"value": value, "value_cost": cost})
       for value in ("shared", "time_independent", "separate") for cost in ("running", "none", "linear", "sigmoid")],
@@ -71,9 +73,25 @@ FORMS = [
     ("dxmi_detection", "holdout_digit", {}),
     ("dxmi_detection", "holdout_digit", {"tau": 0.0, "features": "sphere"}),
     ("dxmi_detection", "holdout_digit", {"iterations": 0}),
+    ("vgs", "holdout_digit", {"num_steps": 3}),
+    ("mpdr", "holdout_digit", {}),
+    ("mpdr", "holdout_digit", {"latent_steps": 0, "features": "sphere"}),
+    ("nae", "holdout_digit", {"buffer": 20, "visible_steps": 3}),
+    ("igebm", "holdout_digit", {"buffer": 20, "mcmc_steps": 3}),
+    ("dte", "holdout_digit", {"widths": [8, 8]}),
+    ("dte", "holdout_digit", {"widths": [8, 8], "double_softmax": True}),
+    ("dte", "holdout_digit", {"widths": [8, 8], "variant": "inverse_gamma"}),
+    ("dte", "holdout_digit", {"variant": "nonparametric"}),
+    ("patchcore", "holdout_digit", {"share": 0.02}),
+    *([("pyod", "holdout_digit", {})] if find_spec("pyod") else []),
     ("data", "mvtec_synthetic", {}),
     ("mahalanobis", "mvtec_synthetic", {}),
     *[(name, "mvtec_synthetic", {"features": "sphere"}) for name in ("ae", "dxmi_detection")],
+    ("vgs", "mvtec_synthetic", {"features": "sphere", "num_steps": 2}),
+    ("dte", "mvtec_synthetic", {"widths": [8, 8]}),
+    ("patchcore", "mvtec_synthetic", {"share": 0.001}),
+    ("padim", "mvtec_synthetic", {}),
+    ("uniad", "mvtec_synthetic", {"layers": 1, "heads": 2, "batch_size": 2}),
     *[("edm", "gaussians8", {"sampler": sampler, "nfe": 5})
       for sampler in ("euler", "heun", "ancestral", "ipndm", "dpmpp3m")],
     ("edm", "gaussians8", {"epsilon_scale": 1.01, "nfe": 3}),
@@ -104,10 +122,10 @@ LACKS = {
     ("data", "gaussians8"): {"value", "resume"},
     ("data", "digits"): {"energy", "value", "resume"},
     **{(name, "holdout_digit"): {*SAMPLING, "value", "resume"} for name in DETECTORS},
-    **{(name, "mvtec_synthetic"): {*SAMPLING, "value", "resume"} for name in ("data", "mahalanobis")},
-    **{(name, "mvtec_synthetic"): {*SAMPLING, "value"} for name in ("ae", "dxmi_detection")},
-    ("ae", "holdout_digit"): {*SAMPLING, "value"},
-    ("dxmi_detection", "holdout_digit"): {*SAMPLING, "value"},
+    ("pyod", "holdout_digit"): {*SAMPLING, "value", "resume"},
+    **{(name, "holdout_digit"): {*SAMPLING, "value"} for name in TRAINED_DETECTORS},
+    **{(name, "mvtec_synthetic"): {*SAMPLING, "value", "resume"} for name in ("data", "mahalanobis", "padim")},
+    **{(name, "mvtec_synthetic"): {*SAMPLING, "value"} for name in (*TRAINED_DETECTORS, "uniad")},
 }
 SAMPLER_ONLY = {"energy", "value"}
 
@@ -138,7 +156,8 @@ def test_every_form_of_every_method_passes_the_conformance_kit(
     results = check_on_task(load_method(name), task, overrides=small(name, task, overrides), steps=9)
     assert not [(result.name, result.found) for result in results if result.outcome == "fail"]
     skipped = {result.name for result in results if result.outcome == "skipped"}
-    assert skipped == LACKS.get((name, task), SAMPLER_ONLY)
+    training_free = {"resume"} if overrides.get("variant") == "nonparametric" else set()
+    assert skipped == LACKS.get((name, task), SAMPLER_ONLY) | training_free
 
 
 @pytest.mark.parametrize(("name", "overrides"), [("dxmi", {}), ("ddpm", {"num_steps": 4})])
@@ -241,7 +260,7 @@ def test_suites_name_real_methods_keys_and_published_rows(name: str) -> None:
 
 def test_published_rows_have_sources_and_are_unique() -> None:
     rows = read_published(published())
-    assert len({row.id for _, row in rows}) == len(rows) == 147
+    assert len({row.id for _, row in rows}) == len(rows) == 163
     assert all(source.arxiv and source.title for source, _ in rows)
     drae = {row.id: row for _, row in rows}["dxmi/table5/draem"]
     assert drae.disputed is not None

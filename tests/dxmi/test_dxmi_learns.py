@@ -7,7 +7,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from dxmi.algorithms.dxmi import DxMIUpdate, batched_sweep, sequential_sweep
+from dxmi.algorithms.dxmi import DxMIUpdate
+from dxmi.algorithms.sweeps import batched_sweep, sequential_sweep
 from dxmi.costs import RunningCost, VelocityVariance, sigmoid_time_cost
 from dxmi.nets.mlp import StepMLP, Unconditional
 from dxmi.noise import SeededNoise, StreamNoise

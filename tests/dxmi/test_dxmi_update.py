@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dxmi.algorithms.dxmi import DxMIUpdate, batched_sweep, sequential_sweep
+from dxmi.algorithms.dxmi import DxMIUpdate
+from dxmi.algorithms.sweeps import batched_sweep, sequential_sweep
 from dxmi.costs import RunningCost, StepCost, VelocityVariance, linear_time_cost, observed_velocity
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Trainee, cosine_adam

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dxmi.algorithms.dxmi import DxMIUpdate, batched_sweep, sequential_sweep
+from dxmi.algorithms.dxmi import DxMIUpdate
+from dxmi.algorithms.sweeps import batched_sweep, sequential_sweep
 from dxmi.costs import RunningCost, VelocityVariance
 from dxmi.denoising import DDPMLoss, DenoiserTraining
 from dxmi.nets.mlp import StepMLP

@@ -1,0 +1,36 @@
+"""Recipes of contrastive divergence."""
+
+from collections.abc import Callable
+
+from baselines.igebm import IGEBMConfig
+
+
+def pooled_features() -> IGEBMConfig:
+    """A few thousand feature vectors; chosen on training normals (benchmarks/detection_tuning.py)."""
+    return IGEBMConfig()
+
+
+def separate() -> IGEBMConfig:
+    """A few hundred feature vectors, fifteen times."""
+    return IGEBMConfig(iterations=200)
+
+
+def rows() -> IGEBMConfig:
+    """Standardised rows and small images, whose length counts."""
+    return IGEBMConfig(features="lifted", hidden=128, iterations=200)
+
+
+def quick() -> IGEBMConfig:
+    """Seconds, to see that everything works; its numbers mean little."""
+    return IGEBMConfig(iterations=30)
+
+
+FEATURES = ("resnet18", "vit")
+ROWS = ("tabular_clean", "tabular_dte", "holdout_digit")
+
+RECIPES: dict[tuple[str, str], Callable[[], IGEBMConfig]] = {
+    **{(f"mvtec_pooled_{features}", "default"): pooled_features for features in FEATURES},
+    **{(f"mvtec_separate_{features}", "default"): separate for features in FEATURES},
+    **{(task, "default"): rows for task in ROWS},
+    **{(f"mvtec_{models}_{features}", "quick"): quick for models in ("pooled", "separate") for features in FEATURES},
+}

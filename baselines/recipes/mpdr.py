@@ -1,0 +1,36 @@
+"""Recipes of manifold projection-diffusion recovery."""
+
+from collections.abc import Callable
+
+from baselines.mpdr import MPDRConfig
+
+
+def pooled_features() -> MPDRConfig:
+    """A few thousand feature vectors; chosen on training normals (benchmarks/detection_tuning.py)."""
+    return MPDRConfig()
+
+
+def separate() -> MPDRConfig:
+    """A few hundred feature vectors, fifteen times."""
+    return MPDRConfig(pretrain_iterations=400, iterations=50)
+
+
+def rows() -> MPDRConfig:
+    """Standardised rows and small images, whose length counts."""
+    return MPDRConfig(features="lifted", hidden=128, latent=16, pretrain_iterations=400, iterations=50)
+
+
+def quick() -> MPDRConfig:
+    """Seconds, to see that everything works; its numbers mean little."""
+    return MPDRConfig(pretrain_iterations=100, iterations=20)
+
+
+FEATURES = ("resnet18", "vit")
+ROWS = ("tabular_clean", "tabular_dte", "holdout_digit")
+
+RECIPES: dict[tuple[str, str], Callable[[], MPDRConfig]] = {
+    **{(f"mvtec_pooled_{features}", "default"): pooled_features for features in FEATURES},
+    **{(f"mvtec_separate_{features}", "default"): separate for features in FEATURES},
+    **{(task, "default"): rows for task in ROWS},
+    **{(f"mvtec_{models}_{features}", "quick"): quick for models in ("pooled", "separate") for features in FEATURES},
+}

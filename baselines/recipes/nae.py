@@ -1,0 +1,36 @@
+"""Recipes of the normalised autoencoder."""
+
+from collections.abc import Callable
+
+from baselines.nae import NAEConfig
+
+
+def pooled_features() -> NAEConfig:
+    """A few thousand feature vectors; chosen on training normals (benchmarks/detection_tuning.py)."""
+    return NAEConfig()
+
+
+def separate() -> NAEConfig:
+    """A few hundred feature vectors, fifteen times."""
+    return NAEConfig(pretrain_iterations=400, iterations=50)
+
+
+def rows() -> NAEConfig:
+    """Standardised rows and small images, whose length counts."""
+    return NAEConfig(features="lifted", hidden=128, latent=16, pretrain_iterations=400, iterations=50)
+
+
+def quick() -> NAEConfig:
+    """Seconds, to see that everything works; its numbers mean little."""
+    return NAEConfig(pretrain_iterations=100, iterations=20)
+
+
+FEATURES = ("resnet18", "vit")
+ROWS = ("tabular_clean", "tabular_dte", "holdout_digit")
+
+RECIPES: dict[tuple[str, str], Callable[[], NAEConfig]] = {
+    **{(f"mvtec_pooled_{features}", "default"): pooled_features for features in FEATURES},
+    **{(f"mvtec_separate_{features}", "default"): separate for features in FEATURES},
+    **{(task, "default"): rows for task in ROWS},
+    **{(f"mvtec_{models}_{features}", "quick"): quick for models in ("pooled", "separate") for features in FEATURES},
+}

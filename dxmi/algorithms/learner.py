@@ -1,0 +1,159 @@
+"""Sampler and values under training by the DxMI update: optimisers, velocity variances, averaged weights, a head start.
+
+What a method puts its data, noise and configuration into; the update itself is `dxmi.algorithms.dxmi`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from dxmi.algorithms.dxmi import DxMIUpdate
+from dxmi.algorithms.sweeps import PolicySweep, StepGroups
+from dxmi.arrays import ClassLabels, Points
+from dxmi.costs import StepCost, VelocityVariance
+from dxmi.noise import Noise, StreamNoise
+from dxmi.optimisers import Trainee, descent, ema
+from dxmi.parallel import Parallel
+from dxmi.policies import GaussianPolicy
+from dxmi.values import ValueNet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """How sampler and values take their steps.
+
+    Attributes:
+        std_lr_ratio: learning rate of log-std over that of the sampler.
+        head_start: iterations of energy and values before the `iterations` in which the policy moves too.
+        policy_optimiser: the values' is Adam.
+        lr_decay: half a cosine to 0 over the iterations, or none.
+        policy_max_grad_norm: of the policy's gradient; None for as it comes. `value_max_grad_norm`: of the values'.
+    """
+
+    policy_lr: float
+    value_lr: float
+    std_lr_ratio: float
+    iterations: int
+    betas: tuple[float, float]
+    ema_decay: float
+    head_start: int = 0
+    policy_optimiser: Literal["adam", "radam"] = "adam"
+    lr_decay: Literal["cosine", "none"] = "cosine"
+    policy_max_grad_norm: float | None = None
+    value_max_grad_norm: float | None = None
+
+
+class DxMILearner:
+    """A policy and its values at work.
+
+    Attributes:
+        policy, value: what is trained.
+        total_steps: iterations, the head start included.
+    """
+
+    def __init__(
+        self,
+        policy: GaussianPolicy,
+        value: ValueNet,
+        rates: Rates,
+        *,
+        policy_cost: StepCost,
+        value_cost: StepCost,
+        gamma: float,
+        avr_decay: float,
+        sweep: StepGroups,
+        policy_sweep: PolicySweep,
+        parallel: Parallel,
+    ) -> None:
+        self.policy, self.value, self._rates = policy, value, rates
+        self.total_steps = rates.head_start + rates.iterations
+        self._policy_ema, self._value_ema = ema(policy, rates.ema_decay), ema(value, rates.ema_decay)
+        groups = [
+            {"params": policy.net.parameters(), "lr": rates.policy_lr},
+            {"params": [policy.learned_log_std], "lr": rates.policy_lr * rates.std_lr_ratio},
+        ]
+        self._policy_optimiser, self._policy_decay = descent(
+            groups,
+            rates.iterations,
+            kind=rates.policy_optimiser,
+            betas=rates.betas,
+            lr_decay=rates.lr_decay,
+        )
+        self._value_optimiser, self._value_decay = descent(
+            [{"params": value.parameters(), "lr": rates.value_lr}],
+            self.total_steps,
+            kind="adam",
+            betas=rates.betas,
+            lr_decay=rates.lr_decay,
+        )
+        self._velocity = VelocityVariance(policy.step_log_stds().exp(), decay=avr_decay)
+        self._update = DxMIUpdate(
+            policy=Trainee(
+                module=policy,
+                optimizer=self._policy_optimiser,
+                max_grad_norm=rates.policy_max_grad_norm,
+                parallel=parallel,
+            ),
+            value=Trainee(
+                module=value,
+                optimizer=self._value_optimiser,
+                max_grad_norm=rates.value_max_grad_norm,
+                parallel=parallel,
+            ),
+            policy_cost=policy_cost,
+            value_cost=value_cost,
+            gamma=gamma,
+            velocity=self._velocity,
+            sweep=sweep,
+            policy_sweep=policy_sweep,
+        )
+        self.steps_done = 0
+
+    @property
+    def policy_average(self) -> GaussianPolicy:
+        average = self._policy_ema.module
+        assert isinstance(average, GaussianPolicy)
+        return average
+
+    @property
+    def value_average(self) -> ValueNet:
+        average = self._value_ema.module
+        assert isinstance(average, ValueNet)
+        return average
+
+    def step(
+        self, data: Points, noise: Noise, policy_noise: StreamNoise, *, labels: ClassLabels | None = None
+    ) -> dict[str, Tensor]:
+        """One iteration (`DxMIUpdate`), of energy and values alone while the head start lasts; its scalars."""
+        self.steps_done += 1
+        if self.steps_done <= self._rates.head_start:
+            scalars = self._update.evaluate_policy(data, noise, labels=labels)
+        else:
+            scalars = self._update(data, noise, policy_noise, labels=labels)
+            self._policy_decay.step()
+        self._value_decay.step()
+        self._policy_ema.update_parameters(self.policy)
+        self._value_ema.update_parameters(self.value)
+        return scalars
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "policy": self.policy,
+            "value": self.value,
+            "policy_ema": self._policy_ema,
+            "value_ema": self._value_ema,
+            "policy_optimiser": self._policy_optimiser,
+            "value_optimiser": self._value_optimiser,
+            "policy_decay": self._policy_decay,
+            "value_decay": self._value_decay,
+            "velocity": self._velocity,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self._parts().items()} | {"steps_done": self.steps_done}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.steps_done = state["steps_done"]
