@@ -139,6 +139,19 @@ class OutOfMemory(Toy):
         raise torch.OutOfMemoryError("tried to allocate 2.00 TiB")
 
 
+class BatchConfig(ToyConfig):
+    """With a batch size."""
+
+    batch_size: int = 512
+
+
+class OutOfMemoryByBatch(OutOfMemory):
+    """Asks for more memory than there is, for its batch."""
+
+    name = "oombatch"
+    Config = BatchConfig
+
+
 class NeedsOracle(Toy):
     """Looks whether it is shown the truth although it did not ask."""
 

@@ -136,7 +136,8 @@ class _Run:
         except (MissingData, _UnmetNeed) as error:
             return self._end("skipped", failure=self._failure(type(error).__name__.lstrip("_"), str(error)))
         except (torch.OutOfMemoryError, MemoryError) as error:
-            return self._end("out_of_memory", failure=self._failure(type(error).__name__, str(error)), model=model)
+            message = f"{error}{self._memory_hint()}"
+            return self._end("out_of_memory", failure=self._failure(type(error).__name__, message), model=model)
         except Exception as error:
             (self.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
             return self._end("failed", failure=self._failure(type(error).__name__, str(error)), model=model)
@@ -247,6 +248,13 @@ class _Run:
         for warning in evaluation.warnings:
             self.listener.warned(self.cell, warning)
         return evaluation
+
+    def _memory_hint(self) -> str:
+        """What to try where memory did not suffice."""
+        batch_size = self.cell.config.get("batch_size")
+        if self.phase == "evaluate" or not isinstance(batch_size, int) or batch_size < 2:
+            return ""
+        return f"; the batch size is {batch_size}, try --set batch_size={batch_size // 2}"
 
     # --- ending ----------------------------------------------------------------------------------------------
 
