@@ -95,7 +95,6 @@ def test_weights_that_turn_nan_do_not_replace_a_good_checkpoint(dxbench: Callabl
         ("Crash", "failed", "setup", "a bug of the method"),
         ("NeedsGPU", "skipped", "setup", "gpu needs a CUDA device"),
         ("OutOfMemory", "out_of_memory", "setup", "2.00 TiB"),
-        ("OutOfMemoryByBatch", "out_of_memory", "setup", "the batch size is 512, try --set batch_size=256"),
         ("WrongShape", "failed", "evaluate", "wanted samples of shape (10000, 2), got (10000, 1)"),
     ],
 )
