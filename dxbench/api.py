@@ -8,7 +8,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 RECORD_SCHEMA_VERSION = 2
 
 Direction = Literal["lower", "higher", "none"]
+Precision = Literal["32", "bf16"]
 Status = Literal["ok", "partial", "failed", "timeout", "out_of_memory", "skipped"]
 
 
@@ -119,6 +120,12 @@ class Evidence:
     reference: Any
     start_samples: "np.ndarray | None" = None
     scores: Any = None
+
+    def of_start(self) -> "Evidence":
+        """The same of the model that training began from; raises NotApplicable where there is none."""
+        if self.start_samples is None:
+            raise NotApplicable("the model was not fine-tuned from another")
+        return replace(self, samples=self.start_samples, start_samples=None, energy=None)
 
 
 class NotApplicable(Exception):
@@ -744,7 +751,7 @@ class Cost(Frozen):
     threads: int
     devices: int = 1
     accumulate: int = 1
-    precision: Literal["32", "bf16"] = "32"
+    precision: Precision = "32"
 
 
 class Failure(Frozen):

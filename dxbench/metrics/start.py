@@ -1,8 +1,8 @@
 """The start of a fine-tuned model, scored as the model itself."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from dxbench.api import Estimate, Evidence, Metric, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, Evidence, Metric, MetricProtocol
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,5 @@ class OfTheStart:
         return MetricProtocol(name=self.name, version=measured.version, fields=fields)
 
     def measure(self, evidence: Evidence) -> Estimate:
-        if evidence.start_samples is None:
-            raise NotApplicable("the model was not fine-tuned from another")
-        estimate = self.metric.measure(replace(evidence, samples=evidence.start_samples, energy=None))
+        estimate = self.metric.measure(evidence.of_start())
         return estimate.model_copy(update={"better": "none", "fingerprint": self.protocol.fingerprint})
