@@ -7,7 +7,7 @@ from dxbench.api import Estimate, Evidence, Metric, MetricProtocol, NotApplicabl
 
 @dataclass(frozen=True)
 class OfTheStart:
-    """A metric of samples, measured on the model that training began from: same protocol, same fingerprint."""
+    """A metric of samples, measured in the same way on the model that training began from; no merit of a method."""
 
     metric: Metric
 
@@ -21,9 +21,12 @@ class OfTheStart:
 
     @property
     def protocol(self) -> MetricProtocol:
-        return self.metric.protocol
+        measured = self.metric.protocol
+        fields = {**measured.fields, "model": "the one that training began from"}
+        return MetricProtocol(name=self.name, version=measured.version, fields=fields)
 
     def measure(self, evidence: Evidence) -> Estimate:
         if evidence.start_samples is None:
             raise NotApplicable("the model was not fine-tuned from another")
-        return self.metric.measure(replace(evidence, samples=evidence.start_samples, energy=None))
+        estimate = self.metric.measure(replace(evidence, samples=evidence.start_samples, energy=None))
+        return estimate.model_copy(update={"better": "none", "fingerprint": self.protocol.fingerprint})
