@@ -51,7 +51,8 @@ def common(
 @app.command(
     epilog="Examples:  dxbench run --task gaussians8 --method dxmi  |  "
     "dxbench run -t gaussians8 -m dxmi --seed 0,1,2 --set tau=0.01 --jobs 2  |  "
-    "dxbench run -t gaussians8 -m my_method.py:MyMethod  |  dxbench run --suite dxmi-table1"
+    "dxbench run -t gaussians8 -m my_method.py:MyMethod  |  dxbench run --suite dxmi-table1  |  "
+    "dxbench run -t cifar10 -m dxmi --init train"
 )
 def run(
     task: Task = None,
@@ -62,6 +63,10 @@ def run(
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Preset of the method for the task.")] = None,
     assign: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the preset; repeatable.")] = None,
+    init: Annotated[
+        Literal["pretrained", "train"] | None,
+        typer.Option(help="Backbone from official weights, or trained first; short for --set init=..."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     launcher: Annotated[str, typer.Option(help="How cells are run; see `dxbench list launchers`.")] = "local",
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Cells at a time.")] = 1,
@@ -89,7 +94,7 @@ def run(
                 suite=suite,
                 seeds=seed,
                 preset=preset,
-                assignments=assign or [],
+                assignments=[*(assign or []), *([f"init={init}"] if init else [])],
                 device=device,
                 launcher=launcher,
                 jobs=jobs,
