@@ -42,8 +42,8 @@ class IGEBMConfig(Config):
     max_gradient: PositiveFloat = Field(default=0.01, description="longer gradients of a chain are clipped to it")
     buffer: PositiveInt = 10_000
     restart: float = Field(default=0.05, ge=0, le=1, description="share of chains that begin anew")
-    gamma: NonNegativeFloat = 1.0
-    lr: PositiveFloat = 3e-4
+    gamma: NonNegativeFloat = 0.1
+    lr: PositiveFloat = 1e-4
     ema_decay: float = 0.97
 
 

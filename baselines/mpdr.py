@@ -42,7 +42,7 @@ class MPDRConfig(Config):
     energy_scale: PositiveFloat = 10.0
     pretrain_iterations: PositiveInt = 800
     pretrain_lr: PositiveFloat = 1e-3
-    iterations: PositiveInt = 200
+    iterations: PositiveInt = 100
     batch_size: PositiveInt = 64
     latent_noise: tuple[PositiveFloat, PositiveFloat] = Field(
         default=(0.05, 0.3), description="smallest and largest std of the latent perturbation"
@@ -52,9 +52,9 @@ class MPDRConfig(Config):
     latent_step_size: PositiveFloat = 0.05
     latent_std: NonNegativeFloat = 0.02
     visible_steps: NonNegativeInt = 10
-    visible_step_size: PositiveFloat = 0.005
-    visible_angle: NonNegativeFloat = Field(default=0.05, description="typical length of the noise of a visible step")
-    gamma: NonNegativeFloat = 0.01
+    visible_step_size: PositiveFloat = 0.001
+    visible_angle: NonNegativeFloat = Field(default=0.02, description="typical length of the noise of a visible step")
+    gamma: NonNegativeFloat = 0.5
     energy_lr: PositiveFloat = 1e-4
     ema_decay: float = 0.97
 

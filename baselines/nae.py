@@ -38,18 +38,18 @@ class NAEConfig(Config):
     energy_scale: PositiveFloat = 10.0
     pretrain_iterations: PositiveInt = 800
     pretrain_lr: PositiveFloat = 1e-3
-    iterations: PositiveInt = 200
+    iterations: PositiveInt = 100
     batch_size: PositiveInt = 64
     latent_steps: PositiveInt = 10
     latent_step_size: PositiveFloat = 0.2
     latent_std: NonNegativeFloat = 0.05
     replay: float = Field(default=0.95, ge=0, le=1, description="share of latent chains that begin in the buffer")
     buffer: PositiveInt = 10_000
-    visible_steps: PositiveInt = 20
+    visible_steps: PositiveInt = 10
     visible_step_size: PositiveFloat = 1.0
     visible_angle: NonNegativeFloat = Field(default=0.05, description="typical length of the first step's noise")
     max_gradient: PositiveFloat = 0.01
-    gamma: NonNegativeFloat = 0.01
+    gamma: NonNegativeFloat = 0.5
     encoder_decay: NonNegativeFloat = 1e-4
     energy_lr: PositiveFloat = 1e-4
     ema_decay: float = 0.97

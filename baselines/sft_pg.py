@@ -6,11 +6,12 @@ gradient E[(f(x_K) - v_k(x_k)) grad log pi(x_{k+1} | x_k)], v a learned baseline
 the critic is kept Lipschitz by a gradient penalty (WGAN-GP, arXiv:1704.00028), where the image code relies on small
 rates; critic and value have `critic_warmup` rollouts before the policy moves, since a critic that knows nothing leads
 it away; no step has a std below `min_std` (released: 0.001, at the last step), because log pi's gradient grows with
-1 / std; the start model is trained first; data are scaled to a std of 0.5; Adam with cosine decay; MLPs,
-rates and lengths are for points in the plane.
+1 / std; the start model is trained first; data are scaled to a std of 0.5; Adam without momentum for policy and
+critic, with cosine decay; MLPs, rates and lengths are for points in the plane.
 """
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -43,15 +44,19 @@ class SFTPGConfig(Config):
     critic_warmup: NonNegativeInt = Field(default=100, description="rollouts before the policy moves")
     penalty: NonNegativeFloat = Field(default=0.3, description="weight of the critic's gradient penalty")
     backbone: DDPMBackbone = Field(default=DDPMBackbone(), description="the DDPM that is the start, and its training")
-    iterations: PositiveInt = 2000
-    batch_size: PositiveInt = 128
-    policy_lr: PositiveFloat = 3e-5
+    iterations: PositiveInt = 1500
+    batch_size: PositiveInt = 256
+    policy_lr: PositiveFloat = 1e-4
     critic_lr: PositiveFloat = 2e-3
     value_lr: PositiveFloat = 1e-3
     max_grad_norm: PositiveFloat = 1.0
-    ema_decay: float = Field(default=0.995, ge=0, lt=1)
+    ema_decay: float = Field(default=0.997, ge=0, lt=1)
     critic_hidden: PositiveInt = Field(default=128, description="width of critic and value")
     critic_depth: PositiveInt = Field(default=3, description="layers of critic and value")
+
+
+# Policy and critic chase each other: with momentum both overshoot, and the chain's score swings around its average.
+GAME_BETAS = (0.0, 0.99)
 
 
 class SFTPG(Method):
@@ -100,8 +105,10 @@ class SFTPGTraining(StagedTraining):
         self.cost = SharedValue(nets.critic(1, rng.torch("init critic")), num_steps=0).to(self.device)
         value_net = nets.critic(config.num_steps, rng.torch("init value"))
         self.baseline = SharedValue(value_net, num_steps=config.num_steps).to(self.device)
-        self.policy = self._learner(self.steps, config.policy_lr, config.policy_passes, config.max_grad_norm)
-        self.critic = self._learner(self.cost, config.critic_lr, config.critic_steps)
+        self.policy = self._learner(
+            self.steps, config.policy_lr, config.policy_passes, betas=GAME_BETAS, max_grad_norm=config.max_grad_norm
+        )
+        self.critic = self._learner(self.cost, config.critic_lr, config.critic_steps, betas=GAME_BETAS)
         self.value = self._learner(self.baseline, config.value_lr, config.policy_passes)
         self.data_rng = rng.numpy("data")
         self.noise = StreamNoise(
@@ -121,14 +128,9 @@ class SFTPGTraining(StagedTraining):
             min_std=config.min_std,
         ).to(self.device)
 
-    def _learner(self, module: nn.Module, lr: float, per_step: int, max_grad_norm: float | None = None) -> Learner:
-        return Learner(
-            module,
-            lr=lr,
-            iterations=self.config.iterations * per_step,
-            ema_decay=self.config.ema_decay,
-            max_grad_norm=max_grad_norm,
-        )
+    def _learner(self, module: nn.Module, lr: float, per_step: int, **rest: Any) -> Learner:
+        config = self.config
+        return Learner(module, lr=lr, iterations=config.iterations * per_step, ema_decay=config.ema_decay, **rest)
 
     def parts(self) -> dict[str, Learner]:
         return {"policy": self.policy, "critic": self.critic, "value": self.value}

@@ -6,7 +6,7 @@ E[V_{k+1}(x') + tau log pi(x' | x_k) - tau log q~(x_k | x')] is, to first order 
     x_{k+1} = x_k - mu_k + s eps,    mu_k = (s^2 / tau) grad V_{k+1}(x_k),
 
 and the value of that sampler is V_k(x_k) = E[V_{k+1}(x_{k+1})] + tau |mu_k|^2 / (2 s^2), V_K = E. One iteration:
-chains from data that the auxiliary noise has diffused; an energy step E(x+) - E(x-) + gamma/D (E(x+)^2 + E(x-)^2);
+chains from data that the auxiliary noise has diffused; an energy step E(x+) - E(x-) + gamma (E(x+)^2 + E(x-)^2);
 value steps.
 
 For detection (its MVTec experiment, read in its public code) all of it lives on the unit sphere: steps are tangent and
@@ -15,7 +15,8 @@ s^2)^{-1/2}, since the sphere's noise needs none; |mu|^2 / (2 s^2) is log pi - l
 of it; V_k = E + a correction that begins at 0, there a net from scratch; s is set by the angle of a step, which is the
 source's where `step_angle` is 0.52 (s^2 = 1e-3 in 272 dimensions); tau is per dimension (NOTATION.md), the source's
 tau = 1 is 272 here: at that temperature samples come to the data only once a learned factor has made E large enough,
-which a short training cannot wait for, so E has none and tau is small; sizes and rates are for a few thousand vectors.
+which a short training cannot wait for, so E has none and tau is small; gamma is 1/4, there 1/D, to hold E where it is;
+sizes and rates are for a few thousand vectors.
 """
 
 import math
@@ -49,12 +50,12 @@ class VGSConfig(Config):
     energy_scale: PositiveFloat = 10.0
     pretrain_iterations: PositiveInt = 800
     pretrain_lr: PositiveFloat = 1e-3
-    iterations: PositiveInt = 200
+    iterations: PositiveInt = 100
     batch_size: PositiveInt = 64
     num_steps: PositiveInt = 10
-    step_angle: PositiveFloat = Field(default=0.2, description="typical length of the noise of a step")
-    tau: PositiveFloat = Field(default=2.0, description="temperature per dimension")
-    gamma: NonNegativeFloat = 1.0
+    step_angle: PositiveFloat = Field(default=0.1, description="typical length of the noise of a step")
+    tau: PositiveFloat = Field(default=0.5, description="temperature per dimension")
+    gamma: NonNegativeFloat = 0.25
     value_hidden: PositiveInt = 128
     value_passes: PositiveInt = 3
     energy_lr: PositiveFloat = 1e-4
@@ -170,7 +171,7 @@ class VGSTraining(Training):
         data = self.energy.batch()
         states, costs = self.sampler.chain(self.sampler.diffused(data, self.generator), self.generator)
         positive, negative = self.energy.net(torch.cat([data, states[-1]])).squeeze(1).chunk(2)
-        self.energy.descend(energy_loss(positive, negative, gamma=self.config.gamma / self.energy.dim).mean())
+        self.energy.descend(energy_loss(positive, negative, gamma=self.config.gamma).mean())
         losses = [self.values.descend(self.sampler.value_loss(states, costs)) for _ in range(self.config.value_passes)]
         return {
             "energy_data": positive.detach().mean(),

@@ -42,7 +42,7 @@ def read(path: Path) -> "dict[str, Tensor]":
         except InvalidFile as error:
             raise InvalidFile(f"{path}: {error}") from error
     if path.suffix in TORCH_SUFFIXES:
-        return _state_dict(_read_torch(path), path)
+        return _state_dict(read_torch(path), path)
     known = ", ".join((".safetensors", ".pkl", *TORCH_SUFFIXES))
     raise UsageError(f"{path}: weights of suffix {path.suffix!r} are not known; known: {known}")
 
@@ -111,9 +111,17 @@ def _read_safetensors(path: Path) -> "dict[str, Tensor]":
         raise InvalidFile(f"{path} is cut short or no safetensors file ({error}); fetch or convert it again") from error
 
 
-def _read_torch(path: Path) -> Any:
+def read_torch(path: Path) -> Any:
+    """What torch saved, if it is tensors and plain values in lists and dictionaries; nothing is executed.
+
+    Raises:
+        MissingData: if there is no such file.
+        InvalidFile: if it is cut short, or holds anything else.
+    """
     import torch
 
+    if not path.is_file():
+        raise MissingData(f"no file {path}; fetch it first, or give another path")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

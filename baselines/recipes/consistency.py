@@ -12,13 +12,7 @@ def gaussians8() -> ConsistencyConfig:
     Distance and weight of improved consistency training: with l2 and weight 1 the small noise levels are hardly
     trained in so few steps, and the larger ones build on them (docs/methods/consistency.md).
     """
-    return ConsistencyConfig(
-        distance="pseudo_huber",
-        weight="inverse_step",
-        target_decay=0.0,
-        backbone=EDMBackbone(iterations=12000),
-        iterations=5000,
-    )
+    return ConsistencyConfig(distance="pseudo_huber", weight="inverse_step", target_decay=0.0, iterations=5000)
 
 
 def gaussians8_ct() -> ConsistencyConfig:

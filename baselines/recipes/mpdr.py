@@ -12,12 +12,12 @@ def pooled_features() -> MPDRConfig:
 
 def separate() -> MPDRConfig:
     """A few hundred feature vectors, fifteen times."""
-    return MPDRConfig(pretrain_iterations=400, iterations=100)
+    return MPDRConfig(pretrain_iterations=400, iterations=50)
 
 
 def rows() -> MPDRConfig:
     """Standardised rows and small images, whose length counts."""
-    return MPDRConfig(features="lifted", hidden=128, latent=16, pretrain_iterations=400, iterations=100)
+    return MPDRConfig(features="lifted", hidden=128, latent=16, pretrain_iterations=400, iterations=50)
 
 
 def quick() -> MPDRConfig:

@@ -12,12 +12,12 @@ def pooled_features() -> NAEConfig:
 
 def separate() -> NAEConfig:
     """A few hundred feature vectors, fifteen times."""
-    return NAEConfig(pretrain_iterations=400, iterations=100)
+    return NAEConfig(pretrain_iterations=400, iterations=50)
 
 
 def rows() -> NAEConfig:
     """Standardised rows and small images, whose length counts."""
-    return NAEConfig(features="lifted", hidden=128, latent=16, pretrain_iterations=400, iterations=100)
+    return NAEConfig(features="lifted", hidden=128, latent=16, pretrain_iterations=400, iterations=50)
 
 
 def quick() -> NAEConfig:

@@ -12,12 +12,12 @@ def pooled_features() -> VGSConfig:
 
 def separate() -> VGSConfig:
     """A few hundred feature vectors, fifteen times."""
-    return VGSConfig(pretrain_iterations=400, iterations=100)
+    return VGSConfig(pretrain_iterations=400, iterations=50)
 
 
 def rows() -> VGSConfig:
     """Standardised rows and small images, whose length counts."""
-    return VGSConfig(features="lifted", hidden=128, latent=16, pretrain_iterations=400, iterations=100)
+    return VGSConfig(features="lifted", hidden=128, latent=16, pretrain_iterations=400, iterations=50)
 
 
 def quick() -> VGSConfig:

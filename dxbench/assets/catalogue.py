@@ -193,3 +193,33 @@ MVTEC_AD = Asset(
     unpack=tuple(f"{category}/{part}" for category in MVTEC_CATEGORIES for part in ("train", "test", "ground_truth")),
     task="mvtec_ad",
 )
+EFFICIENTNET_B4 = Asset(
+    name="efficientnet-b4",
+    title="EfficientNet-b4 of ImageNet, trained with AutoAugment, as timm converted it",
+    kind="weights",
+    path="weights/tf_efficientnet_b4_aa-818f208c.pth",
+    urls=(
+        "https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-weights/"
+        "tf_efficientnet_b4_aa-818f208c.pth",
+    ),
+    licence="Apache-2.0, https://github.com/huggingface/pytorch-image-models",
+    task="mvtec_ad",
+)
+
+
+def _features(name: str, split: str, also: tuple[str, ...]) -> Asset:
+    return Asset(
+        name=name,
+        title=f"EfficientNet-b4 features of MVTec-AD's {split} images by DxMI's and VGS's authors",
+        kind="data",
+        path=f"mvtec_ad_features/{split}_data.pth",
+        also=tuple(f"mvtec_ad_features/{other}" for other in also),
+        licence=f"{NON_COMMERCIAL}, as MVTec-AD",
+        by_hand="Follow the link in the README of https://github.com/swyoon/Diffusion-by-MaxEntIRL (or of "
+        "https://github.com/swyoon/value-gradient-sampler) in a browser.",
+        task="mvtec_ad_features",
+    )
+
+
+MVTEC_FEATURES_TRAIN = _features("mvtec-features-train", "train", ("train_data.pkl", "train_mvtec.pth"))
+MVTEC_FEATURES_TEST = _features("mvtec-features-test", "val", ("val_data.pkl", "val_mvtec.pth"))

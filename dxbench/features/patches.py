@@ -43,11 +43,16 @@ class PatchExtractor(Protocol):
         """(h, w, d) of its grids."""
         ...
 
+    def require(self) -> None:
+        """Raises MissingData without its weights, naming the command that fetches them."""
+        ...
+
     def load(self, device: str) -> Callable[[Images], Grids]:
         """A function from uint8 images [b, side, side, 3] to features [b, h, w, d].
 
         Raises:
-            MissingData: without its weights, naming the command that fetches them.
+            MissingData: as `require`.
+            InvalidFile: if its weights are damaged or others.
         """
         ...
 
@@ -60,11 +65,13 @@ class CategoryFeatures:
         train: [n, h, w, d] float16.
         test: [m, h, w, d] float16.
         masks: of the test images, [m, side, side]; None for a set without masks.
+        digest: of the category's files.
     """
 
     train: Grids
     test: Grids
     masks: Masks | None
+    digest: str
 
 
 def features_of(
@@ -84,7 +91,7 @@ def features_of(
     masks = None
     if category.masked:
         masks = np.unpackbits(kept["masks"], axis=-1, count=extractor.side).astype(bool)
-    return CategoryFeatures(train=kept["train"], test=kept["test"], masks=masks)
+    return CategoryFeatures(train=kept["train"], test=kept["test"], masks=masks, digest=digest)
 
 
 def _extract(
@@ -140,6 +147,9 @@ class PixelPatches:
     def shape(self) -> tuple[int, int, int]:
         cells = self.side // self.patch
         return cells, cells, 3 * self.patch**2
+
+    def require(self) -> None:
+        """Nothing is needed."""
 
     def load(self, device: str) -> Callable[[Images], Grids]:
         return self._features

@@ -5,7 +5,7 @@ says, and these metrics rank them within each group (a category, a data set, a h
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,10 @@ from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
 from dxbench.metrics import ranking
 from dxbench.metrics.ranking import Scores
 from dxbench.metrics.regions import FPR_LIMIT, RankedPixels
+from dxbench.metrics.robust import WorstCase
+
+ROBUST = "robust"
+"""The view with anomalies at their worst."""
 
 Statistic = Callable[[Scores, Scores], float]
 
@@ -162,6 +166,15 @@ def detection_metrics(
             view=view,
         )
         for name, title, statistic in rows
+    )
+
+
+def robust_metrics(*, reference: str, worst_case: WorstCase, prefix: str = "") -> tuple[DetectionMetric, ...]:
+    """AUROC and MinRank with each anomaly at the worst that a search finds (EvG)."""
+    return tuple(
+        replace(metric, name=f"{prefix}{ROBUST}_{metric.statistic.__name__}", title=f"robust {metric.title}")
+        for metric in detection_metrics(reference=reference, image_score=worst_case.description, view=ROBUST)
+        if metric.statistic in (ranking.auroc, ranking.min_rank)
     )
 
 

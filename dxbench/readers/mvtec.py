@@ -40,12 +40,11 @@ class TestImage:
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Images of a category, and kinds of defect."""
+    """Images of a category."""
 
     train: int
     good: int
     defective: int
-    defects: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +63,8 @@ class Category:
 
     @property
     def counts(self) -> Counts:
-        defects = [image.defect for image in self.test if image.defect != GOOD]
-        return Counts(
-            train=len(self.train),
-            good=len(self.test) - len(defects),
-            defective=len(defects),
-            defects=len(set(defects)),
-        )
+        defective = int(self.anomalous.sum())
+        return Counts(train=len(self.train), good=len(self.test) - defective, defective=defective)
 
     @property
     def digest(self) -> str:

@@ -23,13 +23,17 @@ from dxbench.api import (
     Task,
 )
 from dxbench.errors import InvalidFile, NothingMeasured
-from dxbench.metrics.detection import GroupScores
+from dxbench.metrics.detection import ROBUST, GroupScores
+from dxbench.metrics.ranking import Scores
+from dxbench.metrics.robust import WorstCase
 from dxbench.metrics.scoring import score
 from dxbench.pictures.base import CaptionedFigure
 from dxbench.pictures.detection import detection_pictures
 from dxbench.sampling import energy_function
+from dxbench.streams import derive_seed
 
 Array = NDArray[np.floating[Any]]
+Energy = Callable[[Array], Scores]
 TEST_BATCH = 4096
 
 
@@ -71,13 +75,29 @@ class PointSet:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """Some rows of points that several problems share, gathered when asked for (`dxbench.api.FiniteData`)."""
+
+    shared: Tensor
+    rows: Tensor
+
+    @property
+    def points(self) -> Tensor:
+        return self.shared[self.rows]
+
+    def batch(self, n: int, *, rng: np.random.Generator) -> Tensor:
+        """n points drawn with replacement."""
+        return self.shared[self.rows[torch.from_numpy(rng.integers(len(self.rows), size=n))]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PatchSet(PointSet):
     """Patches of images as a finite training set (`dxbench.api.PatchData`)."""
 
     grid: tuple[int, int]
 
 
-def problem_of(task: str, data: PointSet) -> Problem:
+def problem_of(task: str, data: PointSet | Rows) -> Problem:
     """The problem of one model for a set of normal points."""
     points = data.points
     std = float(points.flatten(1).std(dim=0).square().mean().sqrt())
@@ -91,12 +111,14 @@ class DetectionTask(Task):
         unified: one model serves all groups; else each group has a model of its own.
         groups: every group the task consists of; absent ones make a run `partial`.
         scored_by: its metrics.
+        worst_case: how anomalies are changed for the robust metrics; None for a task without these.
     """
 
     auto_device = "cpu"  # sets of a few thousand vectors
     unified: ClassVar[bool]
     groups: ClassVar[tuple[str, ...]]
     scored_by: ClassVar[Sequence[Metric]]
+    worst_case: ClassVar[WorstCase | None] = None
 
     @property
     def metrics(self) -> Sequence[Metric]:
@@ -117,9 +139,10 @@ class DetectionTask(Task):
             parts={name: problem_of(self.name, self.training_set([group])) for name, group in self.loaded.items()}
         )
 
-    def training_set(self, groups: Sequence[Group]) -> PointSet:
+    def training_set(self, groups: Sequence[Group]) -> PointSet | Rows:
         """The normal points of groups, which a model of all of them cannot tell apart."""
-        return PointSet(points=torch.from_numpy(np.concatenate([group.train for group in groups])))
+        train = [group.train for group in groups]
+        return PointSet(points=torch.from_numpy(train[0] if len(train) == 1 else np.concatenate(train)))
 
     def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
         scored = {}
@@ -149,8 +172,21 @@ class DetectionTask(Task):
         """Scores of a group's test points by the model for them; None if it has no energy."""
         if not isinstance(model, EnergyModel):
             return None
-        energies = energy_function(model, device=device, batch_size=TEST_BATCH)(group.test)
-        return GroupScores(scores=energies, anomalous=group.anomalous)
+        energy = energy_function(model, device=device, batch_size=TEST_BATCH)
+        scores = energy(group.test)
+        views = {} if self.worst_case is None else {ROBUST: self._worst(self.worst_case, energy, group, scores)}
+        return GroupScores(scores=scores, anomalous=group.anomalous, views=views)
+
+    def _worst(self, search: WorstCase, energy: Energy, group: Group, scores: Scores) -> GroupScores:
+        """Normal points as they are, anomalies at the worst that the search finds; the same search for every method."""
+        chosen = np.flatnonzero(group.anomalous)[: search.at_most]
+        normal = scores[~group.anomalous]
+        if not len(chosen) or not len(normal):  # nothing to rank, which the metrics say
+            return GroupScores(scores=scores, anomalous=group.anomalous)
+        rng = np.random.default_rng(derive_seed(ROBUST, self.name, self.version))
+        worst = search(energy, group.test[chosen], own=scores[chosen], normal=normal, train=group.train, rng=rng)
+        anomalous = np.arange(len(normal) + len(chosen)) >= len(normal)
+        return GroupScores(scores=np.concatenate([normal, worst]), anomalous=anomalous)
 
     def kept(self, name: str, group: GroupScores) -> dict[str, NDArray[Any]]:
         """What of a group's scores is kept for pictures, by kind."""

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dxbench.api import EnergyModel, Evaluation, Evidence, Model, Problem, Sampler, Task, ValueModel
+from dxbench.api import EnergyModel, Evaluation, Evidence, FineTunedModel, Model, Problem, Sampler, Task, ValueModel
 from dxbench.densities import GaussianMixture
 from dxbench.metrics.energy import EnergyAUC, EnergyKL, EnergyRank, grid_points
 from dxbench.metrics.modes import ModeShare, OutlierShare
 from dxbench.metrics.scoring import score
 from dxbench.metrics.sliced import ExactSlicedWasserstein, SlicedWasserstein
+from dxbench.metrics.start import OfTheStart
 from dxbench.pictures.base import CaptionedFigure
 from dxbench.pictures.plane import plane_pictures
 from dxbench.sampling import draw_samples, energy_function
@@ -30,6 +31,7 @@ NUM_SAMPLES = 100_000
 PICTURE_CELLS = 100
 
 SW2 = SlicedWasserstein(reference=f"5 disjoint sets of test draws of {REFERENCE}")
+SW2_START = OfTheStart(SW2)
 SW2_EXACT = ExactSlicedWasserstein(reference=REFERENCE)
 ENERGY_AUC = EnergyAUC(reference=REFERENCE)
 ENERGY_KL = EnergyKL(reference=REFERENCE)
@@ -125,6 +127,7 @@ class Gaussians8(Task):
             MODE_SHARE_MIN,
             MODE_SHARE_MAX,
             OUTLIER_SHARE,
+            SW2_START,
         )
 
     def problem(self, *, oracle: bool) -> Problem:
@@ -139,11 +142,11 @@ class Gaussians8(Task):
         )
 
     def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
-        samples, nfe = None, None
+        samples, nfe, start = None, None, None
         if isinstance(model, Sampler):
-            samples, nfe = draw_samples(
-                model, NUM_SAMPLES, first_seed=seed, batch_size=10_000, progress=progress, event_shape=(2,)
-            )
+            samples, nfe = self._draw(model, seed, progress)
+        if isinstance(model, FineTunedModel):
+            start, _ = self._draw(model.start, seed, progress)
         energy = energy_function(model, device=device, batch_size=20_000) if isinstance(model, EnergyModel) else None
         temperature = model.temperature if isinstance(model, EnergyModel) else None
         arrays = {} if samples is None else {"samples": samples}
@@ -152,43 +155,36 @@ class Gaussians8(Task):
             arrays["energy"] = energy(self._picture_grid()).reshape(PICTURE_CELLS, -1) / scale
         if isinstance(model, ValueModel):
             arrays["values"] = self._value_maps(model, device)
-        return self._score(samples, energy, temperature, nfe, arrays, progress)
-
-    def evaluate_samples(self, samples: Array, *, progress: Callable[[str], None]) -> Evaluation:
-        return self._score(samples, None, None, None, {"samples": samples}, progress)
-
-    def _score(
-        self,
-        samples: Array | None,
-        energy: Callable[[Array], Array] | None,
-        temperature: float | None,
-        nfe: float | None,
-        arrays: dict[str, Array],
-        progress: Callable[[str], None],
-    ) -> Evaluation:
-        evidence = self._evidence(samples, energy, temperature, nfe)
-        scores, notes, protocols = score(self.metrics, evidence, progress=progress)
-        true_energy = -self._reference.mixture.log_prob(self._picture_grid()).reshape(PICTURE_CELLS, -1)
-        arrays = arrays | {"true_energy": true_energy, "test": self._reference.test_draws[0]}
-        kept = {name: array.astype(np.float32) for name, array in arrays.items()}
-        return Evaluation(scores=scores, notes=notes, protocols=protocols, arrays=kept, nfe=nfe)
-
-    def evidence(self, samples: Array) -> Evidence:
-        return self._evidence(samples, None, None, None)
-
-    def _evidence(
-        self,
-        samples: Array | None,
-        energy: Callable[[Array], Array] | None,
-        temperature: float | None,
-        nfe: float | None,
-    ) -> Evidence:
-        return Evidence(
-            samples=None if samples is None else samples.astype(np.float64),
+        evidence = Evidence(
+            samples=samples,
             energy=energy,
             temperature=temperature,
             nfe=nfe,
             reference=self._reference,
+            start_samples=start,
+        )
+        return self._score(evidence, arrays, progress)
+
+    def evaluate_samples(self, samples: Array, *, progress: Callable[[str], None]) -> Evaluation:
+        return self._score(self.evidence(samples), {"samples": samples}, progress)
+
+    @staticmethod
+    def _draw(model: Any, seed: int, progress: Callable[[str], None]) -> tuple[Array, float]:
+        samples, nfe = draw_samples(
+            model, NUM_SAMPLES, first_seed=seed, batch_size=10_000, progress=progress, event_shape=(2,)
+        )
+        return samples.astype(np.float64), nfe
+
+    def _score(self, evidence: Evidence, arrays: dict[str, Array], progress: Callable[[str], None]) -> Evaluation:
+        scores, notes, protocols = score(self.metrics, evidence, progress=progress)
+        true_energy = -self._reference.mixture.log_prob(self._picture_grid()).reshape(PICTURE_CELLS, -1)
+        arrays = arrays | {"true_energy": true_energy, "test": self._reference.test_draws[0]}
+        kept = {name: array.astype(np.float32) for name, array in arrays.items()}
+        return Evaluation(scores=scores, notes=notes, protocols=protocols, arrays=kept, nfe=evidence.nfe)
+
+    def evidence(self, samples: Array) -> Evidence:
+        return Evidence(
+            samples=samples.astype(np.float64), energy=None, temperature=None, nfe=None, reference=self._reference
         )
 
     def pictures(self, arrays: Mapping[str, Array]) -> list[CaptionedFigure]:

@@ -1,29 +1,62 @@
 """Hold-out digit: nine digits train, the tenth is the anomaly; a model for each digit held out.
 
-The images are scikit-learn's `digits` (1,797 of 8 x 8), which come with the library, so nothing is downloaded. As in
-NAE and MPDR on MNIST (arXiv:2105.05735, arXiv:2310.18677): training images of the other nine digits train, and their
-test images are told from those of the digit held out; AUROC and average precision (their AUPR). Half of the images,
-drawn by a published seed, are training images.
+As NAE and MPDR do (arXiv:2105.05735, arXiv:2310.18677): training images of the other nine digits train, and their test
+images are told from those of the digit held out; AUROC and average precision (their AUPR).
+
+* `holdout_digit`: scikit-learn's `digits` (1,797 of 8 x 8), which come with the library, so nothing is downloaded. Half
+  of the images, drawn by a published seed, are training images.
+* `holdout_mnist`: MNIST as there: the first 50,000 training images train, the 10,000 test images test. The last 10,000
+  training images are their validation set and are not touched.
 """
 
-import numpy as np
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from dxbench.metrics.detection import detection_metrics
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dxbench import paths
+from dxbench.errors import InvalidFile, MissingData
+from dxbench.metrics.detection import detection_metrics, robust_metrics
+from dxbench.metrics.robust import Affine, Tone, WorstCase
 from dxbench.streams import derive_seed
-from dxbench.tasks.detection import DetectionTask, Group
+from dxbench.tasks.detection import DetectionTask, Group, Rows
 
 NAME, VERSION = "holdout_digit", 1
 GREYS = 16.0
+MNIST_TRAIN = 50_000
+MNIST_ARRAYS = {
+    "train_images": ("x_train", (60_000, 28, 28)),
+    "train_labels": ("y_train", (60_000,)),
+    "test_images": ("x_test", (10_000, 28, 28)),
+    "test_labels": ("y_test", (10_000,)),
+}
+REFERENCE = f"scikit-learn digits, {NAME}@{VERSION}"
+MNIST_REFERENCE = "MNIST, first 50,000 train, holdout_mnist@1"
+WORST_DIGIT = WorstCase(threats=(Affine(shape=(1, 8, 8)), Tone()))
+WORST_MNIST = WorstCase(threats=(Affine(shape=(1, 28, 28)), Tone()), steps=25, at_most=100)
 
 
-class HoldoutDigit(DetectionTask):
-    """Scikit-learn's digits: nine digits train, the tenth is the anomaly."""
+class LeaveOut(DetectionTask):
+    """Ten problems, one for each digit held out."""
 
-    name, version = NAME, VERSION
     unified = False
     groups = tuple(f"digit {digit}" for digit in range(10))
     headline = ("auroc", "ap", "f1_max", "min_rank")
-    scored_by = detection_metrics(image_score="energy of the image", reference=f"scikit-learn digits, {NAME}@{VERSION}")
+
+
+class HoldoutDigit(LeaveOut):
+    """Scikit-learn's digits: nine digits train, the tenth is the anomaly."""
+
+    name, version = NAME, VERSION
+    worst_case = WORST_DIGIT
+    scored_by = (
+        *detection_metrics(image_score="energy of the image", reference=REFERENCE),
+        *robust_metrics(worst_case=WORST_DIGIT, reference=REFERENCE),
+    )
 
     def load(self) -> dict[str, Group]:
         from sklearn.datasets import load_digits
@@ -39,3 +72,70 @@ class HoldoutDigit(DetectionTask):
             )
             for digit in range(10)
         }
+
+
+_, _, _, _, ROBUST_AUROC, ROBUST_MIN_RANK = HoldoutDigit.scored_by
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SharedGroup(Group):
+    """A digit held out of images that all ten groups share.
+
+    Attributes:
+        rows: of `train`, those of the other nine digits, which train.
+    """
+
+    rows: NDArray[np.intp]
+
+
+class HoldoutMNIST(LeaveOut):
+    """MNIST: nine digits train, the tenth is the anomaly, split as NAE and MPDR do."""
+
+    name, version = "holdout_mnist", 1
+    worst_case = WORST_MNIST
+    scored_by = (
+        *detection_metrics(image_score="energy of the image", reference=MNIST_REFERENCE),
+        *robust_metrics(worst_case=WORST_MNIST, reference=MNIST_REFERENCE),
+    )
+
+    def load(self) -> dict[str, Group]:
+        arrays = read_mnist(paths.data() / "mnist" / "mnist.npz")
+        train, test = (
+            arrays[name].reshape(-1, 28 * 28).astype(np.float32) / 255.0 for name in ("train_images", "test_images")
+        )
+        labels = arrays["train_labels"][:MNIST_TRAIN]
+        return {
+            f"digit {digit}": SharedGroup(
+                train=train[:MNIST_TRAIN],
+                test=test,
+                anomalous=arrays["test_labels"] == digit,
+                rows=np.flatnonzero(labels != digit),
+            )
+            for digit in range(10)
+        }
+
+    def training_set(self, groups: Sequence[Group]) -> Rows:
+        (group,) = groups
+        assert isinstance(group, SharedGroup)
+        return Rows(shared=torch.from_numpy(group.train), rows=torch.from_numpy(group.rows))
+
+
+def read_mnist(path: Path) -> dict[str, NDArray[np.uint8]]:
+    """The arrays named in `MNIST_ARRAYS` of an npz, under those names or the ones Keras gives them.
+
+    Raises:
+        MissingData: if it is not there.
+        InvalidFile: if it cannot be read, or holds something else.
+    """
+    if not path.is_file():
+        raise MissingData(f"no {path}; fetch it with `dxbench prepare --task holdout_mnist`, or set DXBENCH_DATA")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name if name in stored else keras] for name, (keras, _) in MNIST_ARRAYS.items()}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise InvalidFile(f"{path} is not MNIST as an npz ({', '.join(MNIST_ARRAYS)}): {error}") from None
+    for name, (_, shape) in MNIST_ARRAYS.items():
+        if arrays[name].shape != shape or arrays[name].dtype != np.uint8:
+            got = f"{arrays[name].dtype} {arrays[name].shape}"
+            raise InvalidFile(f"{path}: {name} wants uint8 {shape}, got {got}")
+    return arrays

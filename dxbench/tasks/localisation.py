@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dxbench.api import EnergyModel, MapModel, Metric, Model, short_hash
+from dxbench.api import EnergyModel, Evaluation, MapModel, Metric, Model, canonical_json, short_hash
 from dxbench.features.patches import PatchExtractor
 from dxbench.metrics.detection import GroupScores, detection_metrics, localisation_metrics
 from dxbench.metrics.maps import PatchScoring
@@ -21,7 +21,7 @@ from dxbench.metrics.regions import Masks
 from dxbench.pictures.base import CaptionedFigure
 from dxbench.pictures.detection import detection_pictures
 from dxbench.sampling import energy_maps
-from dxbench.tasks.detection import TEST_BATCH, DetectionTask, Group, PatchSet, PointSet
+from dxbench.tasks.detection import TEST_BATCH, DetectionTask, Group, PatchSet
 
 Images = NDArray[np.uint8]
 
@@ -32,11 +32,13 @@ class PatchGroup(Group):
 
     Attributes:
         masks: true at defects, [m, side, side]; None for a set without masks.
-        shown: test images by index as uint8 [k, side, side, 3], read when a picture wants them.
+        shown: test images by index as uint8 [k, side, side, 3], read when a picture wants them; None without images.
+        digest: sha256 of the files.
     """
 
     masks: Masks | None
-    shown: Callable[[Sequence[int]], Images]
+    shown: Callable[[Sequence[int]], Images] | None
+    digest: str
 
 
 class PatchTask(DetectionTask):
@@ -50,7 +52,7 @@ class PatchTask(DetectionTask):
     scoring: ClassVar[PatchScoring]
     views: ClassVar[Mapping[str, PatchScoring]] = {}
 
-    def training_set(self, groups: Sequence[Group]) -> PointSet:
+    def training_set(self, groups: Sequence[Group]) -> PatchSet:
         n, (_, h, w, d) = sum(len(group.train) for group in groups), groups[0].train.shape
         points, start = torch.empty((n * h * w, d)), 0
         for group in groups:  # float16 of a cache becomes float32 without a second copy of all of it
@@ -69,6 +71,12 @@ class PatchTask(DetectionTask):
             for scoring in (self.scoring, *self.views.values())
         )
         return replace(main, views=dict(zip(self.views, others, strict=True)))
+
+    def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
+        evaluation = super().evaluate(model, seed=seed, device=device, progress=progress)
+        digests = [group.digest for group in self.loaded.values() if isinstance(group, PatchGroup)]
+        note = f"sha256 of the groups' files: {short_hash(list(digests), digits=16)}"
+        return replace(evaluation, notes=evaluation.notes | {"data": note})
 
     def pictures(self, arrays: Mapping[str, NDArray[Any]]) -> list[CaptionedFigure]:
         return detection_pictures(arrays)
@@ -92,7 +100,6 @@ def metrics_of(
 
 
 def recipe_of(extractor: PatchExtractor) -> str:
-    """An extractor in a protocol's words, with a hash of all that changes its features."""
+    """An extractor in a protocol's words: all that changes its features."""
     h, w, d = extractor.shape
-    recipe = short_hash(extractor.fields)
-    return f"{extractor.name}, {d} x {h} x {w} of {extractor.side} x {extractor.side} pixels, recipe {recipe}"
+    return f"features {extractor.name} {d} x {h} x {w}: {canonical_json(extractor.fields)}"

@@ -32,15 +32,23 @@ class FolderTask(PatchTask):
 
     @abstractmethod
     def home(self) -> Path:
-        """The folder above the categories. Raises MissingData, with the remedy, where there is none."""
+        """The folder above the categories."""
 
     def load(self) -> dict[str, Group]:
         folder = self.home()
-        categories = {name: scan(folder / name, masks=self.masked) for name in self.groups if (folder / name).is_dir()}
+        # A copy for image-level scores has no masks at all; it is another set.
+        proof = "ground_truth" if self.masked else "test"
+        categories = {
+            name: scan(folder / name, masks=self.masked) for name in self.groups if (folder / name / proof).is_dir()
+        }
         if not categories:
-            raise MissingData(f"{folder} has none of the folders {', '.join(self.groups)}")
+            raise MissingData(
+                f"{folder} has no folder <category>/{proof} of {', '.join(self.groups)}; fetch them with "
+                "`dxbench prepare --task mvtec_ad`, or set DXBENCH_DATA"
+            )
         for name, category in categories.items():
             self._check_counts(name, category)
+        self.extractor.require()
         return {name: self._group(category) for name, category in categories.items()}
 
     def _check_counts(self, name: str, category: Category) -> None:
@@ -56,5 +64,10 @@ class FolderTask(PatchTask):
             return read_images(category.folder, [category.test[i].path for i in indices], self.extractor.side)
 
         return PatchGroup(
-            train=found.train, test=found.test, anomalous=category.anomalous, masks=found.masks, shown=shown
+            train=found.train,
+            test=found.test,
+            anomalous=category.anomalous,
+            masks=found.masks,
+            shown=shown,
+            digest=found.digest,
         )

@@ -10,7 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from dxbench.errors import MissingData
-from dxbench.metrics.detection import DetectionMetric, detection_metrics
+from dxbench.metrics.detection import DetectionMetric, detection_metrics, robust_metrics
+from dxbench.metrics.robust import Turn, WorstCase
 from dxbench.streams import derive_seed
 from dxbench.tasks import adbench
 from dxbench.tasks.detection import DetectionTask, Group
@@ -22,15 +23,21 @@ CATEGORIES = (
 )  # fmt: skip
 
 
+WORST_CASE = WorstCase(threats=(Turn(),), steps=25)
+
+
 def metrics_of(features: str) -> tuple[DetectionMetric, ...]:
     """Metrics of one kind of features; unified and separate models are scored alike."""
     reference = f"MVTec-AD, {features} of ADBench, split of mvtec_pooled@{VERSION}"
-    return detection_metrics(prefix="image_", image_score="energy of the pooled feature", reference=reference)
+    return (
+        *detection_metrics(prefix="image_", image_score="energy of the pooled feature", reference=reference),
+        *robust_metrics(prefix="image_", worst_case=WORST_CASE, reference=reference),
+    )
 
 
 RESNET18_METRICS = metrics_of("resnet18")
 VIT_METRICS = metrics_of("vit")
-IMAGE_AUROC, IMAGE_AP, IMAGE_F1_MAX, IMAGE_MIN_RANK = RESNET18_METRICS
+IMAGE_AUROC, IMAGE_AP, IMAGE_F1_MAX, IMAGE_MIN_RANK, IMAGE_ROBUST_AUROC, IMAGE_ROBUST_MIN_RANK = RESNET18_METRICS
 
 
 def split(category: str, anomalous: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -48,6 +55,7 @@ class MVTecPooled(DetectionTask):
     version = VERSION
     headline = ("image_auroc", "image_ap", "image_f1_max", "image_min_rank")
     groups = CATEGORIES
+    worst_case = WORST_CASE
     features: ClassVar[str]
 
     def load(self) -> dict[str, Group]:

@@ -10,7 +10,15 @@ from dxbench.api import Evidence, NotApplicable
 from dxbench.features.inception import INCEPTION_TENSORFLOW
 from dxbench.features.protocols import adm, clean, edm, memorisation, pytorch_fid
 from dxbench.metrics.features import Extract, FeatureEvidence, FeatureKind, FeatureMetric, FeatureSet, short_count
-from dxbench.metrics.fidelity import FrechetDistance, InceptionScore, KernelDistance, NearestTrain, Precision, Recall
+from dxbench.metrics.fidelity import (
+    FrechetDistance,
+    InceptionScore,
+    KernelDistance,
+    KernelKL,
+    NearestTrain,
+    Precision,
+    Recall,
+)
 from dxbench.metrics.frechet import Moments, array_moments
 
 
@@ -53,6 +61,9 @@ ALL: list[Any] = [
     Recall(evaluator="test@1", features=X, num_samples=50, reference="train", num_reference=80),
     InceptionScore(evaluator="test@1", features=X, num_samples=50, splits=5),
     NearestTrain(evaluator="test@1", features=X, num_samples=50, train="train", num_train=80),
+    KernelKL(
+        evaluator="test@1", features=X, num_samples=50, reference="train", components=2, subsets=3, subset_size=30
+    ),
 ]
 
 
@@ -105,6 +116,7 @@ class TestEveryMetric:
         (ALL[2], {"num_reference": 70}),
         (ALL[4], {"splits": 10}),
         (ALL[5], {"num_train": 70}),
+        (ALL[6], {"components": 3}),
         (ALL[0], {"features": FeatureSet(extractor=Flat(fields={"extractor": "flat", "resize": "other"}), kind="x")}),
     ],
 )
@@ -126,7 +138,15 @@ def test_precision_and_recall_stand_the_right_way_round() -> None:
 
 def test_which_way_is_better() -> None:
     seen = evidence(RNG.standard_normal((50, 4)))
-    assert [metric.measure(seen).better for metric in ALL] == ["lower", "lower", "higher", "higher", "higher", "none"]
+    assert [metric.measure(seen).better for metric in ALL] == [
+        "lower",
+        "lower",
+        "higher",
+        "higher",
+        "higher",
+        "none",
+        "lower",
+    ]
 
 
 def test_sorted_samples_have_no_inception_score() -> None:
@@ -175,3 +195,20 @@ def test_named_protocols_differ_where_evaluators_do() -> None:
 @pytest.mark.parametrize(("n", "text"), [(50_000, "50k"), (10_000, "10k"), (1797, "1797"), (500, "500")])
 def test_counts_are_short(n: int, text: str) -> None:
     assert short_count(n) == text
+
+
+def test_the_kernel_kl_grows_with_a_shift_along_the_leading_axis_and_sees_nothing_off_the_axes_kept() -> None:
+    """Of unit variance along the axis kept, a shift of m is a KL of m^2 / 2."""
+    metric = KernelKL(
+        evaluator="test@1", features=X, num_samples=600, reference="train", components=1, subsets=3, subset_size=500
+    )
+    rng, stds = np.random.default_rng(0), np.array([1.0, 0.1, 0.1, 0.1])
+    reference = rng.standard_normal((600, 4)) * stds
+
+    def value(shift: np.ndarray) -> float:
+        samples = np.random.default_rng(1).standard_normal((600, 4)) * stds + shift
+        known = replace(evidence(samples), reference={"train": Known(reference)})
+        return metric.measure(known).value
+
+    assert value(np.array([1.0, 0, 0, 0])) == pytest.approx(0.5, abs=0.15)
+    assert value(np.array([0, 0, 0, 3.0])) == pytest.approx(0.0, abs=0.05)

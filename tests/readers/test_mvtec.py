@@ -12,7 +12,7 @@ from dxbench.readers.mvtec import Counts, read_images, read_masks, scan
 
 def test_a_category_is_its_images_its_defects_and_their_masks(tmp_path: Path):
     category = scan(write_category(tmp_path / "bottle"), masks=True)
-    assert category.counts == Counts(train=3, good=2, defective=4, defects=2)
+    assert category.counts == Counts(train=3, good=2, defective=4)
     assert category.anomalous.tolist() == [True, True, False, False, True, True]  # broken, good, scratch
     assert [image.mask is None for image in category.test] == [False, False, True, True, False, False]
 

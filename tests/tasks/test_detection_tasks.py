@@ -14,9 +14,9 @@ from dxbench.boards.published import read_published
 from dxbench.engine.parts import PartwiseModel
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.paths import published
-from dxbench.tasks import adbench
+from dxbench.tasks import adbench, holdout_digit
 from dxbench.tasks.detection import DetectionTask, Group
-from dxbench.tasks.holdout_digit import HoldoutDigit
+from dxbench.tasks.holdout_digit import HoldoutDigit, HoldoutMNIST, read_mnist
 from dxbench.tasks.mvtec_pooled import CATEGORIES, MVTecPooledResNet18, MVTecSeparateResNet18, split
 from dxbench.tasks.tabular import SETS, TabularClean, TabularDTE, split_clean, split_dte
 
@@ -131,7 +131,7 @@ def test_scores_are_the_mean_over_groups_of_what_scikit_learn_says(mvtec: Path):
     assert estimate.value == pytest.approx(np.mean(list(wanted.values())))
     assert estimate.unit == "%"
     assert evaluation.missing == ()
-    assert set(task.headline) == set(evaluation.scores)
+    assert {metric.name for metric in task.metrics} == set(evaluation.scores)
 
 
 def test_separate_models_are_scored_each_on_its_own_group(mvtec: Path):
@@ -273,3 +273,69 @@ def test_real_tabular_sets_are_read(task: type[DetectionTask]):
     assert list(groups) == list(SETS)
     for group in groups.values():
         np.testing.assert_allclose(group.train.mean(axis=0), 0, atol=2e-2)
+
+
+# --- robustness and MNIST ---------------------------------------------------------------------------------------
+
+
+def test_robust_scores_are_never_better_than_those_of_the_anomalies_as_they_are(mvtec: Path):
+    scores = scored(MVTecPooledResNet18(), ArrayEnergy(lambda x: np.square(x[:, 1:]).sum(axis=1))).scores
+    assert scores["image_robust_auroc"].value < scores["image_auroc"].value
+    assert scores["image_robust_min_rank"].value <= scores["image_min_rank"].value
+    length = scored(MVTecPooledResNet18(), ArrayEnergy(lambda x: np.square(x).sum(axis=1).round(3))).scores
+    # A turn keeps lengths, so that it does nothing to a detector by length.
+    assert length["image_robust_auroc"].value == pytest.approx(length["image_auroc"].value, abs=0.5)
+
+
+@pytest.fixture
+def small_mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
+    """MNIST of 600 and 100 images, of which 500 train; the first pixels name image and split."""
+    sizes = {"train": 600, "test": 100}
+    shapes = {
+        name: (keras, (sizes[name.split("_")[0]], *shape[1:]))
+        for name, (keras, shape) in holdout_digit.MNIST_ARRAYS.items()
+    }
+    monkeypatch.setattr(holdout_digit, "MNIST_ARRAYS", shapes)
+    monkeypatch.setattr(holdout_digit, "MNIST_TRAIN", 500)
+    rng, arrays = np.random.default_rng(0), {}
+    for part, n in sizes.items():
+        images = np.zeros((n, 28, 28), np.uint8)
+        images[:, 0, 0], images[:, 0, 1], images[:, 0, 2] = np.arange(n) % 250, np.arange(n) // 250, part == "test"
+        arrays |= {f"{part}_images": images, f"{part}_labels": rng.integers(0, 10, n).astype(np.uint8)}
+    return arrays
+
+
+def test_mnist_trains_on_its_first_50000_images_without_the_digit(
+    small_mnist: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "mnist").mkdir()
+    np.savez(tmp_path / "mnist" / "mnist.npz", **small_mnist)  # type: ignore[arg-type]
+    monkeypatch.setenv("DXBENCH_DATA", str(tmp_path))
+    task = HoldoutMNIST()
+    parts = task.problem(oracle=False).parts  # type: ignore[union-attr]
+    assert list(parts) == [f"digit {d}" for d in range(10)]
+    for digit in (0, 7):
+        group, data = task.loaded[f"digit {digit}"], parts[f"digit {digit}"].data
+        pixels = (data.points.numpy() * 255).round().astype(int)  # type: ignore[attr-defined]
+        index = pixels[:, 0] + 250 * pixels[:, 1]
+        np.testing.assert_array_equal(index, np.flatnonzero(small_mnist["train_labels"][:500] != digit))
+        assert not pixels[:, 2].any()
+        drawn = data.batch(5, rng=np.random.default_rng(0))
+        assert all((data.points == row).all(dim=1).any() for row in drawn)  # type: ignore[attr-defined]
+        assert (group.test[:, 2] > 0).all()
+        np.testing.assert_array_equal(group.anomalous, small_mnist["test_labels"] == digit)
+
+
+def test_mnist_that_is_absent_or_another_array_is_refused(small_mnist: dict[str, np.ndarray], tmp_path: Path):
+    path = tmp_path / "mnist.npz"
+    with pytest.raises(MissingData, match="prepare --task holdout_mnist"):
+        read_mnist(path)
+    np.savez(path, train_images=np.zeros((5, 28, 28), np.uint8))
+    with pytest.raises(InvalidFile, match="is not MNIST"):
+        read_mnist(path)
+    np.savez(path, **small_mnist | {"test_images": np.zeros((100, 28, 28), np.float32)})  # type: ignore[arg-type]
+    with pytest.raises(InvalidFile, match="test_images wants uint8"):
+        read_mnist(path)
+    keras = {name: small_mnist[ours] for ours, (name, _) in holdout_digit.MNIST_ARRAYS.items()}
+    np.savez(path, **keras)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(read_mnist(path)["train_labels"], small_mnist["train_labels"])

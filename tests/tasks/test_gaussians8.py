@@ -10,6 +10,7 @@ from torch import Tensor
 from dxbench.api import EnergyModel, Evaluation, Evidence, Sampler
 from dxbench.densities import GaussianMixture
 from dxbench.metrics.scoring import spot_check
+from dxbench.metrics.start import OfTheStart
 from dxbench.tasks.gaussians8 import (
     ENERGY_AUC,
     ENERGY_KL,
@@ -155,7 +156,7 @@ def outlier_share_of_the_truth() -> float:
 
 def test_the_truth_scores_at_the_floor(of_the_truth):
     scores = of_the_truth.scores
-    assert not of_the_truth.notes
+    assert set(of_the_truth.notes) == {"sw2_start"}
     assert of_the_truth.nfe == 0
     # Two draws of 10,000 differ by 0.025 to 0.051; a draw of 100,000 and the law by far less.
     assert 0.025 < scores["sw2"].value < 0.06
@@ -174,7 +175,7 @@ def test_the_truth_scores_at_the_floor(of_the_truth):
 
 def test_every_score_carries_a_protocol_of_its_own(of_the_truth):
     fingerprints = [estimate.fingerprint for estimate in of_the_truth.scores.values()]
-    assert len(set(fingerprints)) == len(fingerprints) == len(Gaussians8().metrics)
+    assert len(set(fingerprints)) == len(fingerprints) == len(Gaussians8().metrics) - 1
     assert set(of_the_truth.protocols) == set(fingerprints)
     assert set(Gaussians8.headline) <= set(of_the_truth.scores)
 
@@ -191,7 +192,7 @@ def test_samples_made_elsewhere_are_scored_without_energy_metrics():
     evaluation = Gaussians8().evaluate_samples(samples, progress=silent)
     assert evaluation.scores["sw2"].value == pytest.approx(1.109, abs=0.02)
     assert evaluation.scores["sw2_exact"].value == pytest.approx(1.109, abs=0.02)
-    assert set(evaluation.notes) == {"energy_auc", "energy_kl", "energy_rank"}
+    assert set(evaluation.notes) == {"energy_auc", "energy_kl", "energy_rank", "sw2_start"}
     assert evaluation.nfe is None
 
 
@@ -236,6 +237,37 @@ def test_wrong_energies_score_worse_than_the_truth(energy, auc, kl, reference):
 
 
 # --- models without one or the other --------------------------------------------------------------------------
+
+
+class Dots:
+    """All samples in one place; tuned from a model with all of them in another."""
+
+    networks = ()
+
+    def __init__(self, place: float, start: "Dots | None" = None) -> None:
+        self.place = place
+        if start is not None:
+            self.start = start
+
+    def sample(self, seeds: Tensor) -> Tensor:
+        return torch.full((len(seeds), 2), self.place)
+
+
+class FewProjections(Gaussians8):
+    """Its distances along five directions only."""
+
+    metrics = (few := replace(SW2, num_projections=5), OfTheStart(few))
+
+
+def test_the_start_of_a_tuned_model_is_scored_by_the_same_protocol():
+    task = FewProjections()
+    tuned, start = (
+        task.evaluate(model, seed=0, device="cpu", progress=silent).scores
+        for model in (Dots(0.0, start=Dots(1.0)), Dots(1.0))
+    )
+    assert tuned["sw2_start"] == start["sw2"] != tuned["sw2"]
+    assert tuned["sw2_start"].fingerprint == tuned["sw2"].fingerprint
+    assert "sw2_start" not in start
 
 
 class ScaledTruth:

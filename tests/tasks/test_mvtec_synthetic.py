@@ -177,7 +177,7 @@ def test_a_run_of_a_detector_ends_well(dxbench: Callable[..., Ended], home: Path
     assert record["scores"]["pixel_auroc"]["value"] > 95
     protocol = record["protocols"][record["scores"]["pixel_auroc"]["fingerprint"]]
     assert "align_corners=False" in protocol["fields"]["maps"]
-    assert "recipe" in protocol["fields"]["reference"]
+    assert '"patch":4' in protocol["fields"]["reference"]
 
 
 def test_a_method_of_patches_is_skipped_where_there_are_none(dxbench: Callable[..., Ended], tmp_path: Path):
