@@ -8,7 +8,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -119,6 +119,12 @@ class Evidence:
     reference: Any
     start_samples: "np.ndarray | None" = None
     scores: Any = None
+
+    def of_start(self) -> "Evidence":
+        """The same of the model that training began from; raises NotApplicable where there is none."""
+        if self.start_samples is None:
+            raise NotApplicable("the model was not fine-tuned from another")
+        return replace(self, samples=self.start_samples, start_samples=None, energy=None)
 
 
 class NotApplicable(Exception):

@@ -87,16 +87,18 @@ def draw_samples(
     batch_size: int,
     progress: Callable[[str], None],
     labels: NDArray[np.int64] | None = None,
+    keep: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
 ) -> tuple[NDArray[Any], float]:
     """Samples of seeds first_seed .. first_seed + n - 1 as [n, *event], and the counted NFE per sample.
 
-    `labels` [n] are their classes, for a task that has classes.
+    `labels` [n] are their classes, for a task that has classes; `keep` says what is kept of each batch, such as bytes
+    of images, where all samples as floats would not fit.
 
     Raises:
         ValueError: as `sample`, or if a batch has another shape than [b, *event_shape], or a sample is not finite.
     """
     assert labels is None or labels.shape == (n,)
-    batches = []
+    batches, bad = [], 0
     with torch.no_grad(), counted_passes(model.networks) as counter:
         for start in range(0, n, batch_size):
             progress(f"sampling {start:,} of {n:,}")
@@ -106,12 +108,13 @@ def draw_samples(
             batch = sample(model, seeds, classes)
             if batch.shape != (size, *event_shape):
                 raise ValueError(f"wanted samples of shape {(size, *event_shape)}, got {tuple(batch.shape)}")
-            batches.append(batch.detach().cpu().numpy())
-    samples = np.concatenate(batches)
-    if not np.isfinite(samples).all():
-        bad = int((~np.isfinite(samples.reshape(n, -1)).all(axis=1)).sum())
+            array = batch.detach().cpu().numpy()
+            bad += int((~np.isfinite(array.reshape(size, -1)).all(axis=1)).sum())
+            if not bad:
+                batches.append(array if keep is None else keep(array))
+    if bad:
         raise ValueError(f"{bad:,} of {n:,} samples are not finite")
-    return samples, counter.rows / n
+    return np.concatenate(batches), counter.rows / n
 
 
 def energy_function(model: EnergyModel, *, device: str, batch_size: int) -> Callable[[NDArray[Any]], NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Reads the tensors of an EDM-style pickle without running any of it.
+"""Reads the tensors of an EDM-style pickle, and CIFAR's batches, without running any of it.
 
 Such files (NVlabs/edm, and what grew from it) hold a network as an object together with the source code of its class,
 which their own loader executes. Here every class becomes an inert record and every name outside a short list ends the
@@ -6,6 +6,7 @@ reading, so that nothing but tensors is built.
 """
 
 import io
+import math
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,8 @@ from typing import IO, TYPE_CHECKING, Any
 from dxbench.errors import InvalidFile
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -53,6 +56,84 @@ def read_tensors(file: IO[bytes], *, entry: str = "ema") -> "dict[str, Tensor]":
         got = sorted(map(str, tree)) if isinstance(tree, dict) else type(tree).__name__
         raise InvalidFile(f"got a pickle of {got}; wanted a dictionary with a network under {entry!r}")
     return dict(_tensors(tree[entry], ""))
+
+
+class _Array(Record):
+    """A NumPy array, as what it was pickled as."""
+
+    def as_bytes(self) -> "NDArray[np.uint8] | None":
+        """The array, if it is one of bytes in C order; None for others, which are not built."""
+        import numpy as np
+
+        if not isinstance(self.state, tuple) or len(self.state) != 5:
+            return None
+        _, shape, dtype, fortran, content = self.state
+        kind = dtype.arguments[0] if isinstance(dtype, _DType) and dtype.arguments else None
+        if kind not in (b"u1", "u1") or fortran or not isinstance(content, bytes) or not isinstance(shape, tuple):
+            return None
+        if not all(isinstance(n, int) and n >= 0 for n in shape) or math.prod(shape) != len(content):
+            return None
+        return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+
+
+class _DType(Record):
+    """A NumPy type, by the name it was pickled with."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__()
+        self.arguments = arguments
+
+
+def _encode(text: object, encoding: object = "latin1") -> bytes:
+    if not isinstance(text, str) or encoding not in ("latin1", b"latin1"):
+        raise InvalidFile("refused: the pickle encodes something else than bytes")
+    return text.encode("latin1")
+
+
+_BYTE_ARRAYS: dict[str, Callable[..., Any]] = {
+    "numpy.core.multiarray._reconstruct": _Array,
+    "numpy._core.multiarray._reconstruct": _Array,
+    "numpy.ndarray": _Array,
+    "numpy.dtype": _DType,
+    "_codecs.encode": _encode,
+}
+
+
+class _ByteArrayUnpickler(pickle.Unpickler):
+    """Knows arrays of bytes and no other name."""
+
+    def find_class(self, module_name: str, global_name: str, /) -> Callable[..., Any]:
+        name = f"{module_name}.{global_name}"
+        if name in _BYTE_ARRAYS:
+            return _BYTE_ARRAYS[name]
+        raise InvalidFile(
+            f"refused: the pickle asks for {name}, where arrays of bytes are wanted. A pickle can run any code it "
+            "likes; do not load this one elsewhere unless you trust its source."
+        )
+
+    def persistent_load(self, pid: Any, /) -> Any:
+        raise InvalidFile("refused: the pickle refers to something outside itself")
+
+
+def read_batch(file: IO[bytes]) -> "dict[str, Any]":
+    """A dictionary of uint8 arrays, numbers, texts and lists, as the archives of CIFAR are made of; keys as text.
+
+    Raises:
+        InvalidFile: for a file that is cut short or no pickle, or that asks for anything else.
+    """
+    try:
+        tree = _ByteArrayUnpickler(file, encoding="bytes").load()
+    except InvalidFile:
+        raise
+    except Exception as error:  # a malformed pickle can end in almost any exception
+        raise InvalidFile(f"got a pickle that is cut short or damaged ({type(error).__name__}: {error})") from error
+    if not isinstance(tree, dict):
+        raise InvalidFile(f"got a pickle of {type(tree).__name__}; wanted a dictionary")
+    found = {}
+    for key, value in tree.items():
+        name = key.decode("latin1") if isinstance(key, bytes) else str(key)
+        found[name] = value.as_bytes() if isinstance(value, _Array) else value
+    return found
 
 
 class _TensorUnpickler(pickle.Unpickler):

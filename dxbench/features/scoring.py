@@ -21,13 +21,16 @@ def score_images(
     images: Images,
     references: Mapping[str, FeatureSource],
     *,
+    start: Images | None = None,
     energy: Callable[[Array], Array] | None = None,
     temperature: float | None = None,
     nfe: float | None = None,
     device: str = "cpu",
     progress: Callable[[str], None],
 ) -> Evaluation:
-    """Scores of uint8 images [n, H, W, C]; every extractor passes over them once, however many metrics read it.
+    """Scores of uint8 images [n, H, W, C], and of those of the model before fine-tuning, `start`.
+
+    Every extractor passes over them once, however many metrics read it.
 
     Raises:
         MissingData: if an extractor's weights are absent; nothing is measured in their place.
@@ -36,14 +39,19 @@ def score_images(
     signs = truncation_signs(images)
     if signs:
         warnings.append(f"the samples look truncated, not rounded, to bytes: {signs}")
-    source = ImageSource(images, device=device, cache=feature_cache(), progress=progress, warn=warnings.append)
+
+    def source(of: Images) -> ImageSource:
+        return ImageSource(of, device=device, cache=feature_cache(), progress=progress, warn=warnings.append)
+
     evidence = FeatureEvidence(
         samples=images,
         energy=energy,
         temperature=temperature,
         nfe=nfe,
-        features=source,
+        features=source(images),
         reference=references,
+        start_samples=start,
+        start_features=None if start is None else source(start),
         device=device,
     )
     scores, notes, protocols = score(metrics, evidence, progress=progress)

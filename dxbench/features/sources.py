@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dxbench.api import NotApplicable
 from dxbench.errors import InvalidFile
 from dxbench.features.cache import FeatureCache
-from dxbench.metrics.features import FeatureExtractor, Features, FeatureSet, Images
+from dxbench.metrics.features import FeatureExtractor, Features, FeatureSet, FeatureSource, Images
 from dxbench.metrics.frechet import Moments, array_moments
 from dxbench.records import array_sha256
 
@@ -86,6 +87,23 @@ class ImageSource:
             if not np.isfinite(features).all():
                 raise ValueError(f"{kind} features of {extractor.name} are not finite")
         return out
+
+
+class PartOf:
+    """Some images of a source, whose features are rows of the source's."""
+
+    def __init__(self, source: FeatureSource, rows: NDArray[np.int64]) -> None:
+        self._source, self._rows = source, rows
+
+    @property
+    def n(self) -> int:
+        return len(self._rows)
+
+    def features(self, which: FeatureSet) -> Features:
+        return self._source.features(which)[self._rows]
+
+    def moments(self, which: FeatureSet) -> Moments:
+        return array_moments(self.features(which))
 
 
 class StatisticsSource:

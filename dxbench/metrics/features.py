@@ -2,14 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from dxbench.api import Evidence, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
 from dxbench.metrics.frechet import Moments
 from dxbench.metrics.neighbours import DEFAULT_TILING, Tiling
 
@@ -95,11 +95,18 @@ class FeatureEvidence(Evidence):
     Every extractor runs once over the images, whatever number of metrics read it.
 
     Attributes:
+        start_features: of `start_samples`, where there are any.
         device: where distances are computed; rounding never decides, so it changes no number.
     """
 
     features: FeatureSource
+    start_features: FeatureSource | None = None
     device: str = "cpu"
+
+    def of_start(self) -> Evidence:
+        start = super().of_start()
+        assert self.start_features is not None
+        return replace(start, features=self.start_features, start_features=None)  # type: ignore[call-arg]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,12 +118,14 @@ class FeatureMetric(ABC):
         features: what it reads.
         num_samples: exactly how many samples it is of.
         suffix: tells apart what would have one name, such as two references.
+        labels: of which classes the samples are, for tasks with classes.
     """
 
     evaluator: str
     features: FeatureSet
     num_samples: int
     suffix: str = ""
+    labels: str | None = None
 
     @property
     @abstractmethod
@@ -144,7 +153,13 @@ class FeatureMetric(ABC):
             "n_samples": self.num_samples,
             "quantisation": "round to uint8",
         }
+        if self.labels is not None:
+            common["labels"] = self.labels
         return MetricProtocol(name=self.name, version=1, fields={**common, **self.choices})
+
+    @abstractmethod
+    def measure(self, evidence: Evidence) -> Estimate:
+        """As `dxbench.api.Metric`."""
 
     def generated(self, evidence: Evidence) -> FeatureSource:
         """The samples, exactly `num_samples` of them; raises NotApplicable otherwise."""

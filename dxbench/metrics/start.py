@@ -1,13 +1,16 @@
 """The start of a fine-tuned model, scored as the model itself."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from dxbench.api import Estimate, Evidence, Metric, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, Evidence, Metric, MetricProtocol
 
 
 @dataclass(frozen=True)
 class OfTheStart:
-    """A metric of samples, measured on the model that training began from: same protocol, same fingerprint."""
+    """A metric of samples, measured on the model that training began from: same protocol, same fingerprint.
+
+    It is no merit of the row, so neither way is good.
+    """
 
     metric: Metric
 
@@ -24,6 +27,4 @@ class OfTheStart:
         return self.metric.protocol
 
     def measure(self, evidence: Evidence) -> Estimate:
-        if evidence.start_samples is None:
-            raise NotApplicable("the model was not fine-tuned from another")
-        return self.metric.measure(replace(evidence, samples=evidence.start_samples, energy=None))
+        return self.metric.measure(evidence.of_start()).model_copy(update={"better": "none"})

@@ -1,4 +1,4 @@
-"""Pictures of grey images: sample grids, denoising strips, energy histograms."""
+"""Pictures of images, grey or RGB: sample grids, denoising strips, energy histograms."""
 
 from collections.abc import Mapping
 
@@ -20,8 +20,8 @@ CHAIN_ROWS = 11
 def image_pictures(arrays: Mapping[str, Array]) -> list[CaptionedFigure]:
     """Figures from the arrays of an evaluation on images in [-1, 1].
 
-    Reads, where present: `samples`, `start_samples` and `test` [n, 1, h, w], `chain` [K + 1, b, 1, h, w], and one
-    array [n] per name that begins with "energy of ".
+    Reads, where present: `samples`, `start_samples` and `test` [n, c, h, w], `chain` [K + 1, b, c, h, w], and one
+    array [n] per name that begins with "energy of ". There is one of the first three at least.
     """
     pictures = [_grids(arrays)]
     if "chain" in arrays:
@@ -33,18 +33,21 @@ def image_pictures(arrays: Mapping[str, Array]) -> list[CaptionedFigure]:
 
 
 def mosaic(images: Array, *, columns: int, gap: int = 1) -> Array:
-    """[n, 1, h, w] images row by row as one image, `gap` white pixels between; the last row may be short."""
-    n, _, h, w = images.shape
+    """[n, c, h, w] images row by row as one image, [H, W] of grey ones and [H, W, 3] of RGB.
+
+    `gap` white pixels lie between; the last row may be short.
+    """
+    n, c, h, w = images.shape
     rows = -(-n // columns)
-    canvas = np.ones((rows * (h + gap) - gap, columns * (w + gap) - gap))
-    for i, image in enumerate(images[:, 0]):
+    canvas = np.ones((rows * (h + gap) - gap, columns * (w + gap) - gap, c))
+    for i, image in enumerate(images):
         top, left = (i // columns) * (h + gap), (i % columns) * (w + gap)
-        canvas[top : top + h, left : left + w] = image
-    return canvas
+        canvas[top : top + h, left : left + w] = np.moveaxis(image, 0, -1)
+    return canvas[..., 0] if c == 1 else canvas
 
 
 def _grids(arrays: Mapping[str, Array]) -> CaptionedFigure:
-    panels = [("samples", "samples"), ("start: before fine-tuning", "start_samples"), ("test digits", "test")]
+    panels = [("samples", "samples"), ("start: before fine-tuning", "start_samples"), ("test images", "test")]
     panels = [(title, key) for title, key in panels if key in arrays]
     figure = Figure(figsize=(3.3 * len(panels), 3.5), layout="constrained")
     for axes, (title, key) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
@@ -92,7 +95,8 @@ def _energy_histograms(energies: Mapping[str, Array]) -> CaptionedFigure:
 
 
 def _show(axes: Axes, image: Array) -> None:
-    axes.imshow(image, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+    shown = image if image.ndim == 2 else (image.clip(-1, 1) + 1) / 2  # matplotlib takes RGB in [0, 1]
+    axes.imshow(shown, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)

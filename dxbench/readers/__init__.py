@@ -9,10 +9,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dxbench.readers.arrays import Statistics, read_arrays, read_statistics
+from dxbench.readers.arrays import Statistics, read_arrays, read_reference, read_statistics
 from dxbench.readers.images import read_folder, read_zip
 
-__all__ = ["Statistics", "read_samples", "read_statistics"]
+__all__ = ["Statistics", "read_reference", "read_samples", "read_statistics"]
 
 
 def read_samples(path: Path, event_shape: tuple[int, ...]) -> NDArray[Any] | Statistics:

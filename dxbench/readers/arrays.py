@@ -54,6 +54,20 @@ def read_statistics(path: Path) -> Statistics:
     return _statistics(path, arrays)
 
 
+def read_reference(path: Path, event_shape: tuple[int, ...]) -> tuple[Statistics, NDArray[np.uint8]]:
+    """Statistics of a whole data set, and some of its images, from one of ADM's reference files.
+
+    Raises:
+        MissingData: if there is no such file.
+        InvalidFile: if it cannot be read, or lacks one of the two.
+    """
+    arrays = _load(path)
+    wanted = {"arr_0", *STATISTICS["pool3"], *STATISTICS["spatial"]}
+    if not wanted <= set(arrays):
+        raise InvalidFile(f"{path}: wants arrays named {sorted(wanted)}, has {sorted(arrays)}")
+    return _statistics(path, arrays), _images(path, arrays, "arr_0", event_shape)
+
+
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise MissingData(f"no file {path}")

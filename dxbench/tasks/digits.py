@@ -9,17 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dxbench.api import (
-    ChainModel,
-    EnergyModel,
-    Evaluation,
-    Evidence,
-    FineTunedModel,
-    Model,
-    Problem,
-    Sampler,
-    Task,
-)
+from dxbench.api import EnergyModel, Evaluation, Evidence, Model, Problem, Task
 from dxbench.errors import InvalidFile
 from dxbench.metrics.digits import (
     NUM_SAMPLES,
@@ -32,10 +22,11 @@ from dxbench.metrics.digits import (
 )
 from dxbench.metrics.scoring import score
 from dxbench.metrics.start import OfTheStart
-from dxbench.pictures.images import CHAIN_COLUMNS, GRID_SIDE, ImagePicture, image_pictures
-from dxbench.sampling import draw_samples, energy_function
+from dxbench.pictures.images import GRID_SIDE, ImagePicture, image_pictures
+from dxbench.sampling import energy_function
 from dxbench.streams import derive_seed
 from dxbench.tasks.digits_data import EVENT_SHAPE, LEVELS, ImageSource, digits_splits, quantise
+from dxbench.tasks.images import draw_images
 
 Array = NDArray[np.float64]
 
@@ -143,20 +134,17 @@ class Digits(Task):
         )
 
     def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
-        samples, nfe, start = None, None, None
+        drawn = draw_images(model, NUM_SAMPLES, event_shape=EVENT_SHAPE, seed=seed, batch_size=1000, progress=progress)
         arrays: dict[str, Array] = {}
-        if isinstance(model, Sampler):
-            samples, nfe = self._draw(model, seed, progress)
-        if isinstance(model, FineTunedModel):
-            start, _ = self._draw(model.start, seed, progress)
-            arrays["start_samples"] = start[: GRID_SIDE**2]
-        if isinstance(model, ChainModel):
-            arrays["chain"] = model.chain(seed + torch.arange(CHAIN_COLUMNS)).double().cpu().numpy()
+        if drawn.start is not None:
+            arrays["start_samples"] = drawn.start[: GRID_SIDE**2]
+        if drawn.chain is not None:
+            arrays["chain"] = drawn.chain
         energy = energy_function(model, device=device, batch_size=1000) if isinstance(model, EnergyModel) else None
         if energy is not None:
-            arrays |= self._energies(energy, samples)
+            arrays |= self._energies(energy, drawn.samples)
         temperature = model.temperature if isinstance(model, EnergyModel) else None
-        return self._score(samples, energy, temperature, nfe, start, arrays, progress)
+        return self._score(drawn.samples, energy, temperature, drawn.nfe, drawn.start, arrays, progress)
 
     def evaluate_samples(self, samples: Array, *, progress: Callable[[str], None]) -> Evaluation:
         if len(samples) != NUM_SAMPLES:
@@ -170,12 +158,6 @@ class Digits(Task):
 
     def pictures(self, arrays: Mapping[str, Array]) -> list[ImagePicture]:
         return image_pictures(arrays)
-
-    @staticmethod
-    def _draw(model: Any, seed: int, progress: Callable[[str], None]) -> tuple[Array, float]:
-        return draw_samples(
-            model, NUM_SAMPLES, first_seed=seed, batch_size=1000, progress=progress, event_shape=EVENT_SHAPE
-        )
 
     def _energies(self, energy: Callable[[Array], Array], samples: Array | None) -> dict[str, Array]:
         """Energies of a thousand images of each kind, for the histogram."""

@@ -37,7 +37,7 @@ def test_a_report_has_grids_strips_and_energies_with_captions(arrays):
     assert [picture.title for picture in pictures] == ["Samples", "Denoising", "Energies"]
     assert all(len(picture.caption) > 20 for picture in pictures)
     grids, strips, energies = (picture.figure for picture in pictures)
-    assert [axes.get_title() for axes in grids.axes] == ["samples", "start: before fine-tuning", "test digits"]
+    assert [axes.get_title() for axes in grids.axes] == ["samples", "start: before fine-tuning", "test images"]
     np.testing.assert_array_equal(grids.axes[0].images[0].get_array(), mosaic(arrays["samples"][:100], columns=10))
     # Fifty steps are too many rows: eleven of them are shown, noise and sample among them.
     labels = [label.get_text() for label in strips.axes[0].get_yticklabels()]
@@ -49,7 +49,7 @@ def test_a_report_has_grids_strips_and_energies_with_captions(arrays):
 def test_what_a_model_lacks_is_left_out(arrays):
     pictures = image_pictures({"test": arrays["test"]})
     assert [picture.title for picture in pictures] == ["Samples"]
-    assert [axes.get_title() for axes in pictures[0].figure.axes] == ["test digits"]
+    assert [axes.get_title() for axes in pictures[0].figure.axes] == ["test images"]
 
 
 def test_a_constant_energy_can_be_drawn():

@@ -247,7 +247,8 @@ def test_the_start_of_a_fine_tuned_model_is_scored_by_the_same_protocol(floor):
     evaluation = Digits().evaluate(Tuned(), seed=0, device="cpu", progress=silent)
     before = Digits().evaluate(Shifted(0.5), seed=0, device="cpu", progress=silent)
     scores = evaluation.scores
-    assert scores["fd_digits_start"] == before.scores["fd_digits"]
+    assert scores["fd_digits_start"].value == before.scores["fd_digits"].value
+    assert scores["fd_digits_start"].better == "none"
     assert scores["fd_digits_start"].fingerprint == scores["fd_digits"].fingerprint
     assert scores["fd_digits"].value == pytest.approx(floor.scores["fd_digits"].value)
     assert evaluation.arrays["start_samples"].shape == (100, 1, 8, 8)

@@ -1,0 +1,227 @@
+"""CIFAR-10, unconditional: FID of 50,000 samples, and on a small machine the lossless subset with another distance.
+
+Protocol of the papers: against all 50,000 training images, as they are. Precision and recall take the first 10,000 of
+them as the manifold, as ADM's evaluator does for its own references; DxMI's own had all 50,000.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dxbench.api import DataSource, Estimate, Evidence, Metric, MetricProtocol, Model
+from dxbench.assets import Asset
+from dxbench.assets.catalogue import (
+    CIFAR10,
+    CIFAR10_SUBSET,
+    DDGAN_CIFAR10,
+    DDPM_CIFAR10,
+    EDM_CIFAR10,
+    INCEPTION_2015,
+    RESNET56_CIFAR10,
+)
+from dxbench.errors import InvalidFile
+from dxbench.features.inception import INCEPTION_TENSORFLOW
+from dxbench.features.protocols import adm, fd_resnet56, memorisation
+from dxbench.features.resnet56 import RESNET56
+from dxbench.features.sources import PartOf
+from dxbench.metrics.features import FeatureSet, FeatureSource
+from dxbench.metrics.fidelity import FrechetDistance
+from dxbench.metrics.frechet import frechet_distance
+from dxbench.metrics.scoring import single
+from dxbench.metrics.start import OfTheStart
+from dxbench.streams import derive_seed
+from dxbench.tasks.image_data import (
+    CIFAR10_CLASSES,
+    ImageData,
+    LabelledImages,
+    RealImages,
+    check_labels,
+    read_cifar10,
+)
+from dxbench.tasks.images import Images, ImageTask, first_images
+
+SIZE = 32
+TRAIN, MANIFOLD, TEST = "cifar10 train, 50,000", "cifar10 train, first 10,000", "cifar10 test, 10,000"
+ADM = adm(reference=TRAIN, manifold=MANIFOLD)
+FID_START = OfTheStart(ADM[0])
+_, FID_TEST, NEAREST_TRAIN = memorisation(
+    FeatureSet(extractor=INCEPTION_TENSORFLOW, kind="pool3"),
+    evaluator="adm@1",
+    train=TRAIN,
+    num_train=50_000,
+    test=TEST,
+    num_samples=50_000,
+)  # the first of them is ADM[0] again
+
+
+class Cifar10(ImageTask):
+    """CIFAR-10, unconditional, 50,000 samples: FID against the training set, precision, recall, memorisation."""
+
+    name, version = "cifar10", 1
+    event_shape = (3, SIZE, SIZE)
+    batch_size = 500
+    headline = ("fid@50k", "fid@50k_start", "precision@50k", "recall@50k", "fid_test@50k", "nearest_train@50k")
+    data_asset = CIFAR10
+    scored_with = (CIFAR10, INCEPTION_2015)
+    pretrained_assets: ClassVar[Mapping[str, Asset]] = {
+        "ddpm": DDPM_CIFAR10,
+        "ddgan": DDGAN_CIFAR10,
+        "edm": EDM_CIFAR10,
+    }
+    extractor = INCEPTION_TENSORFLOW
+    scored_by: ClassVar[Sequence[Metric]] = (*ADM, FID_TEST, NEAREST_TRAIN, FID_START)
+
+    @cached_property
+    def _splits(self) -> dict[str, LabelledImages]:
+        return read_cifar10(CIFAR10.verify())
+
+    def training_data(self) -> DataSource:
+        return ImageData(read=lambda: self._splits["train"])
+
+    def real_images(self) -> Images:
+        return self._splits["test"].images
+
+    def oracle(self) -> Model:
+        """Test images in turn: 10,000, so that each is drawn five times."""
+        return RealImages(images=self._splits["test"].images)
+
+    def references(self) -> Mapping[str, FeatureSource]:
+        train = first_images(self._splits["train"].images, 50_000)
+        test = first_images(self._splits["test"].images, 10_000)
+        return {TRAIN: train, MANIFOLD: PartOf(train, np.arange(10_000)), TEST: test}
+
+
+# --- the lossless subset -------------------------------------------------------------------------------------
+
+SUBSET_SIZES = {"train": 8068, "test": 1017}
+HALF = SUBSET_SIZES["train"] // 2
+HALF_A = f"half A of the training images of cifar10_subset, {HALF:,}"
+HALF_B = f"half B of the training images of cifar10_subset, {HALF:,}"
+SUBSET_TRAIN = "training images of cifar10_subset, 8,068"
+SUBSET_TEST = "test images of cifar10_subset, 1,017"
+RESNET56_METRICS = fd_resnet56(reference=HALF_A, num_reference=HALF, num_samples=HALF)
+FD_RESNET56 = RESNET56_METRICS[0]
+FD_RESNET56_START = OfTheStart(FD_RESNET56)
+_, FD_RESNET56_TEST, NEAREST_SUBSET = memorisation(
+    FeatureSet(extractor=RESNET56, kind="pooled"),
+    evaluator="fd-resnet56@1",
+    train=SUBSET_TRAIN,
+    num_train=SUBSET_SIZES["train"],
+    test=SUBSET_TEST,
+    num_samples=HALF,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Floor:
+    """A Frechet distance of real images in place of samples: what is left of it where there is no difference."""
+
+    metric: FrechetDistance
+    real: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.metric.stem}_floor@{self.metric.num_samples}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.metric.title} of real images"
+
+    @property
+    def protocol(self) -> MetricProtocol:
+        own = self.metric.protocol
+        return MetricProtocol(name=self.name, version=1, fields={**own.fields, "samples": self.real})
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        of = self.metric.features
+        real, reference = (evidence.reference[key].moments(of) for key in (self.real, self.metric.reference))
+        return single(self.protocol, frechet_distance(real, reference), better="none")
+
+
+assert isinstance(FD_RESNET56, FrechetDistance)
+FD_RESNET56_FLOOR = Floor(metric=FD_RESNET56, real=HALF_B)
+
+
+class Cifar10Subset(ImageTask):
+    """9,085 lossless images of CIFAR-10, for wiring runs on a CPU: a distance in ResNet-56 features, never FID."""
+
+    name, version = "cifar10_subset", 1
+    auto_device = "cpu"
+    event_shape = (3, SIZE, SIZE)
+    num_samples = HALF
+    batch_size = 250
+    headline = (
+        "fd_resnet56@4034",
+        "fd_resnet56_floor@4034",
+        "fd_resnet56@4034_start",
+        "precision_resnet56@4034",
+        "recall_resnet56@4034",
+        "nearest_train@4034",
+    )
+    data_asset = CIFAR10_SUBSET
+    scored_with = (CIFAR10_SUBSET, RESNET56_CIFAR10)
+    pretrained_assets: ClassVar[Mapping[str, Asset]] = {
+        "ddpm": DDPM_CIFAR10,
+        "ddgan": DDGAN_CIFAR10,
+        "edm": EDM_CIFAR10,
+    }
+    extractor = RESNET56
+    scored_by: ClassVar[Sequence[Metric]] = (
+        *RESNET56_METRICS,
+        FD_RESNET56_FLOOR,
+        FD_RESNET56_TEST,
+        NEAREST_SUBSET,
+        FD_RESNET56_START,
+    )
+
+    @cached_property
+    def _splits(self) -> dict[str, LabelledImages]:
+        return read_subset(CIFAR10_SUBSET.verify())
+
+    def training_data(self) -> DataSource:
+        return ImageData(read=lambda: self._splits["train"])
+
+    def real_images(self) -> Images:
+        return self._splits["test"].images
+
+    def oracle(self) -> Model:
+        """Half B, so that the row `data` is the floor."""
+        return RealImages(images=self._splits["train"].images[halves()[1]])
+
+    def references(self) -> Mapping[str, FeatureSource]:
+        train = first_images(self._splits["train"].images, SUBSET_SIZES["train"])
+        test = first_images(self._splits["test"].images, SUBSET_SIZES["test"])
+        a, b = (PartOf(train, rows) for rows in halves())
+        return {HALF_A: a, HALF_B: b, SUBSET_TRAIN: train, SUBSET_TEST: test}
+
+
+def halves() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the training images of halves A and B, by one permutation."""
+    order = np.random.default_rng(derive_seed("cifar10_subset@1", "halves")).permutation(SUBSET_SIZES["train"])
+    return np.sort(order[:HALF]), np.sort(order[HALF:])
+
+
+def read_subset(path: Path) -> dict[str, LabelledImages]:
+    """Training and test images of the subset's npz; raises InvalidFile if it is damaged or another."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            splits = {split: (stored[f"{split}_images"], stored[f"{split}_labels"]) for split in SUBSET_SIZES}
+    except Exception as error:  # zip and npy have many ways to be damaged
+        raise InvalidFile(f"{path} is not the subset (train_images and so on in an npz): {error}") from None
+    for split, (images, _) in splits.items():
+        if images.dtype != np.uint8 or images.shape != (SUBSET_SIZES[split], SIZE, SIZE, 3):
+            raise InvalidFile(
+                f"{path}: wants {split}_images uint8 [{SUBSET_SIZES[split]}, {SIZE}, {SIZE}, 3], "
+                f"got {images.dtype} {list(images.shape)}"
+            )
+    return {
+        split: LabelledImages(
+            images=images, labels=check_labels(labels, n=len(images), num_classes=CIFAR10_CLASSES, where=path)
+        )
+        for split, (images, labels) in splits.items()
+    }

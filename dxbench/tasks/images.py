@@ -1,0 +1,278 @@
+"""What tasks of images share: drawing, start, chain and energies of a model, bytes, scores on features, pictures."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dxbench.api import (
+    ChainModel,
+    ConditionalChainModel,
+    ConditionalSampler,
+    DataSource,
+    EnergyModel,
+    Evaluation,
+    Evidence,
+    FineTunedModel,
+    Metric,
+    Model,
+    Problem,
+    Sampler,
+    Task,
+)
+from dxbench.assets import Asset, PretrainedFiles
+from dxbench.errors import InvalidFile
+from dxbench.features.extractor import NetworkExtractor
+from dxbench.features.quantisation import quantise
+from dxbench.features.scoring import feature_cache, score_images, score_statistics
+from dxbench.features.sources import ImageSource
+from dxbench.metrics.features import FeatureEvidence, FeatureSource
+from dxbench.metrics.scoring import score
+from dxbench.pictures.images import CHAIN_COLUMNS, GRID_SIDE, ImagePicture, image_pictures
+from dxbench.sampling import draw_samples, energy_function
+from dxbench.streams import derive_seed
+from dxbench.tasks.image_data import DATA_STD, to_floats
+
+Array = NDArray[Any]
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+SHOWN = GRID_SIDE**2
+ENERGIES_OF = 1000
+"""Images of each kind behind the histogram of energies."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawn:
+    """What was drawn of a model.
+
+    Attributes:
+        samples: [n, ...], and `start` those of the model it was fine-tuned from, of the same seeds; None if there are
+            none.
+        nfe: counted network evaluations per sample.
+        chain: states of a few samples from noise on, [K + 1, b, *event].
+    """
+
+    samples: Array | None = None
+    start: Array | None = None
+    nfe: float | None = None
+    chain: Array | None = None
+
+
+def draw_images(
+    model: Model,
+    n: int,
+    *,
+    event_shape: tuple[int, ...],
+    seed: int,
+    batch_size: int,
+    progress: Callable[[str], None],
+    labels: Labels | None = None,
+    keep: Callable[[Array], Array] | None = None,
+) -> Drawn:
+    """Draw n samples, and as many of the start, of seeds `seed` .. `seed` + n - 1; `keep` as in `draw_samples`."""
+
+    def draw(one: Any) -> tuple[Array, float]:
+        return draw_samples(
+            one,
+            n,
+            event_shape=event_shape,
+            first_seed=seed,
+            batch_size=batch_size,
+            progress=progress,
+            labels=labels,
+            keep=keep,
+        )
+
+    samples, nfe, start, chain = None, None, None, None
+    if isinstance(model, Sampler | ConditionalSampler):
+        samples, nfe = draw(model)
+    if isinstance(model, FineTunedModel):
+        progress("sampling the model before fine-tuning")
+        start, _ = draw(model.start)
+    seeds = seed + torch.arange(CHAIN_COLUMNS)
+    with torch.no_grad():
+        if labels is None and isinstance(model, ChainModel):
+            chain = model.chain(seeds)
+        elif labels is not None and isinstance(model, ConditionalChainModel):
+            chain = model.chain_classes(seeds, torch.from_numpy(labels[:CHAIN_COLUMNS]))
+    return Drawn(samples=samples, start=start, nfe=nfe, chain=None if chain is None else chain.double().cpu().numpy())
+
+
+class ImageTask(Task):
+    """Samples as bytes, scored on features of networks that are not shipped.
+
+    Attributes:
+        event_shape: (3, H, W).
+        num_samples: N of every score.
+        batch_size: samples drawn at a time; it changes no sample.
+        num_classes: of tasks with classes.
+        data_asset: its training images.
+        scored_with: feature nets and references.
+        pretrained_assets: official weights by the name a method asks for.
+        extractor: what statistics made elsewhere are taken to be of.
+        scored_by: its metrics.
+    """
+
+    threads = 2
+    event_shape: ClassVar[tuple[int, int, int]]
+    num_samples: ClassVar[int] = 50_000
+    batch_size: ClassVar[int]
+    num_classes: ClassVar[int | None] = None
+    data_asset: ClassVar[Asset]
+    scored_with: ClassVar[tuple[Asset, ...]]
+    pretrained_assets: ClassVar[Mapping[str, Asset]] = {}
+    extractor: ClassVar[NetworkExtractor]
+    scored_by: ClassVar[Sequence[Metric]]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "data_asset" in vars(cls):
+            every = (cls.data_asset, *cls.scored_with, *cls.pretrained_assets.values())
+            cls.assets = tuple({asset.name: asset for asset in every}.values())
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return self.scored_by
+
+    @abstractmethod
+    def training_data(self) -> DataSource:
+        """Training images, read when first asked for."""
+
+    @abstractmethod
+    def references(self) -> Mapping[str, FeatureSource]:
+        """What metrics compare with, by the names that stand in their protocols."""
+
+    @abstractmethod
+    def real_images(self) -> Images:
+        """Some real images [n, H, W, 3], for pictures and energies."""
+
+    def oracle(self) -> Model | None:
+        """The truth as a model, where images are kept back for it."""
+        return None
+
+    def labels(self) -> Labels | None:
+        """Classes of the samples, [num_samples], where there are classes."""
+        return None
+
+    def require(self, *, training: bool) -> None:
+        for asset in (self.data_asset, *self.scored_with) if training else self.scored_with:
+            asset.require()
+
+    def problem(self, *, oracle: bool) -> Problem:
+        return Problem(
+            task=self.name,
+            event_shape=self.event_shape,
+            data=self.training_data(),
+            data_std=DATA_STD,
+            num_classes=self.num_classes,
+            pretrained=PretrainedFiles(task=self.name, files=self.pretrained_assets),
+            oracle=self.oracle() if oracle else None,
+        )
+
+    @cached_property
+    def _references(self) -> Mapping[str, FeatureSource]:
+        return self.references()
+
+    def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
+        drawn = draw_images(
+            model,
+            self.num_samples,
+            event_shape=self.event_shape,
+            seed=seed,
+            batch_size=self.batch_size,
+            progress=progress,
+            labels=self.labels(),
+            keep=quantise,
+        )
+        energy = (
+            energy_function(model, device=device, batch_size=self.batch_size)
+            if isinstance(model, EnergyModel)
+            else None
+        )
+        temperature = model.temperature if isinstance(model, EnergyModel) else None
+        arrays: dict[str, Array] = {"test": self.real_images()[:SHOWN]}
+        if energy is not None:
+            arrays |= self._energies(energy, drawn)
+        if drawn.start is not None:
+            arrays["start_samples"] = drawn.start[:SHOWN]
+        if drawn.chain is not None:
+            arrays["chain"] = drawn.chain.astype(np.float16)
+        if drawn.samples is None:
+            evidence = Evidence(samples=None, energy=energy, temperature=temperature, nfe=None, reference=None)
+            scores, notes, protocols = score(self.metrics, evidence, progress=progress)
+            return Evaluation(scores=scores, notes=notes, protocols=protocols, arrays=arrays)
+        found = score_images(
+            self.metrics,
+            drawn.samples,
+            self._references,
+            start=drawn.start,
+            energy=energy,
+            temperature=temperature,
+            nfe=drawn.nfe,
+            device=device,
+            progress=progress,
+        )
+        found.arrays.update(arrays | {"samples": drawn.samples})
+        return found
+
+    def _energies(self, energy: Callable[[Array], Array], drawn: Drawn) -> dict[str, Array]:
+        """Energies of images of each kind, for the histogram."""
+        rng = np.random.default_rng(derive_seed(self.name, "noise"))
+        kinds = {"real images": self.real_images()[:ENERGIES_OF]}
+        kinds["uniform noise"] = rng.integers(0, 256, size=kinds["real images"].shape, dtype=np.uint8)
+        if drawn.samples is not None:
+            kinds["samples"] = drawn.samples[:ENERGIES_OF]
+        return {f"energy of {kind}": energy(to_floats(images)) for kind, images in kinds.items()}
+
+    def evaluate_samples(self, samples: Array, *, progress: Callable[[str], None]) -> Evaluation:
+        self._check(samples)
+        self.require(training=False)
+        return score_images(self.metrics, samples, self._references, device=_device(), progress=progress)
+
+    def evaluate_statistics(
+        self, statistics: Mapping[str, tuple[Array, Array]], *, n: int | None, progress: Callable[[str], None]
+    ) -> Evaluation:
+        self.require(training=False)
+        return score_statistics(
+            self.metrics, statistics, self._references, extractor=self.extractor, n=n, progress=progress
+        )
+
+    def evidence(self, samples: Array) -> Evidence:
+        return FeatureEvidence(
+            samples=samples,
+            energy=None,
+            temperature=None,
+            nfe=None,
+            features=ImageSource(samples, device=_device(), cache=feature_cache()),
+            reference=self._references,
+            device=_device(),
+        )
+
+    def _check(self, samples: Array) -> None:
+        if len(samples) != self.num_samples:
+            raise InvalidFile(
+                f"{self.name} is scored on exactly {self.num_samples:,} samples, got {len(samples):,}; a Frechet "
+                "distance of fewer is larger, one of more smaller"
+            )
+
+    def pictures(self, arrays: Mapping[str, Array]) -> list[ImagePicture]:
+        return image_pictures({name: _shown(name, array) for name, array in arrays.items()})
+
+
+def _shown(name: str, array: Array) -> Array:
+    """Bytes as pixels in [-1, 1], as many as are shown."""
+    return to_floats(cast(Images, array[:SHOWN])) if array.dtype == np.uint8 else array.astype(np.float64)
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def first_images(source: Images, n: int, *, device: str | None = None) -> ImageSource:
+    """The first n images as a reference, with features kept between runs."""
+    return ImageSource(source[:n], device=device or _device(), cache=feature_cache())
