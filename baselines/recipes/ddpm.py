@@ -76,6 +76,9 @@ RECIPES: dict[tuple[str, str], Callable[[], DDPMConfig | DDPMImageConfig | DDPMU
     ("imagenet64", "ancestral"): imagenet64,
     ("imagenet64", "ancestral-t4"): imagenet64_t4,
     ("imagenet64", "default"): imagenet64,
+    ("imagenet64_balanced", "ancestral"): imagenet64,
+    ("imagenet64_balanced", "ancestral-t4"): imagenet64_t4,
+    ("imagenet64_balanced", "default"): imagenet64,
     ("lsun_bedroom", "ancestral-t4"): lsun_bedroom_t4,
     ("lsun_bedroom", "default"): lsun_bedroom_t4,
 }

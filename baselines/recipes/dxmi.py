@@ -149,6 +149,9 @@ RECIPES: dict[tuple[str, str], Callable[[], DxMIBase]] = {
     ("imagenet64", "default"): imagenet64,
     ("imagenet64", "paper"): imagenet64,
     ("imagenet64", "paper-t4"): imagenet64_t4,
+    ("imagenet64_balanced", "default"): imagenet64,
+    ("imagenet64_balanced", "paper"): imagenet64,
+    ("imagenet64_balanced", "paper-t4"): imagenet64_t4,
     ("lsun_bedroom", "default"): lsun_bedroom,
     ("lsun_bedroom", "paper"): lsun_bedroom,
 }
