@@ -733,7 +733,13 @@ class Curve(Frozen):
 
 
 class Cost(Frozen):
-    """What a run took. Seconds are of the whole run, resumed parts included."""
+    """What a run took. Seconds are of the whole run, resumed parts included; memory is the first process's.
+
+    Attributes:
+        devices: processes with a device each.
+        accumulate: micro-batches that a device took one after the other.
+        precision: of networks in training and sampling; "bf16" is by autocast, with weights and losses in float32.
+    """
 
     train_seconds: float
     eval_seconds: float
@@ -743,6 +749,9 @@ class Cost(Frozen):
     sampling_flops: int | None = None
     device: str
     threads: int
+    devices: int = 1
+    accumulate: int = 1
+    precision: Literal["32", "bf16"] = "32"
 
 
 class Failure(Frozen):

@@ -67,7 +67,7 @@ class RandomStreams:
     def state_dict(self) -> dict[str, Any]:
         return {
             "torch": {
-                name: {"device": str(g.device), "state": g.get_state()} for name, g in sorted(self._torch.items())
+                name: {"device": g.device.type, "state": g.get_state()} for name, g in sorted(self._torch.items())
             },
             "numpy": {name: g.bit_generator.state for name, g in sorted(self._numpy.items())},
             "common": None if self._common is None else self._common.state_dict(),

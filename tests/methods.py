@@ -139,6 +139,44 @@ class OutOfMemory(Toy):
         raise torch.OutOfMemoryError("tried to allocate 2.00 TiB")
 
 
+class HungryConfig(ToyConfig):
+    """With a batch size that is too large."""
+
+    batch_size: int = 200
+
+
+class HungryTraining(ToyTraining):
+    def step(self) -> dict[str, float | Tensor]:
+        raise torch.OutOfMemoryError("tried to allocate 3.00 GiB")
+
+
+class Hungry(Toy):
+    """Asks for more memory than there is once it trains."""
+
+    name = "hungry"
+    Config = HungryConfig
+    training = HungryTraining
+
+
+class HungryCPUTraining(ToyTraining):
+    def step(self) -> dict[str, float | Tensor]:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 3.00 GiB")
+
+
+class HungryCPU(Hungry):
+    """In the words of the CPU's allocator."""
+
+    name = "hungrycpu"
+    training = HungryCPUTraining
+
+
+class HungryInParallel(Hungry):
+    """As a method that could take its batch in parts."""
+
+    name = "hungrypart"
+    parallel = True
+
+
 class NeedsOracle(Toy):
     """Looks whether it is shown the truth although it did not ask."""
 

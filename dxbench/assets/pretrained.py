@@ -1,7 +1,7 @@
 """Official weights that a task grants (`dxbench.api.Pretrained`)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dxbench import weights
@@ -32,4 +32,4 @@ class PretrainedFiles:
     def _file(self, name: str) -> Asset:
         if name not in self.files:
             raise unknown(f"pretrained weights of {self.task}", name, self.files)
-        return self.files[name]
+        return replace(self.files[name], task=self.task)  # the remedy names this task

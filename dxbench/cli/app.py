@@ -29,6 +29,7 @@ Pictures = Annotated[
     bool, typer.Option("--pictures", help="With pictures of runs whose arrays are under DXBENCH_HOME.")
 ]
 ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "suites"]
+Precision = Literal["32", "bf16"]
 ClaimsFormat = Literal["text", "md"]
 TableFormat = Literal["text", "md", "latex", "latex-table", "html", "csv", "json"]
 
@@ -52,6 +53,7 @@ def common(
     epilog="Examples:  dxbench run --task gaussians8 --method dxmi  |  "
     "dxbench run -t gaussians8 -m dxmi --seed 0,1,2 --set tau=0.01 --jobs 2  |  "
     "dxbench run -t gaussians8 -m my_method.py:MyMethod  |  dxbench run --suite dxmi-table1  |  "
+    "dxbench run -t digits -m dxmi --devices 2 --accumulate 4 --precision bf16  |  "
     "dxbench run -t cifar10 -m dxmi --init train"
 )
 def run(
@@ -68,6 +70,13 @@ def run(
         typer.Option(help="Backbone from official weights, or trained first; short for --set init=..."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[
+        int, typer.Option(min=1, help="Devices of a run, a process each; torchrun and SLURM are recognised.")
+    ] = 1,
+    accumulate: Annotated[
+        int, typer.Option(min=1, help="Micro-batches per device; the batch size stays that of all devices together.")
+    ] = 1,
+    precision: Annotated[Precision, typer.Option(help="Of networks; bf16 by autocast.")] = "32",
     launcher: Annotated[str, typer.Option(help="How cells are run; see `dxbench list launchers`.")] = "local",
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Cells at a time.")] = 1,
     timeout: Annotated[
@@ -96,6 +105,9 @@ def run(
                 preset=preset,
                 assignments=[*(assign or []), *([f"init={init}"] if init else [])],
                 device=device,
+                devices=devices,
+                accumulate=accumulate,
+                precision=precision,
                 launcher=launcher,
                 jobs=jobs,
                 timeout=timeout,

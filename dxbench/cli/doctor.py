@@ -23,7 +23,7 @@ class Check:
 
 def doctor_command(*, as_json: bool) -> int:
     """Print every check; exit code 1 where one fails."""
-    checks = [check() for check in (_versions, _device, _folders, _records, _repeatable)] + _plugins()
+    checks = [check() for check in (_versions, _device, _several_devices, _folders, _records, _repeatable)] + _plugins()
     if as_json:
         say([check.__dict__ for check in checks])
     else:
@@ -56,10 +56,41 @@ def _device() -> Check:
     def found() -> str:
         import torch
 
-        cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device"
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        cuda = f"{len(names)} CUDA: {', '.join(sorted(set(names)))}" if names else "no CUDA device"
         return f"{os.cpu_count()} CPU cores, {cuda}"
 
     return _guard("devices", found)
+
+
+def _several_devices() -> Check:
+    """What `dxbench run --devices` and `--precision` can count on."""
+
+    def found() -> str:
+        from importlib.metadata import version
+
+        import torch
+        import torch.distributed as dist
+
+        there = dist.is_available()
+        backends = [
+            name
+            for name, here in (
+                ("gloo", there and dist.is_gloo_available()),
+                ("nccl", there and dist.is_nccl_available()),
+            )
+            if here
+        ]
+        if torch.cuda.is_available():
+            bf16 = "native" if torch.cuda.is_bf16_supported(including_emulation=False) else "emulated, slow"
+        else:
+            bf16 = f"on the CPU ({torch.backends.cpu.get_cpu_capability()}), for trying out"
+        return (
+            f"lightning-fabric {version('lightning-fabric')}, processes over {' and '.join(backends) or 'nothing'}; "
+            f"precision 32, and bf16 {bf16}"
+        )
+
+    return _guard("several devices", found)
 
 
 def _folders() -> Check:

@@ -127,6 +127,7 @@ def _defaults(kind: type[Config]) -> dict[str, str]:
 def _task_facts(name: str) -> dict[str, Any]:
     import inspect
 
+    from dxbench.assets.prepare import look
     from dxbench.registry import load_task
 
     task = load_task(name)
@@ -134,4 +135,8 @@ def _task_facts(name: str) -> dict[str, Any]:
         f"task {task.name}, version {task.version}": inspect.getdoc(type(task)) or "",
         "metrics": {m.name: f"{m.title}   [{m.protocol.fingerprint}]" for m in task.metrics},
         "columns of its tables": ", ".join(task.headline),
+        f"files (dxbench prepare --task {name})": {
+            asset.name: f"{look(asset).state}: {asset.title}" for asset in task.assets
+        }
+        or "none",
     }

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -46,7 +47,7 @@ def _chosen(task: str, assets: Sequence[Asset], only: Sequence[str]) -> list[Ass
     for name in only:
         if name not in by_name:
             raise unknown(f"file of task {task}", name, by_name)
-    return [asset for asset in assets if not only or asset.name in only]
+    return [replace(asset, task=task) for asset in assets if not only or asset.name in only]
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from dxbench.configure import DEFAULT_PRESET, config_class, parse_assignments
 from dxbench.engine.cell import RunOptions
 from dxbench.engine.launchers import Outcome
 from dxbench.engine.plan import Cell, plan
+from dxbench.engine.spread import Precision, Spread, check_support, outer_rank
 from dxbench.engine.stopping import StopSignals
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, UsageError, unknown
 from dxbench.records import check_writable, read_record, record_path, work_folder
@@ -33,6 +34,9 @@ class RunRequest:
     preset: str | None
     assignments: list[str]
     device: str
+    devices: int
+    accumulate: int
+    precision: Precision
     launcher: str
     jobs: int
     timeout: str | None
@@ -46,13 +50,20 @@ class RunRequest:
 
 
 def run_command(request: RunRequest) -> int:
-    """Plan, run what has no record yet, show what came out."""
-    console = Console(stderr=True)
+    """Plan, run what has no record yet, show what came out.
+
+    Of several processes that torchrun or SLURM started, the first one speaks.
+    """
+    spread = Spread(devices=request.devices, accumulate=request.accumulate, precision=request.precision)
+    first = not outer_rank(spread)
+    console = Console(stderr=True, quiet=not first)
     cells = plan_cells(request)
+    check_support([load_method(cell.method_ref) for cell in cells], spread)
     options = RunOptions(
         home=paths.home(),
         results=request.results or paths.results(),
         device=request.device,
+        spread=spread,
         timeout=parse_duration(request.timeout) if request.timeout else None,
         checkpoint_every=request.checkpoint_every,
         fresh=request.fresh or request.again,
@@ -73,7 +84,8 @@ def run_command(request: RunRequest) -> int:
         outcomes = list(launcher(waiting, options, jobs=request.jobs, listener=listener, stop_requested=stop.requested))
     records = {o.record.run_id: o.record for o in outcomes if o.record is not None} | done
     ordered = [records[cell.run_id] for cell in cells if cell.run_id in records]
-    _show(ordered, options, request)
+    if first:
+        _show(ordered, options, request)
     unfinished = len(ordered) < len(cells)
     return int(ExitCode.INTERRUPTED) if stop.requested() and unfinished else _exit_code(outcomes, ordered, console)
 

@@ -31,8 +31,11 @@ from dxbench.engine.curves import CurveLog
 from dxbench.engine.listener import Listener
 from dxbench.engine.parts import require_pretrained, start_training, unmet_needs
 from dxbench.engine.plan import Cell
+from dxbench.engine.sampling_crew import SamplingCrew, sampling_together
+from dxbench.engine.spread import ONE_DEVICE, Place, Spread
 from dxbench.engine.store import FolderStore
-from dxbench.errors import Interrupted, InvalidFile, MissingData, UsageError
+from dxbench.engine.workers import LastWords, PeerLost, SharedStore, assemble
+from dxbench.errors import DxbenchError, Interrupted, InvalidFile, MissingData, UsageError
 from dxbench.records import array_sha256, check_writable, save_arrays, work_folder, write_record
 from dxbench.registry import load_method, load_task, method_card
 from dxbench.sampling import count_parameters, sampling_flops
@@ -43,9 +46,10 @@ Phase = Literal["setup", "train", "evaluate"]
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How runs are carried out; nothing here changes a number.
+    """How runs are carried out. Device and precision move numbers by rounding and are in the record; the rest does not.
 
     Attributes:
+        spread: over which devices and micro-batches, in which precision.
         timeout: seconds that the run may take over all its parts, or None.
         checkpoint_every: seconds between checkpoints.
         fresh: begin anew although a checkpoint is there.
@@ -54,6 +58,7 @@ class RunOptions:
     home: Path
     results: Path
     device: str = "auto"
+    spread: Spread = ONE_DEVICE
     timeout: float | None = None
     checkpoint_every: float = 60.0
     fresh: bool = False
@@ -61,6 +66,11 @@ class RunOptions:
 
 class NonFiniteScalar(Exception):
     """A logged scalar is NaN or infinite."""
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """torch's CPU allocator raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 class _TimedOut(Exception):
@@ -72,11 +82,20 @@ class _UnmetNeed(Exception):
 
 
 def run_cell(
-    cell: Cell, options: RunOptions, *, listener: Listener, stop_requested: Callable[[], bool] = lambda: False
-) -> ResultRecord:
+    cell: Cell,
+    options: RunOptions,
+    *,
+    listener: Listener,
+    stop_requested: Callable[[], bool] = lambda: False,
+    place: Place | None = None,
+) -> ResultRecord | None:
     """Run one cell, resuming where an earlier attempt left a checkpoint.
 
-    Whatever ends the run, other than being stopped from outside, becomes a record.
+    Whatever ends the run, other than being stopped from outside, becomes a record. Of several processes, each calls
+    this; only the first gets the record.
+
+    Args:
+        place: of this process, where a launcher of ours has started several for the run.
 
     Raises:
         Interrupted: when `stop_requested` turned true; the state is saved.
@@ -85,9 +104,12 @@ def run_cell(
     check_writable(options.results)
     folder = work_folder(options.home, task=cell.task, method=cell.method, run_id=cell.run_id)
     check_writable(folder)
+    run = _Run(cell, options, listener, stop_requested, place)
+    if run.workers.rank != 0:
+        return run.assist()
     try:
         with FileLock(folder / "lock", timeout=0):
-            return _Run(cell, options, listener, stop_requested).carry_out()
+            return run.carry_out()
     except Timeout:
         raise UsageError(
             f"another process is running {cell.method} on {cell.task}, seed {cell.seed} ({folder})"
@@ -97,7 +119,14 @@ def run_cell(
 class _Run:
     """State of one run; the only mutable thing between the plan and the record."""
 
-    def __init__(self, cell: Cell, options: RunOptions, listener: Listener, stop_requested: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        options: RunOptions,
+        listener: Listener,
+        stop_requested: Callable[[], bool],
+        place: Place | None,
+    ) -> None:
         self.cell = cell
         self.options = options
         self.listener = listener
@@ -105,9 +134,17 @@ class _Run:
         self.task = load_task(cell.task_ref)
         self.method = load_method(cell.method_ref)
         device = process.choose_device(options.device, auto=self.task.auto_device)
+        process.check_devices(device, options.spread.devices)
+        self.workers = assemble(options.spread, device=device, place=place)
         store = FolderStore(options.home / "trained" / f"{cell.task}@{cell.task_version}")
-        self.compute = Compute(device=device, threads=self.task.threads, store=store)
+        self.compute = Compute(
+            device=device,
+            threads=self.task.threads,
+            store=SharedStore(store, self.workers),
+            parallel=self.workers.parallel,
+        )
         self.folder = work_folder(options.home, task=cell.task, method=cell.method, run_id=cell.run_id)
+        self.last_words = LastWords(self.folder)
         self.checkpoint = self.folder / "checkpoint.safetensors"
         self.rng = RandomStreams(cell.method, cell.task, cell.seed)
         self.curves = CurveLog(0)
@@ -117,14 +154,37 @@ class _Run:
         self.train_seconds = 0.0
         self.eval_seconds = 0.0
 
+    def assist(self) -> None:
+        """What a process other than the first does."""
+        process.prepare_process(self.compute)
+        try:
+            training = self._set_up()
+            self._train(training)
+            self.phase = "evaluate"
+            SamplingCrew(training.model(), self.workers).serve()
+        except (DxbenchError, _TimedOut, _UnmetNeed, NonFiniteScalar):
+            return  # the first process comes to the same end, or is the one that ended
+        except Exception as error:
+            status: Status = "out_of_memory" if _out_of_memory(error) else "failed"
+            hint = self._memory_hint() if status == "out_of_memory" else ""
+            message = f"process {self.workers.rank + 1} of {self.workers.count}: {error}{hint}"
+            self.last_words.leave(self.workers.rank, status, self._failure(type(error).__name__, message))
+            raise
+
     def carry_out(self) -> ResultRecord:
         process.prepare_process(self.compute)
+        self.last_words.clear()
         model: Model | None = None
         try:
             training = self._set_up()
             self._train(training)
             model = training.model()
             evaluation = self._evaluate(model)
+        except PeerLost as error:
+            heard = self.last_words.heard(within=5.0)
+            if heard is None:
+                raise DxbenchError(f"{error}; the same command goes on from the last checkpoint") from None
+            return self._end(heard[0], failure=heard[1], model=model)
         except Interrupted:
             self.listener.ended(self.cell, None)
             raise
@@ -135,9 +195,10 @@ class _Run:
             return self._end("timeout", failure=self._failure("Timeout", message), model=model)
         except (MissingData, _UnmetNeed) as error:
             return self._end("skipped", failure=self._failure(type(error).__name__.lstrip("_"), str(error)))
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            return self._end("out_of_memory", failure=self._failure(type(error).__name__, str(error)), model=model)
         except Exception as error:
+            if _out_of_memory(error):
+                message = (str(error) or type(error).__name__) + self._memory_hint()
+                return self._end("out_of_memory", failure=self._failure(type(error).__name__, message), model=model)
             (self.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
             return self._end("failed", failure=self._failure(type(error).__name__, str(error)), model=model)
         return self._end("partial" if evaluation.missing else "ok", evaluation=evaluation, model=model)
@@ -156,11 +217,14 @@ class _Run:
         self.task.require(training=Need.TRAINING_DATA in self.method.needs)
         training = start_training(self.method, problem, config, compute=self.compute, rng=self.rng)
         self.curves = CurveLog(training.total_steps)
-        if not self.options.fresh and self.checkpoint.exists():
+        if not self.options.fresh and self.workers.from_first(self.checkpoint.exists()):
+            unusable: Exception | None = None
             try:
                 self._resume(training)
             except (InvalidFile, LookupError, TypeError, ValueError, RuntimeError) as error:
-                return self._begin_anew(error)
+                unusable = error
+            if self.workers.any(unusable is not None)[0]:
+                return self._begin_anew(unusable)
         self.listener.started(self.cell, total_steps=training.total_steps, first_step=self.step)
         return training
 
@@ -172,8 +236,10 @@ class _Run:
         self.curves.load_state_dict(state["curves"])
         self.step, self.train_seconds, self.resumed = state["step"], state["train_seconds"], state["resumed"] + 1
 
-    def _begin_anew(self, error: Exception) -> Training:
-        """Set a checkpoint aside that cannot be used: damaged, of another run, or of other code."""
+    def _begin_anew(self, error: Exception | None) -> Training:
+        """Set a checkpoint aside that cannot be used, here or in another process: damaged, of another run or code."""
+        if self.workers.rank != 0:
+            return self._set_up()
         number = len(list(self.folder.glob("checkpoint.unusable-*"))) + 1
         aside = self.checkpoint.rename(self.folder / f"checkpoint.unusable-{number}.safetensors")
         reason = str(error) if isinstance(error, InvalidFile) else f"{self.checkpoint} does not fit this code ({error})"
@@ -194,9 +260,11 @@ class _Run:
             now = time.monotonic()
             self.train_seconds = before + now - start
             self.listener.stepped(self.cell, step=self.step, scalars=scalars)
-            stop = self.stop_requested()
             late = self.options.timeout is not None and self.train_seconds > self.options.timeout
-            if stop or late or now - saved > self.options.checkpoint_every or self.step == training.total_steps:
+            due = now - saved > self.options.checkpoint_every
+            # Asked of all processes, whose clocks and signals differ: together they save, and together they stop.
+            stop, late, due = self.workers.any(self.stop_requested(), late, due)
+            if stop or late or due or self.step == training.total_steps:
                 self._save(training)
                 saved = time.monotonic()
             if stop:
@@ -211,6 +279,8 @@ class _Run:
                 raise NonFiniteScalar(f"{name} is {value} at step {self.step:,}; {kept}")
 
     def _save(self, training: Training) -> None:
+        if self.workers.rank != 0:  # all processes are in the same state
+            return
         state = {
             "training": training.state_dict(),
             "rng": self.rng.state_dict(),
@@ -242,13 +312,27 @@ class _Run:
                 raise _TimedOut
 
         seed = derive_seed(self.cell.method, self.cell.task, self.cell.seed, "samples")
-        evaluation = self.task.evaluate(model, seed=seed, device=self.compute.device, progress=progress)
+        with sampling_together(model, self.workers) as scored:
+            evaluation = self.task.evaluate(scored, seed=seed, device=self.compute.device, progress=progress)
         self.eval_seconds = time.monotonic() - start
         for warning in evaluation.warnings:
             self.listener.warned(self.cell, warning)
         return evaluation
 
     # --- ending ----------------------------------------------------------------------------------------------
+
+    def _memory_hint(self) -> str:
+        """What to try where memory did not suffice."""
+        batch, spread = self.cell.config.get("batch_size"), self.options.spread
+        if not isinstance(batch, int):
+            return ""
+        if not self.method.parallel:
+            return f"; batch_size is {batch}: try --set batch_size={max(1, batch // 4)}, which is another configuration"
+        largest = batch // self.workers.count
+        accumulate = min(4 * spread.accumulate, largest)
+        if accumulate <= spread.accumulate:
+            return "; each device takes one row at a time already: a larger device, or --precision bf16, may do"
+        return f"; try --accumulate {accumulate} ({-(-largest // accumulate)} rows at a time)"
 
     def _failure(self, kind: str, message: str) -> Failure:
         return Failure(
@@ -307,4 +391,7 @@ class _Run:
             sampling_flops=sampling_flops(model) if isinstance(model, Sampler | ConditionalSampler) else None,
             device=self.compute.device,
             threads=self.compute.threads,
+            devices=self.workers.count,
+            accumulate=self.options.spread.accumulate,
+            precision=self.options.spread.precision,
         )

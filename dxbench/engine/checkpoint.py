@@ -74,7 +74,7 @@ def _encode(value: Any, tensors: dict[str, torch.Tensor], path: str) -> Any:
     if isinstance(value, torch.Tensor):
         # A copy: safetensors refuses tensors that share storage.
         tensors[path] = value.detach().to("cpu", copy=True).contiguous()
-        return {"tensor": path, "device": str(value.device)}
+        return {"tensor": path, "device": value.device.type}
     if isinstance(value, dict):
         # Pairs, because optimisers key their state by integers.
         return {"dict": [[key, _encode(item, tensors, f"{path}.{key}")] for key, item in value.items()]}

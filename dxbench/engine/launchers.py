@@ -2,28 +2,43 @@
 
 import multiprocessing
 import queue
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
+from multiprocessing.context import SpawnContext
 from multiprocessing.queues import Queue
 from typing import Any, Protocol
 
 from dxbench.api import ResultRecord
+from dxbench.engine import process
 from dxbench.engine.cell import RunOptions, run_cell
 from dxbench.engine.listener import Listener
 from dxbench.engine.plan import Cell
+from dxbench.engine.spread import Place, outer_rank
 from dxbench.engine.stopping import StopSignals
-from dxbench.errors import DxbenchError, Interrupted
+from dxbench.errors import DxbenchError, Interrupted, UsageError
+from dxbench.registry import load_task
+
+# Seconds that processes of a run are given to end after one of them has.
+GRACE = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a cell ended: with a record, or with an error that kept it from having one."""
+    """How a cell ended: with a record, or with an error that kept it from having one.
+
+    Of several processes that torchrun or SLURM started, only the first has records.
+    """
 
     cell: Cell
     record: ResultRecord | None = None
     error: DxbenchError | None = None
+
+    @property
+    def together(self) -> bool:
+        """Surely all processes of the run came to this end, so that they may go on together."""
+        return self.error is None and (self.record is None or self.record.status not in ("failed", "out_of_memory"))
 
 
 class Launcher(Protocol):
@@ -48,17 +63,31 @@ def local(
     listener: Listener,
     stop_requested: Callable[[], bool],
 ) -> Iterator[Outcome]:
-    """This machine: one after the other in this process, or `jobs` at a time in processes of their own."""
-    if jobs > 1 and len(cells) > 1:
+    """This machine: cells one after the other in this process, or `jobs` at a time in processes of their own.
+
+    A cell on several devices has a process for each: new ones, or those that torchrun or SLURM has started.
+
+    Raises:
+        UsageError: for jobs and devices at once.
+    """
+    outer = outer_rank(options.spread)
+    if options.spread.devices > 1 and jobs > 1:
+        raise UsageError("--jobs and --devices do not go together: a cell takes all devices")
+    if outer is None and (options.spread.devices > 1 or (jobs > 1 and len(cells) > 1)):
         yield from _in_processes(cells, options, jobs, listener, stop_requested)
         return
     for cell in cells:
         if stop_requested():
             return
         try:
-            yield Outcome(cell=cell, record=run_cell(cell, options, listener=listener, stop_requested=stop_requested))
+            outcome = Outcome(
+                cell=cell, record=run_cell(cell, options, listener=listener, stop_requested=stop_requested)
+            )
         except DxbenchError as error:
-            yield Outcome(cell=cell, error=error)
+            outcome = Outcome(cell=cell, error=error)
+        yield outcome
+        if outer is not None and not outcome.together:
+            return
 
 
 class _Relay:
@@ -91,13 +120,94 @@ class _Relay:
         self._messages.put((self._number, call, arguments))
 
 
-def _work(cell: Cell, options: RunOptions, messages: "Queue[Any]", number: int) -> None:
+class _Silent:
+    """Of a process other than the first."""
+
+    def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
+        pass
+
+    def stepped(self, cell: Cell, *, step: int, scalars: Mapping[str, float]) -> None:
+        pass
+
+    def phase(self, cell: Cell, text: str) -> None:
+        pass
+
+    def warned(self, cell: Cell, text: str) -> None:
+        pass
+
+    def ended(self, cell: Cell, record: ResultRecord | None) -> None:
+        pass
+
+
+SILENT = _Silent()
+
+
+def _work(cell: Cell, options: RunOptions, messages: "Queue[Any]", number: int, place: Place | None) -> None:
+    process.end_with_parent()
+    if place is not None:
+        place.enter()
+    first = place is None or place.rank == 0
+    listener: Listener = _Relay(messages, number) if first else SILENT
     with StopSignals() as stop:
         try:
-            record = run_cell(cell, options, listener=_Relay(messages, number), stop_requested=stop.requested)
-            messages.put((number, "outcome", {"record": record, "error": None}))
+            record = run_cell(cell, options, listener=listener, stop_requested=stop.requested, place=place)
+            outcome = {"record": record, "error": None}
         except DxbenchError as error:
-            messages.put((number, "outcome", {"record": None, "error": error}))
+            outcome = {"record": None, "error": error}
+        if first:
+            messages.put((number, "outcome", outcome))
+
+
+class _Crew:
+    """The processes of one cell."""
+
+    def __init__(
+        self, context: SpawnContext, cell: Cell, options: RunOptions, messages: "Queue[Any]", number: int
+    ) -> None:
+        count = options.spread.devices
+        port = _free_port()
+        places = [Place(rank=rank, port=port) for rank in range(count)] if count > 1 else [None]
+        self._members = [
+            context.Process(target=_work, args=(cell, options, messages, number, place)) for place in places
+        ]
+        for member in self._members:
+            member.start()
+        self._since: float | None = None
+
+    def stop(self) -> None:
+        """SIGTERM: the members save and end."""
+        for member in self._members:
+            member.terminate()
+
+    def dead(self) -> str | None:
+        """How a member died that will give no outcome; None while there is hope.
+
+        The first process notices when another is gone, and says so; where it does not, it is not waited for.
+        """
+        gone = [(rank, member.exitcode) for rank, member in enumerate(self._members) if not member.is_alive()]
+        if gone and self._since is None:
+            self._since = time.monotonic()
+        if self._since is None or (gone[0][0] != 0 and time.monotonic() - self._since < GRACE):
+            return None
+        bad = next(((rank, code) for rank, code in gone if code), gone[0])
+        which = "" if len(self._members) == 1 else f" {bad[0] + 1} of {len(self._members)}"
+        return f"process{which} of seed {{seed}} died (exit code {bad[1]})"
+
+    def end(self) -> None:
+        """After the outcome, or after a death: nobody stays behind."""
+        deadline = time.monotonic() + GRACE
+        for member in self._members:
+            member.join(timeout=max(0.0, deadline - time.monotonic()))
+        for member in self._members:
+            if member.is_alive():
+                member.kill()
+                member.join()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _in_processes(
@@ -107,31 +217,35 @@ def _in_processes(
     listener: Listener,
     stop_requested: Callable[[], bool],
 ) -> Iterator[Outcome]:
+    for cell in cells:
+        device = process.choose_device(options.device, auto=load_task(cell.task_ref).auto_device)
+        process.check_devices(device, options.spread.devices)
     # Spawned, not forked: a fork after torch has started threads can hang.
     context = multiprocessing.get_context("spawn")
     messages: Queue[Any] = context.Queue()
     waiting = list(enumerate(cells))
-    running: dict[int, BaseProcess] = {}
+    running: dict[int, _Crew] = {}
     told_to_stop = False
     while waiting or running:
         if stop_requested() and not told_to_stop:
             waiting, told_to_stop = [], True
-            for worker in running.values():
-                worker.terminate()  # SIGTERM: workers save and end
+            for crew in running.values():
+                crew.stop()
         while waiting and len(running) < jobs:
             number, cell = waiting.pop(0)
-            running[number] = context.Process(target=_work, args=(cell, options, messages, number))
-            running[number].start()
+            running[number] = _Crew(context, cell, options, messages, number)
         try:
             number, call, arguments = messages.get(timeout=0.2)
         except queue.Empty:
-            for number in [n for n, worker in running.items() if not worker.is_alive()]:
-                code = running.pop(number).exitcode
-                error = DxbenchError(f"the process of seed {cells[number].seed} died (exit code {code})")
+            for number, death in [(n, death) for n, crew in running.items() if (death := crew.dead())]:
+                crew = running.pop(number)
+                crew.stop()
+                crew.end()
+                error = DxbenchError(f"the {death.format(seed=cells[number].seed)}")
                 yield Outcome(cell=cells[number], error=Interrupted(str(error)) if told_to_stop else error)
             continue
         if call == "outcome":
-            running.pop(number).join()
+            running.pop(number).end()
             yield Outcome(cell=cells[number], **arguments)
         else:
             getattr(listener, call)(cells[number], **arguments)

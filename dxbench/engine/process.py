@@ -1,10 +1,14 @@
 """State of the whole process that a run depends on: threads, allocator, global random generators."""
 
 import ctypes
+import multiprocessing
+import os
 import platform
 import random
 import resource
 import sys
+import threading
+from multiprocessing import connection
 from typing import Any
 
 import numpy as np
@@ -28,6 +32,31 @@ def choose_device(asked: str, *, auto: str) -> str:
     if asked == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu")
     return asked
+
+
+def check_devices(device: str, count: int) -> None:
+    """Refuse more processes than the machine has devices, before any is started.
+
+    Raises:
+        UsageError: naming how many there are. Two processes are let onto any CPU, to try things out.
+    """
+    there = torch.cuda.device_count() if device == "cuda" else max(2, os.cpu_count() or 1)
+    if count > there:
+        kind = "CUDA devices" if device == "cuda" else "CPU cores"
+        raise UsageError(f"--devices {count}: there are {there} {kind} here")
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def prepare_process(compute: Compute) -> None:

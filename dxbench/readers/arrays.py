@@ -23,7 +23,9 @@ class Statistics:
     moments: dict[str, Moments]
 
 
-def read_arrays(path: Path, event_shape: tuple[int, ...]) -> NDArray[Any] | Statistics:
+def read_arrays(
+    path: Path, event_shape: tuple[int, ...], *, num_classes: int | None = None
+) -> NDArray[Any] | Statistics:
     """Images, points or statistics of an npz or npy file.
 
     Raises:
@@ -34,7 +36,11 @@ def read_arrays(path: Path, event_shape: tuple[int, ...]) -> NDArray[Any] | Stat
     is_image = len(event_shape) == 3
     for name in ("arr_0", "samples"):
         if name in arrays:
-            return _images(path, arrays, name, event_shape) if is_image else _points(path, arrays[name], event_shape)
+            if not is_image:
+                return _points(path, arrays[name], event_shape)
+            images = _images(path, arrays, name, event_shape)
+            _check_labels(path, arrays, num_classes)
+            return images
     if is_image and {"mu", "sigma"} <= set(arrays):
         return _statistics(path, arrays)
     wanted = "arr_0, samples, or mu and sigma" if is_image else "arr_0 or samples"
@@ -109,6 +115,13 @@ def _images(path: Path, arrays: dict[str, NDArray[Any]], name: str, event_shape:
     if labels.shape != (len(array),) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
         raise InvalidFile(f"{path}: arr_1 wants {len(array):,} class labels, got {labels.dtype} {list(labels.shape)}")
     return array
+
+
+def _check_labels(path: Path, arrays: dict[str, NDArray[Any]], num_classes: int | None) -> None:
+    if num_classes is not None and "arr_1" in arrays and arrays["arr_1"].max() >= num_classes:
+        raise InvalidFile(
+            f"{path}: arr_1 has class label {int(arrays['arr_1'].max())}, the task's are 0 .. {num_classes - 1}"
+        )
 
 
 def _statistics(path: Path, arrays: dict[str, NDArray[Any]]) -> Statistics:

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import DataSource, Estimate, Evidence, Metric, MetricProtocol, Model
+from dxbench.api import DataSource, Estimate, Evidence, Metric, MetricProtocol, Model, NotApplicable
 from dxbench.assets import Asset
 from dxbench.assets.catalogue import (
     CIFAR10,
@@ -47,8 +47,8 @@ from dxbench.tasks.images import Images, ImageTask, first_images
 
 SIZE = 32
 TRAIN, MANIFOLD, TEST = "cifar10 train, 50,000", "cifar10 train, first 10,000", "cifar10 test, 10,000"
-ADM = adm(reference=TRAIN, manifold=MANIFOLD)
-FID_START = OfTheStart(ADM[0])
+FID, SFID, INCEPTION_SCORE, PRECISION, RECALL = adm(reference=TRAIN, manifold=MANIFOLD)
+FID_START = OfTheStart(FID)
 _, FID_TEST, NEAREST_TRAIN = memorisation(
     FeatureSet(extractor=INCEPTION_TENSORFLOW, kind="pool3"),
     evaluator="adm@1",
@@ -56,7 +56,7 @@ _, FID_TEST, NEAREST_TRAIN = memorisation(
     num_train=50_000,
     test=TEST,
     num_samples=50_000,
-)  # the first of them is ADM[0] again
+)  # the first of them is FID again
 
 
 class Cifar10(ImageTask):
@@ -74,7 +74,16 @@ class Cifar10(ImageTask):
         "edm": EDM_CIFAR10,
     }
     extractor = INCEPTION_TENSORFLOW
-    scored_by: ClassVar[Sequence[Metric]] = (*ADM, FID_TEST, NEAREST_TRAIN, FID_START)
+    scored_by: ClassVar[Sequence[Metric]] = (
+        FID,
+        SFID,
+        INCEPTION_SCORE,
+        PRECISION,
+        RECALL,
+        FID_TEST,
+        NEAREST_TRAIN,
+        FID_START,
+    )
 
     @cached_property
     def _splits(self) -> dict[str, LabelledImages]:
@@ -105,7 +114,7 @@ HALF_B = f"half B of the training images of cifar10_subset, {HALF:,}"
 SUBSET_TRAIN = "training images of cifar10_subset, 8,068"
 SUBSET_TEST = "test images of cifar10_subset, 1,017"
 RESNET56_METRICS = fd_resnet56(reference=HALF_A, num_reference=HALF, num_samples=HALF)
-FD_RESNET56 = RESNET56_METRICS[0]
+FD_RESNET56, KD_RESNET56, PRECISION_RESNET56, RECALL_RESNET56 = RESNET56_METRICS
 FD_RESNET56_START = OfTheStart(FD_RESNET56)
 _, FD_RESNET56_TEST, NEAREST_SUBSET = memorisation(
     FeatureSet(extractor=RESNET56, kind="pooled"),
@@ -138,6 +147,8 @@ class Floor:
         return MetricProtocol(name=self.name, version=1, fields={**own.fields, "samples": self.real})
 
     def measure(self, evidence: Evidence) -> Estimate:
+        if evidence.samples is None:
+            raise NotApplicable("the model does not sample")
         of = self.metric.features
         real, reference = (evidence.reference[key].moments(of) for key in (self.real, self.metric.reference))
         return single(self.protocol, frechet_distance(real, reference), better="none")

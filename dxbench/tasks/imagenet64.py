@@ -45,6 +45,10 @@ def metrics_of(labels: str) -> tuple[Metric, ...]:
     return (*scored, OfTheStart(scored[0]))
 
 
+RANDOM_METRICS = metrics_of("uniformly random")
+FID_EDM = RANDOM_METRICS[5]
+
+
 class ImageNet64(ImageTask):
     """ImageNet 64x64, class-conditional, 50,000 samples of random classes: FID against both published references."""
 
@@ -57,7 +61,7 @@ class ImageNet64(ImageTask):
     scored_with = (INCEPTION_2015, IMAGENET64_ADM, IMAGENET64_EDM)
     pretrained_assets: ClassVar[Mapping[str, Asset]] = {"edm": EDM_IMAGENET64}
     extractor = INCEPTION_TENSORFLOW
-    scored_by: ClassVar[Sequence[Metric]] = metrics_of("uniformly random")
+    scored_by: ClassVar[Sequence[Metric]] = RANDOM_METRICS
 
     @cached_property
     def _adm(self) -> tuple[Statistics, Images]:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
@@ -161,7 +161,7 @@ class ImageTask(Task):
 
     def require(self, *, training: bool) -> None:
         for asset in (self.data_asset, *self.scored_with) if training else self.scored_with:
-            asset.require()
+            replace(asset, task=self.name).require()  # the remedy names this task
 
     def problem(self, *, oracle: bool) -> Problem:
         return Problem(

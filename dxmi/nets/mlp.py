@@ -24,6 +24,12 @@ def phase_features(phase: Float[Tensor, " b"], num_frequencies: int) -> Float[Te
     return torch.cat([angle.cos(), angle.sin()], dim=1).float()
 
 
+def unrounded(layer: nn.Linear, x: Float[Tensor, " b _"]) -> Float[Tensor, " b _"]:
+    """A last layer in the precision of its weights, also under autocast: energies of 8 bits would tie."""
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.to(layer.weight.dtype))
+
+
 class StepMLP(nn.Module):
     """[b, *event] of `dim_in` entries and step indices 0 .. num_levels - 1 to [b, dim_out].
 
@@ -72,7 +78,7 @@ class StepMLP(nn.Module):
         hidden = torch.cat([x, angle.cos(), angle.sin(), self.features[k]], dim=1)
         for layer in self.hidden:
             hidden = layer(hidden).relu()
-        return self.output(hidden)
+        return unrounded(self.output, hidden)
 
 
 class NoiseMLP(nn.Module):

@@ -240,7 +240,10 @@ def test_tasks_list_registered_metrics_and_hide_the_truth(name: str) -> None:
         pytest.skip(str(error))
     for part in problem.parts.values() if isinstance(problem, ProblemSet) else [problem]:
         assert part.oracle is None
-        batch = part.data.batch(4, rng=np.random.default_rng(0))
+        try:
+            batch = part.data.batch(4, rng=np.random.default_rng(0))
+        except MissingData as error:  # read when first asked for
+            pytest.skip(str(error))
         assert batch.shape == (4, *part.event_shape)
         assert batch.dtype == torch.float32
 

@@ -225,3 +225,12 @@ class TestArchivesThatAreRefused:
         path.write_bytes(damage(path.read_bytes()))
         with pytest.raises((InvalidFile, MissingData)):
             read_samples(path, EVENT)
+
+
+def test_class_labels_beyond_those_of_the_task_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "samples.npz"
+    np.savez(path, np.zeros((3, 8, 8, 1), np.uint8), np.array([0, 9, 10]))
+    with pytest.raises(InvalidFile, match=r"arr_1 has class label 10, the task's are 0 \.\. 9"):
+        read_samples(path, (1, 8, 8), num_classes=10)
+    assert len(read_samples(path, (1, 8, 8), num_classes=11)) == 3  # type: ignore[arg-type]
+    assert len(read_samples(path, (1, 8, 8))) == 3  # type: ignore[arg-type]

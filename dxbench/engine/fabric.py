@@ -1,0 +1,146 @@
+"""Several devices, micro-batches and precision by Lightning Fabric.
+
+Fabric finds or makes the process group (its own processes, torchrun, SLURM), chooses the device of each process and
+knows autocast. Modules are not wrapped in DDP, which hooks into `backward` of one module at a time: a step of DxMI
+takes the gradient of the policy through the value, and leaves the value's own alone. Gradients are summed here instead,
+in one reduction per step and dtype.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import Tensor
+
+from dxbench.engine.spread import Place, Spread
+from dxbench.engine.workers import PeerLost
+from dxbench.errors import UsageError
+
+T = TypeVar("T")
+
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed"}
+# The other processes wait while the first one scores samples, which may take hours.
+PATIENCE = timedelta(days=2)
+
+
+class FabricWorkers:
+    """The processes of one run, by Fabric; `parallel` is this same object."""
+
+    def __init__(self, spread: Spread, *, device: str, place: Place | None) -> None:
+        self._spread = spread
+        for name in ("lightning_fabric", "lightning_fabric.utilities.rank_zero"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # "Initializing distributed", "Using bfloat16"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # advice on srun and on idle GPUs
+            self._fabric = Fabric(
+                accelerator=device,
+                devices=spread.devices,
+                num_nodes=_nodes(spread) if place is None else 1,
+                strategy=DDPStrategy(timeout=PATIENCE) if spread.devices > 1 else "auto",
+                precision=PRECISIONS[spread.precision],  # pyright: ignore[reportArgumentType]
+                plugins=None if place is None else [LightningEnvironment()],
+            )
+            self._fabric.launch()
+
+    @property
+    def rank(self) -> int:
+        return self._fabric.global_rank
+
+    @property
+    def count(self) -> int:
+        return self._fabric.world_size
+
+    @property
+    def parallel(self) -> "FabricWorkers":
+        return self
+
+    # --- what methods ask --------------------------------------------------------------------------------------
+
+    def rows(self, batch_size: int) -> slice:
+        pieces = self.count * self._spread.accumulate
+        if batch_size < pieces:
+            raise UsageError(
+                f"a batch of {batch_size} cannot be cut into {pieces} pieces ({self.count} devices, --accumulate "
+                f"{self._spread.accumulate}); take fewer, or a larger batch_size"
+            )
+        return self.share(batch_size)
+
+    def micro_batches(self, num_rows: int) -> Sequence[slice]:
+        count = min(self._spread.accumulate, num_rows)
+        return [_piece(num_rows, index, count) for index in range(count)]
+
+    def sum(self, tensors: Sequence[Tensor]) -> None:
+        if self.count == 1:
+            return
+        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+            same = [tensor for tensor in tensors if tensor.dtype == dtype]
+            flat = self._reduced(torch.cat([tensor.reshape(-1) for tensor in same]), "sum")
+            for tensor, total in zip(same, flat.split([tensor.numel() for tensor in same]), strict=True):
+                tensor.copy_(total.view_as(tensor))
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        with self._fabric.autocast():
+            # A weight cast without a graph, in a target or a rollout, would be taken again where a graph is wanted.
+            torch.set_autocast_cache_enabled(False)
+            yield
+
+    # --- what the harness asks ---------------------------------------------------------------------------------
+
+    def share(self, n: int) -> slice:
+        return _piece(n, self.rank, self.count)
+
+    def any(self, *flags: bool) -> list[bool]:
+        raised = torch.tensor(flags, dtype=torch.float32, device=self._fabric.device)
+        return [bool(flag) for flag in self._reduced(raised, "max").tolist()]
+
+    def from_first(self, value: T) -> T:
+        with _peers():
+            return self._fabric.broadcast(value, src=0)
+
+    def gather(self, rows: Tensor, *, of: int) -> Tensor:
+        if self.count == 1:
+            return rows
+        sizes = [len(range(of)[_piece(of, rank, self.count)]) for rank in range(self.count)]
+        padded = rows.new_zeros(max(sizes), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        padded = padded.to(self._fabric.device)
+        everyone = [torch.empty_like(padded) for _ in sizes]
+        with _peers():
+            torch.distributed.all_gather(everyone, padded)
+        return torch.cat([part[:size] for part, size in zip(everyone, sizes, strict=True)]).to(rows.device)
+
+    def _reduced(self, tensor: Tensor, operation: str) -> Tensor:
+        with _peers():
+            found: Any = self._fabric.all_reduce(tensor, reduce_op=operation)
+        return found
+
+
+def _piece(total: int, index: int, count: int) -> slice:
+    """One of `count` pieces that differ by a row at most; of few rows the first piece has one."""
+    return slice(-(-total * index // count), -(-total * (index + 1) // count))
+
+
+def _nodes(spread: Spread) -> int:
+    """Machines of the run, as torchrun and SLURM tell it."""
+    processes = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or spread.devices)
+    return max(1, processes // spread.devices)
+
+
+@contextmanager
+def _peers() -> Iterator[None]:
+    """Errors of communication by their cause."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise PeerLost(f"another process of this run has ended ({str(error).splitlines()[0]})") from error

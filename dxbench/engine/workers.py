@@ -1,0 +1,130 @@
+"""The processes that carry out one run together."""
+
+import time
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from torch import Tensor
+
+from dxbench.api import Failure, Frozen, Parallel, Slot, Status, Store
+from dxbench.engine.spread import Place, Spread
+from dxbench.errors import DxbenchError
+from dxbench.records import atomic_file
+
+T = TypeVar("T")
+
+
+class PeerLost(DxbenchError):
+    """Another process of this run has ended."""
+
+
+class Workers(Protocol):
+    """The processes of one run, seen from one of them; the first evaluates and writes files."""
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def parallel(self) -> Parallel | None:
+        """What methods spread batches by; None where there is nothing to spread."""
+        ...
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Each flag, raised in all processes where one raised it."""
+        ...
+
+    def from_first(self, value: T) -> T:
+        """The first process's value, plain or a nest of tensors, in all."""
+        ...
+
+    def share(self, n: int) -> slice:
+        """This process's of n samples; the first process has some, others may have none."""
+        ...
+
+    def gather(self, rows: Tensor, *, of: int) -> Tensor:
+        """[of, ...] from each process's `share(of)`, in all."""
+        ...
+
+
+class Alone:
+    """One process, which spreads nothing."""
+
+    rank, count, parallel = 0, 1, None
+
+    def any(self, *flags: bool) -> list[bool]:
+        return list(flags)
+
+    def from_first(self, value: T) -> T:
+        return value
+
+    def share(self, n: int) -> slice:
+        return slice(0, n)
+
+    def gather(self, rows: Tensor, *, of: int) -> Tensor:
+        return rows
+
+
+def assemble(spread: Spread, *, device: str, place: Place | None) -> Workers:
+    """The workers of a run; returns when all are there."""
+    if spread.plain:
+        return Alone()
+    from dxbench.engine.fabric import FabricWorkers
+
+    return FabricWorkers(spread, device=device, place=place)
+
+
+class SharedStore:
+    """A store that the first process reads and writes for all."""
+
+    def __init__(self, store: Store, workers: Workers) -> None:
+        self._store, self._workers = store, workers
+
+    def slot(self, content: Any) -> "SharedSlot":
+        return SharedSlot(self._store.slot(content), self._workers)
+
+
+class SharedSlot:
+    """A place of such a store."""
+
+    def __init__(self, slot: Slot, workers: Workers) -> None:
+        self._slot, self._workers = slot, workers
+
+    def load(self) -> dict[str, Any] | None:
+        return self._workers.from_first(self._slot.load() if self._workers.rank == 0 else None)
+
+    def save(self, state: dict[str, Any]) -> None:
+        if self._workers.rank == 0:
+            self._slot.save(state)
+
+
+class _Words(Frozen):
+    status: Status
+    failure: Failure
+
+
+class LastWords:
+    """What a process that failed leaves for the first one to report, since it can no longer be asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def clear(self) -> None:
+        for path in self._folder.glob("process-*.failed.json"):
+            path.unlink()
+
+    def leave(self, rank: int, status: Status, failure: Failure) -> None:
+        with atomic_file(self._folder / f"process-{rank}.failed.json") as file:
+            file.write(_Words(status=status, failure=failure).model_dump_json().encode())
+
+    def heard(self, *, within: float) -> tuple[Status, Failure] | None:
+        """The words of the first process that left some, for which it may take so many seconds."""
+        deadline = time.monotonic() + within
+        while not (found := sorted(self._folder.glob("process-*.failed.json"))):
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.05)
+        words = _Words.model_validate_json(found[0].read_bytes())
+        return words.status, words.failure

@@ -1,0 +1,218 @@
+"""Several processes, micro-batches and precision."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Ended, method
+from two_processes import CASES, draw, train
+
+from dxbench.api import FineTunedModel, ResultRecord
+from dxbench.engine.fabric import FabricWorkers
+from dxbench.engine.launchers import _free_port
+from dxbench.engine.sampling_crew import sampling_together
+from dxbench.engine.spread import Spread, outer_rank
+from dxbench.errors import UsageError
+from dxbench.records import read_record
+from dxbench.tasks.digits_data import quantise
+
+RUN = ("run", "--task", "gaussians8", "--no-report")
+SMALL = ("--set", "iterations=8", "--set", "policy_hidden=16", "--set", "value_hidden=16")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What two processes found, each taking its rows in two micro-batches."""
+    folder, port = tmp_path_factory.mktemp("pair"), _free_port()
+    script = Path(__file__).with_name("two_processes.py")
+    processes = [
+        subprocess.Popen([sys.executable, script, str(rank), str(port), folder], stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    for process in processes:
+        _, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+    return [torch.load(folder / f"rank-{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def test_processes_agree_on_flags_values_and_rows(pair: list[dict[str, Any]]) -> None:
+    for found in pair:
+        assert found["flags"] == [True, False]
+        assert found["first"] == {"rank": 0}
+        assert found["gathered"].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("task", "name"), CASES)
+def test_one_process_micro_batches_and_two_processes_train_the_same(
+    pair: list[dict[str, Any]], task: str, name: str
+) -> None:
+    whole, scalars, _ = train(task, name, None)
+    in_parts = train(task, name, FabricWorkers(Spread(accumulate=2), device="cpu", place=None))
+    spread = [in_parts[:2]] + [tuple(found[f"{task} {name}"].values())[:2] for found in pair]
+    for state, found in spread:
+        assert state.keys() == whole.keys()
+        assert found == pytest.approx(scalars, rel=1e-4, abs=1e-5)
+        for path, tensor in whole.items():
+            torch.testing.assert_close(state[path], tensor, rtol=1e-4, atol=1e-5, msg=path)
+    first, second = (found[f"{task} {name}"]["state"] for found in pair)
+    assert all(torch.equal(first[path], second[path]) for path in first), "processes drift apart"
+
+
+@pytest.mark.parametrize(("task", "name"), CASES)
+def test_two_processes_draw_the_images_of_one(pair: list[dict[str, Any]], task: str, name: str) -> None:
+    """15 samples in batches of 7 over two processes, and in one batch of 16 at most in one."""
+    _, _, model = train(task, name, None)
+    found = pair[0][f"{task} {name}"]
+    samples, nfe = draw(model, 15, 16)
+    torch.testing.assert_close(found["samples"], samples, rtol=1e-3, atol=1e-4)
+    assert found["nfe"] == nfe
+    if isinstance(model, FineTunedModel):
+        start, nfe = draw(model.start, 15, 16)
+        assert (quantise(found["start"][0].double().numpy()) == quantise(start.double().numpy())).all()
+        assert found["start"][1] == nfe
+
+
+def test_a_twin_of_a_model_is_able_to_do_what_the_model_is() -> None:
+    from dxbench.api import ChainModel, EnergyModel, Sampler, ValueModel
+
+    _, _, model = train("digits", "dxmi", None)
+    workers = FabricWorkers(Spread(accumulate=3), device="cpu", place=None)
+    with sampling_together(model, workers) as twin:
+        for ability in (Sampler, EnergyModel, ValueModel, ChainModel, FineTunedModel):
+            assert isinstance(twin, ability)
+        assert torch.equal(twin.energy(torch.zeros(2, 1, 8, 8)), model.energy(torch.zeros(2, 1, 8, 8)))
+        torch.testing.assert_close(twin.sample(torch.arange(5)), model.sample(torch.arange(5)), rtol=1e-4, atol=1e-5)
+    assert type(model) is not type(twin)
+    assert len(twin.networks) == len(model.networks) + 1
+
+
+# --- precision ------------------------------------------------------------------------------------------------
+
+
+def test_bf16_trains_close_to_float32_with_weights_and_scalars_in_float32() -> None:
+    whole, scalars, _ = train("digits", "dxmi", None)
+    workers = FabricWorkers(Spread(precision="bf16"), device="cpu", place=None)
+    rounded, found, _ = train("digits", "dxmi", workers)
+    assert all(tensor.dtype == torch.float32 for tensor in rounded.values())
+    nets = [path for path in whole if "/policy/net" in path or "/value/net" in path]
+    assert len(nets) > 4
+    apart = [float((rounded[path] - whole[path]).norm() / whole[path].norm().clamp(min=1.0)) for path in nets]
+    assert 0 < max(apart) < 0.02
+    assert found == pytest.approx(scalars, rel=0.05, abs=0.02)
+    assert found != scalars
+
+
+def test_energies_keep_float32_under_autocast() -> None:
+    """bfloat16 has 8 bits: energies that differ by less would tie."""
+    from dxmi.nets.mlp import StepMLP
+    from dxmi.values import SharedValue
+
+    net = StepMLP(dim_in=2, dim_out=1, num_levels=1, hidden=32, depth=2, generator=torch.Generator().manual_seed(0))
+    value = SharedValue(net, num_steps=0)
+    x = torch.linspace(0.5, 0.52, 64)[:, None].expand(-1, 2).contiguous()
+    with FabricWorkers(Spread(precision="bf16"), device="cpu", place=None).autocast():
+        energies = value.energy(x)
+    assert energies.dtype == torch.float32
+    assert not torch.equal(energies, energies.bfloat16().float())
+
+
+def test_a_weight_seen_without_a_graph_still_learns_under_autocast() -> None:
+    layer = torch.nn.Linear(2, 1)
+    with FabricWorkers(Spread(precision="bf16"), device="cpu", place=None).autocast():
+        with torch.no_grad():
+            layer(torch.ones(1, 2))
+        loss = layer(torch.ones(1, 2)).sum()
+    assert torch.autograd.grad(loss, [layer.weight])[0].abs().sum() > 0
+
+
+# --- the command line -----------------------------------------------------------------------------------------
+
+
+def only_record(home: Path) -> ResultRecord:
+    (path,) = (home / "results").glob("*/*/*.json")
+    record = read_record(path)
+    assert isinstance(record, ResultRecord)
+    return record
+
+
+def test_micro_batches_and_precision_are_in_the_record(dxbench: Callable[..., Ended], home: Path) -> None:
+    ended = dxbench(*RUN, "-m", "dxmi", *SMALL, "--accumulate", 3, "--precision", "bf16")
+    assert ended.code == 0, ended.err
+    cost = only_record(home).cost
+    assert cost is not None
+    assert (cost.devices, cost.accumulate, cost.precision) == (1, 3, "bf16")
+
+
+@pytest.mark.parametrize("options", [("--devices", 2), ("--accumulate", 4), ("--precision", "bf16")])
+def test_a_method_of_one_device_is_named(dxbench: Callable[..., Ended], options: tuple[object, ...]) -> None:
+    ended = dxbench(*RUN, "-m", "gcd", *options)
+    assert ended.code == 2
+    assert "gcd runs on one device" in ended.err
+    assert " ".join(map(str, options)) in ended.err
+    assert "Methods that do: ddim, ddpm, dxmi" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--devices", 2, "--jobs", 2, "--seed", "0,1"), "--jobs and --devices do not go together"),
+        (("--accumulate", 201), "a batch of 200 cannot be cut into 201 pieces"),
+        (("--devices", max(2, os.cpu_count() or 1) + 1), "CPU cores here"),
+        (("--precision", "16"), "bf16"),
+    ],
+)
+def test_what_cannot_be_spread_is_refused(
+    dxbench: Callable[..., Ended], home: Path, options: tuple[object, ...], words: str
+) -> None:
+    ended = dxbench(*RUN, "-m", "dxmi", *SMALL, *options)
+    assert ended.code == 2
+    assert words in ended.err
+    assert not list((home / "results").rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "hint"),
+    [
+        ("HungryInParallel", (), "try --accumulate 4 (50 rows at a time)"),
+        ("HungryInParallel", ("--accumulate", 8), "try --accumulate 32 (7 rows at a time)"),
+        ("HungryInParallel", ("--accumulate", 200), "one row at a time already"),
+        ("Hungry", (), "try --set batch_size=50, which is another configuration"),
+        ("HungryCPU", (), "try --set batch_size=50"),
+    ],
+)
+def test_out_of_memory_says_what_to_try(
+    dxbench: Callable[..., Ended], home: Path, name: str, options: tuple[object, ...], hint: str
+) -> None:
+    ended = dxbench(*RUN, "-m", method(name), *options)
+    assert ended.code == 3
+    record = only_record(home)
+    assert record.status == "out_of_memory"
+    assert record.failure is not None
+    assert record.failure.phase == "train"
+    assert "3.00 GiB" in record.failure.message
+    assert hint in record.failure.message
+    assert hint in ended.err
+
+
+def test_torchrun_and_slurm_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "TORCHELASTIC"))]:
+        monkeypatch.delenv(name)
+    two = Spread(devices=2)
+    assert outer_rank(two) is None
+    with monkeypatch.context() as slurm:
+        slurm.setenv("SLURM_NTASKS", "2")
+        slurm.setenv("SLURM_PROCID", "1")
+        slurm.setenv("SLURM_JOB_NAME", "training")
+        assert outer_rank(two) == 1
+        assert outer_rank(Spread()) is None
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert outer_rank(two) == 1
+    with pytest.raises(UsageError, match="add --devices 2"):
+        outer_rank(Spread())
