@@ -31,12 +31,14 @@ class GroupScores:
         anomalous: which are, [n].
         pixels: of their anomaly maps, ranked; None where a task has no masks, or no defect is in them.
         views: the same energies scored another way, by its name.
+        energies: of the images' patches, [n, h, w], where scores come from those.
     """
 
     scores: Scores
     anomalous: NDArray[np.bool_]
     pixels: RankedPixels | None = None
     views: "Mapping[str, GroupScores]" = field(default_factory=dict)
+    energies: NDArray[np.float64] | None = None
 
 
 def require_group_scores(evidence: Evidence, view: str | None = None) -> Mapping[str, GroupScores]:

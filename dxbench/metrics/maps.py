@@ -60,7 +60,7 @@ class PatchScoring:
         ranked = None
         if masks is not None and masks.any():
             ranked = RankedPixels.of(self.maps(energies), _nearest(masks, self.resolution))
-        return GroupScores(scores=scores, anomalous=anomalous, pixels=ranked)
+        return GroupScores(scores=scores, anomalous=anomalous, pixels=ranked, energies=energies)
 
 
 def _nearest(masks: Masks, side: int) -> Masks:

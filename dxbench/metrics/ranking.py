@@ -49,6 +49,11 @@ class FalseAlarms:
         """1 - mean((strict + loose) / 2): the share of pairs ranked right, ties half."""
         return float(1.0 - 0.5 * (self.strict.mean() + self.loose.mean()))
 
+    def detected_at(self, rate: float) -> Array:
+        """Share of each anomalous score that is detected at a rate of false alarms, [n]: its own ROC curve there."""
+        rise = np.maximum(self.loose - self.strict, np.finfo(np.float64).tiny)
+        return np.clip((rate - self.strict) / rise, 0.0, 1.0)
+
     def area_up_to(self, limit: float) -> Array:
         """Area, over rates of false alarm 0 .. limit, under the curve of each anomalous score alone, [n].
 
@@ -92,6 +97,19 @@ def auroc(normal: Scores, anomalous: Scores) -> float:
     """
     require_finite(normal=normal, anomalous=anomalous)
     return FalseAlarms.at(anomalous, normal).auroc
+
+
+def auroc_standard_error(normal: Scores, anomalous: Scores) -> float:
+    """Of the AUROC as an estimate from these points (DeLong et al. 1988, doi:10.2307/2531595).
+
+    NaN with fewer than two points of a kind.
+    """
+    require_finite(normal=normal, anomalous=anomalous)
+    if min(len(normal), len(anomalous)) < 2:
+        return float("nan")
+    at_anomalous, at_normal = FalseAlarms.at(anomalous, normal), FalseAlarms.at(normal, anomalous)
+    variances = (np.var(0.5 * (at.strict + at.loose), ddof=1) / len(at.strict) for at in (at_anomalous, at_normal))
+    return float(sum(variances) ** 0.5)
 
 
 def average_precision(normal: Scores, anomalous: Scores) -> float:

@@ -57,6 +57,12 @@ class RankedPixels:
         """Over all pixels of all images, those without defects included."""
         return self.alarms.auroc
 
+    def curves(self, rates: Array) -> tuple[Array, Array]:
+        """Share of defect pixels found (ROC) and the mean over defects of it (PRO), at rates of false positives."""
+        found = [self.alarms.detected_at(float(rate)) for rate in rates]
+        weights = 1.0 / (len(self.sizes) * self.sizes[self.region])
+        return np.array([one.mean() for one in found]), np.array([one @ weights for one in found])
+
     def aupro(self, limit: float = FPR_LIMIT) -> float:
         """Area under PRO for false-positive rates up to `limit`, over `limit`: 1 is perfect, limit / 2 is chance."""
         return float(self.region_aupro(limit).mean())

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dxbench.metrics.ranking import FalseAlarms
+from dxbench.metrics.ranking import FalseAlarms, auroc_standard_error
 from dxbench.pictures.base import CaptionedFigure
 
 Scored = dict[str, tuple[NDArray[Any], NDArray[Any]]]
@@ -33,14 +33,19 @@ def _bars(groups: Scored) -> CaptionedFigure:
     axes = figure.subplots()
     values = [100 * FalseAlarms.at(anomalous, normal).auroc for normal, anomalous in groups.values()]
     place = np.arange(len(groups))
-    axes.barh(place, values, color="C0")
+    errors = [100 * auroc_standard_error(*scores) for scores in groups.values()]
+    axes.barh(place, values, xerr=errors, color="C0", error_kw={"linewidth": 1, "ecolor": "0.2"})
     axes.axvline(50, color="0.5", linewidth=0.8)
     axes.axvline(float(np.mean(values)), color="C3", linewidth=1, label=f"mean {np.mean(values):.1f}")
     axes.set_yticks(place, list(groups), fontsize=8)
     axes.invert_yaxis()
     axes.set(xlim=(min(40.0, min(values) - 2), 100), xlabel="AUROC [%]")
-    axes.legend(frameon=False, fontsize=8, loc="lower left")
-    return CaptionedFigure(title="AUROC of each group", caption="The line at 50 is chance.", figure=figure)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))  # beside the bars
+    return CaptionedFigure(
+        title="AUROC of each group",
+        caption="The line at 50 is chance; errors are one std of a test set of this size (DeLong), for this one model.",
+        figure=figure,
+    )
 
 
 def _histograms(groups: Scored) -> CaptionedFigure:

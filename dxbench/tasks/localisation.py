@@ -20,10 +20,12 @@ from dxbench.metrics.maps import PatchScoring
 from dxbench.metrics.regions import Masks
 from dxbench.pictures.base import CaptionedFigure
 from dxbench.pictures.detection import detection_pictures
+from dxbench.pictures.localisation import localisation_pictures
 from dxbench.sampling import energy_maps
 from dxbench.tasks.detection import TEST_BATCH, DetectionTask, Group, PatchSet
 
 Images = NDArray[np.uint8]
+CURVE_POINTS = 201
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,8 +80,36 @@ class PatchTask(DetectionTask):
         note = f"sha256 of the groups' files: {short_hash(list(digests), digits=16)}"
         return replace(evaluation, notes=evaluation.notes | {"data": note})
 
+    def kept(self, name: str, group: GroupScores) -> dict[str, NDArray[Any]]:
+        data = self.loaded[name]
+        assert isinstance(data, PatchGroup)
+        assert group.energies is not None
+        kept = super().kept(name, group) | {"energies": group.energies.astype(np.float32)}
+        if group.pixels is not None:
+            kept["rates"] = np.linspace(0.0, 1.0, CURVE_POINTS)
+            kept["roc"], kept["pro"] = group.pixels.curves(kept["rates"])
+        shown = telling(group)
+        maps = self.scoring.maps(group.energies[shown]).astype(np.float32)
+        kept |= {"shown_scores": group.scores[shown], "shown_maps": maps}
+        if data.shown is not None:
+            kept["shown_images"] = data.shown(shown)
+        if data.masks is not None:
+            kept["shown_masks"] = data.masks[shown]
+        return kept
+
     def pictures(self, arrays: Mapping[str, NDArray[Any]]) -> list[CaptionedFigure]:
-        return detection_pictures(arrays)
+        return [*detection_pictures(arrays), *localisation_pictures(arrays)]
+
+
+def telling(group: GroupScores) -> list[int]:
+    """Images to show: the defective one of median score, the defective one of the lowest, the good one of the highest.
+
+    Fewer where a group lacks a kind.
+    """
+    order = np.argsort(group.scores, kind="stable")
+    defective, good = order[group.anomalous[order]], order[~group.anomalous[order]]
+    shown = [int(defective[len(defective) // 2]), int(defective[0])] if len(defective) else []
+    return shown + ([int(good[-1])] if len(good) else [])
 
 
 def metrics_of(

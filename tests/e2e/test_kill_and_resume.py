@@ -34,7 +34,7 @@ def record(home: Path) -> dict[str, object]:
 
 
 def wait_for_checkpoint(process: subprocess.Popen[str], home: Path, *, newer_than: float) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200  # two processes that import torch on a busy machine
     while time.monotonic() < deadline and process.poll() is None:
         if any(path.stat().st_mtime > newer_than for path in home.rglob("checkpoint.safetensors")):
             return
@@ -123,3 +123,83 @@ def test_a_worker_killed_by_the_system_is_named(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert "died (exit code -9)" in err
     assert len(list((tmp_path / "results").rglob("*.json"))) == 1
+
+
+# --- several processes for one run ----------------------------------------------------------------------------
+
+SHORT = tuple("iterations=60" if word.startswith("iterations=") else word for word in DXMI)
+TWO = ("--device", "cpu", "--devices", "2")
+
+
+def children_gone(process: subprocess.Popen[str], workers: list[int]) -> bool:
+    """Whether the workers of a process have ended, within half a minute."""
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+
+
+@pytest.mark.slow
+def test_two_processes_killed_and_stopped_end_as_one_process_that_never_was(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert start(one, *SHORT).wait(timeout=200) == 0
+    again = (*SHORT, *TWO)
+    process = start(two, *again, "--checkpoint-every", "0")
+    wait_for_checkpoint(process, two, newer_than=0)
+    workers = workers_of(process)
+    assert len(workers) == 2
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert children_gone(process, workers), "workers outlive the process that started them"
+    process = start(two, *again, "--checkpoint-every", "0")
+    wait_for_checkpoint(process, two, newer_than=time.time())
+    workers = workers_of(process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode in (0, 130), err  # 0: it was done before the signal came
+    assert children_gone(process, workers)
+    assert start(two, *again).wait(timeout=200) == 0
+    whole, spread = record(one), record(two)
+    assert spread["cost"]["devices"] == 2  # type: ignore[index]
+    assert spread["provenance"]["resumed"] >= 1  # type: ignore[index]
+    assert spread["nfe"] == whole["nfe"]
+    for name, estimate in whole["scores"].items():  # type: ignore[attr-defined]
+        assert spread["scores"][name]["value"] == pytest.approx(estimate["value"], rel=1e-3, abs=1e-3)  # type: ignore[index]
+
+
+@pytest.mark.slow
+def test_one_of_two_processes_killed_ends_the_run_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    process = start(tmp_path, *DXMI, *TWO)
+    wait_for_checkpoint(process, tmp_path, newer_than=0)
+    workers = workers_of(process)
+    os.kill(workers[1], signal.SIGKILL)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 1, err
+    assert "process" in err
+    assert children_gone(process, workers)
+    assert not list((tmp_path / "results").rglob("*.json"))
+    again = start(tmp_path, *DXMI, *TWO)
+    _, err = again.communicate(timeout=200)
+    assert again.returncode == 0, err
+    assert "resumed at step" in err
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_processes_of_a_run(tmp_path: Path) -> None:
+    torchrun = (*("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"), "-m", "dxbench")
+    process = subprocess.run(
+        [sys.executable, *torchrun, *SHORT, *TWO, "--seed", "0,1", "--json"],
+        env={**os.environ, "DXBENCH_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    shown = json.loads(process.stdout)
+    assert [(row["status"], row["cost"]["devices"], row["seed"]) for row in shown] == [("ok", 2, 0), ("ok", 2, 1)]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
-from dxbench.metrics.ranking import auroc, average_precision, f1_max, min_rank
+from dxbench.metrics.ranking import auroc, auroc_standard_error, average_precision, f1_max, min_rank
 
 
 def labels_and_scores(normal: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -79,3 +79,16 @@ def test_nan_and_empty_sets_are_refused(statistic: object) -> None:
         statistic(np.array([np.inf, 1.0]), good)  # type: ignore[operator]
     with pytest.raises(ValueError, match="no anomalous scores"):
         statistic(good, np.array([]))  # type: ignore[operator]
+
+
+def test_the_standard_error_of_an_auroc_is_that_of_fresh_test_sets() -> None:
+    rng = np.random.default_rng(0)
+
+    def draw() -> tuple[np.ndarray, np.ndarray]:
+        return rng.normal(0, 1, 40), rng.normal(1, 2, 25)
+
+    sets = [draw() for _ in range(2000)]
+    wanted = np.std([auroc(*one) for one in sets])
+    assert np.mean([auroc_standard_error(*one) for one in sets]) == pytest.approx(wanted, rel=0.05)
+    assert auroc_standard_error(np.zeros(5), np.zeros(4)) == 0.0
+    assert np.isnan(auroc_standard_error(np.zeros(5), np.zeros(1)))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from dxbench.metrics.regions import RankedPixels, connected_regions
 
@@ -128,3 +128,23 @@ def test_bad_maps_are_refused():
         RankedPixels.of(np.where(masks, np.nan, maps), masks)
     with pytest.raises(ValueError, match="share"):
         RankedPixels.of(maps, masks).aupro(0.0)
+
+
+@pytest.mark.parametrize("levels", [None, 3])
+def test_the_areas_under_the_curves_are_the_scores(levels: int | None):
+    ranked = RankedPixels.of(*maps_and_masks(2, levels))
+    rates = np.linspace(0, 1, 20_001)
+    roc, pro = ranked.curves(rates)
+    assert np.trapezoid(roc, rates) == pytest.approx(ranked.auroc, abs=1e-4)
+    inside = rates <= 0.3
+    assert np.trapezoid(pro[inside], rates[inside]) / 0.3 == pytest.approx(ranked.aupro(0.3), abs=5e-4)
+
+
+def test_pixel_average_precision_and_f1_equal_scikit_learn():
+    maps, masks = maps_and_masks(3, 30)
+    ranked = RankedPixels.of(maps, masks)
+    y, s = masks.ravel(), maps.ravel()
+    assert ranked.detections.average_precision == pytest.approx(average_precision_score(y, s), abs=1e-12)
+    precision, recall, _ = precision_recall_curve(y, s)
+    best = np.max(2 * precision * recall / (precision + recall + 1e-300))
+    assert ranked.detections.f1_max == pytest.approx(best, abs=1e-12)

@@ -169,6 +169,29 @@ def test_features_come_from_the_cache_the_second_time(
         np.testing.assert_array_equal(first[name].masks, second[name].masks)  # type: ignore[attr-defined]
 
 
+def test_pictures_show_maps_over_images_with_the_masks_outline(task: MVTecSynthetic):
+    arrays = scored(task, ArrayEnergy(lambda x: np.abs(x).sum(axis=1))).arrays
+    bars, _, _, maps, curves = task.pictures(arrays)
+    error_bars = bars.figure.axes[0].containers[0].lines[2][0]  # type: ignore[attr-defined]
+    assert len(error_bars.get_segments()) == len(CATEGORIES)
+    panels = [axes for axes in maps.figure.axes if axes.images]
+    assert len(panels) == len(CATEGORIES) * 6
+    outlined = [bool(axes.collections) for axes in panels[:6]]
+    assert outlined == [True, True, True, True, False, False]  # good images have none
+    np.testing.assert_array_equal(panels[0].images[0].get_array(), arrays["bands/shown_images"][0])
+    assert [len(axes.lines) for axes in curves.figure.axes] == [3, 3]
+    bare = {key: value for key, value in arrays.items() if "shown_images" not in key}
+    assert len([axes for axes in task.pictures(bare)[3].figure.axes if axes.images]) == len(CATEGORIES) * 3
+
+
+def test_the_images_shown_are_a_typical_defect_and_the_worst_misses(task: MVTecSynthetic):
+    arrays = scored(task, ArrayEnergy(lambda x: np.abs(x).sum(axis=1))).arrays
+    scores, anomalous = arrays["bands/scores"], arrays["bands/anomalous"]
+    _, miss, alarm = arrays["bands/shown_scores"]
+    assert miss == scores[anomalous].min()
+    assert alarm == scores[~anomalous].max()
+
+
 def test_a_run_of_a_detector_ends_well(dxbench: Callable[..., Ended], home: Path):
     ended = dxbench("run", "--task", "mvtec_synthetic", "--method", "mahalanobis", "--json")
     assert ended.code == 0
