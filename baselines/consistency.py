@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
 from dxbench.staged import StagedTraining, Stateful
 from dxmi.arrays import PerSample, Points
-from dxmi.backbones import EDMBackbone
+from dxmi.backbones import IMAGE_EDM, EDMBackbone
 from dxmi.consistency import TunedConsistencyModel, check_jumps, l2, pseudo_huber
 from dxmi.denoisers import EDMDenoiser, per_sample
 from dxmi.noise import StreamNoise
@@ -74,6 +74,25 @@ class ConsistencyConfig(Config):
         """Levels the sampler jumps from: as many as network passes."""
         grid = karras_sigmas(self.num_levels, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)
         return tuple(grid[i].item() for i in (0, *self.middle_levels))
+
+
+class ConsistencyImageConfig(ConsistencyConfig):
+    """For small images."""
+
+    needs = frozenset({Need.SMALL_IMAGES})
+
+    distance: Literal["l2", "pseudo_huber"] = "pseudo_huber"
+    weight: Literal["one", "inverse_step"] = Field(
+        default="inverse_step",
+        description="lambda: 1 (their choice), or 1 / (sigma - sigma') (arXiv:2310.14189, Eq. 8)",
+    )
+    target_decay: float = Field(default=0.0, ge=0, lt=1, description="mu of the slow copy; mu_0 of CT's")
+    sigma_max: PositiveFloat = 20.0
+    iterations: PositiveInt = 6000
+    batch_size: PositiveInt = 128
+    backbone: EDMBackbone = Field(
+        default=IMAGE_EDM, description="teacher and start, and its training; of 0 iterations in CT: from scratch"
+    )
 
 
 class Consistency(Method):

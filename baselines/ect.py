@@ -17,7 +17,7 @@ from torch import Tensor
 from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
 from dxbench.staged import StagedTraining
 from dxmi.arrays import PerSample, Points
-from dxmi.backbones import EDMBackbone
+from dxmi.backbones import IMAGE_EDM, EDMBackbone
 from dxmi.consistency import TunedConsistencyModel, check_jumps, pseudo_huber
 from dxmi.denoisers import EDMDenoiser, per_sample
 from dxmi.denoising import lognormal_sigmas
@@ -57,6 +57,20 @@ class ECTConfig(Config):
     def sigmas(self) -> tuple[float, ...]:
         """Levels the sampler jumps from: as many as network passes."""
         return (self.sigma_max, *self.middle_sigmas)
+
+
+class ECTImageConfig(ECTConfig):
+    """For small images."""
+
+    needs = frozenset({Need.SMALL_IMAGES})
+
+    sigma_max: PositiveFloat = 20.0
+    sigma_mean: float = Field(default=-0.5, description="mean of ln t")
+    iterations: PositiveInt = 6000
+    batch_size: PositiveInt = 128
+    backbone: EDMBackbone = Field(
+        default=IMAGE_EDM, description="the start and its training; of 0 iterations: from scratch"
+    )
 
 
 class ECT(Method):

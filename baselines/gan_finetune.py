@@ -10,14 +10,14 @@ frozen; Adam with beta_1 = 0 and cosine decay; data are scaled to a std of 0.5 a
 from copy import deepcopy
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
 from dxbench.staged import StagedTraining
 from dxmi.arrays import PerSample, Points
-from dxmi.backbones import SIGMA_DATA, EDMBackbone
+from dxmi.backbones import IMAGE_EDM, SIGMA_DATA, EDMBackbone
 from dxmi.consistency import TunedConsistencyModel
 from dxmi.networks import networks
 from dxmi.noise import StreamNoise
@@ -33,6 +33,8 @@ class GANFinetuneConfig(Config):
 
     sigma_start: PositiveFloat = Field(default=80.0, description="noise level the generator is called at")
     r1: NonNegativeFloat = Field(default=0.01, description="weight of the critic's squared gradient at data, halved")
+    data_noise: NonNegativeFloat = Field(default=0.0, description="std of noise on what the critic sees, scaled data")
+    head_start: NonNegativeInt = Field(default=0, description="iterations of the critic before the generator moves")
     backbone: EDMBackbone = Field(
         default=EDMBackbone(iterations=3000), description="the start and its training; of 0 iterations: from scratch"
     )
@@ -43,6 +45,24 @@ class GANFinetuneConfig(Config):
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     critic_hidden: PositiveInt = 128
     critic_depth: PositiveInt = 3
+
+
+class GANFinetuneImageConfig(GANFinetuneConfig):
+    """For small images."""
+
+    needs = frozenset({Need.SMALL_IMAGES})
+
+    sigma_start: PositiveFloat = Field(default=20.0, description="noise level the generator is called at")
+    data_noise: NonNegativeFloat = Field(default=0.05, description="std of noise on what the critic sees")
+    iterations: PositiveInt = 1970
+    batch_size: PositiveInt = 128
+    lr: PositiveFloat = 1e-4
+    ema_decay: float = Field(default=0.99, ge=0, lt=1)
+    critic_hidden: PositiveInt = 256
+    critic_depth: PositiveInt = 2
+    backbone: EDMBackbone = Field(
+        default=IMAGE_EDM, description="the start and its training; of 0 iterations: from scratch"
+    )
 
 
 # As R1's authors have it (Mescheder et al. 2018, arXiv:1801.04406): no momentum in a game.
@@ -110,12 +130,18 @@ class GANFinetuneTraining(StagedTraining):
     def advance(self) -> dict[str, float | Tensor]:
         """One generator pass serves both players: the critic sees it without gradient, then the generator learns."""
         data = self.scale * self.problem.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
-        fake = self._generate()
+        data, fake = self._noised(data), self._noised(self._generate())
         loss = self.critic.descend(critic_loss(self.energy, data, fake, r1=self.config.r1).mean())
+        if self.done < self.config.head_start:
+            return {"critic_loss": loss}
         return {
             "critic_loss": loss,
             "generator_loss": self.generator.descend(generator_loss(self.energy, fake).mean()),
         }
+
+    def _noised(self, x: Tensor) -> Tensor:
+        """Instance noise (Sonderby et al. 2017, arXiv:1610.04490): without it the critic has no slope between laws."""
+        return x if self.config.data_noise == 0 else x + self.config.data_noise * self.noise.normal(0)
 
     def _generate(self) -> Tensor:
         sigma = self.config.sigma_start

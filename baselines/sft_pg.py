@@ -11,7 +11,7 @@ critic, with cosine decay; MLPs, rates and lengths are for points in the plane.
 """
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
 from dxbench.staged import StagedTraining
 from dxmi.arrays import PerSample, Points
-from dxmi.backbones import SIGMA_DATA, DDPMBackbone
+from dxmi.backbones import IMAGE_DDPM, SIGMA_DATA, DDPMBackbone
 from dxmi.losses import bellman_error
 from dxmi.models import TunedPolicyModel
 from dxmi.networks import networks
@@ -31,17 +31,23 @@ from dxmi.protocols import Energy
 from dxmi.rollout import rollout
 from dxmi.values import SharedValue
 
+# Policy and critic chase each other: with momentum both overshoot, and the chain's score swings around its average.
+GAME_BETAS = (0.0, 0.99)
+
 
 class SFTPGConfig(Config):
     """Of shortcut finetuning by policy gradient, for points in the plane."""
 
     needs = frozenset({Need.VECTORS})
+    quiet_end: ClassVar[bool] = False
+    betas: ClassVar[tuple[float, float]] = GAME_BETAS
 
     num_steps: int = Field(default=10, ge=2, description="sampling steps = NFE")
     min_std: PositiveFloat = Field(default=0.05, description="least std of a step, in units of the scaled data")
     critic_steps: PositiveInt = Field(default=4, description="critic steps per rollout")
     policy_passes: PositiveInt = Field(default=1, description="policy steps per rollout")
     critic_warmup: NonNegativeInt = Field(default=100, description="rollouts before the policy moves")
+    data_noise: NonNegativeFloat = Field(default=0.0, description="std of noise on the data that the critic sees")
     penalty: NonNegativeFloat = Field(default=0.3, description="weight of the critic's gradient penalty")
     backbone: DDPMBackbone = Field(default=DDPMBackbone(), description="the DDPM that is the start, and its training")
     iterations: PositiveInt = 1500
@@ -54,9 +60,42 @@ class SFTPGConfig(Config):
     critic_hidden: PositiveInt = Field(default=128, description="width of critic and value")
     critic_depth: PositiveInt = Field(default=3, description="layers of critic and value")
 
+    def few_steps(self, net: nn.Module, event_shape: tuple[int, ...]) -> GaussianPolicy:
+        """FastDPM's steps around the backbone's net."""
+        return self.backbone.policy_along(
+            net, self.backbone.chain.var_quadratic(self.num_steps), event_shape=event_shape, min_std=self.min_std
+        )
 
-# Policy and critic chase each other: with momentum both overshoot, and the chain's score swings around its average.
-GAME_BETAS = (0.0, 0.99)
+
+class SFTPGImageConfig(SFTPGConfig):
+    """For small images, from the same steps of the same DDPM as `dxmi`; a sample is the mean of the last step."""
+
+    needs = frozenset({Need.SMALL_IMAGES})
+    quiet_end = True
+    betas = (0.9, 0.999)
+
+    num_steps: int = Field(default=4, ge=2, description="sampling steps = NFE, of the backbone's 1,000")
+    min_std: PositiveFloat = Field(default=0.15, description="std of the last step, for training only")
+    data_noise: NonNegativeFloat = Field(default=0.15, description="std of noise on the data that the critic sees")
+    first_level: int = Field(default=400, ge=0, description="step of the backbone's chain that sampling begins at")
+    iterations: PositiveInt = 800
+    batch_size: PositiveInt = 128
+    policy_lr: PositiveFloat = 1e-5
+    critic_lr: PositiveFloat = 5e-4
+    ema_decay: float = Field(default=0.98, ge=0, lt=1)
+    critic_hidden: PositiveInt = Field(default=256, description="width of critic and value")
+    critic_depth: PositiveInt = Field(default=2, description="layers of critic and value")
+    backbone: DDPMBackbone = Field(default=IMAGE_DDPM, description="the DDPM that is the start, and its training")
+
+    def few_steps(self, net: nn.Module, event_shape: tuple[int, ...]) -> GaussianPolicy:
+        return self.backbone.policy(
+            net,
+            event_shape=event_shape,
+            num_steps=self.num_steps,
+            first_level=self.first_level,
+            last_std=self.min_std,
+            trainable_std=[False] * self.num_steps,
+        )
 
 
 class SFTPG(Method):
@@ -106,9 +145,9 @@ class SFTPGTraining(StagedTraining):
         value_net = nets.critic(config.num_steps, rng.torch("init value"))
         self.baseline = SharedValue(value_net, num_steps=config.num_steps).to(self.device)
         self.policy = self._learner(
-            self.steps, config.policy_lr, config.policy_passes, betas=GAME_BETAS, max_grad_norm=config.max_grad_norm
+            self.steps, config.policy_lr, config.policy_passes, betas=config.betas, max_grad_norm=config.max_grad_norm
         )
-        self.critic = self._learner(self.cost, config.critic_lr, config.critic_steps, betas=GAME_BETAS)
+        self.critic = self._learner(self.cost, config.critic_lr, config.critic_steps, betas=config.betas)
         self.value = self._learner(self.baseline, config.value_lr, config.policy_passes)
         self.data_rng = rng.numpy("data")
         self.noise = StreamNoise(
@@ -119,14 +158,7 @@ class SFTPGTraining(StagedTraining):
         super().__init__(self.backbone, iterations=config.iterations)
 
     def _few_steps(self, net: nn.Module) -> GaussianPolicy:
-        """FastDPM's steps around the backbone's net."""
-        backbone, config = self.config.backbone, self.config
-        return backbone.policy_along(
-            net,
-            backbone.chain.var_quadratic(config.num_steps),
-            event_shape=self.problem.event_shape,
-            min_std=config.min_std,
-        ).to(self.device)
+        return self.config.few_steps(net, self.problem.event_shape).to(self.device)
 
     def _learner(self, module: nn.Module, lr: float, per_step: int, **rest: Any) -> Learner:
         config = self.config
@@ -162,9 +194,12 @@ class SFTPGTraining(StagedTraining):
         return self.critic.descend(loss.mean())
 
     def _data(self) -> Tensor:
-        return self.scale * self.problem.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
+        data = self.scale * self.problem.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
+        noise = self.config.data_noise
+        return data if noise == 0 else data + noise * self.noise.normal(0)
 
     def model(self) -> TunedPolicyModel:
         policy = self.policy.average
         assert isinstance(policy, GaussianPolicy)
-        return TunedPolicyModel(policy, start=self._few_steps(self.backbone.average), scale=self.scale)
+        start = self._few_steps(self.backbone.average)
+        return TunedPolicyModel(policy, start=start, quiet_end=self.config.quiet_end, scale=self.scale)

@@ -1,9 +1,10 @@
 """Recipes of Consistency."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from baselines.consistency import ConsistencyConfig
-from dxmi.backbones import EDMBackbone
+from baselines.consistency import ConsistencyConfig, ConsistencyImageConfig
+from dxmi.backbones import IMAGE_EDM, EDMBackbone
 
 
 def gaussians8() -> ConsistencyConfig:
@@ -33,7 +34,29 @@ def gaussians8_quick() -> ConsistencyConfig:
     return ConsistencyConfig(iterations=300, batch_size=128, backbone=EDMBackbone(iterations=300, batch_size=128))
 
 
+def digits() -> ConsistencyImageConfig:
+    """Distillation (CD), one step; `--set middle_levels=[10]` takes two."""
+    return ConsistencyImageConfig()
+
+
+def digits_ct() -> ConsistencyImageConfig:
+    """Training (CT), without a teacher."""
+    return ConsistencyImageConfig(
+        variant="training", num_levels=40, iterations=12000, backbone=replace(IMAGE_EDM, iterations=0)
+    )
+
+
+def digits_quick() -> ConsistencyImageConfig:
+    """Seconds, to see that everything works."""
+    return ConsistencyImageConfig(
+        iterations=100, batch_size=32, backbone=EDMBackbone(hidden=64, depth=1, iterations=200, batch_size=128)
+    )
+
+
 RECIPES: dict[tuple[str, str], Callable[[], ConsistencyConfig]] = {
+    ("digits", "default"): digits,
+    ("digits", "ct"): digits_ct,
+    ("digits", "quick"): digits_quick,
     ("gaussians8", "default"): gaussians8,
     ("gaussians8", "ct"): gaussians8_ct,
     ("gaussians8", "quick"): gaussians8_quick,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from baselines.ect import ECTConfig
+from baselines.ect import ECTConfig, ECTImageConfig
 from dxmi.backbones import EDMBackbone
 
 
@@ -16,7 +16,21 @@ def gaussians8_quick() -> ECTConfig:
     return ECTConfig(iterations=300, batch_size=128, backbone=EDMBackbone(iterations=300, batch_size=128))
 
 
+def digits() -> ECTImageConfig:
+    """One step; `--set middle_sigmas=[0.8]` takes two."""
+    return ECTImageConfig()
+
+
+def digits_quick() -> ECTImageConfig:
+    """Seconds, to see that everything works."""
+    return ECTImageConfig(
+        iterations=100, batch_size=32, backbone=EDMBackbone(hidden=64, depth=1, iterations=200, batch_size=128)
+    )
+
+
 RECIPES: dict[tuple[str, str], Callable[[], ECTConfig]] = {
+    ("digits", "default"): digits,
+    ("digits", "quick"): digits_quick,
     ("gaussians8", "default"): gaussians8,
     ("gaussians8", "quick"): gaussians8_quick,
 }

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from baselines.gcd import GCDConfig
+from baselines.gcd import GCDBase, GCDConfig, GCDImageConfig
+from dxmi.backbones import DDPMBackbone
 
 
 def gaussians8() -> GCDConfig:
@@ -15,7 +16,26 @@ def gaussians8_quick() -> GCDConfig:
     return GCDConfig(iterations=300)
 
 
-RECIPES: dict[tuple[str, str], Callable[[], GCDConfig]] = {
+def digits() -> GCDImageConfig:
+    """T = 4 from the start of DxMI, for as many counted network passes."""
+    return GCDImageConfig()
+
+
+def digits_quick() -> GCDImageConfig:
+    """Seconds, to see that everything works."""
+    return GCDImageConfig(
+        iterations=60,
+        head_start=20,
+        batch_size=32,
+        hidden=64,
+        depth=1,
+        backbone=DDPMBackbone(hidden=64, depth=1, iterations=200, batch_size=128),
+    )
+
+
+RECIPES: dict[tuple[str, str], Callable[[], GCDBase]] = {
+    ("digits", "default"): digits,
+    ("digits", "quick"): digits_quick,
     ("gaussians8", "default"): gaussians8,
     ("gaussians8", "quick"): gaussians8_quick,
 }

@@ -6,13 +6,14 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Estimate, Evidence, MetricProtocol
+from dxbench.api import Estimate, Evidence, MetricProtocol, Recheck
 from dxbench.metrics.digits_net import SHA256, features_and_logits
 from dxbench.metrics.energy import auroc
 from dxbench.metrics.frechet import array_moments, frechet_distance
+from dxbench.metrics.modes import share_tolerance
 from dxbench.metrics.neighbours import nearest_distances
 from dxbench.metrics.precision_recall import precision, recall
-from dxbench.metrics.scoring import repeated, require_energy, require_samples, single
+from dxbench.metrics.scoring import repeated, require_energy, require_part, require_samples, single
 
 Array = NDArray[np.float64]
 
@@ -79,6 +80,21 @@ class DigitsFrechet:
         value = frechet_distance(array_moments(generated), array_moments(real))
         return single(self.protocol, value, better="lower")
 
+    def recheck(self, evidence: Evidence) -> Recheck:
+        """The root is a distance of Gaussians and obeys the triangle inequality (Dowson & Landau 1982).
+
+        So all samples lie from the reference as far as the part does, but for the distance of the part from all
+        samples; two halves of the part are further apart than that.
+        """
+        samples = require_part(evidence)
+        reference: HasDigits = evidence.reference
+        real = array_moments(reference.test_features if self.split == "test" else reference.train_features)
+        features = reference.feature_pass(samples).features
+        value = frechet_distance(array_moments(features), real)
+        halves = frechet_distance(array_moments(features[::2]), array_moments(features[1::2]))
+        low, high = (max(0.0, value**0.5 + sign * halves**0.5) ** 2 for sign in (-1, 1))
+        return Recheck(value=value, low=low, high=high)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DigitsPrecisionRecall:
@@ -142,6 +158,14 @@ class NearestTrain:
         distances = nearest_distances(samples.reshape(-1, pixels), reference.train.reshape(-1, pixels))
         return single(self.protocol, distances.mean() / pixels**0.5, better="none")
 
+    def recheck(self, evidence: Evidence) -> Recheck:
+        """The error of a mean, five standard errors wide."""
+        samples = require_part(evidence)
+        pixels, train = samples[0].size, evidence.reference.train
+        distances = nearest_distances(samples.reshape(-1, pixels), train.reshape(-1, pixels)) / pixels**0.5
+        value, tolerance = float(distances.mean()), 5 * float(distances.std(ddof=1)) / len(samples) ** 0.5
+        return Recheck(value=value, low=value - tolerance, high=value + tolerance)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassShare:
@@ -165,12 +189,23 @@ class ClassShare:
 
     def measure(self, evidence: Evidence) -> Estimate:
         samples = require_samples(evidence, NUM_SAMPLES)
-        reference: HasDigits = evidence.reference
-        logits = reference.feature_pass(samples).logits
-        shares = np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]) / len(logits)
+        shares = self._shares(evidence.reference, samples)
         if self.extreme == "min":
             return single(self.protocol, shares.min(), better="higher")
         return single(self.protocol, shares.max(), better="lower")
+
+    def recheck(self, evidence: Evidence) -> Recheck:
+        """The extreme of shares moves by no more than the share that moves most."""
+        samples = require_part(evidence)
+        shares = self._shares(evidence.reference, samples)
+        value = float(shares.min() if self.extreme == "min" else shares.max())
+        tolerance = max(share_tolerance(share, len(samples)) for share in shares.tolist())
+        return Recheck(value=value, low=value - tolerance, high=value + tolerance)
+
+    @staticmethod
+    def _shares(reference: HasDigits, samples: Array) -> Array:
+        logits = reference.feature_pass(samples).logits
+        return np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]) / len(logits)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,7 @@ from dxbench.api import Estimate, Evidence, Metric, MetricProtocol
 
 @dataclass(frozen=True)
 class OfTheStart:
-    """A metric of samples, measured on the model that training began from: same protocol, same fingerprint.
-
-    It is no merit of the row, so neither way is good.
-    """
+    """A metric of samples, measured in the same way on the model that training began from; no merit of a method."""
 
     metric: Metric
 
@@ -24,7 +21,10 @@ class OfTheStart:
 
     @property
     def protocol(self) -> MetricProtocol:
-        return self.metric.protocol
+        measured = self.metric.protocol
+        fields = {**measured.fields, "model": "the one that training began from"}
+        return MetricProtocol(name=self.name, version=measured.version, fields=fields)
 
     def measure(self, evidence: Evidence) -> Estimate:
-        return self.metric.measure(evidence.of_start()).model_copy(update={"better": "none"})
+        estimate = self.metric.measure(evidence.of_start())
+        return estimate.model_copy(update={"better": "none", "fingerprint": self.protocol.fingerprint})

@@ -103,6 +103,7 @@ class Digits(Task):
     version = VERSION
     threads = 1
     auto_device = "cpu"
+    challenge_blocks = 20  # half of the 4,000 samples that are measured
     headline = ("fd_digits", "fd_digits_start", "precision_digits", "recall_digits", "class_share_min", "nearest_train")
 
     def __init__(self) -> None:
@@ -156,6 +157,9 @@ class Digits(Task):
             )
         return self._score(samples, None, None, None, None, {}, progress)
 
+    def evidence(self, samples: Array) -> Evidence:
+        return self._evidence(samples, None, None, None, None)
+
     def pictures(self, arrays: Mapping[str, Array]) -> list[ImagePicture]:
         return image_pictures(arrays)
 
@@ -167,6 +171,23 @@ class Digits(Task):
             kinds["samples"] = samples[:1000]
         return {f"energy of {kind}": energy(images) for kind, images in kinds.items()}
 
+    def _evidence(
+        self,
+        samples: Array | None,
+        energy: Callable[[Array], Array] | None,
+        temperature: float | None,
+        nfe: float | None,
+        start: Array | None,
+    ) -> Evidence:
+        return Evidence(
+            samples=None if samples is None else quantise(samples.astype(np.float64)),
+            energy=energy,
+            temperature=temperature,
+            nfe=nfe,
+            reference=self._reference,
+            start_samples=None if start is None else quantise(start.astype(np.float64)),
+        )
+
     def _score(
         self,
         samples: Array | None,
@@ -177,14 +198,7 @@ class Digits(Task):
         arrays: dict[str, Array],
         progress: Callable[[str], None],
     ) -> Evaluation:
-        evidence = Evidence(
-            samples=None if samples is None else quantise(samples.astype(np.float64)),
-            energy=energy,
-            temperature=temperature,
-            nfe=nfe,
-            reference=self._reference,
-            start_samples=None if start is None else quantise(start.astype(np.float64)),
-        )
+        evidence = self._evidence(samples, energy, temperature, nfe, start)
         scores, notes, protocols = score(self.metrics, evidence, progress=progress)
         arrays = arrays | {"test": self._reference.test[: GRID_SIDE**2]}
         if samples is not None:

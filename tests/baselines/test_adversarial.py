@@ -245,7 +245,7 @@ def passes(method, config) -> float:
     """Rows through any network in the whole training, measured over ten steps of it."""
     training = start(method, config)
     roots = (
-        [training.policy, training.value]
+        [training.learner.policy, training.learner.value]
         if method is DxMI
         else [part.module for part in training.parts().values() if hasattr(part, "module")]
     )

@@ -67,6 +67,14 @@ FORMS = [
     ("dxmi", "digits", {"head_start": 0, "guidance": 0.3, "num_steps": 2}),
     ("ddpm", "digits", {}),
     ("data", "digits", {}),
+    ("edm", "digits", {"nfe": 5}),
+    ("ddim", "digits", {"num_steps": 4}),
+    ("fastdpm", "digits", {"num_steps": 4}),
+    ("ect", "digits", {"middle_sigmas": [0.8]}),
+    ("consistency", "digits", {"middle_levels": [10]}),
+    ("gan_finetune", "digits", {"head_start": 1}),
+    ("gcd", "digits", {"head_start": 1}),
+    ("sft_pg", "digits", {}),
     *[(name, "holdout_digit", {}) for name in DETECTORS],
     ("ae", "holdout_digit", {}),
     ("ae", "holdout_digit", {"features": "sphere"}),
@@ -119,6 +127,7 @@ LACKS = {
     ("dxmi", "gaussians8"): set(),
     ("dxmi", "digits"): set(),
     ("gcd", "gaussians8"): {"value"},
+    ("gcd", "digits"): {"value"},
     ("data", "gaussians8"): {"value", "resume"},
     ("data", "digits"): {"energy", "value", "resume"},
     **{(name, "holdout_digit"): {*SAMPLING, "value", "resume"} for name in DETECTORS},
@@ -182,6 +191,37 @@ def test_the_start_of_dxmi_is_the_ddpm_of_the_same_training_seed() -> None:
     seeds = torch.arange(8)
     assert torch.equal(after.start.sample(seeds), before.sample(seeds))
     assert not torch.allclose(after.sample(seeds), before.sample(seeds))
+
+
+@pytest.mark.parametrize("name", ["ect", "consistency", "gan_finetune", "gcd", "sft_pg"])
+def test_a_tuned_model_has_its_start_beside_it_at_equal_nfe(name: str) -> None:
+    counts, moved = [], []
+    model = trained(name, "digits", {})
+    assert isinstance(model, FineTunedModel)
+    for sampler in (model, model.start):
+        assert isinstance(sampler, Sampler)
+        samples, nfe = draw_samples(
+            sampler,  # type: ignore[arg-type]
+            6,
+            event_shape=(1, 8, 8),
+            first_seed=0,
+            batch_size=6,
+            progress=lambda text: None,
+        )
+        counts.append(nfe)
+        moved.append(samples)
+    assert counts[0] == counts[1] >= 1
+    assert not np.allclose(*moved)
+
+
+@pytest.mark.parametrize("name", ["gcd", "sft_pg"])
+def test_methods_that_start_from_the_ddpm_have_the_start_of_dxmi(name: str) -> None:
+    model, dxmi = trained(name, "digits", {}), trained("dxmi", "digits", {})
+    assert isinstance(model, FineTunedModel)
+    assert isinstance(dxmi, FineTunedModel)
+    assert isinstance(model.start, Sampler)
+    assert isinstance(dxmi.start, Sampler)
+    assert torch.equal(model.start.sample(torch.arange(4)), dxmi.start.sample(torch.arange(4)))
 
 
 def test_counted_nfe_includes_guidance() -> None:

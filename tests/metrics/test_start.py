@@ -31,12 +31,14 @@ def evidence(start: float | None) -> Evidence:
     )
 
 
-def test_the_start_is_measured_in_place_of_the_model_by_the_same_protocol():
+def test_the_start_is_measured_in_place_of_the_model_in_the_same_way_and_is_no_merit():
     metric = OfTheStart(Mean())
     assert (metric.name, metric.title) == ("mean_start", "mean, before fine-tuning")
     found = metric.measure(evidence(7.0))
     assert found.value == 7.0
-    assert found.fingerprint == Mean().protocol.fingerprint
+    assert found.better == "none"
+    assert found.fingerprint == metric.protocol.fingerprint != Mean().protocol.fingerprint
+    assert metric.protocol.fields == {"model": "the one that training began from"}
     assert Mean().measure(evidence(7.0)).value == 1.0
 
 

@@ -119,7 +119,8 @@ def test_the_start_is_scored_by_the_same_protocol_and_is_no_merit() -> None:
     found, before = evaluate(Tuned()), evaluate(Painter(0.5))
     start = found.scores["fd_tiny@60_start"]
     assert start.value == before.scores["fd_tiny@60"].value
-    assert start.fingerprint == found.scores["fd_tiny@60"].fingerprint
+    protocols = [found.protocols[one.fingerprint].fields for one in (start, found.scores["fd_tiny@60"])]
+    assert protocols[0] == protocols[1] | {"model": "the one that training began from"}
     assert (start.better, found.scores["fd_tiny@60"].better) == ("none", "lower")
     assert found.arrays["start_samples"].shape == (N, 8, 8, 3)
 

@@ -1,0 +1,45 @@
+"""Methods on digits: equal costs, and that they train from their start."""
+
+import pytest
+
+from dxbench.api import Compute, Problem, Training
+from dxbench.configure import configure
+from dxbench.registry import load_method, load_task
+from dxbench.sampling import counted_passes
+from dxbench.streams import RandomStreams
+
+NETS = {
+    "dxmi": lambda run: [run.learner.policy.net, run.learner.value.net],
+    "gcd": lambda run: [run.sampler.net, run.cost_to_go.net],
+    "gan_finetune": lambda run: [run.generator.module, run.energy.net],
+}
+
+
+def start(name: str, **settings: object) -> Training:
+    method, task = load_method(name), load_task("digits")
+    config = configure(method, task.name, "default", settings)
+    problem = task.problem(oracle=False)
+    assert isinstance(problem, Problem)
+    return method().start(
+        problem, config, compute=Compute(device="cpu", threads=1), rng=RandomStreams(name, "digits forms", 0)
+    )
+
+
+def passes(name: str) -> int:
+    """Rows through any network in the whole training after the backbone's."""
+    config = configure(load_method(name), "digits", "default", {})
+    training = start(name, head_start=1, backbone={"iterations": 0})
+    rows = []
+    for _ in range(2):
+        with counted_passes(NETS[name](training)) as counter:
+            training.step()
+        rows.append(counter.rows)
+    before, after = rows
+    return config.head_start * before + config.iterations * after
+
+
+@pytest.mark.parametrize("name", ["gcd", "gan_finetune"])
+def test_gcd_and_gan_finetuning_take_as_many_network_passes_as_dxmi_from_as_long_a_backbone(name):
+    assert passes(name) == pytest.approx(passes("dxmi"), rel=0.02)
+    ours, theirs = (configure(load_method(n), "digits", "default", {}).backbone for n in ("dxmi", name))
+    assert (ours.iterations, ours.batch_size) == (theirs.iterations, theirs.batch_size)
