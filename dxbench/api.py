@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 RECORD_SCHEMA_VERSION = 2
 
 Direction = Literal["lower", "higher", "none"]
+Precision = Literal["32", "bf16"]
 Status = Literal["ok", "partial", "failed", "timeout", "out_of_memory", "skipped"]
 
 
@@ -751,7 +752,7 @@ class Cost(Frozen):
     threads: int
     devices: int = 1
     accumulate: int = 1
-    precision: Literal["32", "bf16"] = "32"
+    precision: Precision = "32"
 
 
 class Failure(Frozen):

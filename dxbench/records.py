@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pydantic import JsonValue, ValidationError
 
-from dxbench.api import RECORD_SCHEMA_VERSION, ResultRecord, short_hash
+from dxbench.api import RECORD_SCHEMA_VERSION, Precision, ResultRecord, short_hash
 from dxbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,9 +65,38 @@ def check_writable(folder: Path) -> None:
         ) from None
 
 
-def config_id(task: str, task_version: int, method: str, method_version: int, config: Mapping[str, JsonValue]) -> str:
-    """Ten hex digits over task, method, their versions and the configuration; the same for every seed."""
-    return short_hash([task, task_version, method, method_version, dict(config)], digits=10)
+def config_id(
+    task: str,
+    task_version: int,
+    method: str,
+    method_version: int,
+    config: Mapping[str, JsonValue],
+    *,
+    precision: Precision = "32",
+) -> str:
+    """Ten hex digits over task, method, their versions, configuration and precision; the same for every seed.
+
+    Networks in less than float32 make another row; float32 adds nothing to what is hashed.
+    """
+    beside = [] if precision == "32" else [precision]
+    return short_hash([task, task_version, method, method_version, dict(config), *beside], digits=10)
+
+
+def config_id_of(record: ResultRecord) -> str:
+    """The `config_id` that a record belongs to."""
+    return config_id(
+        record.task,
+        record.task_version,
+        record.method,
+        record.method_version,
+        record.config,
+        precision=precision_of(record),
+    )
+
+
+def precision_of(record: ResultRecord) -> Precision:
+    """Of the networks; a record without cost says nothing, and counts as float32."""
+    return record.cost.precision if record.cost else "32"
 
 
 def work_folder(home: Path, *, task: str, method: str, run_id: str) -> Path:

@@ -112,14 +112,17 @@ def newest_configuration(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def label_of(entry: Entry) -> str:
-    """Method, preset and what was set beside it."""
+    """Method, preset, what was set beside it, and the precision if it is not float32."""
     preset = "" if entry.preset == DEFAULT_PRESET else f" [{entry.preset}]"
     changes = ", ".join(f"{key}={value}" for key, value in sorted(entry.overrides.items()))
-    return f"{entry.method}{preset}{' (' + changes + ')' if changes else ''}"
+    precision = "" if entry.precision == "32" else f" {entry.precision}"
+    return f"{entry.method}{preset}{' (' + changes + ')' if changes else ''}{precision}"
 
 
 def selector_of(entry: Entry) -> str:
     """What to type for the row of a run."""
+    if entry.precision != "32":
+        return entry.config_id
     preset = "" if entry.preset == DEFAULT_PRESET else f":{entry.preset}"
     changes = ",".join(f"{key}={value}" for key, value in entry.overrides.items())
     return f"{entry.method}{preset}{f'[{changes}]' if changes else ''}"

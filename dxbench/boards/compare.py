@@ -58,8 +58,8 @@ def select(entries: Sequence[Entry], selector: str) -> Selection:
         if match is None:
             raise UsageError(f"cannot read {selector!r}; use method, method:preset, method[key=value] or a config id")
         overrides = parse_assignments([part for part in (match["set"] or "").split(",") if part])
-        wanted = (match["method"], match["preset"] or DEFAULT_PRESET, overrides)
-        named = [entry for entry in scored if (entry.method, entry.preset, entry.overrides) == wanted]
+        wanted = (match["method"], match["preset"] or DEFAULT_PRESET, overrides, "32")
+        named = [entry for entry in scored if (entry.method, entry.preset, entry.overrides, entry.precision) == wanted]
     if not named:
         raise unknown("row", selector, {selector_of(entry) for entry in scored})
     chosen = newest_configuration(named)

@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from dxbench.api import Estimate, ResultRecord
 from dxbench.errors import InvalidFile
-from dxbench.records import Unreadable, config_id, read_record
+from dxbench.records import Unreadable, config_id_of, precision_of, read_record
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +32,7 @@ class Entry:
     overrides: dict[str, JsonValue]
     config: dict[str, JsonValue]
     config_id: str
+    precision: str
     seed: int
     status: str
     failure: str | None
@@ -64,7 +65,8 @@ class Entry:
             preset=record.preset,
             overrides=record.overrides,
             config=record.config,
-            config_id=config_id(record.task, record.task_version, record.method, record.method_version, record.config),
+            config_id=config_id_of(record),
+            precision=precision_of(record),
             seed=record.seed,
             status=record.status,
             failure=None if failure is None else f"{failure.phase}: {failure.type}: {failure.message}",

@@ -35,6 +35,7 @@ _PLAIN = {
     "selected_on_test": pa.bool_(),
     "preset": _WORD,
     "config_id": _WORD,
+    "precision": _WORD,
     "seed": _INTEGER,
     "status": _WORD,
     "failure": _WORD,
@@ -56,7 +57,7 @@ _JSON: dict[str, tuple[pa.DataType, TypeAdapter[Any]]] = {
 }
 _SCHEMA = pa.schema(
     [*_FILE.items(), *_PLAIN.items(), *((name, kind) for name, (kind, _) in _JSON.items())],
-    metadata={"dxbench.layout": "1"},
+    metadata={"dxbench.layout": "2"},
 )
 _PARALLEL_FROM = 5_000
 """Records from which starting further processes takes less time than it saves."""

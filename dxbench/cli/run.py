@@ -8,14 +8,14 @@ from pydantic import JsonValue
 from rich.console import Console
 
 from dxbench import paths, registry
-from dxbench.api import ResultRecord
+from dxbench.api import Precision, ResultRecord
 from dxbench.cli.common import parse_duration, parse_seeds, say
 from dxbench.cli.progress import listener_for
 from dxbench.configure import DEFAULT_PRESET, config_class, parse_assignments
 from dxbench.engine.cell import RunOptions
 from dxbench.engine.launchers import Outcome
 from dxbench.engine.plan import Cell, plan
-from dxbench.engine.spread import Precision, Spread, check_support, outer_rank
+from dxbench.engine.spread import Spread, check_support, outer_rank
 from dxbench.engine.stopping import StopSignals
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, UsageError, unknown
 from dxbench.records import check_writable, read_record, record_path, work_folder
@@ -100,14 +100,21 @@ def plan_cells(request: RunRequest) -> list[Cell]:
     if request.suite is not None:
         if request.task or request.method or request.preset:
             raise UsageError("--suite says task, methods and presets itself; leave out --task, --method and --preset")
-        return _suite_cells(load_suite(request.suite), request.seeds, overrides)
+        return _suite_cells(load_suite(request.suite), request.seeds, overrides, request.precision)
     if request.task is None or request.method is None:
         raise UsageError("give --task and --method, or --suite; `dxbench list methods` shows what there is")
     seeds = parse_seeds(request.seeds or "0")
-    return plan(request.task, request.method, preset=request.preset or DEFAULT_PRESET, overrides=overrides, seeds=seeds)
+    return plan(
+        request.task,
+        request.method,
+        preset=request.preset or DEFAULT_PRESET,
+        overrides=overrides,
+        seeds=seeds,
+        precision=request.precision,
+    )
 
 
-def _suite_cells(suite: Suite, seeds: str | None, overrides: dict[str, JsonValue]) -> list[Cell]:
+def _suite_cells(suite: Suite, seeds: str | None, overrides: dict[str, JsonValue], precision: Precision) -> list[Cell]:
     """Every row over every seed; an override reaches the rows whose method has its key."""
     kinds = {row.method: config_class(load_method(row.method), suite.task, row.preset) for row in suite.rows}
     keys = {method: set(kind.model_fields) for method, kind in kinds.items()}
@@ -123,6 +130,7 @@ def _suite_cells(suite: Suite, seeds: str | None, overrides: dict[str, JsonValue
             preset=row.preset,
             overrides=row.set | reaching,
             seeds=parse_seeds(seeds) if seeds else suite.seeds,
+            precision=precision,
         )
     return cells
 

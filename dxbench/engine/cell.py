@@ -4,7 +4,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -135,7 +135,7 @@ class _Run:
         self.method = load_method(cell.method_ref)
         device = process.choose_device(options.device, auto=self.task.auto_device)
         process.check_devices(device, options.spread.devices)
-        self.workers = assemble(options.spread, device=device, place=place)
+        self.workers = assemble(replace(options.spread, precision=cell.precision), device=device, place=place)
         store = FolderStore(options.home / "trained" / f"{cell.task}@{cell.task_version}")
         self.compute = Compute(
             device=device,
@@ -393,5 +393,5 @@ class _Run:
             threads=self.compute.threads,
             devices=self.workers.count,
             accumulate=self.options.spread.accumulate,
-            precision=self.options.spread.precision,
+            precision=self.cell.precision,
         )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
+from dxbench.api import Precision
 from dxbench.configure import configure
 from dxbench.errors import UsageError
 from dxbench.records import config_id
@@ -27,11 +28,14 @@ class Cell:
     overrides: dict[str, JsonValue] = field(default_factory=dict)
     config: dict[str, JsonValue] = field(default_factory=dict)
     seed: int
+    precision: Precision = "32"
 
     @property
     def config_id(self) -> str:
         """Hash of what is measured, whatever the seed."""
-        return config_id(self.task, self.task_version, self.method, self.method_version, self.config)
+        return config_id(
+            self.task, self.task_version, self.method, self.method_version, self.config, precision=self.precision
+        )
 
     @property
     def run_id(self) -> str:
@@ -39,7 +43,13 @@ class Cell:
 
 
 def plan(
-    task_ref: str, method_ref: str, *, preset: str, overrides: dict[str, JsonValue], seeds: list[int]
+    task_ref: str,
+    method_ref: str,
+    *,
+    preset: str,
+    overrides: dict[str, JsonValue],
+    seeds: list[int],
+    precision: Precision = "32",
 ) -> list[Cell]:
     """One cell per seed.
 
@@ -62,6 +72,7 @@ def plan(
             overrides=overrides,
             config=config.model_dump(mode="json"),
             seed=seed,
+            precision=precision,
         )
         for seed in seeds
     ]

@@ -3,13 +3,10 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from dxbench import registry
-from dxbench.api import Method
+from dxbench.api import Method, Precision
 from dxbench.errors import UsageError
-
-Precision = Literal["32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)

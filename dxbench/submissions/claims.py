@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pydantic import JsonValue
 
 from dxbench.api import ResultRecord, Task
-from dxbench.records import config_id
+from dxbench.records import config_id_of
 from dxbench.submissions.defects import Defect
 from dxbench.submissions.manifest import Manifest, RunEntry
 
@@ -27,7 +27,7 @@ def _identity(record: ResultRecord, entry: RunEntry, manifest: Manifest) -> Iter
         got, wanted = getattr(record, name), getattr(manifest, name)
         if got != wanted:
             yield _defect(record, name, f"{got!r} in the record, {wanted!r} in the manifest", PACK)
-    identity = config_id(record.task, record.task_version, record.method, record.method_version, record.config)
+    identity = config_id_of(record)
     if identity != manifest.config_id:
         yield _defect(record, "config", f"has the id {identity}, the manifest says {manifest.config_id}", PACK)
     if record.seed != entry.seed:

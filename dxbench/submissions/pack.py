@@ -10,7 +10,7 @@ import numpy as np
 
 from dxbench.api import ResultRecord
 from dxbench.errors import InvalidFile, MissingData, UsageError
-from dxbench.records import array_sha256, config_id, record_text, work_folder
+from dxbench.records import array_sha256, config_id_of, record_text, work_folder
 from dxbench.registry import load_task
 from dxbench.submissions.archive import npy_bytes
 from dxbench.submissions.challenge import BLOCK, block_hashes, chosen_blocks
@@ -70,7 +70,7 @@ def make_manifest(records: Sequence[ResultRecord], arrays: dict[str, np.ndarray 
         task_version=first.task_version,
         method=first.method,
         method_version=first.method_version,
-        config_id=config_id(first.task, first.task_version, first.method, first.method_version, first.config),
+        config_id=config_id_of(first),
         nfe=next((record.nfe for record in records if record.nfe is not None), None),
         runs=runs,
     )

@@ -148,6 +148,18 @@ def test_micro_batches_and_precision_are_in_the_record(dxbench: Callable[..., En
     assert (cost.devices, cost.accumulate, cost.precision) == (1, 3, "bf16")
 
 
+def test_another_precision_is_another_row(dxbench: Callable[..., Ended], home: Path) -> None:
+    data = (*RUN, "-m", "dxmi", *SMALL, "--results", home / "results")
+    for options in ((), ("--precision", "bf16")):
+        assert dxbench(*data, *options).code == 0
+    assert len(list((home / "results").glob("*/*/*.json"))) == 2
+    table = dxbench("table", "-t", "gaussians8", "--results", home / "results", "--format", "csv")
+    assert table.code == 0, table.err
+    rows = [line for line in table.out.splitlines() if "policy_hidden=16" in line]
+    assert [" bf16" in row for row in rows].count(True) == 1, table.out
+    assert len(rows) == 2
+
+
 @pytest.mark.parametrize("options", [("--devices", 2), ("--accumulate", 4), ("--precision", "bf16")])
 def test_a_method_of_one_device_is_named(dxbench: Callable[..., Ended], options: tuple[object, ...]) -> None:
     ended = dxbench(*RUN, "-m", "gcd", *options)

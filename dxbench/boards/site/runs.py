@@ -8,7 +8,7 @@ from dxbench.boards.site.names import config_anchor, method_page, task_page
 from dxbench.boards.site.plots import line
 from dxbench.boards.site.rendering import template
 from dxbench.configure import DEFAULT_PRESET, assignments
-from dxbench.records import config_id
+from dxbench.records import config_id_of, precision_of
 
 
 def repeat_command(record: ResultRecord) -> str:
@@ -20,6 +20,8 @@ def repeat_command(record: ResultRecord) -> str:
         parts += ["--set", text]
     if record.cost is not None:
         parts += ["--device", record.cost.device.partition(":")[0]]
+    if precision_of(record) != "32":
+        parts += ["--precision", precision_of(record)]
     return shlex.join(parts)
 
 
@@ -29,14 +31,13 @@ def run_text(record: ResultRecord, pictures: list[dict[str, str]]) -> str:
     Args:
         pictures: title, caption and file of each, beside the page.
     """
-    config = config_id(record.task, record.task_version, record.method, record.method_version, record.config)
     return template("run").render(
         root="../../../",
         record=record,
         title=f"{record.method} on {record.task}, seed {record.seed}",
         task_page=task_page(record.task),
         method_page=method_page(record.method),
-        config_anchor=config_anchor(record.task, config),
+        config_anchor=config_anchor(record.task, config_id_of(record)),
         command=repeat_command(record),
         config=assignments(record.config),
         lines=[drawn for name, curve in record.curves.items() if (drawn := line(name, curve)) is not None],
