@@ -7,16 +7,17 @@ trained, and sampling visits `num_steps` of them (Nichol & Dhariwal 2021, arXiv:
 `first_level`, because nearer to pure noise a step multiplies what the network errs.
 """
 
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
 from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
 from dxbench.staged import StagedTraining
 from dxmi.backbones import IMAGE_DDPM, DDPMBackbone
 from dxmi.denoising import DDPMLoss, DenoiserTraining
-from dxmi.models import PolicyModel
+from dxmi.image_backbones import ADMUNet, DDGANGeneratorNet, DDPMUNet, Mirrored, Official
+from dxmi.models import ClassPolicyModel, PolicyModel, policy_model
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
 from dxmi.parallel import ONE_PROCESS
@@ -102,12 +103,51 @@ class DDPMImageConfig(Config):
         return PolicyModel(policy, quiet_end=True)
 
 
+class DDPMUNetConfig(Config):
+    """On images of 32 pixels and more: the backbones and samplers that DxMI starts from there."""
+
+    needs = frozenset({Need.IMAGES})
+
+    num_steps: PositiveInt = Field(default=1000, description="sampling steps T = NFE")
+    backbone: Annotated[DDPMUNet | DDGANGeneratorNet | ADMUNet, Field(discriminator="kind")] = DDPMUNet(
+        schedule="step_linear"
+    )
+    init: Literal["pretrained", "train"] = Field(
+        default="pretrained", description="backbone from official weights, or trained, then kept and found again"
+    )
+    flips: bool = Field(default=True, description="half of the data mirrored")
+
+    @model_validator(mode="after")
+    def _sampler_can_be_built(self) -> Self:
+        self.backbone.check_steps(self.num_steps)
+        return self
+
+    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> DenoiserTraining | Official:
+        return self.backbone.begin(
+            problem,
+            compute,
+            rng.common,
+            num_classes=problem.num_classes,
+            official=problem.pretrained.load(self.backbone.weights)
+            if problem.pretrained is not None and self.init == "pretrained"
+            else None,
+            data=Mirrored(problem.data) if self.flips else problem.data,
+        )
+
+    def model(self, net: nn.Module, problem: Problem) -> PolicyModel | ClassPolicyModel:
+        policy = self.backbone.policy(net, event_shape=problem.event_shape, num_steps=self.num_steps)
+        return policy_model(policy, num_classes=problem.num_classes)
+
+    def official_weights(self) -> tuple[str, ...]:
+        return (self.backbone.weights,) if self.init == "pretrained" else ()
+
+
 class DDPMKind(Protocol):
-    """What points and images do differently."""
+    """What kinds of data do differently."""
 
-    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> DenoiserTraining: ...
+    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> DenoiserTraining | Official: ...
 
-    def model(self, net: nn.Module, problem: Problem) -> PolicyModel: ...
+    def model(self, net: nn.Module, problem: Problem) -> PolicyModel | ClassPolicyModel: ...
 
 
 class DDPM(Method):
@@ -119,6 +159,10 @@ class DDPM(Method):
     citation = "Ho et al. 2020, arXiv:2006.11239"
     Config = DDPMConfig
     parallel = True
+
+    @classmethod
+    def pretrained(cls, config: Config) -> tuple[str, ...]:
+        return config.official_weights() if isinstance(config, DDPMUNetConfig) else ()
 
     def start(self, problem: Problem, config: DDPMKind, *, compute: Compute, rng: RandomStreams) -> Training:
         return DDPMTraining(problem, config, compute, rng)
@@ -132,7 +176,7 @@ class DDPMTraining(StagedTraining):
         self.training = config.training(problem, compute, rng)
         super().__init__(self.training)
 
-    def model(self) -> PolicyModel:
+    def model(self) -> PolicyModel | ClassPolicyModel:
         model = self.config.model(self.training.average, self.problem)
         model.policy.to(self.device)
         return model

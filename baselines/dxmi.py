@@ -11,7 +11,6 @@ value steps share one forward pass (`sweep=batched`); `sequential` is the order 
 learns `std_lr_ratio` times as fast as the sampler (paper, App. B: 100).
 """
 
-import copy
 import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self
@@ -27,7 +26,7 @@ from dxmi.algorithms.sweeps import PolicySweep, ShuffledSteps, batched_sweep, se
 from dxmi.backbones import IMAGE_DDPM, DDPMBackbone
 from dxmi.costs import TIME_COSTS, RunningCost
 from dxmi.denoising import DDPMLoss, DenoiserTraining
-from dxmi.image_backbones import ADMUNet, DDGANGeneratorNet, DDPMUNet, Mirrored
+from dxmi.image_backbones import ADMUNet, DDGANGeneratorNet, DDPMUNet, Mirrored, Official
 from dxmi.models import DxMIModel, dxmi_model
 from dxmi.nets.energy_resnet import EnergyResNet
 from dxmi.nets.mlp import StepMLP
@@ -256,8 +255,10 @@ class DxMIImageConfig(DxMIBase):
 class DxMIUNetConfig(DxMIBase):
     """Of DxMI on images of 32 pixels and more: the paper's five settings, and smaller ones of the same form."""
 
+    needs = frozenset({Need.IMAGES})
+
     num_steps: PositiveInt = Field(default=10, description="sampling steps T = NFE")
-    backbone: Annotated[DDPMUNet | DDGANGeneratorNet | ADMUNet, Field(discriminator="network_kind")] = DDPMUNet()
+    backbone: Annotated[DDPMUNet | DDGANGeneratorNet | ADMUNet, Field(discriminator="kind")] = DDPMUNet()
     init: Literal["pretrained", "train"] = Field(
         default="pretrained", description="backbone from official weights, or trained first, then kept and found again"
     )
@@ -292,26 +293,29 @@ class DxMIUNetConfig(DxMIBase):
         return self
 
     def parts(self, problem: Problem, compute: Compute, rng: RandomStreams) -> "Parts":
-        shape, backbone = problem.event_shape, self.backbone
-        if backbone.num_classes != problem.num_classes:
-            raise ValueError(f"the backbone has {backbone.num_classes} classes, {problem.task} {problem.num_classes}")
-        data = Mirrored(problem.data) if self.flips else problem.data
-        pretraining, net = None, None
-        if self.init == "train":
-            pretraining = backbone.training(problem, compute, rng.common, data=data)
-            net, start = pretraining.net, pretraining.average
-        else:
-            assert problem.pretrained is not None  # the harness grants what `Method.pretrained` lists
-            net = backbone.begun_from(problem.pretrained.load(backbone.weights), event_shape=shape)
-            start = copy.deepcopy(net)
+        shape, data = problem.event_shape, Mirrored(problem.data) if self.flips else problem.data
+        start = self.backbone.begin(
+            problem,
+            compute,
+            rng.common,
+            num_classes=problem.num_classes,
+            official=problem.pretrained.load(self.backbone.weights)
+            if problem.pretrained is not None and self.init == "pretrained"
+            else None,
+            data=data,
+        )
+
+        def policy(net: nn.Module) -> GaussianPolicy:
+            return self.backbone.policy(net, event_shape=shape, num_steps=self.num_steps).to(compute.device)
+
         energy = EnergyResNet(generator=rng.torch("init value"), in_channels=shape[0], width=self.value_width)
         return Parts(
-            policy=backbone.policy(net, event_shape=shape, num_steps=self.num_steps).to(compute.device),
+            policy=policy(start.net),
             value=TimeIndependentValue(energy).to(compute.device),
             data=data,
-            pretraining=pretraining,
-            start=backbone.policy(start, event_shape=shape, num_steps=self.num_steps).to(compute.device),
-            num_classes=backbone.num_classes,
+            pretraining=start,
+            start=policy(start.average),
+            num_classes=problem.num_classes,
         )
 
     def rates(self) -> Rates:
@@ -347,7 +351,7 @@ class Parts:
     policy: GaussianPolicy
     value: ValueNet
     data: DataSource
-    pretraining: DenoiserTraining | None
+    pretraining: DenoiserTraining | Official | None
     start: GaussianPolicy | None = None
     data_noise: float = 0.0
     num_classes: int | None = None

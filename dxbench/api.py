@@ -198,6 +198,7 @@ class Need(StrEnum):
     FINITE_DATA = "a finite training set"
     VECTORS = "events that are vectors"
     SMALL_IMAGES = "images of at most 1,024 values"
+    IMAGES = "images"
     PATCHES = "patches of images"
     ORACLE = "the true distribution"
     CUDA = "a CUDA device"

@@ -6,6 +6,7 @@ FastDPM's VAR schedule, DDGAN's posterior or Euler-ancestral steps on Karras lev
 (arXiv:2407.00626, section 5.2 and released configurations).
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -86,16 +87,33 @@ class ImageBackbone(ABC):
     def check_steps(self, num_steps: int) -> None:
         """Raises ValueError for a number of sampling steps that the start has no sampler of."""
 
-    def begun_from(self, official: Mapping[str, Tensor], *, event_shape: Sequence[int]) -> nn.Module:
-        """The network with the weights of the released file.
+    def begin(
+        self,
+        problem: Problem,
+        compute: Compute,
+        streams: Streams,
+        *,
+        num_classes: int | None,
+        official: Mapping[str, Tensor] | None,
+        data: DataSource,
+    ) -> "DenoiserTraining | Official":
+        """The network with the weights of the released file, or, where there are none, its training on `data`.
 
         Raises:
-            ValueError: if the file is of another network, with the first keys that differ.
+            ValueError: if the file is of another network, with the first keys that differ, or the problem has other
+                classes than the network is told.
         """
-        weights = self.official(event_shape)(official)
-        net = self.network(event_shape, Generator().manual_seed(0))  # overwritten, every one of them
+        if num_classes != self.num_classes:
+            raise ValueError(
+                f"the backbone is told {self.num_classes or 'no'} classes and the task has {num_classes or 'none'}; "
+                "name a backbone for this task"
+            )
+        if official is None:
+            return self.training(problem, compute, streams, data=data)
+        weights = self.official(problem.event_shape)(official)
+        net = self.network(problem.event_shape, Generator().manual_seed(0))  # every number is overwritten
         net.load_state_dict(weights)
-        return net
+        return Official(net.to(compute.device))
 
     def training(self, problem: Problem, compute: Compute, streams: Streams, *, data: DataSource) -> DenoiserTraining:
         """Its training on `data`; over before it begins where the store has the weights of these streams."""
@@ -161,7 +179,7 @@ class DDPMUNet(ImageBackbone):
         last_std: of the last step, whose posterior has none; it stays.
     """
 
-    network_kind: Literal["ddpm"] = "ddpm"
+    kind: Literal["ddpm"] = "ddpm"
     width: int = 128
     multipliers: tuple[int, ...] = (1, 2, 2, 2)
     blocks_per_level: int = 2
@@ -208,7 +226,7 @@ class DDGANGeneratorNet(ImageBackbone):
         last_std: of the last step, whose posterior has none; it stays.
     """
 
-    network_kind: Literal["ddgan"] = "ddgan"
+    kind: Literal["ddgan"] = "ddgan"
     width: int = 128
     multipliers: tuple[int, ...] = (1, 2, 2, 2)
     blocks_per_level: int = 2
@@ -279,7 +297,7 @@ class ADMUNet(ImageBackbone):
         precision: of the network's inside while it trains and samples.
     """
 
-    network_kind: Literal["adm"] = "adm"
+    kind: Literal["adm"] = "adm"
     preset: Literal["imagenet64", "lsun256"] = "imagenet64"
     width: int = 192
     multipliers: tuple[int, ...] = (1, 2, 3, 4)
@@ -333,6 +351,29 @@ class ADMUNet(ImageBackbone):
         return replace(self._sized(headless, event_shape), head_channels=self.head_channels)
 
 
+class Official:
+    """A backbone whose training others have done.
+
+    Attributes:
+        net: to be trained on.
+        average: as it came.
+    """
+
+    iterations, finished = 0, True
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net, self.average = net, copy.deepcopy(net)
+
+    def step(self) -> Tensor:
+        raise RuntimeError("nothing to train")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        assert not state
+
+
 @runtime_checkable
 class LabelledData(DataSource, Protocol):
     """Training data with classes."""
@@ -358,6 +399,24 @@ class Mirrored:
 def _mirrored(images: Points, rng: np.random.Generator) -> Points:
     chosen = torch.from_numpy(rng.random(len(images)) < 0.5).reshape(-1, 1, 1, 1)
     return torch.where(chosen, images.flip(-1), images)
+
+
+# The consistency models' denoiser of LSUN Bedroom, in DxMI's four steps.
+EDM_LSUN256 = ADMUNet(
+    preset="lsun256",
+    width=256,
+    multipliers=(1, 1, 2, 2, 4, 4),
+    blocks_per_level=2,
+    attention_levels=(3, 4, 5),
+    classes=0,
+    levels="above_zero",
+    rho=4.0,
+)
+
+# For runs that show that all works, within minutes on a processor.
+SMALL_DDPM = DDPMUNet(
+    width=32, multipliers=(1, 2), blocks_per_level=1, attention_levels=(1,), iterations=150, batch_size=16
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,7 +53,8 @@ def common(
     epilog="Examples:  dxbench run --task gaussians8 --method dxmi  |  "
     "dxbench run -t gaussians8 -m dxmi --seed 0,1,2 --set tau=0.01 --jobs 2  |  "
     "dxbench run -t gaussians8 -m my_method.py:MyMethod  |  dxbench run --suite dxmi-table1  |  "
-    "dxbench run -t digits -m dxmi --devices 2 --accumulate 4 --precision bf16"
+    "dxbench run -t digits -m dxmi --devices 2 --accumulate 4 --precision bf16  |  "
+    "dxbench run -t cifar10 -m dxmi --init train"
 )
 def run(
     task: Task = None,
@@ -64,6 +65,10 @@ def run(
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Preset of the method for the task.")] = None,
     assign: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the preset; repeatable.")] = None,
+    init: Annotated[
+        Literal["pretrained", "train"] | None,
+        typer.Option(help="Backbone from official weights, or trained first; short for --set init=..."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[
         int, typer.Option(min=1, help="Devices of a run, a process each; torchrun and SLURM are recognised.")
@@ -98,7 +103,7 @@ def run(
                 suite=suite,
                 seeds=seed,
                 preset=preset,
-                assignments=assign or [],
+                assignments=[*(assign or []), *([f"init={init}"] if init else [])],
                 device=device,
                 devices=devices,
                 accumulate=accumulate,

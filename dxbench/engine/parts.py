@@ -22,6 +22,7 @@ def unmet_needs(needs: Set[Need], problem: Problem | ProblemSet, compute: Comput
         Need.ORACLE: all(p.oracle is not None for p in problems),
         Need.FINITE_DATA: all(isinstance(p.data, FiniteData) for p in problems),
         Need.VECTORS: all(len(p.event_shape) == 1 for p in problems),
+        Need.IMAGES: all(len(p.event_shape) == 3 for p in problems),
         Need.SMALL_IMAGES: all(
             len(p.event_shape) == 3 and math.prod(p.event_shape) <= SMALL_IMAGE_VALUES for p in problems
         ),
