@@ -127,7 +127,7 @@ def cifar10_quick() -> DxMIUNetConfig:
         init="train",
         num_steps=4,
         value_width=16,
-        iterations=30,
+        iterations=20,
         batch_size=16,
         ema_decay=0.9,
     )
