@@ -51,16 +51,17 @@ class PatchScoring:
 
     def group(self, energies: Array, *, anomalous: NDArray[np.bool_], masks: Masks | None) -> GroupScores:
         """The scores of one group's images; without masks [n, H, W], or a defect in them, no pixel is ranked."""
-        if self.pool is None:
-            scores = energies.max(axis=(1, 2))
-        else:
-            # Image by image would cost less memory, but a group is at most 167 maps.
-            pooled = avg_pool2d(torch.from_numpy(self.maps(energies))[:, None], self.pool, stride=1)
-            scores = pooled.amax(dim=(1, 2, 3)).numpy()
+        maps = self.maps(energies)
+        scores = energies.max(axis=(1, 2)) if self.pool is None else self._pooled(maps, self.pool)
         ranked = None
         if masks is not None and masks.any():
-            ranked = RankedPixels.of(self.maps(energies), _nearest(masks, self.resolution))
+            ranked = RankedPixels.of(maps, _nearest(masks, self.resolution))
         return GroupScores(scores=scores, anomalous=anomalous, pixels=ranked, energies=energies)
+
+    @staticmethod
+    def _pooled(maps: Array, side: int) -> Array:
+        """The largest mean of each map over a window of side x side."""
+        return avg_pool2d(torch.from_numpy(maps)[:, None], side, stride=1).amax(dim=(1, 2, 3)).numpy()
 
 
 def _nearest(masks: Masks, side: int) -> Masks:

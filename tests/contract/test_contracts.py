@@ -50,6 +50,7 @@ SMALL = {
     "head_start": 2,
     "backbone": {"hidden": 8, "depth": 1, "iterations": 4, "batch_size": 8},
 }
+EXTRACTED = ("holdout_mnist", "screw")  # real data that take a while to be read
 DETECTORS = ("iforest", "kde", "knn", "mahalanobis", "pca")
 TRAINED_DETECTORS = ("ae", "dte", "dxmi_detection", "igebm", "mpdr", "nae", "patchcore", "vgs")
 FORMS = [
@@ -268,7 +269,9 @@ def test_metrics_have_stable_protocols_and_refuse_nothing_to_measure(name: str) 
         metric.measure(nothing)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in EXTRACTED else name for name in TASKS]
+)
 def test_tasks_list_registered_metrics_and_hide_the_truth(name: str) -> None:
     task = load_task(name)
     names = {metric.name for metric in task.metrics}
