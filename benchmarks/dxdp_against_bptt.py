@@ -89,9 +89,9 @@ def training(title: str, num_steps: int, overrides: dict[str, object]) -> Traini
 
 def networks(run: Training) -> list[nn.Module]:
     """Policy and value, or policy and energy: the nets whose passes count."""
-    parts = [getattr(run, name) for name in ("policy", "value", "energy") if hasattr(run, name)]
-    modules = [part if isinstance(part, nn.Module) else part.module for part in parts]
-    return [module.net for module in modules]  # type: ignore[misc]
+    trained = getattr(run, "learner", run)
+    parts = [getattr(trained, name) for name in ("policy", "value", "energy") if hasattr(trained, name)]
+    return [getattr(part, "module", part).net for part in parts]
 
 
 def passes_per_iteration(run: Training) -> float:
