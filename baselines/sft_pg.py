@@ -40,7 +40,6 @@ class SFTPGConfig(Config):
 
     needs = frozenset({Need.VECTORS})
     quiet_end: ClassVar[bool] = False
-    betas: ClassVar[tuple[float, float]] = GAME_BETAS
 
     num_steps: int = Field(default=10, ge=2, description="sampling steps = NFE")
     min_std: PositiveFloat = Field(default=0.05, description="least std of a step, in units of the scaled data")
@@ -72,7 +71,6 @@ class SFTPGImageConfig(SFTPGConfig):
 
     needs = frozenset({Need.SMALL_IMAGES})
     quiet_end = True
-    betas = (0.9, 0.999)
 
     num_steps: int = Field(default=4, ge=2, description="sampling steps = NFE, of the backbone's 1,000")
     min_std: PositiveFloat = Field(default=0.15, description="std of the last step, for training only")
@@ -145,9 +143,9 @@ class SFTPGTraining(StagedTraining):
         value_net = nets.critic(config.num_steps, rng.torch("init value"))
         self.baseline = SharedValue(value_net, num_steps=config.num_steps).to(self.device)
         self.policy = self._learner(
-            self.steps, config.policy_lr, config.policy_passes, betas=config.betas, max_grad_norm=config.max_grad_norm
+            self.steps, config.policy_lr, config.policy_passes, betas=GAME_BETAS, max_grad_norm=config.max_grad_norm
         )
-        self.critic = self._learner(self.cost, config.critic_lr, config.critic_steps, betas=config.betas)
+        self.critic = self._learner(self.cost, config.critic_lr, config.critic_steps, betas=GAME_BETAS)
         self.value = self._learner(self.baseline, config.value_lr, config.policy_passes)
         self.data_rng = rng.numpy("data")
         self.noise = StreamNoise(
