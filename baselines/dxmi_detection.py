@@ -11,6 +11,7 @@ are for sets of a few thousand vectors. `iterations=0` is the pretrained autoenc
 """
 
 import copy
+import math
 import warnings
 from typing import Any
 
@@ -36,29 +37,31 @@ from dxmi.values import CorrectedEnergy
 class DxMIDetectionConfig(Config):
     """Of DxMI on feature vectors."""
 
-    features: FeatureKind = "whitened"
-    neighbours: PositiveInt = 5
+    features: FeatureKind = "mahalanobis"
+    neighbours: PositiveInt = Field(default=5, description="of features=whitened")
     latent: PositiveInt = 64
-    hidden: PositiveInt = 256
-    depth: PositiveInt = 2
-    energy_scale: PositiveFloat = Field(default=10.0, description="E = energy_scale |x - reconstruction|^2")
-    pretrain_iterations: PositiveInt = 800
+    hidden: PositiveInt = 1024
+    depth: PositiveInt = 1
+    start_energy: PositiveFloat = Field(
+        default=0.05, description="mean energy of the training points at DxMI's start; tau / 2 is a quadratic well's"
+    )
+    pretrain_iterations: PositiveInt = 1600
     pretrain_lr: PositiveFloat = 1e-3
-    iterations: NonNegativeInt = Field(default=200, description="of DxMI; 0 leaves the pretrained autoencoder")
+    iterations: NonNegativeInt = Field(default=300, description="of DxMI; 0 leaves the pretrained autoencoder")
     batch_size: PositiveInt = 64
     num_steps: PositiveInt = Field(default=5, description="sampling steps T")
     tau: NonNegativeFloat = Field(default=0.1, description="temperature per dimension, of entropy and velocity alike")
-    gamma: NonNegativeFloat = Field(default=0.05, description="weight of the squared energies")
+    gamma: NonNegativeFloat = Field(default=6.0, description="weight of the squared energies")
     latent_noise: PositiveFloat = Field(
         default=1.0, description="largest std of the start's latent perturbation; drawn uniformly per point"
     )
-    start_std: PositiveFloat = Field(default=0.004, description="std of every step at first, per dimension")
+    step_angle: PositiveFloat = Field(default=0.2, description="typical length of the noise of a step at first")
     avr_decay: float = Field(default=0.99, ge=0, le=1)
     policy_hidden: PositiveInt = 128
     value_hidden: PositiveInt = 128
-    policy_lr: PositiveFloat = 1e-4
+    policy_lr: PositiveFloat = 1e-3
     value_lr: PositiveFloat = 1e-3
-    energy_lr: PositiveFloat = 1e-3
+    energy_lr: PositiveFloat = 3e-4
     std_lr_ratio: PositiveFloat = Field(default=10.0, description="log-std's learning rate over the sampler's")
     ema_decay: float = Field(default=0.97, ge=0, lt=1, description="of the energy that is scored")
 
@@ -86,7 +89,6 @@ class Networks:
             latent=config.latent,
             hidden=config.hidden,
             depth=config.depth,
-            scale=config.energy_scale,
             generator=rng.torch("init energy"),
         ).to(device)
 
@@ -104,7 +106,7 @@ class Networks:
         self.policy = SpherePolicy.from_scratch(
             step_mlp(dim, config.policy_hidden, "init policy"),
             event_shape=(dim,),
-            std=torch.full((config.num_steps,), config.start_std),
+            std=torch.full((config.num_steps,), config.step_angle / math.sqrt(dim - 1)),
             trainable_std=[True] * config.num_steps,
         ).to(device)
         self.value = CorrectedEnergy(
@@ -154,13 +156,13 @@ class DxMIDetectionTraining(Training):
         return {**scalars, "energy_gap": gap, "mean_std": self.nets.policy.step_log_stds().detach().exp().mean()}
 
     def _pretrain(self, data: Tensor) -> dict[str, float | Tensor]:
-        # The optimiser does not see the scale of the energy, only its learning rate does: errors, not energies.
-        loss = self.nets.energy(data).mean() / self.config.energy_scale
+        loss = self.nets.energy(data).mean()
         loss.backward()
         self.pretraining.step()
         self.pretraining.zero_grad()
         self.pretraining_decay.step()
         if self.steps_done == self.config.pretrain_iterations:
+            self.nets.energy.rescale(self.points, mean=self.config.start_energy)
             self.frozen.load_state_dict(self.nets.energy.state_dict())
             self.energy_ema.update_parameters(self.nets.energy)
         return {"reconstruction": loss.detach()}

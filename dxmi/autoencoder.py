@@ -1,5 +1,6 @@
 """An autoencoder whose latent and output lie on unit spheres; its reconstruction error is an energy."""
 
+import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
@@ -14,6 +15,8 @@ class SphereAutoencoder(nn.Module):
     The latent lies on a sphere too, so that noise of a fixed size moves it by a fixed angle (MPDR, arXiv:2310.18677).
     """
 
+    scale: Tensor
+
     def __init__(
         self, *, dim: int, latent: int, hidden: int, depth: int, scale: float = 1.0, generator: Generator
     ) -> None:
@@ -25,7 +28,7 @@ class SphereAutoencoder(nn.Module):
             )
 
         self.encoder, self.decoder = mlp(dim, latent), mlp(latent, dim)
-        self.scale = scale
+        self.register_buffer("scale", torch.tensor(float(scale)))
 
     def encode(self, x: Float[Tensor, " b dim"]) -> Float[Tensor, " b latent"]:
         return project(self.encoder(x))
@@ -35,6 +38,11 @@ class SphereAutoencoder(nn.Module):
 
     def forward(self, x: Points) -> Float[Tensor, " b 1"]:
         return self.scale * (x - self.decode(self.encode(x))).square().sum(dim=1, keepdim=True)
+
+    @torch.no_grad()
+    def rescale(self, points: Points, *, mean: float) -> None:
+        """Set the scale so that the mean energy of points is `mean`."""
+        self.scale.mul_(mean / self(points).mean())
 
     def perturbed_code(
         self, x: Points, *, std: PerSample, eps: Float[Tensor, " b latent"]

@@ -58,16 +58,49 @@ class LocalWhitening(nn.Module):
         rows = points.double()
         differences = rows - rows[near].mean(dim=1)
         scatter = torch.from_numpy(LedoitWolf(assume_centered=True).fit(differences.numpy()).covariance_)
-        variances, axes = torch.linalg.eigh(scatter)
-        # Copies of one point have no scatter; a floor keeps the whitener finite.
-        floor = max(float(variances.max()) * 1e-9, torch.finfo(torch.float32).tiny)
-        return cls(rows.mean(dim=0).float(), (axes * variances.clamp(min=floor).rsqrt()).float())
+        return cls(rows.mean(dim=0).float(), whitener(scatter))
 
     def forward(self, x: Points) -> Points:
         return project((x - self.mean) @ self.whitener)
 
 
-FeatureKind = Literal["whitened", "sphere", "lifted"]
+class MahalanobisLift(nn.Module):
+    """(z, sqrt(D)) / |(z, sqrt(D))|, z the row whitened by the training rows' Ledoit-Wolf covariance.
+
+    The angle to (0, ..., 0, 1) grows with the Mahalanobis distance to the mean: an autoencoder on this sphere starts from
+    what that detector knows, and may know more.
+    """
+
+    mean: Tensor
+    whitener: Tensor
+
+    def __init__(self, mean: Tensor, whitener: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("whitener", whitener)
+        self._lift = Lift()
+
+    @classmethod
+    def fit(cls, points: Points) -> "MahalanobisLift":
+        """From training points [n, D], n >= 2."""
+        from sklearn.covariance import LedoitWolf
+
+        estimate = LedoitWolf().fit(points.double().numpy())
+        return cls(torch.from_numpy(estimate.location_).float(), whitener(torch.from_numpy(estimate.covariance_)))
+
+    def forward(self, x: Points) -> Float[Tensor, " b dim+1"]:
+        return self._lift((x - self.mean) @ self.whitener)
+
+
+def whitener(covariance: Float[Tensor, "dim dim"]) -> Float[Tensor, "dim dim"]:
+    """A with A A^T = covariance^-1, by its principal axes, in float32."""
+    variances, axes = torch.linalg.eigh(covariance)
+    # Copies of one point have no scatter; a floor keeps the whitener finite.
+    floor = max(float(variances.max()) * 1e-9, torch.finfo(torch.float32).tiny)
+    return (axes * variances.clamp(min=floor).rsqrt()).float()
+
+
+FeatureKind = Literal["whitened", "sphere", "lifted", "mahalanobis"]
 
 
 def fit_features(kind: FeatureKind, points: Points, *, neighbours: int) -> nn.Module:
@@ -79,3 +112,5 @@ def fit_features(kind: FeatureKind, points: Points, *, neighbours: int) -> nn.Mo
             return Projection()
         case "lifted":
             return Lift()
+        case "mahalanobis":
+            return MahalanobisLift.fit(points)

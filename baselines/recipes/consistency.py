@@ -8,7 +8,7 @@ from dxmi.backbones import IMAGE_EDM, EDMBackbone
 
 
 def gaussians8() -> ConsistencyConfig:
-    """Distillation (CD), one step; `--set middle_levels=[10]` takes two.
+    """Distillation (CD), one step; `--set middle_levels=[12]` takes two.
 
     Distance and weight of improved consistency training: with l2 and weight 1 the small noise levels are hardly
     trained in so few steps, and the larger ones build on them (docs/methods/consistency.md).

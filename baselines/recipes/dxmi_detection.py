@@ -6,7 +6,7 @@ from baselines.dxmi_detection import DxMIDetectionConfig
 
 
 def pooled_features() -> DxMIDetectionConfig:
-    """A few thousand feature vectors; chosen on training normals (benchmarks/detection_tuning.py)."""
+    """A few thousand feature vectors; chosen on the validation split (benchmarks/detection_tuning.py)."""
     return DxMIDetectionConfig()
 
 
@@ -23,7 +23,8 @@ def quick() -> DxMIDetectionConfig:
 def patches() -> DxMIDetectionConfig:
     """Sizes and rates of App. C.3, for 711,284 patches: 100 epochs of batches of 784.
 
-    What the paper leaves open (pretraining, the start's noise, gamma) is as elsewhere; untested for want of the data.
+    gamma = 1 is the paper's; what it leaves open (pretraining, the start's noise) is as elsewhere; untested for want of
+    the data.
     """
     return DxMIDetectionConfig(
         features="sphere",
@@ -33,6 +34,7 @@ def patches() -> DxMIDetectionConfig:
         pretrain_iterations=9_070,
         pretrain_lr=1e-4,
         iterations=90_700,
+        gamma=1.0,
         batch_size=784,
         policy_hidden=2048,
         value_hidden=1024,

@@ -7,7 +7,7 @@ from dxmi.backbones import EDMBackbone
 
 
 def gaussians8() -> ECTConfig:
-    """One step; `--set middle_sigmas=[0.8]` takes two. Noise levels to 20: the plane needs no more."""
+    """One step; `--set middle_sigmas=[0.4]` takes two. Noise levels to 20: the plane needs no more."""
     return ECTConfig(sigma_max=20.0, sigma_mean=-0.5, backbone=EDMBackbone(iterations=3000), iterations=12000)
 
 
@@ -17,7 +17,7 @@ def gaussians8_quick() -> ECTConfig:
 
 
 def digits() -> ECTImageConfig:
-    """One step; `--set middle_sigmas=[0.8]` takes two."""
+    """One step; `--set middle_sigmas=[2.5]` takes two."""
     return ECTImageConfig()
 
 

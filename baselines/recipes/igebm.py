@@ -6,8 +6,8 @@ from baselines.igebm import IGEBMConfig
 
 
 def pooled_features() -> IGEBMConfig:
-    """A few thousand feature vectors; chosen on training normals (benchmarks/detection_tuning.py)."""
-    return IGEBMConfig()
+    """A few thousand feature vectors, in the features of `dxmi_detection`."""
+    return IGEBMConfig(features="mahalanobis")
 
 
 def separate() -> IGEBMConfig:

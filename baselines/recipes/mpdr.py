@@ -6,8 +6,8 @@ from baselines.mpdr import MPDRConfig
 
 
 def pooled_features() -> MPDRConfig:
-    """A few thousand feature vectors; chosen on training normals (benchmarks/detection_tuning.py)."""
-    return MPDRConfig()
+    """A few thousand feature vectors, from the autoencoder of `dxmi_detection`."""
+    return MPDRConfig(features="mahalanobis", hidden=1024, depth=1, pretrain_iterations=1600)
 
 
 def separate() -> MPDRConfig:

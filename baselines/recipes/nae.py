@@ -6,8 +6,8 @@ from baselines.nae import NAEConfig
 
 
 def pooled_features() -> NAEConfig:
-    """A few thousand feature vectors; chosen on training normals (benchmarks/detection_tuning.py)."""
-    return NAEConfig()
+    """A few thousand feature vectors, from the autoencoder of `dxmi_detection`."""
+    return NAEConfig(features="mahalanobis", hidden=1024, depth=1, pretrain_iterations=1600)
 
 
 def separate() -> NAEConfig:

@@ -6,8 +6,8 @@ from baselines.vgs import VGSConfig
 
 
 def pooled_features() -> VGSConfig:
-    """A few thousand feature vectors; chosen on training normals (benchmarks/detection_tuning.py)."""
-    return VGSConfig()
+    """A few thousand feature vectors, from the autoencoder of `dxmi_detection`."""
+    return VGSConfig(features="mahalanobis", hidden=1024, depth=1, pretrain_iterations=1600)
 
 
 def separate() -> VGSConfig:

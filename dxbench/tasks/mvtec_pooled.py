@@ -1,13 +1,17 @@
 """MVTec-AD at image level on pooled features: all 15 categories on a small machine.
 
 Features of ADBench (ResNet-18, 512, or ViT, 1000 per image), which pools the official train and test images, so that
-the official split is lost: half of the normal images of each category train, drawn by a published seed, the other half
-and all defective ones test. Numbers are comparable with no paper's.
+the official split is lost: half of the normal images of each category train, drawn by a published seed. Of the other half
+and of the defective ones a third is for validation, which settings are chosen on, and the rest tests. Numbers are
+comparable with no paper's.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dxbench.errors import MissingData
 from dxbench.metrics.detection import DetectionMetric, detection_metrics, robust_metrics
@@ -16,7 +20,7 @@ from dxbench.streams import derive_seed
 from dxbench.tasks import adbench
 from dxbench.tasks.detection import DetectionTask, Group
 
-VERSION = 1
+VERSION = 2
 CATEGORIES = (
     "bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill", "screw", "tile",
     "toothbrush", "transistor", "wood", "zipper",
@@ -40,13 +44,27 @@ VIT_METRICS = metrics_of("vit")
 IMAGE_AUROC, IMAGE_AP, IMAGE_F1_MAX, IMAGE_MIN_RANK, IMAGE_ROBUST_AUROC, IMAGE_ROBUST_MIN_RANK = RESNET18_METRICS
 
 
-def split(category: str, anomalous: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that train and rows that test: half of the normals, drawn by a seed that has the category's name."""
-    normal = np.flatnonzero(~anomalous)
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Rows of a category, in order."""
+
+    train: NDArray[np.intp]
+    validation: NDArray[np.intp]
+    test: NDArray[np.intp]
+
+
+def split(category: str, anomalous: NDArray[np.bool_]) -> Split:
+    """Drawn by a seed that has the category's name."""
     rng = np.random.default_rng(derive_seed("mvtec_pooled", VERSION, category))
-    shuffled = rng.permutation(normal)
+    normal, defective = (rng.permutation(np.flatnonzero(rows)) for rows in (~anomalous, anomalous))
     half = round(len(normal) / 2)
-    return np.sort(shuffled[:half]), np.sort(np.concatenate([shuffled[half:], np.flatnonzero(anomalous)]))
+    train, rest = normal[:half], normal[half:]
+    validation, test = zip(
+        *((rows[: round(len(rows) / 3)], rows[round(len(rows) / 3) :]) for rows in (rest, defective))
+    )
+    return Split(
+        train=np.sort(train), validation=np.sort(np.concatenate(validation)), test=np.sort(np.concatenate(test))
+    )
 
 
 class MVTecPooled(DetectionTask):
@@ -59,15 +77,23 @@ class MVTecPooled(DetectionTask):
     features: ClassVar[str]
 
     def load(self) -> dict[str, Group]:
+        return self._groups(lambda rows: rows.test)
+
+    def validation(self) -> dict[str, Group]:
+        """The same groups with the points that settings are chosen on in place of those that test."""
+        return self._groups(lambda rows: rows.validation)
+
+    def _groups(self, scored: Callable[[Split], NDArray[np.intp]]) -> dict[str, Group]:
         folder = adbench.folder(self.features)
         groups = {}
         for category in CATEGORIES:
             path = folder / f"MVTec-AD_{category}.npz"
             if path.is_file():
                 x, anomalous = adbench.read_set(path)
-                train, test = split(category, anomalous)
+                rows = split(category, anomalous)
+                test = scored(rows)
                 groups[category] = Group(
-                    train=x[train].astype(np.float32), test=x[test].astype(np.float32), anomalous=anomalous[test]
+                    train=x[rows.train].astype(np.float32), test=x[test].astype(np.float32), anomalous=anomalous[test]
                 )
         if not groups:
             raise MissingData(f"no file MVTec-AD_<category>.npz in {folder}; {adbench.HOME} has them")

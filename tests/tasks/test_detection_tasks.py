@@ -52,17 +52,26 @@ def test_half_of_the_normals_train_and_no_image_is_on_both_sides(mvtec: Path):
         train, test = set(group.train[:, 0] - 1000 * i), set(group.test[:, 0] - 1000 * i)
         assert len(group.train) == round(21 / 2)
         assert not train & test
-        assert train | test == set(range(27))
         assert max(train) < 21  # no anomaly trains
-        assert group.anomalous.sum() == 6
+        assert group.anomalous.sum() == 4
         np.testing.assert_array_equal(group.anomalous, group.test[:, 0] - 1000 * i >= 21)
+
+
+def test_a_third_of_what_does_not_train_is_for_validation_and_never_tests(mvtec: Path):
+    task = MVTecPooledResNet18()
+    for (name, group), validation in zip(task.loaded.items(), task.validation().values(), strict=True):
+        rows = [set(points[:, 0] % 1000) for points in (group.train, group.test, validation.test)]
+        assert [len(part) for part in rows] == [10, 7 + 4, 4 + 2], name
+        assert set().union(*rows) == set(range(27))
+        assert validation.anomalous.sum() == 2
+        np.testing.assert_array_equal(validation.train, group.train)
 
 
 def test_the_split_has_a_published_seed_and_differs_between_categories():
     y = np.zeros(40, bool)
-    np.testing.assert_array_equal(split("bottle", y)[0], split("bottle", y)[0])
-    assert split("bottle", y)[0][:6].tolist() == [1, 2, 3, 4, 8, 9]
-    assert not np.array_equal(split("bottle", y)[0], split("cable", y)[0])
+    np.testing.assert_array_equal(split("bottle", y).train, split("bottle", y).train)
+    assert split("bottle", y).train[:6].tolist() == [0, 1, 5, 11, 14, 15]
+    assert not np.array_equal(split("bottle", y).train, split("cable", y).train)
 
 
 def test_unified_is_one_problem_of_all_normals_and_separate_one_for_each(mvtec: Path):

@@ -1,0 +1,120 @@
+"""How rates, lengths and levels were chosen: a method's distance to draws that no score uses, as it trains.
+
+`python benchmarks/sampler_tuning.py ect --task digits --seed 10 --set lr=1e-3 --every 1000`. Training seeds are those of
+the search, 10 and 11. On `digits` the distance is Frechet's to the *validation* split, of 2,000 samples, the test split
+being never looked at; on `gaussians8` it is `sw2` to draws of its own, mean of five pairs of 50,000. `--look` scores a
+trained model with other settings of its sampling, and may be given again. Backbones are kept under --home.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dxbench.api import Compute, FineTunedModel, Sampler
+from dxbench.configure import configure, parse_assignments
+from dxbench.engine.process import prepare_process
+from dxbench.engine.store import FolderStore
+from dxbench.metrics.digits import FeaturePass
+from dxbench.metrics.frechet import array_moments, frechet_distance
+from dxbench.metrics.sliced import random_directions, sliced_wasserstein2
+from dxbench.registry import load_method, load_task
+from dxbench.sampling import draw_samples
+from dxbench.streams import RandomStreams
+from dxbench.tasks.digits_data import digits_splits, quantise
+from dxbench.tasks.gaussians8 import eight_gaussians
+
+Array = NDArray[np.float64]
+DRAWS = 4711
+
+
+def drawn(model: Sampler, n: int, event_shape: tuple[int, ...], first_seed: int = 1 << 40) -> Array:
+    """Samples [n, ...] whose seeds no score uses."""
+    samples, _ = draw_samples(
+        model,  # type: ignore[arg-type]
+        n,
+        event_shape=event_shape,
+        first_seed=first_seed,
+        batch_size=10_000,
+        progress=lambda text: None,
+    )
+    return samples.astype(np.float64)
+
+
+def validation_distance(model: Sampler) -> float:
+    """Frechet distance of features of 2,000 samples to those of the validation split."""
+    return frechet_distance(
+        moments(quantise(drawn(model, 2000, (1, 8, 8)))), moments(digits_splits()["validation"].images)
+    )
+
+
+def moments(images: Array) -> tuple[Array, Array]:
+    return array_moments(FeaturePass.of(images).features)
+
+
+def sliced_distance(model: Sampler) -> float:
+    """sw2 to fresh draws, mean of five pairs."""
+    rng, n = np.random.default_rng(DRAWS), 50_000
+    return float(
+        np.mean(
+            [
+                sliced_wasserstein2(
+                    drawn(model, n, (2,), (1 << 40) + i * n),
+                    eight_gaussians().sample(n, rng),
+                    random_directions(500, 2, rng),
+                )
+                for i in range(5)
+            ]
+        )
+    )
+
+
+DISTANCES: dict[str, Callable[[Sampler], float]] = {"digits": validation_distance, "gaussians8": sliced_distance}
+
+
+def main() -> None:
+    """Train, and print a line as often as asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("method")
+    parser.add_argument("--task", choices=sorted(DISTANCES), default="digits")
+    parser.add_argument("--preset", default="default")
+    parser.add_argument("--seed", type=int, default=10)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--look", action="append", default=[], metavar="KEY=VALUE", help="another way to sample")
+    parser.add_argument("--every", type=int, default=10**9, help="steps between two looks")
+    parser.add_argument("--home", type=Path, default=Path("runs/tuning"))
+    arguments = parser.parse_args()
+    task, method, distance = load_task(arguments.task), load_method(arguments.method), DISTANCES[arguments.task]
+    compute = Compute(device="cpu", threads=1, store=FolderStore(arguments.home))
+    prepare_process(compute)
+    ways = {
+        way: configure(
+            method, task.name, arguments.preset, parse_assignments([*arguments.set, *([way] if way else [])])
+        )
+        for way in ["", *arguments.look]
+    }
+    rng = RandomStreams(arguments.method, task.name, arguments.seed)
+    training = method().start(task.problem(oracle=False), ways[""], compute=compute, rng=rng)
+    name = f"{arguments.method} {' '.join(arguments.set)} seed {arguments.seed}"
+    seconds = time.process_time()
+    for step in range(1, training.total_steps + 1):
+        training.step()
+        if step % arguments.every == 0 or step == training.total_steps:
+            used = time.process_time() - seconds
+            for way, config in ways.items():
+                training.config = config  # type: ignore[attr-defined]
+                model = training.model()
+                assert isinstance(model, Sampler)
+                print(f"{name}  {way}  step {step}  {used:.0f} s  {distance(model):.4f}", flush=True)
+            training.config = ways[""]  # type: ignore[attr-defined]
+    model = training.model()
+    if isinstance(model, FineTunedModel):
+        assert isinstance(model.start, Sampler)
+        print(f"{name}  start  {distance(model.start):.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
