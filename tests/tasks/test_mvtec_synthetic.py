@@ -1,5 +1,6 @@
 """The whole pixel pipeline on a set whose right answer is known."""
 
+import html
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,6 +135,17 @@ def test_the_oracle_is_above_every_detector_and_the_detectors_above_chance(task:
     assert length["pixel_auroc"].value == pytest.approx(50, abs=8)
 
 
+def test_defects_at_their_worst_score_below_themselves_and_a_constant_one_half(task: MVTecSynthetic):
+    def score_of(model: object, name: str) -> float:
+        return scored(task, model).scores[name].value
+
+    oracle = task.problem(oracle=True).oracle  # type: ignore[union-attr]
+    assert 0 < score_of(oracle, "image_robust_auroc") < score_of(oracle, "image_auroc") - 5
+    assert score_of(oracle, "image_robust_min_rank") <= score_of(oracle, "image_min_rank")
+    blind = ArrayEnergy(lambda x: np.zeros(len(x)))
+    assert score_of(blind, "image_robust_auroc") == 50.0
+
+
 def test_a_model_of_whole_grids_is_scored_like_one_of_patches(task: MVTecSynthetic):
     def energy(x: np.ndarray) -> np.ndarray:
         return np.abs(x).sum(axis=-1)
@@ -193,7 +205,7 @@ def test_the_images_shown_are_a_typical_defect_and_the_worst_misses(task: MVTecS
 
 
 def test_a_run_of_a_detector_ends_well(dxbench: Callable[..., Ended], home: Path):
-    ended = dxbench("run", "--task", "mvtec_synthetic", "--method", "mahalanobis", "--json")
+    ended = dxbench("run", "--task", "mvtec_synthetic", "--method", "mahalanobis", "--json", "--report")
     assert ended.code == 0
     (record,) = ended.json
     assert record["status"] == "ok"
@@ -201,6 +213,10 @@ def test_a_run_of_a_detector_ends_well(dxbench: Callable[..., Ended], home: Path
     protocol = record["protocols"][record["scores"]["pixel_auroc"]["fingerprint"]]
     assert "align_corners=False" in protocol["fields"]["maps"]
     assert '"patch":4' in protocol["fields"]["reference"]
+    (report,) = home.rglob("report.html")
+    page = report.read_text(encoding="utf-8")
+    assert ">sha256 of the groups' files" in html.unescape(page)  # a remark, not a score that is missing
+    assert "not measured" not in page
 
 
 def test_a_method_of_patches_is_skipped_where_there_are_none(dxbench: Callable[..., Ended], tmp_path: Path):
