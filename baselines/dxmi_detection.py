@@ -34,6 +34,10 @@ from dxmi.sphere import SpherePolicy
 from dxmi.values import CorrectedEnergy
 
 
+# VGS's, and more than any set of features here asks for: points that lie on a curve have no error to scale by.
+MAX_SCALE = 10.0
+
+
 class DxMIDetectionConfig(Config):
     """Of DxMI on feature vectors."""
 
@@ -162,7 +166,7 @@ class DxMIDetectionTraining(Training):
         self.pretraining.zero_grad()
         self.pretraining_decay.step()
         if self.steps_done == self.config.pretrain_iterations:
-            self.nets.energy.rescale(self.points, mean=self.config.start_energy)
+            self.nets.energy.rescale(self.points, mean=self.config.start_energy, at_most=MAX_SCALE)
             self.frozen.load_state_dict(self.nets.energy.state_dict())
             self.energy_ema.update_parameters(self.nets.energy)
         return {"reconstruction": loss.detach()}

@@ -1,7 +1,7 @@
 """How rates, lengths and levels were chosen: a method's distance to draws that no score uses, as it trains.
 
-`python benchmarks/sampler_tuning.py ect --task digits --seed 10 --set lr=1e-3 --every 1000`. Training seeds are those of
-the search, 10 and 11. On `digits` the distance is Frechet's to the *validation* split, of 2,000 samples, the test split
+`python benchmarks/sampler_tuning.py ect --task digits --seed 10 --set lr=1e-3 --every 1000`. Training seeds are the
+search's, 10 and 11. On `digits` the distance is Frechet's to the *validation* split, of 2,000 samples, the test split
 being never looked at; on `gaussians8` it is `sw2` to draws of its own, mean of five pairs of 50,000. `--look` scores a
 trained model with other settings of its sampling, and may be given again. Backbones are kept under --home.
 """

@@ -40,9 +40,9 @@ class SphereAutoencoder(nn.Module):
         return self.scale * (x - self.decode(self.encode(x))).square().sum(dim=1, keepdim=True)
 
     @torch.no_grad()
-    def rescale(self, points: Points, *, mean: float) -> None:
-        """Set the scale so that the mean energy of points is `mean`."""
-        self.scale.mul_(mean / self(points).mean())
+    def rescale(self, points: Points, *, mean: float, at_most: float) -> None:
+        """Set the scale so that the mean energy of points is `mean`, or to `at_most` where their errors vanish."""
+        self.scale.fill_((mean * self.scale / self(points).mean()).clamp(max=at_most))
 
     def perturbed_code(
         self, x: Points, *, std: PerSample, eps: Float[Tensor, " b latent"]

@@ -67,8 +67,8 @@ class LocalWhitening(nn.Module):
 class MahalanobisLift(nn.Module):
     """(z, sqrt(D)) / |(z, sqrt(D))|, z the row whitened by the training rows' Ledoit-Wolf covariance.
 
-    The angle to (0, ..., 0, 1) grows with the Mahalanobis distance to the mean: an autoencoder on this sphere starts from
-    what that detector knows, and may know more.
+    The angle to (0, ..., 0, 1) grows with the Mahalanobis distance to the mean: an autoencoder on this sphere starts
+    from what that detector knows, and may know more.
     """
 
     mean: Tensor
@@ -88,7 +88,7 @@ class MahalanobisLift(nn.Module):
         estimate = LedoitWolf().fit(points.double().numpy())
         return cls(torch.from_numpy(estimate.location_).float(), whitener(torch.from_numpy(estimate.covariance_)))
 
-    def forward(self, x: Points) -> Float[Tensor, " b dim+1"]:
+    def forward(self, x: Float[Tensor, " b dim"]) -> Float[Tensor, " b dim+1"]:
         return self._lift((x - self.mean) @ self.whitener)
 
 

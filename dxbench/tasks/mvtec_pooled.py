@@ -1,8 +1,8 @@
 """MVTec-AD at image level on pooled features: all 15 categories on a small machine.
 
 Features of ADBench (ResNet-18, 512, or ViT, 1000 per image), which pools the official train and test images, so that
-the official split is lost: half of the normal images of each category train, drawn by a published seed. Of the other half
-and of the defective ones a third is for validation, which settings are chosen on, and the rest tests. Numbers are
+the official split is lost: half of the normal images of each category train, drawn by a published seed. Of the other
+half and of the defective ones a third is for validation, which settings are chosen on, and the rest tests. Numbers are
 comparable with no paper's.
 """
 
@@ -59,12 +59,10 @@ def split(category: str, anomalous: NDArray[np.bool_]) -> Split:
     normal, defective = (rng.permutation(np.flatnonzero(rows)) for rows in (~anomalous, anomalous))
     half = round(len(normal) / 2)
     train, rest = normal[:half], normal[half:]
-    validation, test = zip(
-        *((rows[: round(len(rows) / 3)], rows[round(len(rows) / 3) :]) for rows in (rest, defective))
-    )
-    return Split(
-        train=np.sort(train), validation=np.sort(np.concatenate(validation)), test=np.sort(np.concatenate(test))
-    )
+    thirds = [round(len(rows) / 3) for rows in (rest, defective)]
+    validation = np.concatenate([rest[: thirds[0]], defective[: thirds[1]]])
+    test = np.concatenate([rest[thirds[0] :], defective[thirds[1] :]])
+    return Split(train=np.sort(train), validation=np.sort(validation), test=np.sort(test))
 
 
 class MVTecPooled(DetectionTask):

@@ -14,7 +14,7 @@ from dxbench.streams import RandomStreams
 from dxbench.tasks.detection import PointSet
 
 SMALL = {"latent": 4, "hidden": 24, "batch_size": 32, "features": "sphere"}
-DXMI = SMALL | {"pretrain_iterations": 150, "iterations": 30, "policy_hidden": 16, "value_hidden": 16}
+DXMI = SMALL | {"depth": 2} | {"pretrain_iterations": 150, "iterations": 30, "policy_hidden": 16, "value_hidden": 16}
 
 TWO_STAGES = {"pretrain_iterations": 200, "iterations": 20, "energy_lr": 1e-3}
 IGEBM = {"features": "lifted", "hidden": 24, "batch_size": 32, "mcmc_steps": 10, "buffer": 500, "lr": 3e-3}

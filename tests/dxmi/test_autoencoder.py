@@ -1,11 +1,13 @@
 """Autoencoder on the sphere, features that lead to it, and the value that corrects an energy."""
 
 import numpy as np
+import pytest
 import torch
+from sklearn.covariance import LedoitWolf
 
 from dxmi.algorithms.gap import GapWatch
 from dxmi.autoencoder import SphereAutoencoder
-from dxmi.features import LocalWhitening, Projection
+from dxmi.features import LocalWhitening, MahalanobisLift, Projection
 from dxmi.nets.mlp import StepMLP
 from dxmi.sphere import project
 from dxmi.values import CorrectedEnergy
@@ -59,6 +61,25 @@ def test_local_whitening_makes_differences_of_neighbours_isotropic_and_keeps_clu
     assert float(spread.max() / spread.min()) < 5.0  # 30 before
     assert float((flat[:n].mean(0) - flat[n:].mean(0)).norm() / spread.max()) > 5.0
     torch.testing.assert_close(whitening(x).norm(dim=1), torch.ones(2 * n))
+
+
+def test_the_angle_to_the_pole_of_a_mahalanobis_lift_is_the_distance_of_scikit_learn() -> None:
+    x = torch.randn(200, 6, generator=generator(4)) @ torch.randn(6, 6, generator=generator(5)) + 3.0
+    distance = torch.from_numpy(LedoitWolf().fit(x.double().numpy()).mahalanobis(x.double().numpy()))
+    lifted = MahalanobisLift.fit(x)(x)
+    torch.testing.assert_close(lifted.norm(dim=1), torch.ones(200))
+    tangent = lifted[:, :6].norm(dim=1) / lifted[:, 6]  # of the angle to (0, ..., 0, 1)
+    torch.testing.assert_close(tangent.double().square() * 6, distance, rtol=1e-3, atol=1e-3)
+
+
+def test_an_energy_is_rescaled_to_a_mean_and_no_further_than_allowed() -> None:
+    net, x = autoencoder(scale=3.0), points()
+    errors = net(x).mean() / 3.0
+    net.rescale(x, mean=0.05, at_most=10.0)
+    torch.testing.assert_close(net(x).mean(), torch.tensor(0.05))
+    net.rescale(x, mean=0.05, at_most=0.01)
+    torch.testing.assert_close(net(x).mean(), 0.01 * errors)
+    assert float(net.state_dict()["scale"]) == pytest.approx(0.01)
 
 
 def test_features_survive_copies_of_one_point_and_sets_smaller_than_the_neighbourhood() -> None:
