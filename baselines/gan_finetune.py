@@ -32,7 +32,7 @@ class GANFinetuneConfig(Config):
     needs = frozenset({Need.VECTORS})
 
     sigma_start: PositiveFloat = Field(default=80.0, description="noise level the generator is called at")
-    r1: NonNegativeFloat = Field(default=0.01, description="weight of the critic's squared gradient at data, halved")
+    r1: NonNegativeFloat = Field(default=0.1, description="weight of the critic's squared gradient at data, halved")
     data_noise: NonNegativeFloat = Field(default=0.0, description="std of noise on what the critic sees, scaled data")
     head_start: NonNegativeInt = Field(default=0, description="iterations of the critic before the generator moves")
     backbone: EDMBackbone = Field(
@@ -40,7 +40,7 @@ class GANFinetuneConfig(Config):
     )
     iterations: PositiveInt = 26200
     batch_size: PositiveInt = 256
-    lr: PositiveFloat = 5e-4
+    lr: PositiveFloat = 1e-4
     critic_lr: PositiveFloat = 1e-3
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     critic_hidden: PositiveInt = 128
@@ -52,11 +52,11 @@ class GANFinetuneImageConfig(GANFinetuneConfig):
 
     needs = frozenset({Need.SMALL_IMAGES})
 
+    r1: NonNegativeFloat = Field(default=0.01, description="weight of the critic's squared gradient at data, halved")
     sigma_start: PositiveFloat = Field(default=20.0, description="noise level the generator is called at")
     data_noise: NonNegativeFloat = Field(default=0.05, description="std of noise on what the critic sees")
     iterations: PositiveInt = 1970
     batch_size: PositiveInt = 128
-    lr: PositiveFloat = 1e-4
     ema_decay: float = Field(default=0.99, ge=0, lt=1)
     critic_hidden: PositiveInt = 256
     critic_depth: PositiveInt = 2
