@@ -51,7 +51,7 @@ class GCDBase(Config):
     head_start: NonNegativeInt = Field(default=0, description="iterations of the energy before the sampler moves")
     iterations: PositiveInt = 17250
     batch_size: PositiveInt = 200
-    policy_lr: PositiveFloat = 1e-3
+    policy_lr: PositiveFloat = 3e-4
     energy_lr: PositiveFloat = 5e-4
     std_lr_ratio: PositiveFloat = Field(default=10.0, description="log-std's learning rate over the sampler's")
     max_grad_norm: PositiveFloat = Field(default=1.0, description="of the gradient through the chain")
@@ -124,7 +124,7 @@ class GCD(Method):
     """DxMI's sampler and energy, with back-propagation through the chain in place of dynamic programming."""
 
     name = "gcd"
-    version = 1
+    version = 2
     family = "energy"
     citation = "Yoon et al. 2023, arXiv:2312.03397"
     Config = GCDConfig
