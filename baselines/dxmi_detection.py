@@ -33,7 +33,6 @@ from dxmi.optimisers import cosine_adam, ema
 from dxmi.sphere import SpherePolicy
 from dxmi.values import CorrectedEnergy
 
-
 # VGS's, and more than any set of features here asks for: points that lie on a curve have no error to scale by.
 MAX_SCALE = 10.0
 
