@@ -73,7 +73,7 @@ class DxMIDetection(Method):
     """The energy of an autoencoder on the sphere, trained by DxMI against a five-step sampler, without MCMC."""
 
     name = "dxmi_detection"
-    version = 1
+    version = 2
     family = "energy"
     citation = "Yoon et al. 2024, arXiv:2407.00626"
     Config = DxMIDetectionConfig
