@@ -10,6 +10,12 @@ def patches() -> AEConfig:
     return AEConfig(features="sphere", latent=128, hidden=1024, depth=3, iterations=9_070, batch_size=784, lr=1e-4)
 
 
+def pooled_features() -> AEConfig:
+    """A few thousand feature vectors: sizes and features of `dxmi_detection`'s first stage."""
+    return AEConfig(features="mahalanobis", hidden=1024, depth=1, iterations=1600)
+
+
 RECIPES: dict[tuple[str, str], Callable[[], AEConfig]] = {
-    (task, "default"): patches for task in ("mvtec_ad", "mvtec_ad_features", "mvtec_ad_separate")
+    **{(task, "default"): patches for task in ("mvtec_ad", "mvtec_ad_features", "mvtec_ad_separate")},
+    **{(f"mvtec_pooled_{features}", "default"): pooled_features for features in ("resnet18", "vit")},
 }
