@@ -49,8 +49,8 @@ class GCDBase(Config):
     avr_decay: float = Field(default=0.99, ge=0, le=1, description="EMA of the velocity variances; 1 switches AVR off")
     data_noise: NonNegativeFloat = Field(default=0.0, description="std of noise on the data that the energy sees")
     head_start: NonNegativeInt = Field(default=0, description="iterations of the energy before the sampler moves")
-    iterations: PositiveInt = 17250
-    batch_size: PositiveInt = 200
+    iterations: PositiveInt = 5750
+    batch_size: PositiveInt = 600
     policy_lr: PositiveFloat = 3e-4
     energy_lr: PositiveFloat = 5e-4
     std_lr_ratio: PositiveFloat = Field(default=10.0, description="log-std's learning rate over the sampler's")
