@@ -23,7 +23,9 @@ def write_report(record: ResultRecord, folder: Path, *, table: Table) -> Path:
     """
     with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
         arrays = dict(stored)
-    figures: list[Picture] = list(load_task(record.task).pictures(arrays))
+    task = load_task(record.task)
+    figures: list[Picture] = list(task.pictures(arrays))
+    measurable = {metric.name for metric in task.metrics}
     if record.curves:
         figures.append(learning_curves(record.curves))
     template = environment().get_template("report.html.j2")
@@ -36,6 +38,7 @@ def write_report(record: ResultRecord, folder: Path, *, table: Table) -> Path:
             for row, line in zip(block.rows, cells(table, block), strict=True)
         ],
         notes=notes(table),
+        remarks={name: text for name, text in record.notes.items() if name not in measurable},
         figures=[
             {"title": figure.title, "caption": figure.caption, "png": _base64(figure), "alt": figure.caption}
             for figure in figures

@@ -171,11 +171,17 @@ def detection_metrics(
     )
 
 
-def robust_metrics(*, reference: str, worst_case: WorstCase, prefix: str = "") -> tuple[DetectionMetric, ...]:
-    """AUROC and MinRank with each anomaly at the worst that a search finds (EvG)."""
+def robust_metrics(
+    *, reference: str, worst_case: WorstCase, prefix: str = "", image_score: str | None = None
+) -> tuple[DetectionMetric, ...]:
+    """AUROC and MinRank with each anomaly at the worst that a search finds (EvG).
+
+    `image_score`: how energies become the score that the search lowers; None where a point has one energy.
+    """
+    found = worst_case.description if image_score is None else f"{image_score}; {worst_case.description}"
     return tuple(
         replace(metric, name=f"{prefix}{ROBUST}_{metric.statistic.__name__}", title=f"robust {metric.title}")
-        for metric in detection_metrics(reference=reference, image_score=worst_case.description, view=ROBUST)
+        for metric in detection_metrics(reference=reference, image_score=found, view=ROBUST)
         if metric.statistic in (ranking.auroc, ranking.min_rank)
     )
 

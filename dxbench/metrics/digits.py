@@ -14,6 +14,8 @@ from dxbench.metrics.modes import share_tolerance
 from dxbench.metrics.neighbours import nearest_distances
 from dxbench.metrics.precision_recall import precision, recall
 from dxbench.metrics.scoring import repeated, require_energy, require_part, require_samples, single
+from dxbench.metrics.vwkde import KL_ESTIMATOR, kernel_kl_on_axes
+from dxbench.streams import derive_seed
 
 Array = NDArray[np.float64]
 
@@ -128,6 +130,41 @@ class DigitsPrecisionRecall:
         share = {"precision": precision, "recall": recall}[self.which]
         values = [share(block, reference.test_features, k=self.k) for block in blocks]
         return repeated(self.protocol, values, better="higher")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitsKL:
+    """KL(test digits || samples) in nats on the leading principal axes of the features, mean over blocks of 400.
+
+    It sees a lost class, blur and noise alike; 0 for unseen digits, and for copies of the training digits too.
+    """
+
+    name: str = "vwkde_kl_digits"
+    title: str = "KL in digit features [nats]"
+    components: int = 8
+    reference: str
+
+    @property
+    def protocol(self) -> MetricProtocol:
+        fields = _fields(
+            f"test split of {self.reference}",
+            direction="KL(test || samples)",
+            space=f"{self.components} leading principal axes of the test features",
+            estimator=KL_ESTIMATOR,
+            n_samples=f"{NUM_SAMPLES // BLOCK} blocks of {BLOCK}, as many as test digits",
+            seeds="centres of the radial functions: sha256 of (kernel kl, digits)",
+        )
+        return MetricProtocol(name=self.name, version=1, fields=dict(fields))
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        samples = require_samples(evidence, NUM_SAMPLES)
+        reference: HasDigits = evidence.reference
+        rng = np.random.default_rng(derive_seed("kernel kl", "digits"))
+        values = [
+            kernel_kl_on_axes(reference.test_features, block, components=self.components, rng=rng)
+            for block in np.split(reference.feature_pass(samples).features, NUM_SAMPLES // BLOCK)
+        ]
+        return repeated(self.protocol, values, better="lower")
 
 
 @dataclass(frozen=True, kw_only=True)

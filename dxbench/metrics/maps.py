@@ -49,19 +49,20 @@ class PatchScoring:
         patches = torch.from_numpy(energies)[:, None]
         return interpolate(patches, size=size, mode="bilinear", align_corners=self.align_corners).squeeze(1).numpy()
 
+    def images(self, energies: Array) -> Array:
+        """Energies [n, h, w] to the scores of the images, [n]."""
+        if self.pool is None:
+            return energies.max(axis=(1, 2))
+        return (
+            avg_pool2d(torch.from_numpy(self.maps(energies))[:, None], self.pool, stride=1).amax(dim=(1, 2, 3)).numpy()
+        )
+
     def group(self, energies: Array, *, anomalous: NDArray[np.bool_], masks: Masks | None) -> GroupScores:
         """The scores of one group's images; without masks [n, H, W], or a defect in them, no pixel is ranked."""
-        maps = self.maps(energies)
-        scores = energies.max(axis=(1, 2)) if self.pool is None else self._pooled(maps, self.pool)
         ranked = None
         if masks is not None and masks.any():
-            ranked = RankedPixels.of(maps, _nearest(masks, self.resolution))
-        return GroupScores(scores=scores, anomalous=anomalous, pixels=ranked, energies=energies)
-
-    @staticmethod
-    def _pooled(maps: Array, side: int) -> Array:
-        """The largest mean of each map over a window of side x side."""
-        return avg_pool2d(torch.from_numpy(maps)[:, None], side, stride=1).amax(dim=(1, 2, 3)).numpy()
+            ranked = RankedPixels.of(self.maps(energies), _nearest(masks, self.resolution))
+        return GroupScores(scores=self.images(energies), anomalous=anomalous, pixels=ranked, energies=energies)
 
 
 def _nearest(masks: Masks, side: int) -> Masks:

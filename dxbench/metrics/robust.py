@@ -8,7 +8,7 @@ the least energy that its chain met. AUROC and MinRank of these are the detector
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -43,10 +43,11 @@ class ThreatModel(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Affine:
-    """Images turned, moved, scaled and sheared, bilinear, zero outside. Points are [n, D] with D = prod(shape).
+    """Images turned, moved, scaled and sheared, bilinear. Points are [n, D] with D = prod(shape).
 
     Attributes:
         shape: (C, H, W).
+        outside: what comes in from outside: nothing, or the pixels at the edge again.
         degrees: largest rotation, and largest shear.
         shift: largest move, as a share of the side.
         scale: largest change of size, as a share.
@@ -56,12 +57,14 @@ class Affine:
     degrees: float = 15.0
     shift: float = 0.1
     scale: float = 0.1
+    outside: Literal["zeros", "border"] = "zeros"
 
     dim = 5
 
     @property
     def description(self) -> str:
-        return f"affine(rotation, shear {self.degrees:g} deg, shift {self.shift:g}, scale {self.scale:g})"
+        outside = "" if self.outside == "zeros" else f", {self.outside} outside"
+        return f"affine(rotation, shear {self.degrees:g} deg, shift {self.shift:g}, scale {self.scale:g}{outside})"
 
     def fitted(self, normal: Array) -> "Affine":
         return self
@@ -76,7 +79,8 @@ class Affine:
         theta = torch.from_numpy(rows).float().view(-1, 2, 3)
         images = torch.from_numpy(np.ascontiguousarray(x)).float().view(-1, *self.shape)
         grid = affine_grid(theta, list(images.shape), align_corners=False)
-        return grid_sample(images, grid, align_corners=False).view(x.shape).numpy()
+        moved = grid_sample(images, grid, padding_mode=self.outside, align_corners=False)
+        return moved.view(x.shape).numpy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +111,8 @@ class Tone:
 class Turn:
     """Feature vectors turned by small angles in the directions in which normal ones vary most, their lengths kept.
 
+    Points are vectors [n, D] or grids of them [n, h, w, D], all of a grid turned towards one direction.
+
     Attributes:
         degrees: the angle at |z| = 1, and the largest.
         dim: leading principal axes of the normal training points.
@@ -122,18 +128,21 @@ class Turn:
         return f"turn({self.degrees:g} deg along {self.dim} principal axes of the group's training points)"
 
     def fitted(self, normal: Array) -> "Turn":
-        centred = normal.astype(np.float64) - normal.mean(axis=0, dtype=np.float64)
+        rows = normal.reshape(-1, normal.shape[-1])
+        centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
         axes = np.linalg.svd(centred, full_matrices=False)[2][: self.dim]
         return replace(self, axes=np.pad(axes, ((0, self.dim - len(axes)), (0, 0))))
 
     def apply(self, x: Array, z: Parameters) -> Array:
         assert self.axes is not None, "not fitted"
-        length = np.linalg.norm(x, axis=1, keepdims=True)
+        length = np.linalg.norm(x, axis=-1, keepdims=True)
         u = x / np.maximum(length, np.finfo(np.float64).tiny)
-        towards = z @ self.axes
-        tangent = towards - (towards * u).sum(axis=1, keepdims=True) * u
-        tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-        angle = math.radians(self.degrees) * np.minimum(np.linalg.norm(z, axis=1, keepdims=True), 1.0)
+        per_point = (len(x), *[1] * (x.ndim - 2), -1)
+        towards = (z @ self.axes).reshape(per_point)
+        tangent = towards - (towards * u).sum(axis=-1, keepdims=True) * u
+        tangent /= np.maximum(np.linalg.norm(tangent, axis=-1, keepdims=True), np.finfo(np.float64).tiny)
+        share = np.minimum(np.linalg.norm(z, axis=1, keepdims=True), 1.0)
+        angle = math.radians(self.degrees) * share.reshape(per_point)
         return length * (np.cos(angle) * u + np.sin(angle) * tangent)
 
 
@@ -147,6 +156,7 @@ class WorstCase:
         step_size: std of the proposals, reflected at the border of [-1, 1]^dim, which keeps them symmetric.
         temperature: T, in stds of the normal test points' energies.
         at_most: anomalies of a group that are changed, its first; None for all. The others are left out.
+        every: only each such anomaly of these is changed, where the first are of one kind.
     """
 
     threats: tuple[ThreatModel, ...]
@@ -154,15 +164,21 @@ class WorstCase:
     step_size: float = 0.2
     temperature: float = 0.1
     at_most: int | None = None
+    every: int = 1
 
     @property
     def description(self) -> str:
         """For protocols."""
+        spaced = "" if self.every == 1 else f", one in {self.every}"
         return (
-            f"{'all' if self.at_most is None else f'first {self.at_most}'} anomalies of a group, "
+            f"{'all' if self.at_most is None else f'first {self.at_most}'} anomalies of a group{spaced}, "
             f"least energy met by {self.steps} Metropolis-Hastings steps of {self.step_size:g} from the point, "
             f"T = {self.temperature:g} std of normal energies, over {' and '.join(t.description for t in self.threats)}"
         )
+
+    def chosen(self, anomalous: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Rows of the anomalies that are changed."""
+        return np.flatnonzero(anomalous)[: self.at_most : self.every]
 
     def __call__(
         self,

@@ -12,6 +12,7 @@ from dxbench.pictures.base import CaptionedFigure
 
 Scored = dict[str, tuple[NDArray[Any], NDArray[Any]]]
 _COLUMNS = 5
+_NAMES = 16  # of groups in a column of a legend
 
 
 def detection_pictures(arrays: Mapping[str, NDArray[Any]]) -> list[CaptionedFigure]:
@@ -71,14 +72,17 @@ def _histograms(groups: Scored) -> CaptionedFigure:
 
 
 def _roc(groups: Scored) -> CaptionedFigure:
-    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
+    columns = -(-len(groups) // _NAMES)
+    figure = Figure(figsize=(4.2 + 1.3 * columns, 4.2), layout="constrained")
     axes = figure.subplots()
-    for normal, anomalous in groups.values():
+    for i, (name, (normal, anomalous)) in enumerate(groups.items()):
         thresholds = np.sort(np.concatenate([normal, anomalous]))[::-1]
         rates = [
             np.r_[0, 1 - np.searchsorted(np.sort(scores), thresholds) / len(scores)] for scores in (normal, anomalous)
         ]
-        axes.plot(*rates, linewidth=0.8, alpha=0.7)
+        style = ("-", "--", ":", "-.")[i // 10 % 4]
+        axes.plot(*rates, style, color=f"C{i % 10}", linewidth=1, label=name)
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="false-positive rate", ylabel="true-positive rate")
+    axes.legend(frameon=False, fontsize=7, ncols=columns, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return CaptionedFigure(title="ROC curves", caption="One line per group.", figure=figure)

@@ -20,6 +20,7 @@ from dxbench.errors import InvalidFile
 from dxbench.features.protocols import fd_resnet56, memorisation
 from dxbench.features.resnet56 import RESNET56
 from dxbench.metrics.features import FeatureSet, FeatureSource
+from dxbench.metrics.fidelity import KernelKL
 from dxbench.metrics.start import OfTheStart
 from dxbench.readers.images import refusing_damage
 from dxbench.tasks.cifar10 import SIZE
@@ -32,13 +33,17 @@ TEST = "cifar10-jpeg75 test, 10,000"
 METRICS = fd_resnet56(reference=TRAIN, num_reference=NUM_TRAIN, num_samples=NUM_SAMPLES)
 FD, KD, PRECISION, RECALL = METRICS
 FD_START = OfTheStart(FD)
+POOLED = FeatureSet(extractor=RESNET56, kind="pooled")
 _, FD_TEST, NEAREST_TRAIN = memorisation(
-    FeatureSet(extractor=RESNET56, kind="pooled"),
+    POOLED,
     evaluator="fd-resnet56@1",
     train=TRAIN,
     num_train=NUM_TRAIN,
     test=TEST,
     num_samples=NUM_SAMPLES,
+)
+VWKDE_KL = KernelKL(
+    evaluator="fd-resnet56@1", features=POOLED, num_samples=NUM_SAMPLES, reference=TEST, suffix="resnet56"
 )
 
 
@@ -59,7 +64,7 @@ class Cifar10Jpeg75(ImageTask):
     data_asset = CIFAR10_JPEG75_TRAIN[0]
     scored_with = (*CIFAR10_JPEG75_TRAIN, CIFAR10_JPEG75_TEST, RESNET56_CIFAR10)
     extractor = RESNET56
-    scored_by: ClassVar[Sequence[Metric]] = (*METRICS, FD_TEST, NEAREST_TRAIN, FD_START)
+    scored_by: ClassVar[Sequence[Metric]] = (*METRICS, FD_TEST, NEAREST_TRAIN, FD_START, VWKDE_KL)
 
     @cached_property
     def _train(self) -> LabelledImages:

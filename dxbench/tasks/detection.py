@@ -174,17 +174,36 @@ class DetectionTask(Task):
             return None
         energy = energy_function(model, device=device, batch_size=TEST_BATCH)
         scores = energy(group.test)
-        views = {} if self.worst_case is None else {ROBUST: self._worst(self.worst_case, energy, group, scores)}
+        views = self.robust_view(energy, group, scores, lambda rows: group.test[rows])
         return GroupScores(scores=scores, anomalous=group.anomalous, views=views)
 
-    def _worst(self, search: WorstCase, energy: Energy, group: Group, scores: Scores) -> GroupScores:
-        """Normal points as they are, anomalies at the worst that the search finds; the same search for every method."""
-        chosen = np.flatnonzero(group.anomalous)[: search.at_most]
+    def robust_view(
+        self, energy: Energy, group: Group, scores: Scores, points: Callable[[NDArray[np.intp]], Array]
+    ) -> dict[str, GroupScores]:
+        """The view with anomalies at their worst, the same search for every method; none without a `worst_case`.
+
+        Args:
+            energy: the score of points as `points` gives them, which the search lowers.
+            scores: of the group's test points as they are.
+            points: test points by row, as the threat models change them.
+        """
+        return {} if self.worst_case is None else {ROBUST: self._worst(self.worst_case, energy, group, scores, points)}
+
+    def _worst(
+        self,
+        search: WorstCase,
+        energy: Energy,
+        group: Group,
+        scores: Scores,
+        points: Callable[[NDArray[np.intp]], Array],
+    ) -> GroupScores:
+        """Normal points as they are, anomalies at the worst that the search finds."""
+        chosen = search.chosen(group.anomalous)
         normal = scores[~group.anomalous]
         if not len(chosen) or not len(normal):  # nothing to rank, which the metrics say
             return GroupScores(scores=scores, anomalous=group.anomalous)
         rng = np.random.default_rng(derive_seed(ROBUST, self.name, self.version))
-        worst = search(energy, group.test[chosen], own=scores[chosen], normal=normal, train=group.train, rng=rng)
+        worst = search(energy, points(chosen), own=scores[chosen], normal=normal, train=group.train, rng=rng)
         anomalous = np.arange(len(normal) + len(chosen)) >= len(normal)
         return GroupScores(scores=np.concatenate([normal, worst]), anomalous=anomalous)
 

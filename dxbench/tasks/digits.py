@@ -16,6 +16,7 @@ from dxbench.metrics.digits import (
     ClassShare,
     DigitsEnergyAUC,
     DigitsFrechet,
+    DigitsKL,
     DigitsPrecisionRecall,
     FeaturePass,
     NearestTrain,
@@ -38,6 +39,7 @@ FD_DIGITS_START = OfTheStart(FD_DIGITS)
 FD_DIGITS_TRAIN = DigitsFrechet(name="fd_digits_train", split="train", reference=REFERENCE)
 PRECISION = DigitsPrecisionRecall(which="precision", reference=REFERENCE)
 RECALL = DigitsPrecisionRecall(which="recall", reference=REFERENCE)
+VWKDE_KL = DigitsKL(reference=REFERENCE)
 NEAREST_TRAIN = NearestTrain(reference=REFERENCE)
 CLASS_SHARE_MIN = ClassShare(extreme="min", reference=REFERENCE)
 CLASS_SHARE_MAX = ClassShare(extreme="max", reference=REFERENCE)
@@ -122,6 +124,7 @@ class Digits(Task):
             ENERGY_AUC_UNIFORM,
             ENERGY_AUC_BLENDS,
             FD_DIGITS_START,
+            VWKDE_KL,
         )
 
     def problem(self, *, oracle: bool) -> Problem:

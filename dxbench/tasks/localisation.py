@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 
 from dxbench.api import EnergyModel, Evaluation, MapModel, Metric, Model, canonical_json, short_hash
 from dxbench.features.patches import PatchExtractor
-from dxbench.metrics.detection import GroupScores, detection_metrics, localisation_metrics
+from dxbench.metrics.detection import GroupScores, detection_metrics, localisation_metrics, robust_metrics
 from dxbench.metrics.maps import PatchScoring
+from dxbench.metrics.ranking import Scores
 from dxbench.metrics.regions import Masks
+from dxbench.metrics.robust import WorstCase
 from dxbench.pictures.base import CaptionedFigure
 from dxbench.pictures.detection import detection_pictures
 from dxbench.pictures.localisation import localisation_pictures
 from dxbench.sampling import energy_maps
-from dxbench.tasks.detection import TEST_BATCH, DetectionTask, Group, PatchSet
+from dxbench.tasks.detection import TEST_BATCH, Array, DetectionTask, Group, PatchSet
 
 Images = NDArray[np.uint8]
 CURVE_POINTS = 201
@@ -72,7 +74,21 @@ class PatchTask(DetectionTask):
             scoring.group(energies, anomalous=group.anomalous, masks=group.masks)
             for scoring in (self.scoring, *self.views.values())
         )
-        return replace(main, views=dict(zip(self.views, others, strict=True)))
+
+        def image_scores(points: Array) -> Scores:
+            grids = self.grids_of(points, device=device)
+            return self.scoring.images(energy_maps(model, grids, device=device, batch_size=TEST_BATCH))
+
+        robust = self.robust_view(image_scores, group, main.scores, lambda rows: self.threatened(group, rows))
+        return replace(main, views=dict(zip(self.views, others, strict=True)) | robust)
+
+    def threatened(self, group: Group, rows: NDArray[np.intp]) -> Array:
+        """Test images as threat models change them, here their features [n, h, w, d]."""
+        return group.test[rows].astype(np.float32)
+
+    def grids_of(self, points: Array, *, device: str) -> Array:
+        """What `threatened` gives, once changed, as grids of features [n, h, w, d]."""
+        return points
 
     def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
         evaluation = super().evaluate(model, seed=seed, device=device, progress=progress)
@@ -113,9 +129,14 @@ def telling(group: GroupScores) -> list[int]:
 
 
 def metrics_of(
-    *, reference: str, scoring: PatchScoring, views: Mapping[str, PatchScoring], masked: bool = True
+    *,
+    reference: str,
+    scoring: PatchScoring,
+    views: Mapping[str, PatchScoring],
+    worst_case: WorstCase,
+    masked: bool = True,
 ) -> tuple[Metric, ...]:
-    """Metrics of images and, with masks, of pixels: by the main scoring, and AUROC alone by the others."""
+    """Metrics of images and, with masks, of pixels: by the main scoring, AUROC alone by the others, and the robust."""
     found: list[Metric] = list(detection_metrics(reference=reference, image_score=scoring.image_score, prefix="image_"))
     if masked:
         found += localisation_metrics(reference=reference, map_recipe=scoring.map_recipe)
@@ -126,6 +147,9 @@ def metrics_of(
             ]
         if masked:
             found += localisation_metrics(reference=reference, map_recipe=other.map_recipe, view=view)[:1]
+    found += robust_metrics(
+        reference=reference, worst_case=worst_case, prefix="image_", image_score=scoring.image_score
+    )
     return tuple(found)
 
 

@@ -15,6 +15,7 @@ from dxbench.assets.catalogue import EFFICIENTNET_B4, MVTEC_AD, MVTEC_FEATURES_T
 from dxbench.errors import InvalidFile
 from dxbench.features.efficientnet import EfficientNetB4
 from dxbench.metrics.maps import PatchScoring
+from dxbench.metrics.robust import Turn, WorstCase
 from dxbench.readers.mvtec import Counts
 from dxbench.readers.mvtec_features import Split, read_split
 from dxbench.tasks.detection import Group
@@ -45,6 +46,7 @@ COUNTS = {
 EXTRACTOR = EfficientNetB4(weights=EFFICIENTNET_B4, sha256_head="818f208c")
 SCORING = PatchScoring(resolution=EXTRACTOR.side, align_corners=False, pool=None)
 VIEWS = {"uniad": PatchScoring(resolution=EXTRACTOR.side, align_corners=True, pool=16)}
+WORST_CASE = WorstCase(threats=(Turn(),), steps=15, every=5)
 HEADLINE = ("image_auroc", "pixel_auroc", "aupro", "image_f1_max", "pixel_ap")
 
 
@@ -59,8 +61,12 @@ class MVTecFolders(FolderTask):
     scoring, views = SCORING, VIEWS
     headline = HEADLINE
     scored_by = metrics_of(
-        reference=f"MVTec-AD, official split, mvtec_ad@{VERSION}, {recipe_of(EXTRACTOR)}", scoring=SCORING, views=VIEWS
+        reference=f"MVTec-AD, official split, mvtec_ad@{VERSION}, {recipe_of(EXTRACTOR)}",
+        scoring=SCORING,
+        views=VIEWS,
+        worst_case=WORST_CASE,
     )
+    worst_case = WORST_CASE
     assets = (MVTEC_AD, EFFICIENTNET_B4)
 
     def home(self) -> Path:
@@ -93,7 +99,9 @@ class MVTecADFeatures(PatchTask):
         reference=f"MVTec-AD, official split, authors' features 272 x 14 x 14, mvtec_ad_features@{VERSION}",
         scoring=SCORING,
         views=VIEWS,
+        worst_case=WORST_CASE,
     )
+    worst_case = WORST_CASE
     assets = (MVTEC_FEATURES_TRAIN, MVTEC_FEATURES_TEST)
 
     def load(self) -> dict[str, Group]:

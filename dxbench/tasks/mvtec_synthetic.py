@@ -25,6 +25,7 @@ from dxbench import paths
 from dxbench.api import ArrayEnergy, Problem, ProblemSet, short_hash
 from dxbench.features.patches import PixelPatches
 from dxbench.metrics.maps import PatchScoring
+from dxbench.metrics.robust import Turn, WorstCase
 from dxbench.streams import derive_seed
 from dxbench.tasks.localisation import metrics_of, recipe_of
 from dxbench.tasks.mvtec_folder import FolderTask
@@ -172,6 +173,7 @@ VIEWS = {
     "uniad": PatchScoring(resolution=EXTRACTOR.side, align_corners=True, pool=PATCH),
     "patches": PatchScoring(resolution=GRID, align_corners=False, pool=None),
 }
+WORST_CASE = WorstCase(threats=(Turn(dim=RANK),), steps=25)
 
 
 class MVTecSynthetic(FolderTask):
@@ -183,7 +185,10 @@ class MVTecSynthetic(FolderTask):
     extractor = EXTRACTOR
     scoring, views = SCORING, VIEWS
     headline = ("image_auroc", "pixel_auroc", "aupro", "pixel_auroc_patches")
-    scored_by = metrics_of(reference=f"{NAME}@{VERSION}, {recipe_of(EXTRACTOR)}", scoring=SCORING, views=VIEWS)
+    worst_case = WORST_CASE
+    scored_by = metrics_of(
+        reference=f"{NAME}@{VERSION}, {recipe_of(EXTRACTOR)}", scoring=SCORING, views=VIEWS, worst_case=WORST_CASE
+    )
 
     def home(self) -> Path:
         return home()
@@ -194,6 +199,6 @@ class MVTecSynthetic(FolderTask):
         return replace(problem, oracle=ArrayEnergy(true_energy)) if oracle else problem
 
 
-_, _, _, _, PIXEL_AUROC, AUPRO, PIXEL_AP, PIXEL_F1_MAX, IMAGE_AUROC_UNIAD, PIXEL_AUROC_UNIAD, PIXEL_AUROC_PATCHES = (
-    MVTecSynthetic.scored_by
+PIXEL_AUROC, AUPRO, PIXEL_AP, PIXEL_F1_MAX, IMAGE_AUROC_UNIAD, PIXEL_AUROC_UNIAD, PIXEL_AUROC_PATCHES = (
+    MVTecSynthetic.scored_by[4:11]
 )

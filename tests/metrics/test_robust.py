@@ -26,6 +26,29 @@ def test_a_turn_keeps_lengths_and_turns_by_the_angle_it_says():
     np.testing.assert_allclose(np.degrees(np.arccos(np.clip(cosine, -1, 1))), wanted, atol=1e-5)
 
 
+def test_a_turn_of_a_grid_turns_each_of_its_patches_as_the_vector_it_is():
+    grids, z = RNG.normal(size=(5, 3, 2, 20)), RNG.uniform(-1, 1, size=(5, 8))
+    normal = RNG.normal(size=(4, 3, 2, 20))
+    turned = Turn().fitted(normal).apply(grids, z)
+    one_by_one = Turn().fitted(normal.reshape(-1, 20))
+    for i, j in np.ndindex(3, 2):
+        np.testing.assert_allclose(turned[:, i, j], one_by_one.apply(grids[:, i, j], z), rtol=1e-12)
+
+
+def test_what_comes_in_from_outside_is_nothing_or_the_edge_again():
+    image, full = np.ones((1, 64), np.float32), np.array([[0, 0, 0, 1.0, 0]])
+    dark, bright = (Affine(shape=(1, 8, 8), shift=0.25, outside=o).apply(image, full) for o in ("zeros", "border"))
+    assert dark.reshape(8, 8)[:, -1].max() < 0.6
+    np.testing.assert_allclose(bright, image)
+
+
+def test_one_in_some_anomalies_is_changed_and_protocols_say_so():
+    anomalous = np.array([0, 1, 1, 0, 1, 1, 1], bool)
+    assert WorstCase(threats=THREATS, every=2).chosen(anomalous).tolist() == [1, 4, 6]
+    assert WorstCase(threats=THREATS, at_most=2).chosen(anomalous).tolist() == [1, 2]
+    assert "all anomalies of a group, one in 2," in WorstCase(threats=THREATS, every=2).description
+
+
 def test_an_affine_move_of_one_pixel_is_a_shift_of_the_array():
     image = np.zeros((1, 64), np.float32)
     image[0, 3 * 8 + 4] = 1.0

@@ -143,6 +143,12 @@ def test_features_that_never_vary_are_left_out() -> None:
     assert kernel_kl(*wider, rng=rng()) == pytest.approx(kernel_kl(x, y, rng=rng()), abs=0.02)
 
 
+def test_draws_that_have_collapsed_to_a_point_are_far_away() -> None:
+    x, y = rng(0).normal(size=(300, 3)), np.ones((300, 3))
+    assert kernel_kl(x, y, rng=rng()) > 1
+    assert np.isfinite(kernel_kl(y, x, rng=rng()))
+
+
 def test_bad_draws_are_refused() -> None:
     x, y = draws(0, 20)
     with pytest.raises(ValueError, match="one width"):

@@ -176,6 +176,9 @@ def test_pictures_show_every_group(mvtec: Path):
     assert [label.get_text() for label in bars.figure.axes[0].get_yticklabels()] == list(CATEGORIES)
     assert [axes.get_title() for axes in histograms.figure.axes[:15]] == list(CATEGORIES)
     assert len(roc.figure.axes[0].lines) == 16
+    legend = roc.figure.axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == list(CATEGORIES)
     assert task.pictures({}) == []
 
 

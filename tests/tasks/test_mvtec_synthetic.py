@@ -1,5 +1,6 @@
 """The whole pixel pipeline on a set whose right answer is known."""
 
+import html
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,6 +135,17 @@ def test_the_oracle_is_above_every_detector_and_the_detectors_above_chance(task:
     assert length["pixel_auroc"].value == pytest.approx(50, abs=8)
 
 
+def test_defects_at_their_worst_score_below_themselves_and_a_constant_one_half(task: MVTecSynthetic):
+    def score_of(model: object, name: str) -> float:
+        return scored(task, model).scores[name].value
+
+    oracle = task.problem(oracle=True).oracle  # type: ignore[union-attr]
+    assert 0 < score_of(oracle, "image_robust_auroc") < score_of(oracle, "image_auroc") - 5
+    assert score_of(oracle, "image_robust_min_rank") <= score_of(oracle, "image_min_rank")
+    blind = ArrayEnergy(lambda x: np.zeros(len(x)))
+    assert score_of(blind, "image_robust_auroc") == 50.0
+
+
 def test_a_model_of_whole_grids_is_scored_like_one_of_patches(task: MVTecSynthetic):
     def energy(x: np.ndarray) -> np.ndarray:
         return np.abs(x).sum(axis=-1)
@@ -201,6 +213,14 @@ def test_a_run_of_a_detector_ends_well(dxbench: Callable[..., Ended], home: Path
     protocol = record["protocols"][record["scores"]["pixel_auroc"]["fingerprint"]]
     assert "align_corners=False" in protocol["fields"]["maps"]
     assert '"patch":4' in protocol["fields"]["reference"]
+
+
+def test_a_report_takes_no_remark_for_a_score_that_is_missing(dxbench: Callable[..., Ended], home: Path):
+    assert dxbench("run", "--task", "mvtec_synthetic", "--method", "mahalanobis", "--report").code == 0
+    (report,) = home.rglob("report.html")
+    page = html.unescape(report.read_text(encoding="utf-8"))
+    assert ">sha256 of the groups' files" in page
+    assert "not measured" not in page
 
 
 def test_a_method_of_patches_is_skipped_where_there_are_none(dxbench: Callable[..., Ended], tmp_path: Path):

@@ -5,7 +5,7 @@ import pytest
 
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.features.filters import ORIENTATIONS, LogGaborEnergies, log_gabor_bank
-from dxbench.tasks.screw import Screw
+from dxbench.tasks.screw import EXTRACTOR, Screw
 
 
 def gratings(side: int, wavelength: float, degrees: float) -> np.ndarray:
@@ -48,6 +48,25 @@ def test_a_folder_that_is_absent_or_lacks_images(tmp_path, monkeypatch: pytest.M
     write_category(tmp_path / "mvtec_ad" / "screw")
     with pytest.raises(InvalidFile, match=r"wants Counts\(train=320, good=41, defective=119\), found Counts\(train=3"):
         Screw().problem(oracle=False)
+
+
+def test_pixels_that_no_threat_has_changed_give_the_features_that_were_read(tmp_path):
+    from mvtec_folder import write_category
+
+    from dxbench.readers.mvtec import read_images, scan
+    from dxbench.tasks.localisation import PatchGroup
+
+    write_category(tmp_path / "screw")
+    category, task = scan(tmp_path / "screw", masks=False), Screw()
+    images = read_images(tmp_path / "screw", [image.path for image in category.test], EXTRACTOR.side)
+    features = EXTRACTOR.load("cpu")(images).astype(np.float16)
+    group = PatchGroup(
+        train=features, test=features, anomalous=category.anomalous, masks=None, digest="",
+        shown=lambda rows: images[list(rows)],
+    )  # fmt: skip
+    rows = np.arange(2)
+    found = task.grids_of(task.threatened(group, rows), device="cpu")
+    np.testing.assert_array_equal(found, features[rows].astype(np.float32))
 
 
 @pytest.mark.slow
