@@ -25,6 +25,29 @@ def quick() -> MPDRConfig:
     return MPDRConfig(pretrain_iterations=100, iterations=20)
 
 
+def patches() -> MPDRConfig:
+    """For 711,284 patches: rates and epochs (30 and 60) of MPDR-R, the autoencoder of DxMI's App. C.3.
+
+    How DxMI's Table 5 set MPDR up is not known; chains are as elsewhere. Untested for want of the data.
+    """
+    return MPDRConfig(
+        features="sphere",
+        latent=128,
+        hidden=1024,
+        depth=3,
+        pretrain_iterations=27_210,
+        pretrain_lr=1e-4,
+        iterations=54_420,
+        batch_size=784,
+        energy_lr=1e-5,
+    )
+
+
+def patches_separate() -> MPDRConfig:
+    """The same epochs of the patches of one category."""
+    return patches().model_copy(update={"pretrain_iterations": 1_815, "iterations": 3_630})
+
+
 FEATURES = ("resnet18", "vit")
 ROWS = ("tabular_clean", "tabular_dte", "holdout_digit")
 
@@ -33,4 +56,6 @@ RECIPES: dict[tuple[str, str], Callable[[], MPDRConfig]] = {
     **{(f"mvtec_separate_{features}", "default"): separate for features in FEATURES},
     **{(task, "default"): rows for task in ROWS},
     **{(f"mvtec_{models}_{features}", "quick"): quick for models in ("pooled", "separate") for features in FEATURES},
+    **{(task, "default"): patches for task in ("mvtec_ad", "mvtec_ad_features")},
+    ("mvtec_ad_separate", "default"): patches_separate,
 }

@@ -25,6 +25,31 @@ def quick() -> NAEConfig:
     return NAEConfig(pretrain_iterations=100, iterations=20)
 
 
+def patches() -> NAEConfig:
+    """For 711,284 patches: rates, epochs (100 and 50) and chains of the source, the autoencoder of DxMI's App. C.3.
+
+    Steps of the visible chain are a hundredth of the points' length, as on the source's images; gamma as elsewhere.
+    Untested for want of the data.
+    """
+    return NAEConfig(
+        features="sphere",
+        latent=128,
+        hidden=1024,
+        depth=3,
+        pretrain_iterations=90_700,
+        pretrain_lr=1e-4,
+        iterations=45_350,
+        batch_size=784,
+        visible_steps=50,
+        energy_lr=1e-5,
+    )
+
+
+def patches_separate() -> NAEConfig:
+    """The same epochs of the patches of one category."""
+    return patches().model_copy(update={"pretrain_iterations": 6_050, "iterations": 3_025})
+
+
 FEATURES = ("resnet18", "vit")
 ROWS = ("tabular_clean", "tabular_dte", "holdout_digit")
 
@@ -33,4 +58,6 @@ RECIPES: dict[tuple[str, str], Callable[[], NAEConfig]] = {
     **{(f"mvtec_separate_{features}", "default"): separate for features in FEATURES},
     **{(task, "default"): rows for task in ROWS},
     **{(f"mvtec_{models}_{features}", "quick"): quick for models in ("pooled", "separate") for features in FEATURES},
+    **{(task, "default"): patches for task in ("mvtec_ad", "mvtec_ad_features")},
+    ("mvtec_ad_separate", "default"): patches_separate,
 }

@@ -1,5 +1,6 @@
 """Trained detectors on a set whose right answer is known: a noisy circle in eight dimensions."""
 
+import itertools
 import math
 import warnings
 
@@ -112,3 +113,31 @@ def test_the_gap_is_logged_and_a_gap_that_grows_is_warned_of() -> None:
         warnings.simplefilter("error")
         quiet, _ = training("dxmi_detection", DXMI | {"iterations": 0})
         run(quiet, quiet.total_steps)
+
+
+@pytest.mark.parametrize("name", ["ae", "dxmi_detection", "vgs", "mpdr", "nae", "igebm", "dte"])
+def test_recipes_for_mvtec_ad_take_steps_at_their_full_width(name: str) -> None:
+    """Patches of 272 numbers, whose sizes and rates are the recipe's; only the batch and the length are small."""
+    method = load_method(name)
+    config = configure(method, "mvtec_ad", "default", {})
+    assert config.batch_size == 784  # type: ignore[attr-defined]
+    short = config.model_copy(update={stage: 1 for stage in STAGES if hasattr(config, stage)} | {"batch_size": 4})
+    points = torch.randn(60, 272, generator=torch.Generator().manual_seed(0))
+    problem = Problem(task="mvtec_ad", event_shape=(272,), data=PointSet(points=points), data_std=1.0)
+    compute, streams = Compute(device="cpu", threads=1), RandomStreams("test", 0)
+    train = method().start(problem, short, compute=compute, rng=streams)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scalars = run(train, train.total_steps)
+    assert all(math.isfinite(value) for step in scalars for value in step.values())
+    assert energies(train, points).isfinite().all()
+
+
+def test_the_networks_for_mvtec_ad_are_as_large_as_the_papers() -> None:
+    """Parameters of DxMI's App. C.3 at 272 dimensions: the energy 5.0 M; VGS has the same."""
+    for name in ("ae", "dxmi_detection", "vgs", "mpdr", "nae"):
+        config = configure(load_method(name), "mvtec_ad", "default", {})
+        widths = [272, *[config.hidden] * config.depth, config.latent]  # type: ignore[attr-defined]
+        encoder = sum((a + 1) * b for a, b in itertools.pairwise(widths))
+        decoder = sum((a + 1) * b for a, b in itertools.pairwise(widths[::-1]))
+        assert encoder + decoder == pytest.approx(5.01e6, rel=0.01)
