@@ -41,7 +41,7 @@ def patches_separate() -> IGEBMConfig:
 
 
 FEATURES = ("resnet18", "vit")
-ROWS = ("tabular_clean", "tabular_dte", "holdout_digit")
+ROWS = ("tabular_clean", "tabular_dte", "holdout_digit", "holdout_mnist")
 
 RECIPES: dict[tuple[str, str], Callable[[], IGEBMConfig]] = {
     **{(f"mvtec_pooled_{features}", "default"): pooled_features for features in FEATURES},

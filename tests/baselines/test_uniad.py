@@ -27,9 +27,9 @@ def images(n: int, seed: int) -> torch.Tensor:
     return torch.cat([pattern, torch.zeros_like(pattern)], dim=-1)
 
 
-def training(seed: int = 0, **settings: object) -> UniADTraining:
-    data = PatchSet(points=images(40, 0).reshape(-1, 8), grid=GRID)
-    problem = Problem(task="t", event_shape=(8,), data=data, data_std=0.5)
+def training(seed: int = 0, *, data: torch.Tensor | None = None, **settings: object) -> UniADTraining:
+    points = (images(40, 0) if data is None else data).reshape(-1, 8)
+    problem = Problem(task="t", event_shape=(8,), data=PatchSet(points=points, grid=GRID), data_std=0.5)
     config = UniADConfig(**(SMALL | settings))  # type: ignore[arg-type]
     return UniADTraining(problem, config, Compute(device="cpu", threads=1), RandomStreams("test", seed))
 
@@ -73,6 +73,14 @@ def test_defects_are_rebuilt_worse_than_what_is_normal() -> None:
     with torch.no_grad():
         maps = train.model().energy_map(test)
     assert auroc(maps[~defect].numpy(), maps[defect].numpy()) > 0.9
+
+
+def test_patches_that_know_nothing_of_each_other_are_not_rebuilt_at_all() -> None:
+    """As those of `mvtec_synthetic`: the best guess is the mean, whose error is a patch's own length."""
+    shuffled = images(40, 0).reshape(-1, 8)[torch.randperm(40 * 36, generator=generator(7))]
+    train = training(data=shuffled, iterations=120, lr=3e-3, jitter=4.0)
+    losses = [float(train.step()["error"]) for _ in range(train.total_steps)]
+    assert np.mean(losses[-20:]) > 0.9 * float(shuffled.var(dim=0, correction=0).mean())
 
 
 def test_resumed_equals_uninterrupted_and_seeds_differ() -> None:
