@@ -16,7 +16,7 @@ from dxbench.api import Compute, Config, FiniteData, Method, Need, Problem, Rand
 from dxmi.autoencoder import SphereAutoencoder
 from dxmi.features import FeatureKind, fit_features
 from dxmi.models import FeatureEnergy
-from dxmi.optimisers import cosine_adam
+from dxmi.optimisers import Learner
 
 
 class AEConfig(Config):
@@ -55,16 +55,14 @@ class AETraining(Training):
         points = problem.data.points.flatten(1)
         self.features = fit_features(config.features, points, neighbours=config.neighbours).to(self.device)
         self.points = self.features(points.to(self.device))
-        self.net = SphereAutoencoder(
+        net = SphereAutoencoder(
             dim=self.points.shape[1],
             latent=config.latent,
             hidden=config.hidden,
             depth=config.depth,
             generator=rng.torch("init"),
         ).to(self.device)
-        self.optimiser, self.decay = cosine_adam(
-            [{"params": self.net.parameters(), "lr": config.lr}], config.iterations
-        )
+        self.learner = Learner(net, lr=config.lr, iterations=config.iterations, ema_decay=0.0)
         self.rng = rng.numpy("data")
 
     @property
@@ -73,22 +71,13 @@ class AETraining(Training):
 
     def step(self) -> dict[str, float | Tensor]:
         rows = torch.from_numpy(self.rng.integers(len(self.points), size=self.config.batch_size))
-        loss = self.net(self.points[rows]).mean()
-        loss.backward()
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        self.decay.step()
-        return {"reconstruction": loss.detach()}
+        return {"reconstruction": self.learner.descend(self.learner.module(self.points[rows]).mean())}
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._parts().items()}
+        return self.learner.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-
-    def _parts(self) -> dict[str, Any]:
-        return {"net": self.net, "optimiser": self.optimiser, "decay": self.decay}
+        self.learner.load_state_dict(state)
 
     def model(self) -> FeatureEnergy:
-        return FeatureEnergy(self.features, self.net, temperature=None)
+        return FeatureEnergy(self.features, self.learner.module, temperature=None)

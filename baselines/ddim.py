@@ -2,21 +2,24 @@
 
 Eq. 12 with sigma = 0, on the whole steps of their App. D.2, linear or quadratic; the backbone is Ho et al. 2020
 (arXiv:2006.11239), Algorithm 1, on 1,000 steps. Deviations: steps count from 0 and the quadratic ones are rounded down,
-as released; an MLP in place of the UNet; points in the plane are scaled to a std of 0.5 as images have it, and samples
-back.
+as released; in the plane and on small images an MLP in place of the UNet; points in the plane are scaled to a std of
+0.5 as images have it, and samples back.
 """
 
 from collections.abc import Callable
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
-from dxbench.staged import StagedTraining
+from dxbench.staged import FromWeights, StagedTraining
 from dxmi.backbones import IMAGE_DDPM, DDPMBackbone
 from dxmi.fastdpm import Chain
-from dxmi.samplers import DenoiserSampling, euler
+from dxmi.image_backbones import DDPMUNet
+from dxmi.samplers import euler
+from dxmi.sampling import ClassDenoiserSampling, DenoiserSampling, denoiser_sampling
 from dxmi.schedules import VPSchedule
+from dxmi.starts import Start
 
 SCHEDULES: dict[str, Callable[[Chain, int], VPSchedule]] = {
     "quadratic": Chain.step_quadratic,
@@ -24,14 +27,12 @@ SCHEDULES: dict[str, Callable[[Chain, int], VPSchedule]] = {
 }
 
 
-class DDIMConfig(Config):
-    """Of a DDPM of 1,000 steps, sampled in few, for points in the plane."""
-
-    needs = frozenset({Need.VECTORS})
+class DDIMBase(Config):
+    """Of a DDPM of 1,000 steps, sampled in few, whatever the data."""
 
     num_steps: int = Field(default=10, ge=2, description="sampling steps = NFE")
     schedule: Literal["quadratic", "linear"] = "quadratic"
-    backbone: DDPMBackbone = Field(default=DDPMBackbone(), description="the noise predictor and its training")
+    backbone: Any
 
     @model_validator(mode="after")
     def _chain_has_these_steps(self) -> Self:
@@ -41,6 +42,18 @@ class DDIMConfig(Config):
     def vp_schedule(self) -> VPSchedule:
         return SCHEDULES[self.schedule](self.backbone.chain, self.num_steps)
 
+    def begin(self, problem: Problem, compute: Compute, streams: RandomStreams) -> Start:
+        """The noise predictor's training."""
+        return self.backbone.begin(problem, compute, streams)
+
+
+class DDIMConfig(DDIMBase):
+    """For points in the plane."""
+
+    needs = frozenset({Need.VECTORS})
+
+    backbone: DDPMBackbone = Field(default=DDPMBackbone(), description="the noise predictor and its training")
+
 
 class DDIMImageConfig(DDIMConfig):
     """For small images; the backbone is the one of `ddpm`."""
@@ -48,6 +61,14 @@ class DDIMImageConfig(DDIMConfig):
     needs = frozenset({Need.SMALL_IMAGES})
 
     backbone: DDPMBackbone = Field(default=IMAGE_DDPM, description="the noise predictor and its training")
+
+
+class DDIMUNetConfig(FromWeights, DDIMBase):
+    """For images of 32 pixels and more: the released DDPM, whose own `schedule` is that of `ddpm` and `dxmi`."""
+
+    samples_only = True
+
+    backbone: DDPMUNet = DDPMUNet()
 
 
 class DDIM(Method):
@@ -60,24 +81,23 @@ class DDIM(Method):
     Config = DDIMConfig
     parallel = True
 
-    def start(self, problem: Problem, config: DDIMConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+    def start(self, problem: Problem, config: DDIMBase, *, compute: Compute, rng: RandomStreams) -> Training:
         return DDIMTraining(problem, config, compute, rng)
 
 
 class DDIMTraining(StagedTraining):
     """The backbone's; its averaged weights sample."""
 
-    def __init__(self, problem: Problem, config: DDIMConfig, compute: Compute, rng: RandomStreams) -> None:
+    def __init__(self, problem: Problem, config: DDIMBase, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config = problem, config
-        self.backbone = config.backbone.training(problem, compute, rng.common)
-        super().__init__(self.backbone)
+        self.begun = config.begin(problem, compute, rng.common)
+        super().__init__(self.begun.training)
 
-    def model(self) -> DenoiserSampling:
-        backbone = self.config.backbone
-        return DenoiserSampling(
-            denoiser=backbone.denoiser(self.backbone.average),
-            sampler=euler(),
-            levels=self.config.vp_schedule().noise_levels,
+    def model(self) -> DenoiserSampling | ClassDenoiserSampling:
+        return denoiser_sampling(
+            self.config.backbone.denoiser(self.begun.average),
+            euler(),
+            self.config.vp_schedule().noise_levels,
             event_shape=self.problem.event_shape,
-            scale=backbone.scale(self.problem),
+            data=self.begun.data,
         )

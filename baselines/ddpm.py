@@ -13,16 +13,18 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
 from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
-from dxbench.staged import StagedTraining
+from dxbench.staged import FromWeights, StagedTraining
 from dxmi.backbones import IMAGE_DDPM, DDPMBackbone
 from dxmi.denoising import DDPMLoss, DenoiserTraining
-from dxmi.image_backbones import ADMUNet, DDGANGeneratorNet, DDPMUNet, Mirrored, Official
+from dxmi.edm_backbones import ADMUNet
+from dxmi.image_backbones import DDGANGeneratorNet, DDPMUNet
 from dxmi.models import ClassPolicyModel, PolicyModel, policy_model
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
 from dxmi.parallel import ONE_PROCESS
 from dxmi.policies import GaussianPolicy
 from dxmi.schedules import VPSchedule
+from dxmi.starts import Official
 
 SCHEDULES = {"linear": VPSchedule.linear, "cosine": VPSchedule.cosine}
 
@@ -103,19 +105,15 @@ class DDPMImageConfig(Config):
         return PolicyModel(policy, quiet_end=True)
 
 
-class DDPMUNetConfig(Config):
+class DDPMUNetConfig(FromWeights):
     """On images of 32 pixels and more: the backbones and samplers that DxMI starts from there."""
 
-    needs = frozenset({Need.IMAGES})
+    samples_only = True
 
     num_steps: PositiveInt = Field(default=1000, description="sampling steps T = NFE")
     backbone: Annotated[DDPMUNet | DDGANGeneratorNet | ADMUNet, Field(discriminator="kind")] = DDPMUNet(
         schedule="step_linear"
     )
-    init: Literal["pretrained", "train"] = Field(
-        default="pretrained", description="backbone from official weights, or trained, then kept and found again"
-    )
-    flips: bool = Field(default=True, description="half of the data mirrored")
 
     @model_validator(mode="after")
     def _sampler_can_be_built(self) -> Self:
@@ -123,23 +121,11 @@ class DDPMUNetConfig(Config):
         return self
 
     def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> DenoiserTraining | Official:
-        return self.backbone.begin(
-            problem,
-            compute,
-            rng.common,
-            num_classes=problem.num_classes,
-            official=problem.pretrained.load(self.backbone.weights)
-            if problem.pretrained is not None and self.init == "pretrained"
-            else None,
-            data=Mirrored(problem.data) if self.flips else problem.data,
-        )
+        return self.begin(problem, compute, rng.common).training
 
     def model(self, net: nn.Module, problem: Problem) -> PolicyModel | ClassPolicyModel:
         policy = self.backbone.policy(net, event_shape=problem.event_shape, num_steps=self.num_steps)
         return policy_model(policy, num_classes=problem.num_classes)
-
-    def official_weights(self) -> tuple[str, ...]:
-        return (self.backbone.weights,) if self.init == "pretrained" else ()
 
 
 class DDPMKind(Protocol):
@@ -159,10 +145,6 @@ class DDPM(Method):
     citation = "Ho et al. 2020, arXiv:2006.11239"
     Config = DDPMConfig
     parallel = True
-
-    @classmethod
-    def pretrained(cls, config: Config) -> tuple[str, ...]:
-        return config.official_weights() if isinstance(config, DDPMUNetConfig) else ()
 
     def start(self, problem: Problem, config: DDPMKind, *, compute: Compute, rng: RandomStreams) -> Training:
         return DDPMTraining(problem, config, compute, rng)

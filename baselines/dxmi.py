@@ -20,13 +20,14 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor, nn
 
 from dxbench.api import Compute, Config, DataSource, Method, Need, Problem, RandomStreams, Training
-from dxbench.staged import StagedTraining, Stateful
+from dxbench.staged import FromWeights, StagedTraining, Stateful
 from dxmi.algorithms.learner import DxMILearner, Rates
 from dxmi.algorithms.sweeps import PolicySweep, ShuffledSteps, batched_sweep, sequential_sweep
 from dxmi.backbones import IMAGE_DDPM, DDPMBackbone
 from dxmi.costs import TIME_COSTS, RunningCost
 from dxmi.denoising import DDPMLoss, DenoiserTraining
-from dxmi.image_backbones import ADMUNet, DDGANGeneratorNet, DDPMUNet, Mirrored, Official
+from dxmi.edm_backbones import ADMUNet
+from dxmi.image_backbones import DDGANGeneratorNet, DDPMUNet
 from dxmi.models import DxMIModel, dxmi_model
 from dxmi.nets.energy_resnet import EnergyResNet
 from dxmi.nets.mlp import StepMLP
@@ -35,6 +36,7 @@ from dxmi.parallel import ONE_PROCESS
 from dxmi.policies import GaussianPolicy
 from dxmi.rollout import value_guidance
 from dxmi.schedules import VPSchedule
+from dxmi.starts import Official
 from dxmi.values import TimeIndependentValue, ValueNet, make_value
 
 # Sampler and energy chase each other, so a long memory of squared gradients is out of date.
@@ -89,10 +91,6 @@ class DxMIBase(Config):
     def policy_sweep(self) -> PolicySweep:
         """What the policy learns from."""
         return SWEEPS[self.sweep](self.num_steps)
-
-    def official_weights(self) -> tuple[str, ...]:
-        """Names of the official weights that it begins from."""
-        return ()
 
 
 class DxMIConfig(DxMIBase):
@@ -252,18 +250,12 @@ class DxMIImageConfig(DxMIBase):
         )
 
 
-class DxMIUNetConfig(DxMIBase):
+class DxMIUNetConfig(FromWeights, DxMIBase):
     """Of DxMI on images of 32 pixels and more: the paper's five settings, and smaller ones of the same form."""
-
-    needs = frozenset({Need.IMAGES})
 
     num_steps: PositiveInt = Field(default=10, description="sampling steps T = NFE")
     backbone: Annotated[DDPMUNet | DDGANGeneratorNet | ADMUNet, Field(discriminator="kind")] = DDPMUNet()
-    init: Literal["pretrained", "train"] = Field(
-        default="pretrained", description="backbone from official weights, or trained first, then kept and found again"
-    )
     value_width: PositiveInt = Field(default=128, description="channels of the energy net, which is the value too")
-    flips: bool = Field(default=True, description="half of the data mirrored")
     value_cost: Literal["running", "none", "linear", "sigmoid"] = Field(
         default="sigmoid", description="inside the value target: the running cost (Eq. 10) or a time cost (Eq. 12)"
     )
@@ -293,17 +285,8 @@ class DxMIUNetConfig(DxMIBase):
         return self
 
     def parts(self, problem: Problem, compute: Compute, rng: RandomStreams) -> "Parts":
-        shape, data = problem.event_shape, Mirrored(problem.data) if self.flips else problem.data
-        start = self.backbone.begin(
-            problem,
-            compute,
-            rng.common,
-            num_classes=problem.num_classes,
-            official=problem.pretrained.load(self.backbone.weights)
-            if problem.pretrained is not None and self.init == "pretrained"
-            else None,
-            data=data,
-        )
+        shape = problem.event_shape
+        start = self.begin(problem, compute, rng.common)
 
         def policy(net: nn.Module) -> GaussianPolicy:
             return self.backbone.policy(net, event_shape=shape, num_steps=self.num_steps).to(compute.device)
@@ -312,8 +295,8 @@ class DxMIUNetConfig(DxMIBase):
         return Parts(
             policy=policy(start.net),
             value=TimeIndependentValue(energy).to(compute.device),
-            data=data,
-            pretraining=start,
+            data=start.data.source,
+            pretraining=start.training,
             start=policy(start.average),
             num_classes=problem.num_classes,
         )
@@ -330,9 +313,6 @@ class DxMIUNetConfig(DxMIBase):
 
     def policy_sweep(self) -> PolicySweep:
         return ShuffledSteps(num_steps=self.num_steps, minibatches=self.policy_minibatches)
-
-    def official_weights(self) -> tuple[str, ...]:
-        return (self.backbone.weights,) if self.init == "pretrained" else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -367,10 +347,6 @@ class DxMI(Method):
     citation = "Yoon et al. 2024, arXiv:2407.00626"
     Config = DxMIConfig
     parallel = True
-
-    @classmethod
-    def pretrained(cls, config: DxMIBase) -> tuple[str, ...]:
-        return config.official_weights()
 
     def start(self, problem: Problem, config: DxMIBase, *, compute: Compute, rng: RandomStreams) -> Training:
         return DxMITraining(problem, config, compute, rng)

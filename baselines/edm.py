@@ -2,21 +2,26 @@
 
 Training: their Table 1, last column. Sampling: Karras levels, with Euler, Heun (their Algorithm 1), Euler-ancestral,
 iPNDM (arXiv:2204.13902) or DPM-Solver++(3M) (arXiv:2211.01095); epsilon scaling (arXiv:2308.15321) as an option.
-Deviations: an MLP in place of the UNet; Adam 1e-3 with cosine decay, for the short training of a small net; data are
-scaled to a std of 0.5 as images have it, and samples back; Heun without churn, which their unconditional images do
-not use either; a step to sigma = 0 counts as a step of every sampler, where the solver papers stop at sigma_min.
+Deviations: Heun without churn, which their unconditional images do not use either; a step to sigma = 0 counts as a step
+of every sampler, where the solver papers stop at sigma_min. In the plane and on small images: an MLP in place of the
+UNet; Adam 1e-3 with cosine decay, for the short training of a small net; data are scaled to a std of 0.5 as images have
+it, and samples back.
 """
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from torch import nn
 
 from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
-from dxbench.staged import StagedTraining
+from dxbench.staged import FromWeights, StagedTraining
 from dxmi.backbones import IMAGE_EDM, EDMBackbone
-from dxmi.denoisers import EpsilonScaled
-from dxmi.samplers import IPNDM, DenoiserSampling, DPMSolverPP3M, Heun, Sampler, euler, euler_ancestral
+from dxmi.denoisers import Clipped, EpsilonScaled
+from dxmi.edm_backbones import ADMUNet, EDMUNet
+from dxmi.samplers import IPNDM, DPMSolverPP3M, Heun, Sampler, euler, euler_ancestral
+from dxmi.sampling import ClassDenoiserSampling, DenoiserSampling, denoiser_sampling
 from dxmi.schedules import NoiseLevels
+from dxmi.starts import Start
 
 SAMPLERS: dict[str, Sampler] = {
     "euler": euler(),
@@ -27,10 +32,8 @@ SAMPLERS: dict[str, Sampler] = {
 }
 
 
-class EDMConfig(Config):
-    """Of an EDM denoiser and its sampling, for points in the plane."""
-
-    needs = frozenset({Need.VECTORS})
+class EDMBase(Config):
+    """Of an EDM denoiser's sampling, whatever the data."""
 
     sampler: Literal["euler", "heun", "ancestral", "ipndm", "dpmpp3m"] = "heun"
     nfe: PositiveInt = Field(default=35, description="network passes per sample; odd for heun, which takes 2N - 1")
@@ -38,7 +41,7 @@ class EDMConfig(Config):
     sigma_max: PositiveFloat = 80.0
     rho: PositiveFloat = 7.0
     epsilon_scale: PositiveFloat = Field(default=1.0, description="divides the predicted noise; 1 leaves it alone")
-    backbone: EDMBackbone = Field(default=EDMBackbone(), description="the denoiser and its training")
+    backbone: Any
 
     @model_validator(mode="after")
     def _sampler_can_do_it(self) -> Self:
@@ -53,6 +56,22 @@ class EDMConfig(Config):
         levels = NoiseLevels.karras(num_steps, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)
         return SAMPLERS[self.sampler], levels
 
+    def begin(self, problem: Problem, compute: Compute, streams: RandomStreams) -> Start:
+        """The denoiser's training."""
+        return self.backbone.begin(problem, compute, streams)
+
+    def denoiser(self, net: nn.Module) -> nn.Module:
+        """D(x, sigma) as it is sampled, of what was trained."""
+        return EpsilonScaled(self.backbone.denoiser(net), scale=self.epsilon_scale)
+
+
+class EDMConfig(EDMBase):
+    """For points in the plane."""
+
+    needs = frozenset({Need.VECTORS})
+
+    backbone: EDMBackbone = Field(default=EDMBackbone(), description="the denoiser and its training")
+
 
 class EDMImageConfig(EDMConfig):
     """For small images."""
@@ -60,6 +79,18 @@ class EDMImageConfig(EDMConfig):
     needs = frozenset({Need.SMALL_IMAGES})
 
     backbone: EDMBackbone = Field(default=IMAGE_EDM, description="the denoiser and its training")
+
+
+class EDMUNetConfig(FromWeights, EDMBase):
+    """For images of 32 pixels and more: the released denoisers."""
+
+    samples_only = True
+
+    backbone: Annotated[EDMUNet | ADMUNet, Field(discriminator="kind")] = EDMUNet()
+    clip: bool = Field(default=False, description="D kept in [-1, 1], as the consistency models' authors sample theirs")
+
+    def denoiser(self, net: nn.Module) -> nn.Module:
+        return Clipped(super().denoiser(net)) if self.clip else super().denoiser(net)
 
 
 class EDM(Method):
@@ -72,25 +103,18 @@ class EDM(Method):
     Config = EDMConfig
     parallel = True
 
-    def start(self, problem: Problem, config: EDMConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+    def start(self, problem: Problem, config: EDMBase, *, compute: Compute, rng: RandomStreams) -> Training:
         return EDMTraining(problem, config, compute, rng)
 
 
 class EDMTraining(StagedTraining):
     """The backbone's; its averaged weights sample."""
 
-    def __init__(self, problem: Problem, config: EDMConfig, compute: Compute, rng: RandomStreams) -> None:
+    def __init__(self, problem: Problem, config: EDMBase, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config = problem, config
-        self.backbone = config.backbone.training(problem, compute, rng.common)
-        super().__init__(self.backbone)
+        self.begun = config.begin(problem, compute, rng.common)
+        super().__init__(self.begun.training)
 
-    def model(self) -> DenoiserSampling:
-        backbone = self.config.backbone
-        sampler, levels = self.config.sampling()
-        return DenoiserSampling(
-            denoiser=EpsilonScaled(backbone.denoiser(self.backbone.average), scale=self.config.epsilon_scale),
-            sampler=sampler,
-            levels=levels,
-            event_shape=self.problem.event_shape,
-            scale=backbone.scale(self.problem),
-        )
+    def model(self) -> DenoiserSampling | ClassDenoiserSampling:
+        denoiser, (sampler, levels) = self.config.denoiser(self.begun.average), self.config.sampling()
+        return denoiser_sampling(denoiser, sampler, levels, event_shape=self.problem.event_shape, data=self.begun.data)

@@ -2,53 +2,57 @@
 
 A few-step Gaussian sampler begins as a FastDPM of a DDPM (arXiv:2106.00132, VAR, kappa = 1). A critic f, low at data
 and high at samples, estimates an integral probability metric; the sampler goes down E[f(x_K)] by the score-function
-gradient E[(f(x_K) - v_k(x_k)) grad log pi(x_{k+1} | x_k)], v a learned baseline. No gradient of f is used. Deviations:
-the critic is kept Lipschitz by a gradient penalty (WGAN-GP, arXiv:1704.00028), where the image code relies on small
-rates; critic and value have `critic_warmup` rollouts before the policy moves, since a critic that knows nothing leads
-it away; no step has a std below `min_std` (released: 0.001, at the last step), because log pi's gradient grows with
-1 / std; the start model is trained first; data are scaled to a std of 0.5; Adam without momentum for policy and
-critic, with cosine decay; MLPs, rates and lengths are for points in the plane.
+gradient E[(f(x_K) - v_k(x_k)) grad log pi(x_{k+1} | x_k)], v a learned baseline. No gradient of f is used.
+
+Images of 32 pixels and more have the released loop, networks and rates (`SFTPGUNetTraining`). Deviations in the plane
+and on small images: the critic is kept Lipschitz by a gradient penalty (WGAN-GP, arXiv:1704.00028), where the image
+code relies on small rates; critic and value have `critic_warmup` rollouts before the policy moves, since a critic that
+knows nothing leads it away; no step has a std below `min_std` (released: 0.001, at the last step), because log pi's
+gradient grows with 1 / std; the start model is trained first; data are scaled to a std of 0.5; Adam without momentum
+for policy and critic, with cosine decay; MLPs, rates and lengths are for points in the plane.
 """
 
+import math
 from copy import deepcopy
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
-from dxbench.staged import StagedTraining
-from dxmi.arrays import PerSample, Points
+from dxbench.staged import FromWeights, StagedTraining
 from dxmi.backbones import IMAGE_DDPM, SIGMA_DATA, DDPMBackbone
+from dxmi.image_backbones import DDPMUNet
 from dxmi.losses import bellman_error
 from dxmi.models import TunedPolicyModel
-from dxmi.networks import networks
+from dxmi.nets.critics import ConvCritic, StepValue
+from dxmi.networks import Networks, networks
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Learner
 from dxmi.policies import GaussianPolicy
-from dxmi.protocols import Energy
+from dxmi.policy_gradient import centred, critic_loss, policy_gradient_loss
 from dxmi.rollout import rollout
-from dxmi.values import SharedValue
+from dxmi.starts import Start
+from dxmi.trajectory import Trajectory
+from dxmi.values import SharedValue, TimeIndependentValue
 
 # Policy and critic chase each other: with momentum both overshoot, and the chain's score swings around its average.
 GAME_BETAS = (0.0, 0.99)
 
 
-class SFTPGConfig(Config):
-    """Of shortcut finetuning by policy gradient, for points in the plane."""
+class SFTPGBase(Config):
+    """Of shortcut finetuning by policy gradient, whatever the data."""
 
-    needs = frozenset({Need.VECTORS})
     quiet_end: ClassVar[bool] = False
+    betas: ClassVar[tuple[float, float]] = GAME_BETAS
+    optimiser: ClassVar[dict[str, Any]] = {}
 
     num_steps: int = Field(default=10, ge=2, description="sampling steps = NFE")
-    min_std: PositiveFloat = Field(default=0.05, description="least std of a step, in units of the scaled data")
     critic_steps: PositiveInt = Field(default=4, description="critic steps per rollout")
     policy_passes: PositiveInt = Field(default=1, description="policy steps per rollout")
-    critic_warmup: NonNegativeInt = Field(default=100, description="rollouts before the policy moves")
     data_noise: NonNegativeFloat = Field(default=0.0, description="std of noise on the data that the critic sees")
-    penalty: NonNegativeFloat = Field(default=0.3, description="weight of the critic's gradient penalty")
-    backbone: DDPMBackbone = Field(default=DDPMBackbone(), description="the DDPM that is the start, and its training")
+    backbone: Any
     iterations: PositiveInt = 1500
     batch_size: PositiveInt = 256
     policy_lr: PositiveFloat = 1e-4
@@ -56,6 +60,33 @@ class SFTPGConfig(Config):
     value_lr: PositiveFloat = 1e-3
     max_grad_norm: PositiveFloat = 1.0
     ema_decay: float = Field(default=0.997, ge=0, lt=1)
+
+    def begin(self, problem: Problem, compute: Compute, streams: RandomStreams) -> Start:
+        """The DDPM's training."""
+        return self.backbone.begin(problem, compute, streams)
+
+    def few_steps(self, net: nn.Module, event_shape: tuple[int, ...]) -> GaussianPolicy:
+        """The sampler around the DDPM's net."""
+        raise NotImplementedError
+
+    def critic(self, event_shape: tuple[int, ...], generator: torch.Generator) -> SharedValue | TimeIndependentValue:
+        """f, an energy."""
+        raise NotImplementedError
+
+    def value(self, event_shape: tuple[int, ...], generator: torch.Generator) -> SharedValue:
+        """v_k, the baseline."""
+        raise NotImplementedError
+
+
+class SFTPGConfig(SFTPGBase):
+    """For points in the plane."""
+
+    needs = frozenset({Need.VECTORS})
+
+    min_std: PositiveFloat = Field(default=0.05, description="least std of a step, in units of the scaled data")
+    critic_warmup: NonNegativeInt = Field(default=100, description="rollouts before the policy moves")
+    penalty: NonNegativeFloat = Field(default=0.3, description="weight of the critic's gradient penalty")
+    backbone: DDPMBackbone = Field(default=DDPMBackbone(), description="the DDPM that is the start, and its training")
     critic_hidden: PositiveInt = Field(default=128, description="width of critic and value")
     critic_depth: PositiveInt = Field(default=3, description="layers of critic and value")
 
@@ -64,6 +95,16 @@ class SFTPGConfig(Config):
         return self.backbone.policy_along(
             net, self.backbone.chain.var_quadratic(self.num_steps), event_shape=event_shape, min_std=self.min_std
         )
+
+    def critic(self, event_shape: tuple[int, ...], generator: torch.Generator) -> SharedValue:
+        return SharedValue(self._nets(event_shape).critic(1, generator), num_steps=0)
+
+    def value(self, event_shape: tuple[int, ...], generator: torch.Generator) -> SharedValue:
+        net = self._nets(event_shape).critic(self.num_steps, generator)
+        return SharedValue(net, num_steps=self.num_steps)
+
+    def _nets(self, event_shape: tuple[int, ...]) -> Networks:
+        return networks(event_shape, hidden=self.critic_hidden, depth=self.critic_depth, data_std=SIGMA_DATA)
 
 
 class SFTPGImageConfig(SFTPGConfig):
@@ -96,6 +137,42 @@ class SFTPGImageConfig(SFTPGConfig):
         )
 
 
+class SFTPGUNetConfig(FromWeights, SFTPGBase):
+    """For images of 32 pixels and more: the released settings of CIFAR-10."""
+
+    betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
+    optimiser: ClassVar[dict[str, Any]] = {"lr_decay": "none"}
+
+    critic_steps: PositiveInt = Field(default=5, description="rollouts per iteration, a critic and a value step each")
+    policy_passes: PositiveInt = Field(default=10, description="minibatches of the policy, of `batch_size` transitions")
+    backbone: DDPMUNet = DDPMUNet()
+    iterations: PositiveInt = 7800
+    batch_size: PositiveInt = 128
+    policy_lr: PositiveFloat = 1e-6
+    critic_lr: PositiveFloat = 1e-4
+    value_lr: PositiveFloat = 1e-4
+    max_grad_norm: PositiveFloat = 0.1
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    critic_width: PositiveInt = Field(default=128, description="channels of the critic's first layer")
+
+    @model_validator(mode="after")
+    def _sampler_can_be_built(self) -> Self:
+        self.backbone.check_steps(self.num_steps)
+        return self
+
+    def few_steps(self, net: nn.Module, event_shape: tuple[int, ...]) -> GaussianPolicy:
+        return self.backbone.policy_along(
+            net, event_shape=event_shape, num_steps=self.num_steps, trainable_std=[False] * self.num_steps
+        )
+
+    def critic(self, event_shape: tuple[int, ...], generator: torch.Generator) -> TimeIndependentValue:
+        return TimeIndependentValue(ConvCritic(event_shape, generator=generator, width=self.critic_width))
+
+    def value(self, event_shape: tuple[int, ...], generator: torch.Generator) -> SharedValue:
+        net = StepValue(event_shape, num_levels=self.num_steps, generator=generator)
+        return SharedValue(net, num_steps=self.num_steps)
+
+
 class SFTPG(Method):
     """A few-step DDPM finetuned by policy gradient against a critic of an integral probability metric."""
 
@@ -105,47 +182,29 @@ class SFTPG(Method):
     citation = "Fan & Lee 2023, arXiv:2301.13362"
     Config = SFTPGConfig
 
-    def start(self, problem: Problem, config: SFTPGConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+    def start(self, problem: Problem, config: SFTPGBase, *, compute: Compute, rng: RandomStreams) -> Training:
+        if isinstance(config, SFTPGUNetConfig):
+            return SFTPGUNetTraining(problem, config, compute, rng)
+        assert isinstance(config, SFTPGConfig)
         return SFTPGTraining(problem, config, compute, rng)
 
 
-def critic_loss(critic: Energy, data: Points, fake: Points, mix: PerSample, *, penalty: float) -> PerSample:
-    """f(data) - f(fake) + penalty (||grad f|| - 1)^2 between the two (WGAN-GP, Eq. 3), `mix` the place between."""
-    share = mix.reshape(-1, *([1] * (data.ndim - 1)))
-    between = (share * data + (1 - share) * fake).requires_grad_(True)
-    (gradient,) = torch.autograd.grad(critic.energy(between).sum(), between, create_graph=True)
-    slope = gradient.flatten(1).norm(dim=1)
-    return critic.energy(data) - critic.energy(fake) + penalty * (slope - 1).square()
+C = TypeVar("C", bound=SFTPGBase)
 
 
-def policy_gradient_loss(log_prob: PerSample, advantage: PerSample) -> PerSample:
-    """advantage log pi: its gradient is the score-function estimate of grad E[f]; rows are transitions."""
-    return advantage.detach() * log_prob
-
-
-def centred(advantage: PerSample) -> PerSample:
-    """Less its mean: a constant baseline, which takes away noise and, but for 1 / rows, nothing else."""
-    return advantage - advantage.mean()
-
-
-class SFTPGTraining(StagedTraining):
+class SFTPGParts(StagedTraining, Generic[C]):
     """A DDPM of 1,000 steps first, then its few-step sampler against the critic; averaged weights sample."""
 
-    def __init__(self, problem: Problem, config: SFTPGConfig, compute: Compute, rng: RandomStreams) -> None:
+    def __init__(self, problem: Problem, config: C, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config, self.device = problem, config, compute.device
-        self.scale = config.backbone.scale(problem)
-        self.backbone = config.backbone.training(problem, compute, rng.common)
-        self.steps = self._few_steps(deepcopy(self.backbone.net))
-        nets = networks(
-            problem.event_shape, hidden=config.critic_hidden, depth=config.critic_depth, data_std=SIGMA_DATA
-        )
-        self.cost = SharedValue(nets.critic(1, rng.torch("init critic")), num_steps=0).to(self.device)
-        value_net = nets.critic(config.num_steps, rng.torch("init value"))
-        self.baseline = SharedValue(value_net, num_steps=config.num_steps).to(self.device)
+        self.begun = config.begin(problem, compute, rng.common)
+        self.steps = self._few_steps(deepcopy(self.begun.net))
+        self.cost = config.critic(problem.event_shape, rng.torch("init critic")).to(self.device)
+        self.baseline = config.value(problem.event_shape, rng.torch("init value")).to(self.device)
         self.policy = self._learner(
-            self.steps, config.policy_lr, config.policy_passes, betas=GAME_BETAS, max_grad_norm=config.max_grad_norm
+            self.steps, config.policy_lr, config.policy_passes, betas=config.betas, max_grad_norm=config.max_grad_norm
         )
-        self.critic = self._learner(self.cost, config.critic_lr, config.critic_steps, betas=GAME_BETAS)
+        self.critic = self._learner(self.cost, config.critic_lr, config.critic_steps, betas=config.betas)
         self.value = self._learner(self.baseline, config.value_lr, config.policy_passes)
         self.data_rng = rng.numpy("data")
         self.noise = StreamNoise(
@@ -153,20 +212,36 @@ class SFTPGTraining(StagedTraining):
             event_shape=problem.event_shape,
             generator=rng.torch("noise", device=self.device),
         )
-        super().__init__(self.backbone, iterations=config.iterations)
+        super().__init__(self.begun.training, iterations=config.iterations)
 
     def _few_steps(self, net: nn.Module) -> GaussianPolicy:
         return self.config.few_steps(net, self.problem.event_shape).to(self.device)
 
     def _learner(self, module: nn.Module, lr: float, per_step: int, **rest: Any) -> Learner:
-        config = self.config
-        return Learner(module, lr=lr, iterations=config.iterations * per_step, ema_decay=config.ema_decay, **rest)
+        config, iterations = self.config, self.config.iterations * per_step
+        rest = {**config.optimiser, **rest}
+        return Learner(module, lr=lr, iterations=iterations, ema_decay=config.ema_decay, **rest)
 
     def parts(self) -> dict[str, Learner]:
         return {"policy": self.policy, "critic": self.critic, "value": self.value}
 
     def begin(self) -> None:
-        self.policy.begin_from(self._few_steps(self.backbone.average).state_dict())
+        self.policy.begin_from(self._few_steps(self.begun.average).state_dict())
+
+    def _data(self) -> Tensor:
+        data, *_ = self.begun.data.batch(self.config.batch_size, rng=self.data_rng)
+        noise = self.config.data_noise
+        return data if noise == 0 else data + noise * self.noise.normal(0)
+
+    def model(self) -> TunedPolicyModel:
+        policy = self.policy.average
+        assert isinstance(policy, GaussianPolicy)
+        start = self._few_steps(self.begun.average)
+        return TunedPolicyModel(policy, start=start, quiet_end=self.config.quiet_end, scale=self.begun.data.scale)
+
+
+class SFTPGTraining(SFTPGParts[SFTPGConfig]):
+    """Of points and small images."""
 
     def advance(self) -> dict[str, float | Tensor]:
         policy_moves = self.done >= self.config.critic_warmup
@@ -191,13 +266,32 @@ class SFTPGTraining(StagedTraining):
         loss = critic_loss(self.cost, self._data(), samples, mix, penalty=self.config.penalty)
         return self.critic.descend(loss.mean())
 
-    def _data(self) -> Tensor:
-        data = self.scale * self.problem.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
-        noise = self.config.data_noise
-        return data if noise == 0 else data + noise * self.noise.normal(0)
 
-    def model(self) -> TunedPolicyModel:
-        policy = self.policy.average
-        assert isinstance(policy, GaussianPolicy)
-        start = self._few_steps(self.backbone.average)
-        return TunedPolicyModel(policy, start=start, quiet_end=self.config.quiet_end, scale=self.scale)
+class SFTPGUNetTraining(SFTPGParts[SFTPGUNetConfig]):
+    """As released: critic and value learn from every rollout, the policy from shuffled transitions of several."""
+
+    def advance(self) -> dict[str, float | Tensor]:
+        config, steps = self.config, tuple(range(self.config.num_steps))
+        losses: dict[str, float | Tensor] = {}
+        states = []
+        for _ in range(config.critic_steps):
+            chains = rollout(self.steps, self.noise)
+            difference = self.cost.energy(self._data()) - self.cost.energy(chains.samples)
+            losses["critic_loss"] = self.critic.descend(difference.mean())
+            with torch.no_grad():
+                outcome = self.cost.energy(chains.samples).repeat(len(steps))
+            move = chains.transitions(steps)
+            error = bellman_error(self.baseline.value(move.x, move.k), outcome)
+            losses["value_loss"] = self.value.descend(error.mean())
+            states.append(chains.states)
+        chains = Trajectory(states=torch.cat(states, dim=1))
+        move, ends = chains.transitions(steps), chains.samples.repeat(len(steps), 1, 1, 1)
+        order = torch.randperm(len(ends), generator=self.noise.generator, device=ends.device)
+        for rows in order[: config.policy_passes * config.batch_size].split(config.batch_size):
+            x, k = move.x[rows], move.k[rows]
+            with torch.no_grad():
+                advantage = self.cost.energy(ends[rows]) - self.baseline.value(x, k)
+            # Released: log pi per dimension, which counts where the gradient's norm is bounded.
+            log_prob = self.steps.log_prob(x, k, move.x_next[rows]) / math.prod(self.problem.event_shape)
+            losses["policy_loss"] = self.policy.descend(policy_gradient_loss(log_prob, advantage).mean())
+        return losses

@@ -48,6 +48,14 @@ class Config(Frozen):
 
     needs: ClassVar["frozenset[Need]"] = frozenset()
 
+    def official_weights(self) -> tuple[str, ...]:
+        """Names of the official weights (`Problem.pretrained`) that training begins from."""
+        return ()
+
+    def uses_data(self) -> bool:
+        """Whether the training data are used; False where official weights are sampled as they are."""
+        return True
+
 
 def canonical_json(value: JsonValue) -> str:
     """One text per value: sorted keys, no spaces, no NaN."""
@@ -535,11 +543,11 @@ class Method(ABC):
 
     @classmethod
     def pretrained(cls, config: Any) -> tuple[str, ...]:
-        """Names of the official weights (`Problem.pretrained`) that a configuration begins from.
+        """Names of the official weights (`Problem.pretrained`) that a configuration begins from: those that it says.
 
         Where one is absent the run ends as `skipped`, before anything is trained, and says how to fetch it.
         """
-        return ()
+        return config.official_weights()
 
     @abstractmethod
     def start(self, problem: Problem, config: Any, *, compute: Compute, rng: RandomStreams) -> Training:

@@ -1,11 +1,44 @@
 """Training in two stages: of a start that other runs may have trained already, then a method's own."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
+from pydantic import Field
 from torch import Tensor
 
-from dxbench.api import Training
+from dxbench.api import Compute, Config, Need, Problem, RandomStreams, Training
+
+
+class FromWeights(Config):
+    """A method's settings on images of 32 pixels and more, whose start has official weights.
+
+    Attributes:
+        backbone: the start's network; its `weights` is a name among those that the task grants.
+        samples_only: the method samples its start as it is.
+    """
+
+    needs = frozenset({Need.IMAGES})
+
+    samples_only: ClassVar[bool] = False
+
+    backbone: Any
+    init: Literal["pretrained", "train"] = Field(
+        default="pretrained", description="backbone from official weights, or trained first, then kept and found again"
+    )
+    flips: bool = Field(default=True, description="half of the data mirrored")
+
+    def official_weights(self) -> tuple[str, ...]:
+        return (self.backbone.weights,) if self.init == "pretrained" else ()
+
+    def uses_data(self) -> bool:
+        return self.init == "train" or not self.samples_only
+
+    def begin(self, problem: Problem, compute: Compute, streams: RandomStreams) -> Any:
+        """What the backbone makes of its official weights, or of none where it is to be trained."""
+        official = None
+        if problem.pretrained is not None and self.init == "pretrained":
+            official = problem.pretrained.load(self.backbone.weights)
+        return self.backbone.begin(problem, compute, streams, official=official, flips=self.flips)
 
 
 class Stateful(Protocol):

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from torch import Generator, nn
 
-from dxmi.arrays import Points
 from dxmi.denoisers import EDMDenoiser, VPDenoiser, check_denoiser
 from dxmi.denoising import DDPMLoss, DenoiserTraining, DenoisingLoss, EDMLoss, Slot
 from dxmi.fastdpm import Chain, SDEChain
@@ -23,16 +22,10 @@ from dxmi.noise import StreamNoise
 from dxmi.parallel import ONE_PROCESS, Parallel
 from dxmi.policies import GaussianPolicy
 from dxmi.schedules import VPSchedule
+from dxmi.starts import DataSource, NetworkData, Start
 
 # EDM's family sees data of this std, as images in [-1, 1] have it, so that its noise levels mean what they mean there.
 SIGMA_DATA = 0.5
-
-
-@runtime_checkable
-class DataSource(Protocol):
-    """Training data."""
-
-    def batch(self, n: int, *, rng: np.random.Generator) -> Points: ...
 
 
 @runtime_checkable
@@ -121,6 +114,13 @@ class Backbone(ABC):
     def content(self) -> dict[str, Any]:
         """What the trained weights depend on, besides data and streams."""
         return {"backbone": type(self).__name__, "version": 1, **asdict(self)}
+
+    def begin(self, problem: Problem, compute: Compute, streams: Streams) -> Start:
+        """Its training, with the data as it sees them."""
+        return Start(
+            training=self.training(problem, compute, streams),
+            data=NetworkData(source=problem.data, device=compute.device, scale=self.scale(problem)),
+        )
 
     def training(self, problem: Problem, compute: Compute, streams: Streams) -> DenoiserTraining:
         """Its training; over before it begins where the store has the weights of these streams.

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from dxmi.arrays import ClassLabels, PerSample, Points
 from dxmi.fastdpm import Chain
-from dxmi.protocols import Denoiser
+from dxmi.protocols import ClassDenoiser, Denoiser
 
 
 def per_sample(values: PerSample, like: Points) -> Tensor:
@@ -64,8 +64,24 @@ class EpsilonScaled(nn.Module):
         super().__init__()
         self.denoiser, self.scale = denoiser, scale
 
-    def forward(self, x: Points, sigma: PerSample) -> Points:
-        return x - (x - self.denoiser(x, sigma)) / self.scale
+    def forward(self, x: Points, sigma: PerSample, *labels: ClassLabels) -> Points:
+        return x - (x - self.denoiser(x, sigma, *labels)) / self.scale
+
+
+class Clipped(nn.Module):
+    """D kept in [-1, 1], where images lie, as the released samplers of consistency models do at every pass."""
+
+    def __init__(self, denoiser: nn.Module) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+
+    def forward(self, x: Points, sigma: PerSample, *labels: ClassLabels) -> Points:
+        return self.denoiser(x, sigma, *labels).clamp(-1.0, 1.0)
+
+
+def told(denoiser: ClassDenoiser, *labels: ClassLabels) -> Denoiser:
+    """D(x, sigma) with the classes of its rows said; with none for a network that is told none."""
+    return lambda x, sigma: denoiser(x, sigma, *labels)
 
 
 def check_denoiser(denoiser: Denoiser, example: Points) -> None:

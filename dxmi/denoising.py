@@ -100,7 +100,7 @@ class DenoiserTraining:
         net: nn.Module,
         loss: DenoisingLoss,
         *,
-        data: Callable[[], Points | tuple[Points, ClassLabels]],
+        data: Callable[[], Points | tuple[Tensor, ...]],
         noise: StreamNoise,
         iterations: int,
         lr: float,

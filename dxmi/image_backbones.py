@@ -1,44 +1,46 @@
-"""Backbones that DxMI starts from on images of 32 pixels and more: network, official weights, sampler of few steps.
+"""Backbones on images of 32 pixels and more: network, official weights, sampler of few steps; DDPM's and DDGAN's.
 
 The defaults are the official networks; smaller ones have their fields set. `network` makes the bare network, whose
-names are those that `official` gives to the tensors of the released file. `policy` puts the start's sampler around it:
-FastDPM's VAR schedule, DDGAN's posterior or Euler-ancestral steps on Karras levels, as DxMI does
-(arXiv:2407.00626, section 5.2 and released configurations).
+names are those that `official` gives to the tensors of the released file. `policy` puts DxMI's start around it:
+FastDPM's VAR schedule, DDGAN's posterior or Euler-ancestral steps on Karras levels (arXiv:2407.00626, section 5.2 and
+released configurations). EDM's backbones are in `dxmi.edm_backbones`.
 """
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
 from dxmi import checkpoints
-from dxmi.arrays import ClassLabels, PerSample, Points
-from dxmi.backbones import Compute, DataSource, Problem, Streams
+from dxmi.arrays import PerSample, Points
+from dxmi.backbones import Compute, Problem, Streams
 from dxmi.checkpoints import Conversion
-from dxmi.denoisers import EDMDenoiser
-from dxmi.denoising import DDPMLoss, DenoiserTraining, DenoisingLoss, EDMLoss, drawn_steps, noised
-from dxmi.fastdpm import LinearChain
+from dxmi.denoisers import VPDenoiser
+from dxmi.denoising import DDPMLoss, DenoiserTraining, DenoisingLoss, drawn_steps, noised
+from dxmi.fastdpm import Chain, LinearChain
 from dxmi.losses import mean_square
 from dxmi.nets.ddgan import DDGANGenerator
-from dxmi.nets.presets import ADM_IMAGENET64, ADM_LSUN256, DDGAN_CIFAR10, DDPM_CIFAR10
+from dxmi.nets.presets import DDGAN_CIFAR10, DDPM_CIFAR10
 from dxmi.nets.steps import AtSteps
 from dxmi.nets.unet import UNet
 from dxmi.nets.unet_config import UNetConfig
 from dxmi.noise import StreamNoise
 from dxmi.parallel import ONE_PROCESS
 from dxmi.policies import GaussianPolicy, LatentPolicy
-from dxmi.schedules import NoiseLevels, VPSchedule
+from dxmi.schedules import VPSchedule
+from dxmi.starts import Mirrored, NetworkData, Official, Start
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
-# The consistency models' networks take 1000 ln(sigma) / 4 for EDM's ln(sigma) / 4.
-CONSISTENCY_TIME = 1000.0
+@runtime_checkable
+class ImageProblem(Problem, Protocol):
+    """What there is to learn, of so many classes or none."""
+
+    @property
+    def num_classes(self) -> int | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,8 @@ class ImageBackbone(ABC):
 
     Attributes:
         weights: name of the official weights among a task's.
-        iterations: of training, by Adam on batches of `batch_size`, lr decaying along a cosine.
+        iterations: of training, by Adam on batches of `batch_size`, lr decaying along a cosine; 0 leaves the weights as
+            they were drawn.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -89,48 +92,46 @@ class ImageBackbone(ABC):
 
     def begin(
         self,
-        problem: Problem,
+        problem: ImageProblem,
         compute: Compute,
         streams: Streams,
         *,
-        num_classes: int | None,
         official: Mapping[str, Tensor] | None,
-        data: DataSource,
-    ) -> "DenoiserTraining | Official":
-        """The network with the weights of the released file, or, where there are none, its training on `data`.
+        flips: bool,
+    ) -> Start:
+        """The network with the weights of the released file, or, where there are none, its training.
+
+        `flips` mirrors half of the data.
 
         Raises:
             ValueError: if the file is of another network, with the first keys that differ, or the problem has other
                 classes than the network is told.
         """
-        if num_classes != self.num_classes:
+        if problem.num_classes != self.num_classes:
             raise ValueError(
-                f"the backbone is told {self.num_classes or 'no'} classes and the task has {num_classes or 'none'}; "
-                "name a backbone for this task"
+                f"the backbone is told {self.num_classes or 'no'} classes and the task has "
+                f"{problem.num_classes or 'none'}; name a backbone for this task"
             )
+        data = NetworkData(
+            source=Mirrored(problem.data) if flips else problem.data,
+            device=compute.device,
+            num_classes=self.num_classes,
+        )
         if official is None:
-            return self.training(problem, compute, streams, data=data)
+            return Start(training=self.training(problem, compute, streams, data=data), data=data)
         weights = self.official(problem.event_shape)(official)
         net = self.network(problem.event_shape, Generator().manual_seed(0))  # every number is overwritten
         net.load_state_dict(weights)
-        return Official(net.to(compute.device))
+        return Start(training=Official(net.to(compute.device)), data=data)
 
-    def training(self, problem: Problem, compute: Compute, streams: Streams, *, data: DataSource) -> DenoiserTraining:
+    def training(self, problem: Problem, compute: Compute, streams: Streams, *, data: NetworkData) -> DenoiserTraining:
         """Its training on `data`; over before it begins where the store has the weights of these streams."""
         data_rng, device = streams.numpy("backbone data"), compute.device
         content = {**self.content(), "seed": streams.seed("backbone init"), "device": device}
-
-        def batch() -> Points | tuple[Points, ClassLabels]:
-            if self.num_classes is None:
-                return data.batch(self.batch_size, rng=data_rng).to(device)
-            assert isinstance(data, LabelledData)
-            points, labels = data.labelled_batch(self.batch_size, rng=data_rng)
-            return points.to(device), labels.to(device)
-
         return DenoiserTraining(
             self.network(problem.event_shape, streams.torch("backbone init")).to(device),
             self.loss(),
-            data=batch,
+            data=lambda: data.batch(self.batch_size, rng=data_rng),
             noise=StreamNoise(
                 batch_size=self.batch_size,
                 event_shape=problem.event_shape,
@@ -140,7 +141,7 @@ class ImageBackbone(ABC):
             lr=self.lr,
             ema_decay=self.ema_decay,
             max_grad_norm=1.0,
-            slot=compute.store.slot(content) if compute.store else None,
+            slot=compute.store.slot(content) if compute.store and self.iterations else None,
             parallel=compute.parallel or ONE_PROCESS,
         )
 
@@ -198,20 +199,37 @@ class DDPMUNet(ImageBackbone):
     def official(self, event_shape: Sequence[int]) -> Conversion:
         return checkpoints.fastdpm(self._sized(DDPM_CIFAR10, event_shape))
 
+    @property
+    def chain(self) -> Chain:
+        """The steps that the network was trained on."""
+        return DDPM_CHAIN
+
     def loss(self) -> "FractionalDDPMLoss":
         return FractionalDDPMLoss(schedule=DDPM_CHAIN.step_linear(DDPM_CHAIN.length))
+
+    def denoiser(self, net: nn.Module) -> VPDenoiser:
+        """D(x, sigma) of the bare network."""
+        return VPDenoiser(net, DDPM_CHAIN)
 
     def check_steps(self, num_steps: int) -> None:
         DDPM_SCHEDULES[self.schedule](num_steps)
 
     def policy(self, net: nn.Module, *, event_shape: Sequence[int], num_steps: int) -> GaussianPolicy:
+        return self.policy_along(
+            net, event_shape=event_shape, num_steps=num_steps, trainable_std=all_but_the_last(num_steps)
+        )
+
+    def policy_along(
+        self, net: nn.Module, *, event_shape: Sequence[int], num_steps: int, trainable_std: Sequence[bool]
+    ) -> GaussianPolicy:
+        """Ancestral steps along the few noise levels, where SFT-PG trains no std."""
         schedule = DDPM_SCHEDULES[self.schedule](num_steps)
         return GaussianPolicy.from_noise_predictor(
             AtSteps(net, DDPM_CHAIN.step_of(schedule.alpha_bar[:-1].log())),
             schedule,
             event_shape=event_shape,
             last_std=self.last_std,
-            trainable_std=_all_but_the_last(num_steps),
+            trainable_std=trainable_std,
         )
 
 
@@ -274,144 +292,12 @@ class DDGANGeneratorNet(ImageBackbone):
             event_shape=event_shape,
             latent_channels=self.latent_channels,
             last_std=self.last_std,
-            trainable_std=_all_but_the_last(num_steps),
+            trainable_std=all_but_the_last(num_steps),
         )
 
     def _config(self, event_shape: Sequence[int]) -> UNetConfig:
         return replace(self._sized(DDGAN_CIFAR10, event_shape), style_channels=self.style_channels)
 
-
-PRESETS = {"imagenet64": ADM_IMAGENET64, "lsun256": ADM_LSUN256}
-KARRAS = {"to_zero": NoiseLevels.karras, "above_zero": NoiseLevels.karras_above_zero}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ADMUNet(ImageBackbone):
-    """The consistency models' EDM denoiser (Song et al. 2023, arXiv:2303.01469), sampled by Euler-ancestral steps.
-
-    Attributes:
-        preset: the official network whose fields are not listed here.
-        classes: that it is told; 0 for none.
-        levels: Karras levels down to 0, whose last step has `last_std`, which stays; or down to sigma_min = 0.002,
-            whose last step is as noisy as the others and learns its std too (released: `stochastic_last`).
-        precision: of the network's inside while it trains and samples.
-    """
-
-    kind: Literal["adm"] = "adm"
-    preset: Literal["imagenet64", "lsun256"] = "imagenet64"
-    width: int = 192
-    multipliers: tuple[int, ...] = (1, 2, 3, 4)
-    blocks_per_level: int = 3
-    attention_levels: tuple[int, ...] = (1, 2, 3)
-    head_channels: int = 64
-    classes: int = 1000
-    levels: Literal["to_zero", "above_zero"] = "to_zero"
-    rho: float = 7.0
-    last_std: float = 1e-4
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
-    weights: str = "edm"
-    iterations: int = 400_000
-    batch_size: int = 256
-    lr: float = 1e-4
-    ema_decay: float = 0.9999
-
-    @property
-    def num_classes(self) -> int | None:
-        return self.classes or None
-
-    def network(self, event_shape: Sequence[int], generator: Generator) -> UNet:
-        return UNet(self._config(event_shape), generator=generator)
-
-    def official(self, event_shape: Sequence[int]) -> Conversion:
-        return checkpoints.consistency_models(self._config(event_shape))
-
-    def loss(self) -> "ADMLoss":
-        return ADMLoss(backbone=self)
-
-    def denoiser(self, net: nn.Module) -> EDMDenoiser:
-        """D(x, sigma, labels) of the bare network."""
-        return EDMDenoiser(_Timed(net, precision=PRECISIONS[self.precision]))
-
-    def check_steps(self, num_steps: int) -> None:
-        KARRAS[self.levels](num_steps, rho=self.rho)
-
-    def policy(self, net: nn.Module, *, event_shape: Sequence[int], num_steps: int) -> GaussianPolicy:
-        levels = KARRAS[self.levels](num_steps, rho=self.rho)
-        noisy_end = bool(levels.sigmas[-1] > 0)
-        return GaussianPolicy.from_denoiser(
-            AtSteps(self.denoiser(net), levels.sigmas[:-1]),
-            levels,
-            event_shape=event_shape,
-            last_std=self.last_std,
-            trainable_std=[True] * num_steps if noisy_end else _all_but_the_last(num_steps),
-        )
-
-    def _config(self, event_shape: Sequence[int]) -> UNetConfig:
-        headless = replace(PRESETS[self.preset], head_channels=None, num_classes=self.classes)
-        return replace(self._sized(headless, event_shape), head_channels=self.head_channels)
-
-
-class Official:
-    """A backbone whose training others have done.
-
-    Attributes:
-        net: to be trained on.
-        average: as it came.
-    """
-
-    iterations, finished = 0, True
-
-    def __init__(self, net: nn.Module) -> None:
-        self.net, self.average = net, copy.deepcopy(net)
-
-    def step(self) -> Tensor:
-        raise RuntimeError("nothing to train")
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        assert not state
-
-
-@runtime_checkable
-class LabelledData(DataSource, Protocol):
-    """Training data with classes."""
-
-    def labelled_batch(self, n: int, *, rng: np.random.Generator) -> tuple[Points, ClassLabels]: ...
-
-
-@dataclass(frozen=True)
-class Mirrored:
-    """Images [c, h, w] of a source, each mirrored left to right with probability 1/2."""
-
-    source: DataSource
-
-    def batch(self, n: int, *, rng: np.random.Generator) -> Points:
-        return _mirrored(self.source.batch(n, rng=rng), rng)
-
-    def labelled_batch(self, n: int, *, rng: np.random.Generator) -> tuple[Points, ClassLabels]:
-        assert isinstance(self.source, LabelledData)
-        images, labels = self.source.labelled_batch(n, rng=rng)
-        return _mirrored(images, rng), labels
-
-
-def _mirrored(images: Points, rng: np.random.Generator) -> Points:
-    chosen = torch.from_numpy(rng.random(len(images)) < 0.5).reshape(-1, 1, 1, 1)
-    return torch.where(chosen, images.flip(-1), images)
-
-
-# The consistency models' denoiser of LSUN Bedroom, in DxMI's four steps.
-EDM_LSUN256 = ADMUNet(
-    preset="lsun256",
-    width=256,
-    multipliers=(1, 1, 2, 2, 4, 4),
-    blocks_per_level=2,
-    attention_levels=(3, 4, 5),
-    classes=0,
-    levels="above_zero",
-    rho=4.0,
-)
 
 # For runs that show that all works, within minutes on a processor.
 SMALL_DDPM = DDPMUNet(
@@ -444,27 +330,5 @@ class DataPredictionLoss:
         return mean_square(net(noised(self.schedule, data, k, eps), steps, latents) - data)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ADMLoss(EDMLoss):
-    """EDM's loss of the bare network of a backbone."""
-
-    backbone: ADMUNet
-
-    def __call__(self, net: nn.Module, data: Points, *drawn: Tensor) -> PerSample:
-        return super().__call__(self.backbone.denoiser(net), data, *drawn)
-
-
-class _Timed(nn.Module):
-    """F(x, ln(sigma) / 4, labels) of a consistency models' UNet."""
-
-    def __init__(self, net: nn.Module, *, precision: torch.dtype) -> None:
-        super().__init__()
-        self.net, self.precision = net, precision
-
-    def forward(self, x: Points, time: PerSample, labels: ClassLabels | None = None) -> Tensor:
-        with torch.autocast(x.device.type, dtype=self.precision, enabled=self.precision != x.dtype):
-            return self.net(x, CONSISTENCY_TIME * time, labels=labels)
-
-
-def _all_but_the_last(num_steps: int) -> list[bool]:
+def all_but_the_last(num_steps: int) -> list[bool]:
     return [True] * (num_steps - 1) + [False]

@@ -110,7 +110,7 @@ def _added(totals: list[Tensor | None], gradients: list[Tensor | None]) -> list[
 
 
 class Learner:
-    """A module with all that training it needs: Adam with cosine decay, clipped gradients, averaged weights.
+    """A module with all that training it needs: Adam with cosine decay if not told else, clipped gradients, an average.
 
     Attributes:
         module: what is trained.
@@ -127,6 +127,8 @@ class Learner:
         iterations: int,
         ema_decay: float,
         betas: tuple[float, float] = (0.9, 0.999),
+        kind: Literal["adam", "radam"] = "adam",
+        lr_decay: Literal["cosine", "none"] = "cosine",
         max_grad_norm: float | None = None,
         own_rates: Mapping[nn.Parameter, float] = MappingProxyType({}),
         parallel: Parallel = ONE_PROCESS,
@@ -134,7 +136,7 @@ class Learner:
         self.module = module
         groups = [{"params": [p for p in module.parameters() if p not in own_rates], "lr": lr}]
         groups += [{"params": [parameter], "lr": rate} for parameter, rate in own_rates.items()]
-        optimiser, self._decay = cosine_adam(groups, iterations, betas=betas)
+        optimiser, self._decay = descent(groups, iterations, kind=kind, betas=betas, lr_decay=lr_decay)
         self._trainee = Trainee(module=module, optimizer=optimiser, max_grad_norm=max_grad_norm, parallel=parallel)
         self._ema = ema(module, ema_decay)
 

@@ -4,7 +4,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from dxmi.arrays import PerSample, Points, StepIndex
+from dxmi.arrays import ClassLabels, PerSample, Points, StepIndex
 
 
 @runtime_checkable
@@ -48,3 +48,10 @@ class Denoiser(Protocol):
     """D(x, sigma): mean of the data behind x = data + sigma eps (Karras et al. 2022, arXiv:2206.00364)."""
 
     def __call__(self, x: Points, sigma: PerSample) -> Points: ...
+
+
+@runtime_checkable
+class ClassDenoiser(Protocol):
+    """A denoiser that is told the classes of its rows, or none."""
+
+    def __call__(self, x: Points, sigma: PerSample, *labels: ClassLabels) -> Points: ...

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from dxmi.arrays import PerSample, Points, SampleSeeds
+from dxmi.arrays import PerSample, Points
 from dxmi.denoisers import per_sample
-from dxmi.noise import Noise, SeededNoise
+from dxmi.noise import Noise
 from dxmi.protocols import Denoiser
 from dxmi.schedules import NoiseLevels
 
@@ -184,29 +183,3 @@ def _exponential_integral(past: list[tuple[float, Tensor]], *, h: float) -> Tens
             second_difference = (difference - (before - oldest) / (then - long_ago)) / (now - long_ago)
             integral = integral + (second + (now - then) * first) * second_difference
     return integral
-
-
-@dataclass(frozen=True, kw_only=True)
-class DenoiserSampling:
-    """A denoiser with the way it is sampled: samples of given seeds, in units of the data before they were scaled.
-
-    Attributes:
-        networks: what is evaluated and counted.
-        scale: by which the data was multiplied for the denoiser.
-    """
-
-    denoiser: nn.Module
-    sampler: Sampler
-    levels: NoiseLevels
-    event_shape: tuple[int, ...]
-    scale: float
-
-    @property
-    def networks(self) -> tuple[nn.Module, ...]:
-        return (self.denoiser,)
-
-    def sample(self, seeds: SampleSeeds) -> Points:
-        device = next(self.denoiser.parameters()).device
-        noise = SeededNoise(seeds=seeds.to(device), event_shape=self.event_shape)
-        with torch.no_grad():
-            return self.sampler(self.denoiser, self.levels, noise) / self.scale

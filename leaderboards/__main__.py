@@ -23,10 +23,16 @@ def tables(index: RecordIndex) -> Iterator[tuple[str, Table]]:
     for task in index.tasks:
         yield task, task_table(index, task, published=False)
     for name in suite_names():
-        try:
+        if _has_records(index, name):
             yield name, suite_table(index, load_suite(name), published=True)
-        except NothingMeasured:
-            continue
+
+
+def _has_records(index: RecordIndex, suite: str) -> bool:
+    try:
+        suite_table(index, load_suite(suite), published=False)
+    except NothingMeasured:
+        return False
+    return True
 
 
 def contents() -> dict[Path, str]:
@@ -43,10 +49,9 @@ def contents() -> dict[Path, str]:
 
 def readme(index: RecordIndex, text: str) -> str:
     """The README with its table as the records give it; as it was, while there are none."""
-    try:
-        table = suite_table(index, load_suite(README_SUITE), metrics=README_METRICS, published=True)
-    except NothingMeasured:
+    if not _has_records(index, README_SUITE):
         return text
+    table = suite_table(index, load_suite(README_SUITE), metrics=README_METRICS, published=True)
     rows = "\n".join(markdown_grid(table, block) for block in table.blocks)
     before, _, rest = text.partition("<!-- table -->\n")
     _, _, after = rest.partition("<!-- end of table -->")

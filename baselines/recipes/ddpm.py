@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from baselines.ddpm import DDPMConfig, DDPMImageConfig, DDPMUNetConfig
 from dxmi.backbones import DDPMBackbone
-from dxmi.image_backbones import EDM_LSUN256, SMALL_DDPM, ADMUNet, DDGANGeneratorNet, DDPMUNet
+from dxmi.edm_backbones import EDM_LSUN256, ADMUNet
+from dxmi.image_backbones import SMALL_DDPM, DDGANGeneratorNet, DDPMUNet
 
 
 def gaussians8() -> DDPMConfig:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from baselines.dxmi import DxMIBase, DxMIConfig, DxMIImageConfig, DxMIUNetConfig
 from dxmi.backbones import DDPMBackbone
-from dxmi.image_backbones import EDM_LSUN256, SMALL_DDPM, ADMUNet, DDGANGeneratorNet
+from dxmi.edm_backbones import EDM_LSUN256, ADMUNet
+from dxmi.image_backbones import SMALL_DDPM, DDGANGeneratorNet
 
 
 def gaussians8() -> DxMIConfig:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from baselines.fastdpm import FastDPMConfig, FastDPMImageConfig
+from baselines.fastdpm import FastDPMBase, FastDPMConfig, FastDPMImageConfig, FastDPMUNetConfig
 from dxmi.backbones import DDPMBackbone
+from dxmi.image_backbones import SMALL_DDPM
 
 
 def gaussians8() -> FastDPMConfig:
@@ -26,7 +27,28 @@ def digits_quick() -> FastDPMImageConfig:
     return FastDPMImageConfig(backbone=DDPMBackbone(hidden=64, depth=1, iterations=200, batch_size=128))
 
 
-RECIPES: dict[tuple[str, str], Callable[[], FastDPMConfig]] = {
+def cifar10() -> FastDPMUNetConfig:
+    """The released DDPM by ten quadratic variances, DDPM's noise: the start of DxMI and SFT-PG."""
+    return FastDPMUNetConfig()
+
+
+def cifar10_jpeg75() -> FastDPMUNetConfig:
+    """Around a DDPM that is trained first, the one of `ddpm` and `dxmi`: a GPU's work of a day."""
+    return FastDPMUNetConfig(init="train")
+
+
+def cifar10_quick() -> FastDPMUNetConfig:
+    """Minutes on a processor, to see that everything works; its numbers mean nothing."""
+    return FastDPMUNetConfig(backbone=SMALL_DDPM, init="train", num_steps=4)
+
+
+RECIPES: dict[tuple[str, str], Callable[[], FastDPMBase]] = {
+    ("cifar10", "default"): cifar10,
+    ("cifar10", "quick"): cifar10_quick,
+    ("cifar10_jpeg75", "default"): cifar10_jpeg75,
+    ("cifar10_jpeg75", "quick"): cifar10_quick,
+    ("cifar10_subset", "default"): cifar10,
+    ("cifar10_subset", "quick"): cifar10_quick,
     ("digits", "default"): digits,
     ("digits", "quick"): digits_quick,
     ("gaussians8", "default"): gaussians8,

@@ -122,6 +122,57 @@ EDM_CIFAR10 = Asset(
     licence=NON_COMMERCIAL,
     task="cifar10",
 )
+EDM_CIFAR10_VE = Asset(
+    name="edm-cifar10-ve",
+    title="EDM's NCSN++ for CIFAR-10, unconditional, VE: where GAN finetuning and our consistency models begin",
+    kind="weights",
+    path="weights/edm-cifar10-32x32-uncond-ve.pkl",
+    urls=(f"{NVIDIA}/pretrained/edm-cifar10-32x32-uncond-ve.pkl",),
+    licence=NON_COMMERCIAL,
+    task="cifar10",
+)
+
+# --- LPIPS, a distance in training ----------------------------------------------------------------------------
+
+VGG16 = Asset(
+    name="vgg16",
+    title="VGG-16 of ImageNet by torchvision, for LPIPS",
+    kind="weights",
+    path="weights/vgg16-397923af.pth",
+    urls=("https://download.pytorch.org/models/vgg16-397923af.pth",),
+    licence="BSD-3-Clause, https://github.com/pytorch/vision",
+    task="cifar10",
+)
+LPIPS_VGG = Asset(
+    name="lpips-vgg",
+    title="LPIPS's weights of VGG-16's features, version 0.1",
+    kind="weights",
+    path="weights/lpips_v0.1_vgg.pth",
+    urls=("https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/vgg.pth",),
+    licence="BSD-2-Clause, https://github.com/richzhang/PerceptualSimilarity",
+    task="cifar10",
+)
+LPIPS_WEIGHTS = {"vgg16": VGG16, "lpips": LPIPS_VGG}
+CIFAR10_WEIGHTS = {
+    "ddpm": DDPM_CIFAR10,
+    "ddgan": DDGAN_CIFAR10,
+    "edm": EDM_CIFAR10,
+    "edm-ve": EDM_CIFAR10_VE,
+    **LPIPS_WEIGHTS,
+}
+
+
+def _consistency(task: str, file: str, form: str, trained: str) -> Asset:
+    return Asset(
+        name=f"{form}-{task.replace('_', '-')}",
+        title=f"consistency model of {task} by its authors, {trained}",
+        kind="weights",
+        path=f"weights/{file}.pt",
+        urls=(f"{OPENAI}/consistency/{file}.pt",),
+        licence="MIT, https://github.com/openai/consistency_models",
+        task=task,
+    )
+
 
 # --- ImageNet 64x64 ------------------------------------------------------------------------------------------
 
@@ -167,6 +218,23 @@ EDM_IMAGENET64 = Asset(
     licence="MIT, https://github.com/openai/consistency_models",
     task="imagenet64",
 )
+EDM_IMAGENET64_NVIDIA = Asset(
+    name="edm-imagenet64-nvidia",
+    title="EDM's ADM for ImageNet 64x64 by its own authors",
+    kind="weights",
+    path="weights/edm-imagenet-64x64-cond-adm.pkl",
+    urls=(f"{NVIDIA}/pretrained/edm-imagenet-64x64-cond-adm.pkl",),
+    licence=NON_COMMERCIAL,
+    task="imagenet64",
+)
+IMAGENET64_WEIGHTS = {
+    "edm": EDM_IMAGENET64,
+    "edm-nvidia": EDM_IMAGENET64_NVIDIA,
+    "cd-lpips": _consistency("imagenet64", "cd_imagenet64_lpips", "cd-lpips", "distilled by LPIPS"),
+    "cd-l2": _consistency("imagenet64", "cd_imagenet64_l2", "cd-l2", "distilled by l2"),
+    "ct": _consistency("imagenet64", "ct_imagenet64", "ct", "trained without a teacher"),
+    **LPIPS_WEIGHTS,
+}
 
 # --- LSUN Bedroom --------------------------------------------------------------------------------------------
 
@@ -200,6 +268,13 @@ EDM_LSUN_BEDROOM = Asset(
     licence="MIT, https://github.com/openai/consistency_models",
     task="lsun_bedroom",
 )
+LSUN_BEDROOM_WEIGHTS = {
+    "edm": EDM_LSUN_BEDROOM,
+    "cd-lpips": _consistency("lsun_bedroom", "cd_bedroom256_lpips", "cd-lpips", "distilled by LPIPS"),
+    "cd-l2": _consistency("lsun_bedroom", "cd_bedroom256_l2", "cd-l2", "distilled by l2"),
+    "ct": _consistency("lsun_bedroom", "ct_bedroom256", "ct", "trained without a teacher"),
+    **LPIPS_WEIGHTS,
+}
 
 # --- MVTec-AD ------------------------------------------------------------------------------------------------
 

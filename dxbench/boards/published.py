@@ -18,6 +18,12 @@ class Source(Frozen):
     arxiv: str
     version: str
 
+    @property
+    def cited(self) -> str:
+        """The identifier with its version, or with what else was read."""
+        is_version = self.version.removeprefix("v").isdigit()
+        return f"arXiv:{self.arxiv}{'' if is_version else ', '}{self.version}"
+
 
 class PublishedScore(Frozen):
     """A printed number, with its printed spread."""

@@ -55,7 +55,7 @@ class Papers:
     def footnotes(self) -> list[str]:
         """Where the numbers were read and how they were measured there."""
         sources = {source.key: source for source, _ in self.rows}.values()
-        notes = [f"{s.key}: {s.title}, {s.venue}, arXiv:{s.arxiv}{s.version}; published." for s in sources]
+        notes = [f"{s.key}: {s.title}, {s.venue}, {s.cited}; published." for s in sources]
         return notes + [f"Published protocol: {text}" for text in dict.fromkeys(row.protocol for _, row in self.rows)]
 
 
@@ -88,7 +88,7 @@ def suite_table(index: RecordIndex, suite: Suite, *, metrics: Sequence[str] | No
     """The rows of a suite in its order, each with its published counterpart behind it, floor last.
 
     Raises:
-        NothingMeasured: if no row has a record.
+        NothingMeasured: if no row has a record, nor a paper's row where those are asked for.
     """
     entries = index.entries(suite.task)
     known = {row.id: (source, row) for source, row in read_published(published_folder())} if published else {}
@@ -100,11 +100,11 @@ def suite_table(index: RecordIndex, suite: Suite, *, metrics: Sequence[str] | No
         rows += rows_of(found, labels={found[0].config_id: line.label}) if found else [_not_run(line)]
         if line.published in known:
             rows.append(published_row(*known[line.published]))
-    if not used:
+    papers = Papers(rows=[known[line.published] for line in suite.rows if line.published in known])
+    if not used and not papers.rows:
         raise NothingMeasured(
             f"no row of suite {suite.name} has a record; `dxbench run --suite {suite.name}` makes them"
         )
-    papers = Papers(rows=[known[line.published] for line in suite.rows if line.published in known])
     notes = [f"{line.label}: {line.note}" for line in suite.rows if line.note]
     return _table(suite.title, rows, metrics or _headline(entries), used, papers=papers, notes=notes)
 

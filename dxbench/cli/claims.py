@@ -68,7 +68,7 @@ def _lines(found: Sequence[Claim], format: Format) -> Iterator[str]:
     for (key, table, task), group in groupby(found, key=lambda one: (one.source.key, one.table, one.task)):
         cells = list(group)
         source = cells[0].source
-        heading = f"{key}, {table}: {task} (arXiv:{source.arxiv}{source.version})"
+        heading = f"{key}, {table}: {task} ({source.cited})"
         yield f"\n### {heading}\n" if format == "md" else f"\n{heading}"
         if shown := [one for one in cells if one.verdict != Verdict.NOT_RUN]:
             body = [[_cell(text, format) for text in _columns(one)] for one in shown]

@@ -214,7 +214,7 @@ class _Run:
         for need in unmet_needs(self.method.needs | config.needs, problem, self.compute):
             raise _UnmetNeed(f"{self.cell.method} needs {need.value}, which {self.cell.task} does not have here")
         require_pretrained(self.method, config, problem)
-        self.task.require(training=Need.TRAINING_DATA in self.method.needs)
+        self.task.require(training=Need.TRAINING_DATA in self.method.needs and config.uses_data())
         training = start_training(self.method, problem, config, compute=self.compute, rng=self.rng)
         self.curves = CurveLog(training.total_steps)
         if not self.options.fresh and self.workers.from_first(self.checkpoint.exists()):

@@ -18,9 +18,7 @@ from dxbench.assets import Asset
 from dxbench.assets.catalogue import (
     CIFAR10,
     CIFAR10_SUBSET,
-    DDGAN_CIFAR10,
-    DDPM_CIFAR10,
-    EDM_CIFAR10,
+    CIFAR10_WEIGHTS,
     INCEPTION_2015,
     RESNET56_CIFAR10,
 )
@@ -68,11 +66,7 @@ class Cifar10(ImageTask):
     headline = ("fid@50k", "fid@50k_start", "precision@50k", "recall@50k", "fid_test@50k", "nearest_train@50k")
     data_asset = CIFAR10
     scored_with = (CIFAR10, INCEPTION_2015)
-    pretrained_assets: ClassVar[Mapping[str, Asset]] = {
-        "ddpm": DDPM_CIFAR10,
-        "ddgan": DDGAN_CIFAR10,
-        "edm": EDM_CIFAR10,
-    }
+    pretrained_assets: ClassVar[Mapping[str, Asset]] = CIFAR10_WEIGHTS
     extractor = INCEPTION_TENSORFLOW
     scored_by: ClassVar[Sequence[Metric]] = (
         FID,
@@ -176,11 +170,7 @@ class Cifar10Subset(ImageTask):
     )
     data_asset = CIFAR10_SUBSET
     scored_with = (CIFAR10_SUBSET, RESNET56_CIFAR10)
-    pretrained_assets: ClassVar[Mapping[str, Asset]] = {
-        "ddpm": DDPM_CIFAR10,
-        "ddgan": DDGAN_CIFAR10,
-        "edm": EDM_CIFAR10,
-    }
+    pretrained_assets: ClassVar[Mapping[str, Asset]] = CIFAR10_WEIGHTS
     extractor = RESNET56
     scored_by: ClassVar[Sequence[Metric]] = (
         *RESNET56_METRICS,

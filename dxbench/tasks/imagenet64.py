@@ -14,7 +14,13 @@ import numpy as np
 
 from dxbench.api import DataSource, Metric
 from dxbench.assets import Asset
-from dxbench.assets.catalogue import EDM_IMAGENET64, IMAGENET64, IMAGENET64_ADM, IMAGENET64_EDM, INCEPTION_2015
+from dxbench.assets.catalogue import (
+    IMAGENET64,
+    IMAGENET64_ADM,
+    IMAGENET64_EDM,
+    IMAGENET64_WEIGHTS,
+    INCEPTION_2015,
+)
 from dxbench.features.inception import INCEPTION_TENSORFLOW
 from dxbench.features.protocols import adm, edm
 from dxbench.features.sources import StatisticsSource
@@ -59,7 +65,7 @@ class ImageNet64(ImageTask):
     headline = ("fid@50k", "fid_edm@50k", "fid@50k_start", "precision@50k", "recall@50k", "inception_score@50k")
     data_asset = IMAGENET64
     scored_with = (INCEPTION_2015, IMAGENET64_ADM, IMAGENET64_EDM)
-    pretrained_assets: ClassVar[Mapping[str, Asset]] = {"edm": EDM_IMAGENET64}
+    pretrained_assets: ClassVar[Mapping[str, Asset]] = IMAGENET64_WEIGHTS
     extractor = INCEPTION_TENSORFLOW
     scored_by: ClassVar[Sequence[Metric]] = RANDOM_METRICS
 

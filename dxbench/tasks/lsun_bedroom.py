@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from dxbench.api import DataSource, Metric
 from dxbench.assets import Asset
-from dxbench.assets.catalogue import EDM_LSUN_BEDROOM, INCEPTION_2015, LSUN_BEDROOM, LSUN_BEDROOM_ADM
+from dxbench.assets.catalogue import INCEPTION_2015, LSUN_BEDROOM, LSUN_BEDROOM_ADM, LSUN_BEDROOM_WEIGHTS
 from dxbench.assets.imagefolder import ImageFolder
 from dxbench.features.inception import INCEPTION_TENSORFLOW
 from dxbench.features.protocols import adm
@@ -35,7 +35,7 @@ class LSUNBedroom(ImageTask):
     headline = ("fid@50k", "fid@50k_start", "precision@50k", "recall@50k")
     data_asset = LSUN_BEDROOM
     scored_with = (INCEPTION_2015, LSUN_BEDROOM_ADM)
-    pretrained_assets: ClassVar[Mapping[str, Asset]] = {"edm": EDM_LSUN_BEDROOM}
+    pretrained_assets: ClassVar[Mapping[str, Asset]] = LSUN_BEDROOM_WEIGHTS
     extractor = INCEPTION_TENSORFLOW
     scored_by: ClassVar[Sequence[Metric]] = (*ADM, OfTheStart(ADM[0]))
 

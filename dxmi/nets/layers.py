@@ -51,11 +51,19 @@ class Layers:
         self.generator = generator
 
     def conv(
-        self, cin: int, cout: int, kernel: int, *, scale: float = 1.0, bias: bool = True, padding: int | None = None
+        self,
+        cin: int,
+        cout: int,
+        kernel: int,
+        *,
+        scale: float = 1.0,
+        bias: bool = True,
+        padding: int | None = None,
+        stride: int = 1,
     ) -> nn.Conv2d:
-        """Convolution of stride 1 that keeps the size, unless `padding` says otherwise."""
+        """Convolution that keeps the size, unless `padding` or `stride` say otherwise."""
         padding = kernel // 2 if padding is None else padding
-        layer = _Conv2d(cin, cout, kernel, padding=padding, bias=bias)
+        layer = _Conv2d(cin, cout, kernel, padding=padding, stride=stride, bias=bias)
         self._draw(layer.weight, layer.bias, cin * kernel**2, cout * kernel**2, scale)
         return layer
 

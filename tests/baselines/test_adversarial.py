@@ -15,13 +15,14 @@ from baselines.gcd import GCD, GCDConfig, chain_cost
 from baselines.recipes.dxmi import gaussians8 as dxmi_recipe
 from baselines.recipes.gan_finetune import gaussians8 as gan_recipe
 from baselines.recipes.gcd import gaussians8 as gcd_recipe
-from baselines.sft_pg import SFTPG, SFTPGConfig, centred, policy_gradient_loss
-from baselines.sft_pg import critic_loss as ipm_critic_loss
+from baselines.sft_pg import SFTPG, SFTPGConfig
 from dxbench.sampling import counted_passes
 from dxmi.backbones import DDPMBackbone, EDMBackbone
 from dxmi.costs import RunningCost, VelocityVariance
 from dxmi.noise import SeededNoise
 from dxmi.policies import GaussianPolicy
+from dxmi.policy_gradient import centred, policy_gradient_loss
+from dxmi.policy_gradient import critic_loss as ipm_critic_loss
 from dxmi.rollout import reparametrised_rollout, rollout
 
 

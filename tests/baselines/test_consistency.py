@@ -9,17 +9,18 @@ from gaussian_task import SMALL, errors, solve
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from baselines.consistency import (
-    Consistency,
-    ConsistencyConfig,
+from baselines.consistency import Consistency, ConsistencyConfig
+from baselines.ect import ECT, ECTConfig, ect_loss, nearer_sigma
+from dxmi.backbones import EDMBackbone
+from dxmi.consistency import (
+    ConsistencyModel,
     consistency_loss,
     follow,
     growing_decay,
     growing_levels,
+    l2,
+    pseudo_huber,
 )
-from baselines.ect import ECT, ECTConfig, ect_loss, nearer_sigma
-from dxmi.backbones import EDMBackbone
-from dxmi.consistency import ConsistencyModel, l2, pseudo_huber
 from dxmi.denoisers import EDMDenoiser
 from dxmi.samplers import heun_step
 from dxmi.schedules import karras_sigmas
@@ -37,6 +38,10 @@ def jump(x: Tensor, sigma: Tensor) -> Tensor:
     return MEAN + ((STD**2 + FLOOR**2) / (STD**2 + sigma.square())).sqrt()[:, None] * (x - MEAN)
 
 
+def squared(a: Tensor, b: Tensor) -> Tensor:
+    return l2(a - b)
+
+
 def noised(sigma: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     data = MEAN + STD * torch.randn(len(sigma), 2, generator=generator, dtype=torch.float64)
@@ -52,8 +57,8 @@ def test_on_a_fine_grid_the_true_consistency_function_has_no_distillation_loss()
         data, eps = noised(levels[i])
         x = data + levels[i][:, None] * eps
         nearer = heun_step(denoise, x, levels[i], levels[i + 1])
-        losses.append(consistency_loss(jump, jump, x, nearer, levels[i], levels[i + 1], distance=l2).mean().item())
-        wrong = consistency_loss(denoise, denoise, x, nearer, levels[i], levels[i + 1], distance=l2).mean().item()
+        losses.append(consistency_loss(jump, jump, x, nearer, levels[i], levels[i + 1], distance=squared).mean().item())
+        wrong = consistency_loss(denoise, denoise, x, nearer, levels[i], levels[i + 1], distance=squared).mean().item()
         assert wrong > 50 * losses[-1]
     assert losses[0] < 1e-6
     assert math.log2(losses[0] / losses[1]) == pytest.approx(6, abs=1)
@@ -76,7 +81,7 @@ def test_the_target_carries_no_gradient():
     online, target = nn.Linear(2, 2), nn.Linear(2, 2)
     x, sigma = torch.ones(3, 2), torch.ones(3)
     wrapped = [lambda x, sigma, net=net: net(x) for net in (online, target)]
-    consistency_loss(*wrapped, x, x, sigma, sigma, distance=l2).mean().backward()
+    consistency_loss(*wrapped, x, x, sigma, sigma, distance=squared).mean().backward()
     assert online.weight.grad.abs().sum() > 0
     assert target.weight.grad is None
 

@@ -50,6 +50,14 @@ def claim(tmp_path: Path) -> Callable[..., list[Claim]]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("version", "cited"),
+    [("v2", "arXiv:2501.00001v2"), ("commit 5fc57d0", "arXiv:2501.00001, commit 5fc57d0")],
+)
+def test_a_source_is_cited_by_its_version_or_by_what_else_was_read(version: str, cited: str) -> None:
+    assert SOURCE.model_copy(update={"version": version}).cited == cited
+
+
 # --- verdicts ------------------------------------------------------------------------------------------------
 
 

@@ -180,6 +180,20 @@ def test_suite_rows_come_in_its_order_with_published_ones_behind_and_the_floor_l
     assert "DDPM, T=5: not run." in dxbench(*suite).out
 
 
+def test_a_suite_without_records_shows_the_papers_rows_where_they_are_asked_for(
+    dxbench: Callable[..., Ended], tmp_path: Path
+) -> None:
+    suite = ("table", "--suite", "dxmi-table2", "--results", tmp_path)
+    assert dxbench(*suite).code == 6
+    shown = dxbench(*suite, "--published", "--format", "json")
+    assert shown.code == 0
+    labels = [row["label"] for row in shown.json["blocks"][0]["rows"]]
+    for ours, paper in (("DDIM, T=10", "DDIM"), ("SFT-PG, T=10", "SFT-PG"),
+                        ("Consistency model (CD), 1 step", "Consistency Model")):  # fmt: skip
+        assert labels[labels.index(ours) + 1] == f"{paper} — DxMI 2024"
+    assert "DDIM, T=10: not run." in dxbench(*suite, "--published").out
+
+
 def test_csv_and_markdown_quote_what_they_must(dxbench: Callable[..., Ended], tmp_path: Path) -> None:
     write_record(tmp_path, record(0, 0.5, method="a|b,c", overrides={"x": "1,2"}))
     table = ("table", "--task", "gaussians8", "--results", tmp_path, "--format")

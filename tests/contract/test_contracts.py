@@ -306,7 +306,7 @@ def test_suites_name_real_methods_keys_and_published_rows(name: str) -> None:
 
 def test_published_rows_have_sources_and_are_unique() -> None:
     rows = read_published(published())
-    assert len({row.id for _, row in rows}) == len(rows) == 163
+    assert len({row.id for _, row in rows}) == len(rows) == 194
     assert all(source.arxiv and source.title for source, _ in rows)
     drae = {row.id: row for _, row in rows}["dxmi/table5/draem"]
     assert drae.disputed is not None

@@ -15,16 +15,9 @@ from dxbench.api import Compute
 from dxbench.conformance.problems import synthetic_problem
 from dxbench.streams import RandomStreams
 from dxmi.denoisers import EDMDenoiser, VPDenoiser
+from dxmi.edm_backbones import EDM_ADM, EDM_LSUN256, EDM_VE, ADMUNet, EDMUNet
 from dxmi.fastdpm import LinearChain
-from dxmi.image_backbones import (
-    EDM_LSUN256,
-    ADMUNet,
-    DDGANGeneratorNet,
-    DDPMUNet,
-    ImageBackbone,
-    Mirrored,
-    Official,
-)
+from dxmi.image_backbones import DDGANGeneratorNet, DDPMUNet, ImageBackbone
 from dxmi.nets.ddgan import DDGANGenerator
 from dxmi.nets.unet import UNet
 from dxmi.noise import SeededNoise
@@ -32,6 +25,7 @@ from dxmi.policies import LatentPolicy
 from dxmi.rollout import sample
 from dxmi.samplers import Ancestral, euler_ancestral
 from dxmi.schedules import NoiseLevels
+from dxmi.starts import Mirrored, Official
 
 SHAPE = (3, 8, 8)
 TINY: dict[str, Any] = {
@@ -45,12 +39,16 @@ TINY: dict[str, Any] = {
 TINY_DDPM = DDPMUNet(**TINY)
 TINY_DDGAN = DDGANGeneratorNet(**TINY, style_channels=8, latent_channels=5, mapping_depth=2)
 TINY_ADM = ADMUNet(**TINY, head_channels=8, classes=2, precision="float32")
+TINY_EDM = EDMUNet(**TINY, preset="ncsnpp")
 OFFICIAL: list[tuple[ImageBackbone, tuple[int, int, int], int, int]] = [
     (DDPMUNet(), (3, 32, 32), 10, 35_746_307),
     (DDGANGeneratorNet(), (3, 32, 32), 4, 48_432_515),
     (ADMUNet(), (3, 64, 64), 10, 295_899_267),
     (ADMUNet(levels="above_zero", rho=4.0), (3, 64, 64), 4, 295_899_267),
     (EDM_LSUN256, (3, 256, 256), 4, 526_304_771),
+    (EDMUNet(), (3, 32, 32), 4, 55_733_891),
+    (EDM_VE, (3, 32, 32), 4, 56_397_827),
+    (EDM_ADM, (3, 64, 64), 4, 295_899_267),
 ]
 
 
@@ -69,10 +67,9 @@ def begun(backbone: ImageBackbone, *, official: Any = None, seed: int = 0) -> An
         problem,
         Compute(device="cpu", threads=1),
         RandomStreams("backbone", seed),
-        num_classes=problem.num_classes,
         official=official,
-        data=Mirrored(problem.data),
-    )
+        flips=True,
+    ).training
 
 
 # --- the published settings -----------------------------------------------------------------------------------
@@ -136,6 +133,10 @@ def test_a_number_of_steps_without_a_sampler_is_refused(backbone: ImageBackbone,
                                   precision="float32"), (3, 8, 8)),
         ("ddgan_cifar10", DDGANGeneratorNet(width=16, multipliers=(1, 2, 2), style_channels=24, latent_channels=10),
          (3, 16, 16)),
+        ("edm_ddpmpp", EDMUNet(width=16, blocks_per_level=2), (3, 16, 16)),
+        ("edm_ncsnpp", EDMUNet(preset="ncsnpp", width=16, blocks_per_level=2), (3, 16, 16)),
+        ("edm_adm", EDMUNet(preset="adm", width=32, multipliers=(1, 2, 3), blocks_per_level=2, attention_levels=(1, 2),
+                            head_channels=16, classes=5), (3, 16, 16)),
     ],
 )  # fmt: skip
 def test_a_released_file_becomes_the_start_and_the_net_that_is_trained_on(
@@ -143,9 +144,8 @@ def test_a_released_file_becomes_the_start_and_the_net_that_is_trained_on(
 ) -> None:
     problem = replace(synthetic_problem(shape), num_classes=backbone.num_classes)
     official = {key: value.float() for key, value in official_state(name).items()}
-    options: dict[str, Any] = {"num_classes": backbone.num_classes, "data": problem.data}
     compute, streams = Compute(device="cpu", threads=1), RandomStreams("a", "b", 0)
-    start = backbone.begin(problem, compute, streams, official=official, **options)
+    start = backbone.begin(problem, compute, streams, official=official, flips=True).training
     assert isinstance(start, Official)
     assert start.iterations == 0
     assert start.finished
@@ -154,14 +154,13 @@ def test_a_released_file_becomes_the_start_and_the_net_that_is_trained_on(
         assert all(torch.equal(value, expected[key]) for key, value in net.state_dict().items())
     assert next(start.net.parameters()) is not next(start.average.parameters())
     with pytest.raises(ValueError, match="not the weights"):
-        backbone.begin(problem, compute, streams, official={"a": torch.zeros(1)}, **options)
+        backbone.begin(problem, compute, streams, official={"a": torch.zeros(1)}, flips=True)
 
 
 def test_a_task_with_other_classes_than_the_network_is_told_is_refused() -> None:
     problem = synthetic_problem(SHAPE)
     with pytest.raises(ValueError, match="told 2 classes and the task has none"):
-        TINY_ADM.begin(problem, Compute(device="cpu", threads=1), RandomStreams("a", 0), num_classes=None,
-                       official=None, data=problem.data)  # fmt: skip
+        TINY_ADM.begin(problem, Compute(device="cpu", threads=1), RandomStreams("a", 0), official=None, flips=True)
 
 
 # --- samplers around real networks ----------------------------------------------------------------------------
@@ -215,7 +214,9 @@ def test_bfloat16_is_inside_the_network_alone() -> None:
 # --- training -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backbone", [TINY_DDPM, TINY_DDGAN, TINY_ADM, replace(TINY_ADM, classes=0)], ids=kind)
+@pytest.mark.parametrize(
+    "backbone", [TINY_DDPM, TINY_DDGAN, TINY_ADM, replace(TINY_ADM, classes=0), TINY_EDM], ids=kind
+)
 def test_a_backbone_without_weights_is_trained_and_learns(backbone: ImageBackbone) -> None:
     work = begun(replace(backbone, iterations=15, batch_size=8, lr=2e-3, ema_decay=0.5))
     losses = []
@@ -237,8 +238,8 @@ def test_training_resumes_to_the_bit(backbone: ImageBackbone) -> None:
     problem = synthetic_problem(SHAPE, classes=backbone.num_classes is not None)
 
     def work() -> Any:
-        return backbone.begin(problem, Compute(device="cpu", threads=1), streams, num_classes=problem.num_classes,
-                              official=None, data=Mirrored(problem.data))  # fmt: skip
+        compute = Compute(device="cpu", threads=1)
+        return backbone.begin(problem, compute, streams, official=None, flips=True).training
 
     first = work()
     first.step()

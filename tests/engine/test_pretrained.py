@@ -48,14 +48,41 @@ class Unprepared(Gaussians8):
         raise MissingData(f"no feature net; {PREPARE}")
 
 
+class NoData(Gaussians8):
+    """Has everything but its training data."""
+
+    def require(self, *, training: bool) -> None:
+        if training:
+            raise MissingData(f"no training data; {PREPARE}")
+
+
+class OfficialConfig(Toy.Config):
+    """Official weights as they are, or trained on."""
+
+    tuned: bool = True
+
+    def official_weights(self) -> tuple[str, ...]:
+        return ("official",)
+
+    def uses_data(self) -> bool:
+        return self.tuned
+
+
 class FineTuner(Toy):
     """Begins from official weights."""
 
     name = "finetuner"
+    Config = OfficialConfig
 
-    @classmethod
-    def pretrained(cls, config: Any) -> tuple[str, ...]:
-        return ("official",)
+
+class Untrained(Toy):
+    """Samples something as it is, if it is told to."""
+
+    name = "untrained"
+
+    class Config(OfficialConfig):
+        def official_weights(self) -> tuple[str, ...]:
+            return ()
 
 
 class Misnamed(Toy):
@@ -102,6 +129,14 @@ def test_what_scoring_needs_is_asked_for_before_training(dxbench: Callable[..., 
     assert ended.code == 7
     assert f"no feature net; {PREPARE}" in ended.err
     assert not list(home.rglob("checkpoint*"))
+
+
+def test_training_data_are_asked_for_only_where_they_are_used(dxbench: Callable[..., Ended]) -> None:
+    run = ("run", "-t", f"{HERE}:NoData", "-m", f"{HERE}:Untrained", "--no-report")
+    ended = dxbench(*run, "--set", "tuned=true")
+    assert ended.code == 7
+    assert "no training data" in ended.err
+    assert dxbench(*run, "--set", "tuned=false").code == 0
 
 
 def test_the_kit_does_not_judge_a_method_whose_weights_are_absent() -> None:

@@ -166,7 +166,7 @@ def test_a_method_of_one_device_is_named(dxbench: Callable[..., Ended], options:
     assert ended.code == 2
     assert "gcd runs on one device" in ended.err
     assert " ".join(map(str, options)) in ended.err
-    assert "Methods that do: ddim, ddpm, dxmi" in ended.err
+    assert "Methods that do: consistency, ddim, ddpm, dxmi" in ended.err
 
 
 @pytest.mark.parametrize(

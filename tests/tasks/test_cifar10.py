@@ -80,6 +80,12 @@ def test_prepare_lists_fetches_nothing_offline_and_names_what_it_knows(
         "imagenet64-adm-reference": "missing",
         "imagenet64-edm-reference": "missing",
         "edm-imagenet64": "missing",
+        "edm-imagenet64-nvidia": "missing",
+        "cd-lpips-imagenet64": "missing",
+        "cd-l2-imagenet64": "missing",
+        "ct-imagenet64": "missing",
+        "vgg16": "missing",
+        "lpips-vgg": "missing",
     }
     assert all(one["licence"] for one in offline.json)
     monkeypatch.setenv("DXBENCH_OFFLINE", "1")

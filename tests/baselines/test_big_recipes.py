@@ -1,0 +1,153 @@
+"""Every recipe of CIFAR-10, ImageNet and LSUN at its real size, on tensors without data (the meta device)."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dxbench.api import Compute, ConditionalSampler, Config, Method, Problem, Sampler, Training
+from dxbench.configure import recipes
+from dxbench.conformance.devices import MetaStreams
+from dxbench.conformance.problems import TwoBlobs
+from dxbench.registry import load_method, load_task
+from dxmi.nets.ddgan import DDGANGenerator
+from dxmi.nets.lpips import STAGES
+from dxmi.nets.unet import UNet
+
+sys.path.append(str(Path(__file__).parents[1] / "dxmi"))
+from formula_weights import official_shapes
+
+METHODS = ("consistency", "ddim", "ddpm", "dxmi", "ect", "edm", "fastdpm", "gan_finetune", "sft_pg")
+TASKS = ("cifar10", "cifar10_jpeg75", "imagenet64", "lsun_bedroom")
+SHAPES = {"imagenet64": (3, 64, 64), "lsun_bedroom": (3, 256, 256)}
+PARAMETERS = {
+    "fastdpm_cifar10": 35_746_307,
+    "ddgan_cifar10": 48_432_515,
+    "edm_ddpmpp": 55_733_891,
+    "edm_ncsnpp": 56_397_827,
+    "edm_adm": 295_899_267,
+    "cm_imagenet64": 295_899_267,
+    "cm_lsun256": 526_304_771,
+}
+# Critics and values: DxMI's energy net; SFT-PG's f and v, as counted in the released networks.
+JUDGES = {
+    "dxmi": lambda run: [run.learner.value],
+    "gan_finetune": lambda run: [run.energy],
+    "sft_pg": lambda run: [run.cost, run.baseline],
+}
+JUDGED = {"dxmi": [5_134_595], "gan_finetune": [5_134_595], "sft_pg": [2_636_673, 4_482_049]}
+
+
+def layout(task: str, weights: str) -> str:
+    """The official network of a task's weights."""
+    named = {"ddpm": "fastdpm_cifar10", "ddgan": "ddgan_cifar10", "edm-ve": "edm_ncsnpp", "edm-nvidia": "edm_adm"}
+    of_task = {"imagenet64": "cm_imagenet64", "lsun_bedroom": "cm_lsun256"}
+    return named.get(weights) or of_task.get(task, "edm_ddpmpp")
+
+
+def different(name: str) -> dict[tuple[str, str], Callable[[], Config]]:
+    """The big recipes of a method, each setting once."""
+    found: dict[tuple[str, str], Callable[[], Config]] = {}
+    for (task, preset), recipe in recipes(load_method(name)).items():
+        known = [other() for (of, _), other in found.items() if of == task]
+        if task in TASKS and preset != "quick" and recipe() not in known:
+            found[task, preset] = recipe
+    return found
+
+
+CASES = [
+    pytest.param(name, task, preset, id=f"{name}-{task}-{preset}")
+    for name in METHODS
+    for task, preset in different(name)
+]
+
+
+@dataclass(frozen=True)
+class Released:
+    """The names and shapes of the released files, at full size."""
+
+    task: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(load_task(self.task).pretrained_assets)
+
+    def require(self, name: str) -> None:
+        assert name in self.names, name
+
+    def load(self, name: str) -> Mapping[str, Tensor]:
+        self.require(name)
+        return {key: torch.empty(shape, device="meta") for key, shape in self.shapes(name).items()}
+
+    def shapes(self, name: str) -> Mapping[str, tuple[int, ...]]:
+        if name == "vgg16":
+            return vgg16_shapes()
+        if name == "lpips":
+            return {f"lin{level}.model.1.weight": (1, cout, 1, 1) for level, (cout, _) in enumerate(STAGES)}
+        return official_shapes(layout(self.task, name))
+
+
+def vgg16_shapes() -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    cin = 3
+    for cout, places in STAGES:
+        for place in places:
+            shapes |= {f"features.{place}.weight": (cout, cin, 3, 3), f"features.{place}.bias": (cout,)}
+            cin = cout
+    return shapes
+
+
+@pytest.fixture(autouse=True)
+def no_data_in_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are made on the meta device from the first, so that gigabytes are neither drawn nor moved."""
+    for kind in (UNet, DDGANGenerator):
+        make = kind.__init__
+
+        def on_meta(self: nn.Module, *arguments: Any, make: Callable[..., None] = make, **options: Any) -> None:
+            with torch.device("meta"):
+                make(self, *arguments, **options)
+
+        monkeypatch.setattr(kind, "__init__", on_meta)
+
+
+def started(name: str, task: str, preset: str) -> tuple[Training, Config, type[Method]]:
+    method = load_method(name)
+    config = recipes(method)[task, preset]()
+    shape = SHAPES.get(task, (3, 32, 32))
+    problem = Problem(
+        task=task,
+        event_shape=shape,
+        data=TwoBlobs(event_shape=shape),
+        data_std=0.5,
+        num_classes=load_task(task).num_classes,
+        pretrained=None if task == "cifar10_jpeg75" else Released(task),
+    )
+    rng, compute = MetaStreams(name, task), Compute(device="meta", threads=1)
+    return method().start(problem, config, compute=compute, rng=rng), config, method
+
+
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize(("name", "task", "preset"), CASES)
+def test_a_recipe_builds_at_its_real_size_from_what_was_released(name: str, task: str, preset: str) -> None:
+    training, config, method = started(name, task, preset)
+    run: Any = training
+    backbone: Any = getattr(config, "backbone")  # noqa: B009
+    model = run.model()
+    (net, *_) = model.networks
+    assert count(net) == PARAMETERS[layout(task, backbone.weights)]
+    assert {p.device.type for p in net.parameters()} == {"meta"}
+    assert isinstance(model, ConditionalSampler if task == "imagenet64" else Sampler)
+    if name in JUDGES:
+        assert [count(judge) for judge in JUDGES[name](run)] == JUDGED[name]
+    begins_from = method.pretrained(config)
+    assert set(begins_from) <= set(Released(task).names) or not begins_from
+    own_steps = run.learner.total_steps if name == "dxmi" else getattr(config, "iterations", 0)
+    assert run.total_steps == own_steps + (0 if backbone.weights in begins_from else backbone.iterations)
