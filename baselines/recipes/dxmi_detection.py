@@ -1,6 +1,7 @@
 """Recipes of DxMI for detection."""
 
 from collections.abc import Callable
+from functools import partial
 
 from baselines.dxmi_detection import DxMIDetectionConfig
 
@@ -8,11 +9,6 @@ from baselines.dxmi_detection import DxMIDetectionConfig
 def pooled_features() -> DxMIDetectionConfig:
     """A few thousand feature vectors; chosen on the validation split (benchmarks/detection_tuning.py)."""
     return DxMIDetectionConfig()
-
-
-def pretrained() -> DxMIDetectionConfig:
-    """Its own pretrained autoencoder and no DxMI: what the default has to beat, bit for bit its first half."""
-    return DxMIDetectionConfig(iterations=0)
 
 
 def quick() -> DxMIDetectionConfig:
@@ -45,9 +41,34 @@ def patches() -> DxMIDetectionConfig:
     )
 
 
-def patches_pretrained() -> DxMIDetectionConfig:
-    """Its own pretrained autoencoder and no DxMI."""
-    return patches().model_copy(update={"iterations": 0})
+def patches_of_a_category() -> DxMIDetectionConfig:
+    """As `patches`, for a fifteenth of them: as many epochs."""
+    return patches().model_copy(update={"pretrain_iterations": 605, "iterations": 6_050})
+
+
+def synthetic() -> DxMIDetectionConfig:
+    """The synthetic MVTec-like set: version 1's settings, in which DxMI tells its patches apart best.
+
+    The energy is as sharp as it may be and the gap does not close; chosen on training seed 10 of this very task, whose
+    answer is known and which ranks nobody.
+    """
+    return DxMIDetectionConfig(
+        features="whitened",
+        hidden=256,
+        depth=2,
+        pretrain_iterations=800,
+        iterations=200,
+        start_energy=10.0,
+        gamma=0.05,
+        step_angle=0.03,
+        policy_lr=1e-4,
+        energy_lr=1e-3,
+    )
+
+
+def without_dxmi(recipe: Callable[[], DxMIDetectionConfig]) -> DxMIDetectionConfig:
+    """The pretrained autoencoder of a recipe and no DxMI: what the recipe has to beat, bit for bit its first half."""
+    return recipe().model_copy(update={"iterations": 0})
 
 
 TASKS = (
@@ -63,9 +84,18 @@ TASKS = (
 RECIPES: dict[tuple[str, str], Callable[[], DxMIDetectionConfig]] = {
     (task, preset): recipe
     for task in TASKS
-    for preset, recipe in (("default", pooled_features), ("pretrained", pretrained), ("quick", quick))
+    for preset, recipe in (
+        ("default", pooled_features),
+        ("pretrained", partial(without_dxmi, pooled_features)),
+        ("quick", quick),
+    )
 } | {
     (task, preset): recipe
-    for task in ("mvtec_ad", "mvtec_ad_features", "mvtec_ad_separate")
-    for preset, recipe in (("default", patches), ("pretrained", patches_pretrained))
+    for task, of_all in (
+        ("mvtec_synthetic", synthetic),
+        ("mvtec_ad", patches),
+        ("mvtec_ad_features", patches),
+        ("mvtec_ad_separate", patches_of_a_category),
+    )
+    for preset, recipe in (("default", of_all), ("pretrained", partial(without_dxmi, of_all)))
 }
