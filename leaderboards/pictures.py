@@ -8,6 +8,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from dxbench.boards.aggregate import Row
 from dxbench.boards.index import open_index
@@ -24,6 +25,10 @@ COSTS: dict[str, Callable[[Row], float | None]] = {
 }
 
 
+# Within a decade; every digit would run into the next decade's first.
+LABELLED = (2, 3, 5)
+
+
 def picture(table: Table, metric: str) -> Figure:
     """One panel per cost; a line for the yardstick, whose data no method saw."""
     rows = [row for row in table.rows if metric in row.scores and row.kind != "published"]
@@ -38,6 +43,7 @@ def picture(table: Table, metric: str) -> Figure:
         axes.grid(alpha=0.3, which="both")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter("{x:g}")
+            axis.set_minor_locator(LogLocator(subs=LABELLED))
             axis.set_minor_formatter("{x:g}")
     axes, *_ = figure.axes
     axes.set_ylabel(f"{metric}, mean ± std over training seeds")
