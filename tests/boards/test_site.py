@@ -251,13 +251,16 @@ def test_pictures_are_of_the_samples_that_were_scored_or_not_at_all(tmp_path: Pa
 def test_serve_says_its_address_serves_and_ends_cleanly(folder: Path) -> None:
     command = [sys.executable, "-m", "dxbench", "leaderboard", "serve", "--port", "0", "--results", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        assert server.stderr is not None
-        server.stdout.readline()
-        address = server.stdout.readline().split()[0]
-        with urllib.request.urlopen(f"{address}tasks/plane.html") as page:
-            assert b"<h1>plane</h1>" in page.read()
-        time.sleep(0.1)
-        server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=20) == 0
-        assert server.stderr.read() == ""
+        try:
+            assert server.stdout is not None
+            assert server.stderr is not None
+            server.stdout.readline()
+            address = server.stdout.readline().split()[0]
+            with urllib.request.urlopen(f"{address}tasks/plane.html") as page:
+                assert b"<h1>plane</h1>" in page.read()
+            time.sleep(0.1)
+            server.send_signal(signal.SIGINT)
+            assert server.wait(timeout=20) == 0
+            assert server.stderr.read() == ""
+        finally:
+            server.kill()  # a server that outlives a failed test would be waited for
