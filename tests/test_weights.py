@@ -300,11 +300,13 @@ def test_loading_into_another_architecture_lists_the_first_keys(tmp_path: Path) 
 def test_the_page_names_presets_and_conversions_that_exist() -> None:
     page = (Path(__file__).parents[1] / "docs" / "networks.md").read_text(encoding="utf-8")
     rows = [line.split("|") for line in page.splitlines() if line.startswith("| ")][1:]
-    assert len(rows) == 9
+    assert len(rows) == 11
+    converted = 0
     for row in rows:
         for name in re.findall(r"`([A-Z]{3,}\w+)`", row[2]):
             assert name in vars(presets)
         scope = {**vars(checkpoints), **vars(presets)}
         called = re.findall(r"(\w+)\(", row[5]) + re.findall(r"\(([A-Z]\w+)\)", row[5])
-        assert called
         assert not [name for name in called if name not in scope]
+        converted += bool(called)
+    assert converted == 9  # the others have no weights to convert, or names of their own
