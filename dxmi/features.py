@@ -29,14 +29,8 @@ class Lift(nn.Module):
         return project(torch.cat([x, constant], dim=1))
 
 
-class LocalWhitening(nn.Module):
-    """Whitened by how training points differ from their neighbours, then projected to the sphere.
-
-    The scatter is that of each point about the mean of its `neighbours` nearest others (cosine), with Ledoit-Wolf
-    shrinkage: relevant component analysis (Shental et al. 2002, doi:10.1007/3-540-47979-1_52) with neighbourhoods in
-    place of known classes. Directions in which neighbours differ count little, those that hold classes apart keep
-    their size; whitening by the total covariance would flatten both.
-    """
+class Whitening(nn.Module):
+    """z = (x - mean) whitener, which subclasses fit and lead to the sphere."""
 
     mean: Tensor
     whitener: Tensor
@@ -45,6 +39,19 @@ class LocalWhitening(nn.Module):
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("whitener", whitener)
+
+    def whitened(self, x: Points) -> Points:
+        return (x - self.mean) @ self.whitener
+
+
+class LocalWhitening(Whitening):
+    """Whitened by how training points differ from their neighbours, then projected to the sphere.
+
+    The scatter is that of each point about the mean of its `neighbours` nearest others (cosine), with Ledoit-Wolf
+    shrinkage: relevant component analysis (Shental et al. 2002, doi:10.1007/3-540-47979-1_52) with neighbourhoods in
+    place of known classes. Directions in which neighbours differ count little, those that hold classes apart keep
+    their size; whitening by the total covariance would flatten both.
+    """
 
     @classmethod
     def fit(cls, points: Points, *, neighbours: int) -> "LocalWhitening":
@@ -61,23 +68,18 @@ class LocalWhitening(nn.Module):
         return cls(rows.mean(dim=0).float(), whitener(scatter))
 
     def forward(self, x: Points) -> Points:
-        return project((x - self.mean) @ self.whitener)
+        return project(self.whitened(x))
 
 
-class MahalanobisLift(nn.Module):
+class MahalanobisLift(Whitening):
     """(z, sqrt(D)) / |(z, sqrt(D))|, z the row whitened by the training rows' Ledoit-Wolf covariance.
 
     The angle to (0, ..., 0, 1) grows with the Mahalanobis distance to the mean: an autoencoder on this sphere starts
     from what that detector knows, and may know more.
     """
 
-    mean: Tensor
-    whitener: Tensor
-
     def __init__(self, mean: Tensor, whitener: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("whitener", whitener)
+        super().__init__(mean, whitener)
         self._lift = Lift()
 
     @classmethod
@@ -89,7 +91,7 @@ class MahalanobisLift(nn.Module):
         return cls(torch.from_numpy(estimate.location_).float(), whitener(torch.from_numpy(estimate.covariance_)))
 
     def forward(self, x: Float[Tensor, " b dim"]) -> Float[Tensor, " b dim+1"]:
-        return self._lift((x - self.mean) @ self.whitener)
+        return self._lift(self.whitened(x))
 
 
 def whitener(covariance: Float[Tensor, "dim dim"]) -> Float[Tensor, "dim dim"]:
