@@ -6,8 +6,9 @@ of the pretrained autoencoder has perturbed, as in MPDR; sampler and values are 
 that of `dxmi.algorithms.dxmi`, the one behind every other task.
 
 What the paper leaves open, and how it is closed here (docs/methods/dxmi_detection.md): the sampler's noise is tangent
-to the sphere; V_k = E + a correction that begins at 0; the energy is scaled by 1 / 0.1, as VGS does; sizes and rates
-are for sets of a few thousand vectors. `iterations=0` is the pretrained autoencoder itself.
+to the sphere; V_k = E + a correction that begins at 0; the energy is scaled to where the entropy's weight lets samples
+settle; where there are a few thousand vectors, points between neighbours are data too, and sizes and rates are for as
+many. `iterations=0` is the pretrained autoencoder itself.
 """
 
 import copy
@@ -26,6 +27,7 @@ from dxmi.algorithms.sweeps import batched_sweep
 from dxmi.autoencoder import SphereAutoencoder
 from dxmi.costs import RunningCost
 from dxmi.features import FeatureKind, fit_features
+from dxmi.interpolation import NeighbourInterpolation
 from dxmi.models import FeatureEnergy
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
@@ -41,7 +43,10 @@ class DxMIDetectionConfig(Config):
     """Of DxMI on feature vectors."""
 
     features: FeatureKind = "mahalanobis"
-    neighbours: PositiveInt = Field(default=5, description="of features=whitened")
+    neighbours: PositiveInt = Field(default=5, description="of features=whitened, and of interpolation")
+    interpolation: float = Field(
+        default=0.0, ge=0, le=1, description="data lie up to this share of the way to a near training point"
+    )
     latent: PositiveInt = 64
     hidden: PositiveInt = 1024
     depth: PositiveInt = 1
@@ -73,7 +78,7 @@ class DxMIDetection(Method):
     """The energy of an autoencoder on the sphere, trained by DxMI against a five-step sampler, without MCMC."""
 
     name = "dxmi_detection"
-    version = 2
+    version = 3
     family = "energy"
     citation = "Yoon et al. 2024, arXiv:2407.00626"
     Config = DxMIDetectionConfig
@@ -126,6 +131,7 @@ class DxMIDetectionTraining(Training):
         points = problem.data.points.flatten(1)
         self.features = fit_features(config.features, points, neighbours=config.neighbours).to(self.device)
         self.points = self.features(points.to(self.device))
+        self.data = NeighbourInterpolation(self.points, share=config.interpolation, neighbours=config.neighbours)
         self.nets = Networks(config, self.points.shape[1], rng, self.device)
         self.pretraining, self.pretraining_decay = cosine_adam(
             [{"params": self.nets.energy.parameters(), "lr": config.pretrain_lr}], config.pretrain_iterations
@@ -144,7 +150,7 @@ class DxMIDetectionTraining(Training):
 
     def step(self) -> dict[str, float | Tensor]:
         rows = torch.from_numpy(self.data_rng.integers(len(self.points), size=self.config.batch_size))
-        data = self.points[rows]
+        data = self.data.draw(rows.to(self.device), self.generator)
         self.steps_done += 1
         if self.steps_done <= self.config.pretrain_iterations:
             return self._pretrain(data)

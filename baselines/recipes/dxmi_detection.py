@@ -8,6 +8,11 @@ from baselines.dxmi_detection import DxMIDetectionConfig
 
 def pooled_features() -> DxMIDetectionConfig:
     """A few thousand feature vectors; chosen on the validation split (benchmarks/detection_tuning.py)."""
+    return DxMIDetectionConfig(interpolation=0.5, energy_lr=1e-3)
+
+
+def rows() -> DxMIDetectionConfig:
+    """Standardised rows and small images."""
     return DxMIDetectionConfig()
 
 
@@ -71,31 +76,18 @@ def without_dxmi(recipe: Callable[[], DxMIDetectionConfig]) -> DxMIDetectionConf
     return recipe().model_copy(update={"iterations": 0})
 
 
-TASKS = (
-    "mvtec_pooled_resnet18",
-    "mvtec_pooled_vit",
-    "mvtec_separate_resnet18",
-    "mvtec_separate_vit",
-    "tabular_clean",
-    "tabular_dte",
-    "holdout_digit",
-)
+POOLED = tuple(f"mvtec_{models}_{features}" for models in ("pooled", "separate") for features in ("resnet18", "vit"))
+ROWS = ("tabular_clean", "tabular_dte", "holdout_digit")
 
 RECIPES: dict[tuple[str, str], Callable[[], DxMIDetectionConfig]] = {
     (task, preset): recipe
-    for task in TASKS
-    for preset, recipe in (
-        ("default", pooled_features),
-        ("pretrained", partial(without_dxmi, pooled_features)),
-        ("quick", quick),
-    )
-} | {
-    (task, preset): recipe
     for task, of_all in (
+        *((task, pooled_features) for task in POOLED),
+        *((task, rows) for task in ROWS),
         ("mvtec_synthetic", synthetic),
         ("mvtec_ad", patches),
         ("mvtec_ad_features", patches),
         ("mvtec_ad_separate", patches_of_a_category),
     )
     for preset, recipe in (("default", of_all), ("pretrained", partial(without_dxmi, of_all)))
-}
+} | {(task, "quick"): quick for task in (*POOLED, *ROWS)}

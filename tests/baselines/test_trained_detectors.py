@@ -54,7 +54,7 @@ CASES = [
     ("ae", SMALL | {"iterations": 150}),
     ("ae", SMALL | {"iterations": 150, "features": "whitened"}),
     ("dxmi_detection", DXMI),
-    ("dxmi_detection", DXMI | {"tau": 0.0}),
+    ("dxmi_detection", DXMI | {"tau": 0.0, "interpolation": 0.5}),
     ("dxmi_detection", DXMI | {"iterations": 0}),
     ("vgs", SMALL | TWO_STAGES | {"value_hidden": 16, "num_steps": 4}),
     ("mpdr", SMALL | TWO_STAGES),
