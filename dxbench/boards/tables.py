@@ -147,7 +147,8 @@ def _entries_of(line: SuiteRow, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _headline(entries: Sequence[Entry]) -> Sequence[str] | None:
-    return max(entries, key=lambda e: e.task_version).headline if entries else None
+    """The columns that the newest record of the newest version names."""
+    return max(entries, key=lambda e: (e.task_version, e.created)).headline if entries else None
 
 
 def _table(

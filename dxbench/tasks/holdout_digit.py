@@ -45,7 +45,7 @@ class LeaveOut(DetectionTask):
 
     unified = False
     groups = tuple(f"digit {digit}" for digit in range(10))
-    headline = ("auroc", "ap", "f1_max", "min_rank")
+    headline = ("auroc", "ap", "f1_max", "min_rank", "robust_auroc")
 
 
 class HoldoutDigit(LeaveOut):

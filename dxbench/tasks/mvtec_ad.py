@@ -47,7 +47,7 @@ EXTRACTOR = EfficientNetB4(weights=EFFICIENTNET_B4, sha256_head="818f208c")
 SCORING = PatchScoring(resolution=EXTRACTOR.side, align_corners=False, pool=None)
 VIEWS = {"uniad": PatchScoring(resolution=EXTRACTOR.side, align_corners=True, pool=16)}
 WORST_CASE = WorstCase(threats=(Turn(),), steps=15, every=5)
-HEADLINE = ("image_auroc", "pixel_auroc", "aupro", "image_f1_max", "pixel_ap")
+HEADLINE = ("image_auroc", "pixel_auroc", "aupro", "image_f1_max", "pixel_ap", "image_robust_auroc")
 
 
 class MVTecFolders(FolderTask):

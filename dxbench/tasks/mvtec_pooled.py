@@ -69,7 +69,7 @@ class MVTecPooled(DetectionTask):
     """Pooled features of MVTec-AD."""
 
     version = VERSION
-    headline = ("image_auroc", "image_ap", "image_f1_max", "image_min_rank")
+    headline = ("image_auroc", "image_ap", "image_f1_max", "image_min_rank", "image_robust_auroc")
     groups = CATEGORIES
     worst_case = WORST_CASE
     features: ClassVar[str]

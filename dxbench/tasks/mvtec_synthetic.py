@@ -184,7 +184,7 @@ class MVTecSynthetic(FolderTask):
     groups = CATEGORIES
     extractor = EXTRACTOR
     scoring, views = SCORING, VIEWS
-    headline = ("image_auroc", "pixel_auroc", "aupro", "pixel_auroc_patches")
+    headline = ("image_auroc", "pixel_auroc", "aupro", "pixel_auroc_patches", "image_robust_auroc")
     worst_case = WORST_CASE
     scored_by = metrics_of(
         reference=f"{NAME}@{VERSION}, {recipe_of(EXTRACTOR)}", scoring=SCORING, views=VIEWS, worst_case=WORST_CASE

@@ -46,7 +46,7 @@ class Screw(FolderTask):
     counts: ClassVar[Mapping[str, Counts]] = {NAME: Counts(train=320, good=41, defective=119)}
     extractor = EXTRACTOR
     scoring, views = SCORING, VIEWS
-    headline = ("image_auroc", "image_ap", "image_f1_max", "image_min_rank", "image_auroc_uniad")
+    headline = ("image_auroc", "image_ap", "image_f1_max", "image_min_rank", "image_auroc_uniad", "image_robust_auroc")
     scored_by = metrics_of(
         reference=f"MVTec-AD screw, {NAME}@{VERSION}, {recipe_of(EXTRACTOR)}",
         scoring=SCORING,
