@@ -16,6 +16,7 @@ from dxbench.api import Estimate, Provenance, ResultRecord
 from dxbench.boards.aggregate import Mark, Row, rows_of, summarise
 from dxbench.boards.entries import Entry
 from dxbench.boards.index import open_index
+from dxbench.boards.tables import task_table
 from dxbench.records import Unreadable, read_record, write_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,6 +156,16 @@ def test_of_one_run_in_two_folders_the_later_folder_counts(tmp_path: Path) -> No
     write_record(tmp_path / "b", record(0, 2.0))
     (found,) = open_index([tmp_path / "a", tmp_path / "b"]).entries("gaussians8")
     assert found.scores["sw2"].value == 2.0
+
+
+def test_columns_are_those_that_the_newest_record_names(tmp_path: Path) -> None:
+    """A column that a task has taken into its tables shows older runs too, where they have measured it."""
+    scores = {name: Estimate(value=1.0, better="lower", fingerprint="f" * 16) for name in ("sw2", "sw2_exact")}
+    newer = PROVENANCE.model_copy(update={"created": "2026-02-01T00:00:00+00:00"})
+    write_record(tmp_path, record(0, 1.0, scores=scores))
+    write_record(tmp_path, record(1, 1.0, scores=scores, headline=["sw2", "sw2_exact"], provenance=newer))
+    write_record(tmp_path, record(2, 1.0, scores=scores))
+    assert task_table(open_index([tmp_path]), "gaussians8", published=False).metrics == ("sw2", "sw2_exact")
 
 
 def test_nothing_to_show_is_exit_6(dxbench: Callable[..., Ended], tmp_path: Path) -> None:
