@@ -213,7 +213,9 @@ class DxMIDetectionTraining(Training):
     def model(self) -> FeatureEnergy:
         (dim,) = self.nets.policy.event_shape
         tau = self.config.tau
-        return FeatureEnergy(self.features, self.energy_ema.module, temperature=tau / dim if tau > 0 else None)
+        pretraining = self.steps_done < self.config.pretrain_iterations
+        energy = self.nets.energy if pretraining else self.energy_ema.module
+        return FeatureEnergy(self.features, energy, temperature=tau / dim if tau > 0 else None)
 
 
 def build_update(config: DxMIDetectionConfig, nets: Networks) -> tuple[DxMIUpdate, dict[str, Any]]:

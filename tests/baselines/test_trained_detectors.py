@@ -103,6 +103,15 @@ def test_without_iterations_dxmi_is_its_own_pretrained_autoencoder() -> None:
     assert not torch.equal(energies(alone, circle(20, 3)), energies(longer, circle(20, 3)))
 
 
+@pytest.mark.parametrize("name", ["dxmi_detection", "vgs", "mpdr", "nae"])
+def test_a_model_taken_while_pretraining_is_the_autoencoder_so_far(name: str) -> None:
+    """As a run is whose time is over."""
+    train, _ = training(name, SMALL | {"depth": 2, "pretrain_iterations": 151})
+    off = torch.randn(100, 8, generator=torch.Generator().manual_seed(5))
+    run(train, 150)
+    assert auroc(energies(train, circle(100, 1)).numpy(), energies(train, off).numpy()) > 0.97
+
+
 def test_the_gap_is_logged_and_a_gap_that_grows_is_warned_of() -> None:
     train, _ = training("dxmi_detection", DXMI | {"energy_lr": 1e-2, "policy_lr": 1e-9, "gamma": 0.0})
     with pytest.warns(UserWarning, match="did not shrink"):
