@@ -103,10 +103,10 @@ def ideal_patch_auroc(defect_noise: float) -> float:
     return float(value)
 
 
-def write_set(folder: Path) -> None:
-    """Images and masks of all categories below a folder, the same for everybody."""
+def write_set(folder: Path, *draw: str) -> None:
+    """Images and masks of all categories below a folder, the same for everybody; with a name, those of another draw."""
     for name, law in laws().items():
-        rng = np.random.default_rng(derive_seed(NAME, VERSION, name))
+        rng = np.random.default_rng(derive_seed(NAME, VERSION, name, *draw))
         home = folder / name
         for split, n in (("train", TRAIN), ("test", GOOD)):
             for i in range(n):
