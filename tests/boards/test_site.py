@@ -195,7 +195,9 @@ def test_the_site_of_the_reference_records_is_small(tmp_path: Path) -> None:
     built = make_site(reference_results(), tmp_path / "site")
     sizes = [path.stat().st_size for path in (tmp_path / "site/runs").rglob("*.html")]
     assert sum(sizes) / len(sizes) < 6_000
-    assert built.bytes - sum(sizes) < 1_200_000
+    boards = [path.stat().st_size for path in (tmp_path / "site/tasks").iterdir()]
+    assert max(boards) < 200_000
+    assert built.bytes - sum(sizes) - sum(boards) < 500_000
 
 
 def test_downloads_are_what_the_table_command_prints(built: Built, folder: Path, dxbench: Callable[..., Ended]) -> None:
