@@ -1,21 +1,25 @@
 """Whether a gain on `mvtec_synthetic` is the method's or the test images': the same laws, other images.
 
 `python benchmarks/synthetic_redrawn.py dxmi_detection --preset pretrained --preset default`. Settings of that task were
-chosen by its own test images; here train and test images are drawn anew, once for each training seed.
+chosen by its own test images; here train and test images are drawn anew, once for each training seed. `--share 0.2`
+trains on that share of the training patches, drawn by the seed: whether a gain needs many of them.
 """
 
 import argparse
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from dxbench.api import Compute, Problem
 from dxbench.configure import configure, parse_assignments
 from dxbench.engine.process import prepare_process
 from dxbench.registry import load_method
 from dxbench.streams import RandomStreams
+from dxbench.tasks.detection import PatchSet, PointSet
 from dxbench.tasks.mvtec_synthetic import MVTecSynthetic, write_set
 
 METRICS = ("image_auroc", "pixel_auroc", "aupro")
@@ -32,6 +36,13 @@ class Redrawn(MVTecSynthetic):
         return self.folder
 
 
+def thinned(data: object, share: float, seed: int) -> PointSet:
+    """A share of the training patches; their images are no longer whole."""
+    assert isinstance(data, PatchSet)
+    rows = np.random.default_rng(seed).permutation(len(data.points))[: round(share * len(data.points))]
+    return PointSet(points=data.points[torch.from_numpy(rows)])
+
+
 def main() -> None:
     """A line for each training and each preset's means."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -39,6 +50,7 @@ def main() -> None:
     parser.add_argument("--preset", action="append", help="may be given again; default: default")
     parser.add_argument("--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--share", type=float, default=1.0, help="of the training patches")
     arguments = parser.parse_args()
     compute = Compute(device="cpu", threads=1)
     prepare_process(compute)
@@ -50,6 +62,7 @@ def main() -> None:
             write_set(task.folder, f"redrawn {draw}")
             problem = task.problem(oracle=False)
             assert isinstance(problem, Problem)
+            problem = replace(problem, data=thinned(problem.data, arguments.share, draw))
             for preset in arguments.preset or ["default"]:
                 config = configure(method, task.name, preset, parse_assignments(arguments.assignments))
                 rng = RandomStreams(arguments.method, task.name, draw)
