@@ -7,7 +7,7 @@ the last two: there DxMI takes over after 200 iterations, and pretraining goes o
 
 import argparse
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -76,8 +76,8 @@ def look(training: Training, problem: Problem, validation: dict[str, Group]) -> 
 def followed(training: Training, variant: Variant, see: Callable[[], tuple[float, float]], every: int) -> Curves:
     """Train to the end, and look every so often."""
     curves = Curves()
-    for step, scalars in enumerate(_steps(training), 1):
-        place = step - variant.pretraining
+    for step in range(1, training.total_steps + 1):
+        scalars, place = training.step(), step - variant.pretraining
         if "energy_gap" in scalars:
             curves.gap.append((place, float(scalars["energy_gap"])))
         if place >= 0 and place % every == 0:
@@ -85,11 +85,6 @@ def followed(training: Training, variant: Variant, see: Callable[[], tuple[float
             curves.auroc.append((place, auroc))
             curves.unseen.append((place, unseen))
     return curves
-
-
-def _steps(training: Training) -> Iterator[dict[str, Any]]:
-    for _ in range(training.total_steps):
-        yield training.step()
 
 
 def smooth(curve: list[tuple[int, float]], window: int = 10) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -40,7 +40,8 @@ def thinned(data: object, share: float, seed: int) -> PointSet:
     """A share of the training patches; their images are no longer whole."""
     assert isinstance(data, PatchSet)
     rows = np.random.default_rng(seed).permutation(len(data.points))[: round(share * len(data.points))]
-    return PointSet(points=data.points[torch.from_numpy(rows)])
+    # In their order: all of them are the set itself, and a training draws the same batches of it.
+    return PointSet(points=data.points[torch.from_numpy(np.sort(rows))])
 
 
 def main() -> None:

@@ -86,6 +86,18 @@ def test_the_files_lie_as_mvtecs_do(task: MVTecSynthetic, tmp_path: Path):
                 "ground_truth/faint/000_mask.png"} <= found  # fmt: skip
 
 
+def test_another_draw_has_as_many_other_images(tmp_path: Path):
+    for folder, draw in (("set", ()), ("other", ("redrawn 0",))):
+        synthetic.write_set(tmp_path / folder, *draw)
+    paths = sorted(path.relative_to(tmp_path / "set") for path in (tmp_path / "set").rglob("*.png"))
+    assert paths == sorted(path.relative_to(tmp_path / "other") for path in (tmp_path / "other").rglob("*.png"))
+    images = [path for path in paths if "ground_truth" not in path.parts]
+    same = [
+        path for path in images if (tmp_path / "set" / path).read_bytes() == (tmp_path / "other" / path).read_bytes()
+    ]
+    assert not same
+
+
 def test_features_are_the_directions_that_were_drawn(task: MVTecSynthetic):
     rng = np.random.default_rng(synthetic.derive_seed("mvtec_synthetic", 1, "bands"))
     drawn = laws()["bands"].draw(GRID**2, rng).reshape(GRID, GRID, DIM)
