@@ -19,13 +19,14 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from dxbench.api import Compute, Config, DataSource, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
 from dxbench.staged import FromWeights, StagedTraining, Stateful
 from dxmi.algorithms.learner import DxMILearner, Rates
 from dxmi.algorithms.sweeps import PolicySweep, ShuffledSteps, batched_sweep, sequential_sweep
 from dxmi.backbones import IMAGE_DDPM, DDPMBackbone
 from dxmi.costs import TIME_COSTS, RunningCost
 from dxmi.denoising import DDPMLoss, DenoiserTraining
+from dxmi.dropout import quiet_dropout
 from dxmi.edm_backbones import ADMUNet
 from dxmi.image_backbones import DDGANGeneratorNet, DDPMUNet
 from dxmi.models import DxMIModel, dxmi_model
@@ -36,7 +37,7 @@ from dxmi.parallel import ONE_PROCESS
 from dxmi.policies import GaussianPolicy
 from dxmi.rollout import value_guidance
 from dxmi.schedules import VPSchedule
-from dxmi.starts import Official
+from dxmi.starts import NetworkData, Official
 from dxmi.values import TimeIndependentValue, ValueNet, make_value
 
 # Sampler and energy chase each other, so a long memory of squared gradients is out of date.
@@ -127,7 +128,7 @@ class DxMIConfig(DxMIBase):
         return Parts(
             policy=policy,
             value=value,
-            data=problem.data,
+            data=NetworkData(source=problem.data, device=compute.device),
             pretraining=self._pretraining(policy, problem, compute, rng),
         )
 
@@ -221,7 +222,7 @@ class DxMIImageConfig(DxMIBase):
         return Parts(
             policy=self._policy(pretraining.net, shape).to(compute.device),
             value=make_value(self.value, net, num_steps=self.num_steps).to(compute.device),
-            data=problem.data,
+            data=NetworkData(source=problem.data, device=compute.device),
             pretraining=pretraining,
             start=self._policy(pretraining.average, shape).to(compute.device),
             data_noise=self.data_noise,
@@ -275,7 +276,15 @@ class DxMIUNetConfig(FromWeights, DxMIBase):
     std_lr_ratio: PositiveFloat = Field(default=100.0, description="log-std's learning rate over the sampler's")
     lr_decay: Literal["cosine", "none"] = "none"
     policy_max_grad_norm: PositiveFloat | None = None
-    value_max_grad_norm: PositiveFloat | None = None
+    td_max_grad_norm: PositiveFloat | None = Field(
+        default=None, description="of the gradient of a value (TD) step; the energy step is not clipped"
+    )
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="of the sampler's network in policy steps; chains are drawn without"
+    )
+    labels: Literal["uniform", "batch"] = Field(
+        default="batch", description="classes of the chains: each as likely as another, or those of the real batch"
+    )
     ema_decay: float = Field(default=0.999, ge=0, lt=1, description="of the weights that are scored, the last ones")
 
     @model_validator(mode="after")
@@ -291,14 +300,16 @@ class DxMIUNetConfig(FromWeights, DxMIBase):
         def policy(net: nn.Module) -> GaussianPolicy:
             return self.backbone.policy(net, event_shape=shape, num_steps=self.num_steps).to(compute.device)
 
+        quiet_dropout(start.net, self.dropout)
         energy = EnergyResNet(generator=rng.torch("init value"), in_channels=shape[0], width=self.value_width)
         return Parts(
             policy=policy(start.net),
             value=TimeIndependentValue(energy).to(compute.device),
-            data=start.data.source,
+            data=start.data,
             pretraining=start.training,
             start=policy(start.average),
-            num_classes=problem.num_classes,
+            paired_labels=self.labels == "batch",
+            start_velocity=self.backbone.start_velocity(self.num_steps),
         )
 
     def rates(self) -> Rates:
@@ -308,7 +319,7 @@ class DxMIUNetConfig(FromWeights, DxMIBase):
             policy_optimiser=self.policy_optimiser,
             lr_decay=self.lr_decay,
             policy_max_grad_norm=self.policy_max_grad_norm,
-            value_max_grad_norm=self.value_max_grad_norm,
+            td_max_grad_norm=self.td_max_grad_norm,
         )
 
     def policy_sweep(self) -> PolicySweep:
@@ -320,21 +331,24 @@ class Parts:
     """What the training is given to work on.
 
     Attributes:
-        data: that the energy learns from.
+        data: that the energy learns from, as the networks see them.
         pretraining: of the policy's net, before DxMI.
         start: the policy before DxMI, kept beside the one that DxMI moves.
         data_noise: std of Gaussian noise on the data.
-        num_classes: classes of the samples; the policy is told them.
+        paired_labels: the chains have the classes of the batch of data, where there are classes, so that both sides of
+            the energy step hold the same ones; else each class is as likely as another.
+        start_velocity: what the s_k^2 begin with; None for the policy's own std_k^2.
         quiet_end: a sample is the mean of the last step.
     """
 
     policy: GaussianPolicy
     value: ValueNet
-    data: DataSource
+    data: NetworkData
     pretraining: DenoiserTraining | Official | None
     start: GaussianPolicy | None = None
     data_noise: float = 0.0
-    num_classes: int | None = None
+    paired_labels: bool = False
+    start_velocity: Tensor | None = None
     quiet_end: bool = False
 
 
@@ -372,6 +386,7 @@ class DxMITraining(StagedTraining):
             value_cost=running if config.value_cost == "running" else TIME_COSTS[config.value_cost](config.num_steps),
             gamma=config.gamma,
             avr_decay=config.avr_decay,
+            start_velocity=given.start_velocity,
             sweep=SWEEPS[config.sweep](config.num_steps),
             policy_sweep=config.policy_sweep(),
             parallel=compute.parallel or ONE_PROCESS,
@@ -389,18 +404,14 @@ class DxMITraining(StagedTraining):
             self.given.pretraining.net.load_state_dict(self.given.pretraining.average.state_dict())
 
     def advance(self) -> dict[str, float | Tensor]:
-        data = self.given.data.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
-        if self.given.data_noise > 0:
-            data = data + self.given.data_noise * self._noise(1).normal(0)
-        return dict(
-            self.learner.step(data, self._noise(1), self._noise(self.config.num_steps), labels=self._classes(len(data)))
-        )
-
-    def _classes(self, chains: int) -> Tensor | None:
-        """Classes of the chains, each as likely as another."""
-        if self.given.num_classes is None:
-            return None
-        return torch.randint(self.given.num_classes, (chains,), generator=self.generator, device=self.device)
+        given, size = self.given, self.config.batch_size
+        data, *classes = given.data.batch(size, rng=self.data_rng)
+        if given.data_noise > 0:
+            data = data + given.data_noise * self._noise(1).normal(0)
+        if not given.paired_labels:
+            classes = given.data.classes(size, generator=self.generator)
+        labels = classes[0] if classes else None
+        return dict(self.learner.step(data, self._noise(1), self._noise(self.config.num_steps), labels=labels))
 
     def _noise(self, chains: int) -> StreamNoise:
         return StreamNoise(
@@ -417,7 +428,7 @@ class DxMITraining(StagedTraining):
             self.learner.policy_average,
             value,
             start=self.given.start,
-            num_classes=self.given.num_classes,
+            num_classes=self.given.data.num_classes,
             temperature=self.config.tau / dim if self.config.tau > 0 else None,
             guidance=value_guidance(value, strength=guidance) if guidance > 0 else None,
             quiet_end=self.given.quiet_end,

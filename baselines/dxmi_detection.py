@@ -25,7 +25,7 @@ from dxmi.algorithms.dxmi import DxMIUpdate, Trainee, VelocityVariance
 from dxmi.algorithms.gap import GapWatch
 from dxmi.algorithms.sweeps import batched_sweep
 from dxmi.autoencoder import SphereAutoencoder
-from dxmi.costs import RunningCost
+from dxmi.costs import RunningCost, velocity_of_noise
 from dxmi.features import FeatureKind, fit_features
 from dxmi.interpolation import NeighbourInterpolation
 from dxmi.models import FeatureEnergy
@@ -236,7 +236,7 @@ def build_update(config: DxMIDetectionConfig, nets: Networks) -> tuple[DxMIUpdat
         iterations,
     )
     cost = RunningCost(tau_entropy=config.tau, tau_velocity=config.tau, num_steps=config.num_steps)
-    velocity = VelocityVariance(nets.policy.step_log_stds().exp(), decay=config.avr_decay)
+    velocity = VelocityVariance(velocity_of_noise(nets.policy), decay=config.avr_decay)
     update = DxMIUpdate(
         policy=Trainee(module=nets.policy, optimizer=policy_optimiser),
         value=Trainee(module=nets.value, optimizer=value_optimiser),

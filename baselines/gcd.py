@@ -19,7 +19,7 @@ from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, T
 from dxbench.staged import StagedTraining, Stateful
 from dxmi.arrays import PerSample
 from dxmi.backbones import IMAGE_DDPM, DDPMBackbone
-from dxmi.costs import RunningCost, StepCost, VelocityVariance, observed_velocity
+from dxmi.costs import RunningCost, StepCost, VelocityVariance, observed_velocity, velocity_of_noise
 from dxmi.denoising import DenoiserTraining
 from dxmi.losses import energy_loss
 from dxmi.models import PolicyModel
@@ -169,7 +169,7 @@ class GCDTraining(StagedTraining):
             betas=config.betas,
         )
         self.cost = RunningCost(tau_entropy=config.tau, tau_velocity=config.tau, num_steps=config.num_steps)
-        self.velocity = VelocityVariance(self.sampler.step_log_stds().exp(), decay=config.avr_decay)
+        self.velocity = VelocityVariance(velocity_of_noise(self.sampler), decay=config.avr_decay)
         self.data_rng = rng.numpy("data")
         self.noise = StreamNoise(
             batch_size=config.batch_size,

@@ -26,7 +26,7 @@ from dxbench.engine.spread import Spread
 from dxbench.sampling import OperationCounter
 from dxmi.algorithms.dxmi import DxMIUpdate
 from dxmi.algorithms.sweeps import batched_sweep
-from dxmi.costs import RunningCost, VelocityVariance, sigmoid_time_cost
+from dxmi.costs import RunningCost, VelocityVariance, sigmoid_time_cost, velocity_of_noise
 from dxmi.execution import ChannelsLast, Eager, Execution
 from dxmi.fastdpm import LinearChain
 from dxmi.nets.energy_resnet import EnergyResNet
@@ -80,7 +80,7 @@ def build(name: str, execution: Execution, spread: Spread, *, fused: bool, devic
         policy_cost=RunningCost(tau_entropy=0.1, tau_velocity=0.01, num_steps=STEPS),
         value_cost=sigmoid_time_cost(STEPS),
         gamma=1.0,
-        velocity=VelocityVariance(policy.step_log_stds().exp()),
+        velocity=VelocityVariance(velocity_of_noise(policy)),
         sweep=batched_sweep(STEPS),
     )
     return Path(name, update, torch.float32 if spread.precision == "32" else torch.bfloat16, [])

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dxmi.arrays import PerSample, PerStep, Points, StepIndex
 from dxmi.losses import mean_square
+from dxmi.policies import GaussianPolicy
 from dxmi.trajectory import Trajectory
 
 
@@ -77,21 +78,29 @@ TIME_COSTS: dict[str, Callable[[int], TimeCost]] = {
 class VelocityVariance(nn.Module):
     """Adaptive velocity regularisation: an EMA of s_k^2 = E||x_{k+1} - x_k||^2 / D (DxMI App. A).
 
-    A variance, begun at the policy's own std_k^2. (The released code begins it at a std in one branch and at
-    the root of one in another.)
+    Args:
+        start: the s_k^2 to begin with, variances in units of the data squared. The paper begins at the policy's own
+            std_k^2 (`velocity_of_noise`), the released image settings at a bound of the whole step (`start_velocity`
+            of the image backbones): where a sampler moves farther than its noise, as at a last step that is hardly
+            noisy, a start at std_k^2 makes the first policy gradients thousands of times too large.
     """
 
     var: Tensor
 
-    def __init__(self, start_std: PerStep, *, decay: float = 0.99) -> None:
+    def __init__(self, start: PerStep, *, decay: float = 0.99) -> None:
         super().__init__()
         self.decay = decay
-        self.register_buffer("var", start_std.detach().square().clone())
+        self.register_buffer("var", start.detach().clone())
 
     @torch.no_grad()
     def update(self, observed: PerStep) -> None:
         """Move towards what a batch of chains shows (`observed_velocity`)."""
         self.var.lerp_(observed, 1.0 - self.decay)
+
+
+def velocity_of_noise(policy: GaussianPolicy) -> PerStep:
+    """std_k^2 of every step: what a step moves by its noise alone."""
+    return policy.step_log_stds().detach().exp().square()
 
 
 @torch.no_grad()

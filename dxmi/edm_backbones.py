@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from dxmi import checkpoints
-from dxmi.arrays import ClassLabels, PerSample, Points
+from dxmi.arrays import ClassLabels, PerSample, PerStep, Points
 from dxmi.checkpoints import Conversion
 from dxmi.denoisers import EDMDenoiser
 from dxmi.denoising import EDMLoss
@@ -35,8 +35,8 @@ class EDMFamily(ImageBackbone):
 
     Attributes:
         classes: that it is told; 0 for none.
-        levels: Karras levels down to 0, whose last step has `last_std`, which stays; or down to sigma_min = 0.002,
-            whose last step is as noisy as the others and learns its std too (released: `stochastic_last`).
+        levels: Karras levels down to 0, whose last step has `last_std`; or down to sigma_min = 0.002, whose last step
+            has the noise of that level (released: `stochastic_last`). In both the last std stays (`fix_last`).
         precision: of the network's inside while it trains and samples.
     """
 
@@ -79,14 +79,17 @@ class EDMFamily(ImageBackbone):
 
     def policy(self, net: nn.Module, *, event_shape: Sequence[int], num_steps: int) -> GaussianPolicy:
         levels = KARRAS[self.levels](num_steps, rho=self.rho)
-        noisy_end = bool(levels.sigmas[-1] > 0)
         return GaussianPolicy.from_denoiser(
             AtSteps(self.denoiser(net), levels.sigmas[:-1]),
             levels,
             event_shape=event_shape,
             last_std=self.last_std,
-            trainable_std=[True] * num_steps if noisy_end else all_but_the_last(num_steps),
+            trainable_std=all_but_the_last(num_steps),
         )
+
+    def start_velocity(self, num_steps: int) -> PerStep:
+        """sigma_k^2, the noise level that step k begins at (released trainers of ImageNet and LSUN)."""
+        return KARRAS[self.levels](num_steps, rho=self.rho).sigmas[:-1].square()
 
     def config(self, event_shape: Sequence[int]) -> UNetConfig:
         """Of the network at this backbone's size."""

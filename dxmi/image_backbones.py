@@ -16,7 +16,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from dxmi import checkpoints
-from dxmi.arrays import PerSample, Points
+from dxmi.arrays import PerSample, PerStep, Points
 from dxmi.backbones import Compute, Problem, Streams
 from dxmi.checkpoints import Conversion
 from dxmi.denoisers import VPDenoiser
@@ -76,6 +76,10 @@ class ImageBackbone(ABC):
     @abstractmethod
     def policy(self, net: nn.Module, *, event_shape: Sequence[int], num_steps: int) -> GaussianPolicy:
         """The start's sampler of so many steps around what `network` made, each std as trainable as DxMI has it."""
+
+    @abstractmethod
+    def start_velocity(self, num_steps: int) -> PerStep:
+        """What DxMI's s_k^2 begin with, variances in units of the data squared: of the forward step that k undoes."""
 
     @abstractmethod
     def loss(self) -> DenoisingLoss:
@@ -146,8 +150,8 @@ class ImageBackbone(ABC):
         )
 
     def content(self) -> dict[str, Any]:
-        """What trained weights depend on, besides data and streams."""
-        sampling = ("weights", "schedule", "levels", "rho")
+        """What trained weights depend on, besides data and streams: the network and its training, not its sampler."""
+        sampling = ("weights", "schedule", "levels", "rho", "last_std")
         chosen = {name: value for name, value in asdict(self).items() if name not in sampling}
         return {"backbone": type(self).__name__, "version": 1, **chosen}
 
@@ -213,6 +217,10 @@ class DDPMUNet(ImageBackbone):
 
     def check_steps(self, num_steps: int) -> None:
         DDPM_SCHEDULES[self.schedule](num_steps)
+
+    def start_velocity(self, num_steps: int) -> PerStep:
+        """1 - alpha_k, FastDPM's eta_k (released trainer of CIFAR-10)."""
+        return 1 - DDPM_SCHEDULES[self.schedule](num_steps).alphas
 
     def policy(self, net: nn.Module, *, event_shape: Sequence[int], num_steps: int) -> GaussianPolicy:
         return self.policy_along(
@@ -283,6 +291,10 @@ class DDGANGeneratorNet(ImageBackbone):
     def check_steps(self, num_steps: int) -> None:
         if num_steps != self.num_steps:
             raise ValueError(f"a DDGAN samples in the {self.num_steps} steps it was trained for, got {num_steps}")
+
+    def start_velocity(self, num_steps: int) -> PerStep:
+        """1 - alpha_k, as for DDPM's start (inferred: DDGAN's module was not released)."""
+        return 1 - self.schedule.alphas
 
     def policy(self, net: nn.Module, *, event_shape: Sequence[int], num_steps: int) -> LatentPolicy:
         self.check_steps(num_steps)

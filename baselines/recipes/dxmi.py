@@ -53,9 +53,10 @@ def cifar10() -> DxMIUNetConfig:
 
     Where paper and release agree, nothing is said. Neither averages weights: they score the checkpoint with the best
     FID, here the averaged last ones are scored and none is selected. 200 epochs (release) of 390 batches. The release
-    shuffles the transitions of all chains together and takes 128 of 1,280; here each chain gives one.
+    shuffles the transitions of all chains together and takes 128 of 1,280; here each chain gives one. Dropout in the
+    policy's steps is the release's (`dropout: 0.1`, `sampler.train()`); the paper does not tell of it.
     """
-    return DxMIUNetConfig(policy_max_grad_norm=0.1)
+    return DxMIUNetConfig(policy_max_grad_norm=0.1, dropout=0.1)
 
 
 def cifar10_ddgan() -> DxMIUNetConfig:
@@ -69,7 +70,7 @@ def cifar10_ddgan() -> DxMIUNetConfig:
 
 def cifar10_jpeg75() -> DxMIUNetConfig:
     """As on CIFAR-10, from a backbone that is trained first, since official weights have seen the lossless images."""
-    return DxMIUNetConfig(init="train", policy_max_grad_norm=0.1)
+    return DxMIUNetConfig(init="train", policy_max_grad_norm=0.1, dropout=0.1)
 
 
 def imagenet64() -> DxMIUNetConfig:
@@ -77,7 +78,8 @@ def imagenet64() -> DxMIUNetConfig:
 
     Conflict: tau_1 is 0.01 in the paper, 0.1 in the release; the paper's is taken, `--set tau=0.1` is the release's.
     The release leaves the last 3 steps without running cost (`skip_sampler_tau: 3`), which the paper does not tell of;
-    it is taken over. fp16 there, bfloat16 here. The policy sees all T x 128 transitions, in T minibatches.
+    it is taken over. fp16 there, bfloat16 here. Chains have the classes of the real batch, as there. The policy sees
+    all T x 128 transitions, in T minibatches.
     """
     return DxMIUNetConfig(
         backbone=ADMUNet(),
@@ -88,7 +90,7 @@ def imagenet64() -> DxMIUNetConfig:
         policy_minibatches=10,
         policy_optimiser="radam",
         policy_lr=1e-8,
-        value_max_grad_norm=0.1,
+        td_max_grad_norm=0.1,
     )
 
 
@@ -104,7 +106,7 @@ def imagenet64_t4() -> DxMIUNetConfig:
         policy_minibatches=4,
         policy_optimiser="radam",
         policy_lr=1e-8,
-        value_max_grad_norm=0.1,
+        td_max_grad_norm=0.1,
     )
 
 
@@ -122,7 +124,7 @@ def lsun_bedroom() -> DxMIUNetConfig:
         policy_minibatches=4,
         policy_optimiser="radam",
         policy_lr=1e-8,
-        value_max_grad_norm=0.1,
+        td_max_grad_norm=0.1,
     )
 
 

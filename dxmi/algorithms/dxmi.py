@@ -5,7 +5,7 @@ Diffusion by Maximum Entropy Inverse Reinforcement Learning, NeurIPS 2024, arXiv
 cost inside the value target are parts handed in, not branches.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -14,6 +14,7 @@ from torch import Tensor
 from dxmi.algorithms.sweeps import PolicySweep, StepGroups
 from dxmi.arrays import ClassLabels, Points
 from dxmi.costs import StepCost, VelocityVariance, observed_velocity
+from dxmi.dropout import dropping
 from dxmi.losses import bellman_error, energy_loss
 from dxmi.noise import Noise, NoiseOfRows, StreamNoise
 from dxmi.optimisers import Trainee
@@ -47,6 +48,8 @@ class DxMIUpdate:
         sweep: which steps share one optimiser step of the value, in which order.
         policy_sweep: the same of the policy, None where it is that of the value. Steps that are left out move with the
             shared net only.
+        td_max_grad_norm: the largest gradient norm of a value (TD) step. The energy step, which shares the optimiser,
+            is never clipped: an energy gradient far above this norm would be cut to the size of a single TD step.
     """
 
     policy: Trainee
@@ -57,6 +60,7 @@ class DxMIUpdate:
     velocity: VelocityVariance
     sweep: StepGroups
     policy_sweep: PolicySweep | None = None
+    td_max_grad_norm: float | None = None
 
     def __call__(
         self,
@@ -80,7 +84,10 @@ class DxMIUpdate:
         eps = policy_noise.normal(0).unflatten(0, (batch.chains.num_steps, -1))[:, mine]
         sweep = self.policy_sweep or self.sweep
         steps = [part[:, mine] for part in sweep.steps(batch.size, policy_noise.generator)]
-        scalars = self._energy_step(batch) | self._value_steps(batch) | self._policy_steps(batch, steps, eps)
+        scalars = self._energy_step(batch) | self._value_steps(batch)
+        # Released: dropout in the policy's steps, none where chains are rolled out.
+        with dropping(self._policy, policy_noise.generator, offset=mine.start):
+            scalars |= self._policy_steps(batch, steps, eps)
         return self._finish(batch, scalars)
 
     def evaluate_policy(self, data: Points, noise: Noise, *, labels: ClassLabels | None = None) -> dict[str, Tensor]:
@@ -128,6 +135,7 @@ class DxMIUpdate:
 
     def _value_steps(self, batch: _Batch) -> dict[str, Tensor]:
         losses = []
+        learner = replace(self.value, max_grad_norm=self.td_max_grad_norm)
         for steps in self.sweep:
 
             def means(rows: slice, steps: tuple[int, ...] = steps) -> tuple[Tensor, ...]:
@@ -144,7 +152,7 @@ class DxMIUpdate:
                 # Summed over steps, so that each step's value learns as fast as it would alone.
                 return loss * len(steps), loss
 
-            losses.append(self.value.descend_in_parts(batch.size, means)[1])
+            losses.append(learner.descend_in_parts(batch.size, means)[1])
         return {"value_loss": torch.stack(losses).mean()}
 
     def _policy_steps(

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from dxmi.algorithms.dxmi import DxMIUpdate
 from dxmi.algorithms.sweeps import PolicySweep, StepGroups
-from dxmi.arrays import ClassLabels, Points
-from dxmi.costs import StepCost, VelocityVariance
+from dxmi.arrays import ClassLabels, PerStep, Points
+from dxmi.costs import StepCost, VelocityVariance, velocity_of_noise
 from dxmi.noise import Noise, StreamNoise
 from dxmi.optimisers import Trainee, descent, ema
 from dxmi.parallel import Parallel
@@ -28,7 +28,8 @@ class Rates:
         head_start: iterations of energy and values before the `iterations` in which the policy moves too.
         policy_optimiser: the values' is Adam.
         lr_decay: half a cosine to 0 over the iterations, or none.
-        policy_max_grad_norm: of the policy's gradient; None for as it comes. `value_max_grad_norm`: of the values'.
+        policy_max_grad_norm: of the policy's gradient; None for as it comes. `td_max_grad_norm`: of the values'
+            TD steps; the energy step is not clipped (`DxMIUpdate`).
     """
 
     policy_lr: float
@@ -41,7 +42,7 @@ class Rates:
     policy_optimiser: Literal["adam", "radam"] = "adam"
     lr_decay: Literal["cosine", "none"] = "cosine"
     policy_max_grad_norm: float | None = None
-    value_max_grad_norm: float | None = None
+    td_max_grad_norm: float | None = None
 
 
 class DxMILearner:
@@ -50,6 +51,8 @@ class DxMILearner:
     Attributes:
         policy, value: what is trained.
         total_steps: iterations, the head start included.
+
+    `start_velocity` is what the s_k^2 begin with; None for the policy's own std_k^2 (`velocity_of_noise`).
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class DxMILearner:
         value_cost: StepCost,
         gamma: float,
         avr_decay: float,
+        start_velocity: PerStep | None = None,
         sweep: StepGroups,
         policy_sweep: PolicySweep,
         parallel: Parallel,
@@ -87,7 +91,9 @@ class DxMILearner:
             betas=rates.betas,
             lr_decay=rates.lr_decay,
         )
-        self._velocity = VelocityVariance(policy.step_log_stds().exp(), decay=avr_decay)
+        self._velocity = VelocityVariance(
+            velocity_of_noise(policy) if start_velocity is None else start_velocity, decay=avr_decay
+        ).to(policy.learned_log_std)
         self._update = DxMIUpdate(
             policy=Trainee(
                 module=policy,
@@ -98,7 +104,6 @@ class DxMILearner:
             value=Trainee(
                 module=value,
                 optimizer=self._value_optimiser,
-                max_grad_norm=rates.value_max_grad_norm,
                 parallel=parallel,
             ),
             policy_cost=policy_cost,
@@ -107,6 +112,7 @@ class DxMILearner:
             velocity=self._velocity,
             sweep=sweep,
             policy_sweep=policy_sweep,
+            td_max_grad_norm=rates.td_max_grad_norm,
         )
         self.steps_done = 0
 

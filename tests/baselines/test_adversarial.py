@@ -62,7 +62,7 @@ def seeded(n: int) -> SeededNoise:
 
 def test_gcds_gradient_through_the_chain_is_that_of_finite_differences():
     policy, energy = policy_of(Pull(), [0.8, 0.5, 0.3]), Quadratic()
-    velocity = VelocityVariance(torch.tensor([0.6, 0.4, 0.5]).double())
+    velocity = VelocityVariance(torch.tensor([0.36, 0.16, 0.25]).double())
     cost = RunningCost(tau_entropy=0.2, tau_velocity=0.1, num_steps=3)
 
     def total() -> Tensor:
@@ -84,7 +84,7 @@ def test_gcds_gradient_through_the_chain_is_that_of_finite_differences():
 
 def test_a_chain_costs_its_steps_and_the_energy_of_its_end():
     policy, energy = policy_of(Pull(), [0.8, 0.5, 0.3]), Quadratic()
-    velocity = VelocityVariance(torch.tensor([0.6, 0.4, 0.5]).double())
+    velocity = VelocityVariance(torch.tensor([0.36, 0.16, 0.25]).double())
     trajectory = rollout(policy, seeded(5))
     found = chain_cost(
         trajectory, policy, energy, RunningCost(tau_entropy=0.2, tau_velocity=0.1, num_steps=3), velocity

@@ -93,7 +93,7 @@ def test_the_recipes_have_the_papers_hyper_parameters() -> None:
         setting: (
             config.num_steps, config.batch_size, config.policy_optimiser, config.policy_lr, config.value_lr,
             config.policy_lr * config.std_lr_ratio, config.tau, config.tau_velocity, config.iterations,
-            config.policy_max_grad_norm, config.value_max_grad_norm, config.policy_minibatches, config.skip_last,
+            config.policy_max_grad_norm, config.td_max_grad_norm, config.policy_minibatches, config.skip_last,
         )
         for setting, config in ((name, recipe()) for name, recipe in PAPER.items())
     }  # fmt: skip
@@ -216,6 +216,43 @@ def test_ablations_pass_the_conformance_kit(setting: str, changes: dict[str, Any
     results = check_method(DxMI, problem_of(config), config, steps=5)
     assert not [(result.name, result.found) for result in results if result.outcome == "fail"]
     assert {r.name for r in results if r.outcome == "skipped"} <= {"classes"}
+
+
+def test_dropout_changes_the_policys_gradient_and_nothing_before_it() -> None:
+    def after_one(dropout: float) -> tuple[dict[str, float], Tensor]:
+        config = tiny("cifar10", dropout=dropout)
+        # A fresh UNet's blocks end in zeros, behind which nothing of a mask is seen.
+        config = config.model_copy(update={"backbone": replace(config.backbone, ema_decay=0.0, lr=1e-2)})
+        training = begun(config)
+        for _ in range(config.backbone.iterations):
+            training.step()
+        scalars = {name: float(value) for name, value in training.step().items()}
+        return scalars, torch.cat([p.detach().flatten() for p in training.given.policy.net.parameters()])
+
+    (without, still), (with_, moved) = after_one(0.0), after_one(0.3)
+    for name in ("energy_data", "energy_samples", "value_loss"):
+        assert with_[name] == without[name]
+    assert with_["policy_value"] != without["policy_value"]
+    assert not torch.equal(moved, still)
+
+
+@pytest.mark.parametrize("labels", ["batch", "uniform"])
+def test_chains_have_the_classes_of_the_batch_or_any(labels: str) -> None:
+    config = tiny("imagenet64", labels=labels, batch_size=64, num_steps=2, policy_minibatches=1, skip_last=0)
+    training = begun(config)
+    for _ in range(config.backbone.iterations):
+        training.step()
+    seen: dict[str, Tensor] = {}
+    step, batch = training.learner.step, training.given.data.source.labelled_batch
+
+    def labelled(n: int, *, rng: Any) -> tuple[Tensor, Tensor]:
+        images, seen["data"] = batch(n, rng=rng)
+        return images, seen["data"]
+
+    object.__setattr__(training.given.data.source, "labelled_batch", labelled)
+    training.learner.step = lambda *args, labels: seen.update(chains=labels) or step(*args, labels=labels)
+    training.step()
+    assert torch.equal(seen["chains"], seen["data"]) == (labels == "batch")
 
 
 def test_value_guidance_counts_the_value_net_at_every_step() -> None:

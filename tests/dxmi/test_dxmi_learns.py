@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dxmi.algorithms.dxmi import DxMIUpdate
 from dxmi.algorithms.sweeps import batched_sweep, sequential_sweep
-from dxmi.costs import RunningCost, VelocityVariance, sigmoid_time_cost
+from dxmi.costs import RunningCost, VelocityVariance, sigmoid_time_cost, velocity_of_noise
 from dxmi.nets.mlp import StepMLP, Unconditional
 from dxmi.noise import SeededNoise, StreamNoise
 from dxmi.optimisers import Trainee, cosine_adam
@@ -61,7 +61,7 @@ class Fit:
             policy_cost=cost,
             value_cost=value_cost or cost,
             gamma=1.0,
-            velocity=VelocityVariance(self.policy.step_log_stds().exp()),
+            velocity=VelocityVariance(velocity_of_noise(self.policy)),
             sweep=sweep(STEPS),
         )
         self.generator = torch.Generator().manual_seed(3)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dxmi.algorithms.dxmi import DxMIUpdate
 from dxmi.algorithms.sweeps import batched_sweep, sequential_sweep
-from dxmi.costs import RunningCost, StepCost, VelocityVariance, linear_time_cost, observed_velocity
+from dxmi.costs import RunningCost, StepCost, VelocityVariance, linear_time_cost, observed_velocity, velocity_of_noise
 from dxmi.noise import StreamNoise
 from dxmi.optimisers import Trainee, cosine_adam
 from dxmi.policies import GaussianPolicy
@@ -100,6 +100,7 @@ def build(
     avr_decay: float = 1.0,
     sweep: tuple[tuple[int, ...], ...] = SWEEPS["batched"],
     policy_sweep: tuple[tuple[int, ...], ...] | None = None,
+    td_max_grad_norm: float | None = None,
 ) -> DxMIUpdate:
     """An update whose policy, value and velocities all stand still, save for what is handed in."""
     return DxMIUpdate(
@@ -108,9 +109,10 @@ def build(
         policy_cost=policy_cost or running_cost(),
         value_cost=value_cost or running_cost(),
         gamma=gamma,
-        velocity=VelocityVariance(float64(VELOCITY_STDS), decay=avr_decay),
+        velocity=VelocityVariance(float64(VELOCITY_STDS).square(), decay=avr_decay),
         sweep=sweep,
         policy_sweep=policy_sweep,
+        td_max_grad_norm=td_max_grad_norm,
     )
 
 
@@ -393,12 +395,11 @@ def test_entropy_alone_raises_every_log_std_at_rate_tau():
     torch.testing.assert_close(policy.learned_log_std.detach(), before + 0.1 * 0.7)
 
 
-def test_gradient_norm_is_clipped_where_asked():
-    policy, value = pulling_policy(), WavyValue()
-    limits = {"policy": 0.01, "value": 0.02}
+def test_gradient_norms_are_clipped_where_asked_and_never_that_of_the_energy_step():
+    policy = pulling_policy()
     update = build(
         policy=Trainee(module=policy, optimizer=torch.optim.SGD(policy.parameters(), lr=0.0), max_grad_norm=0.01),
-        value=Trainee(module=value, optimizer=torch.optim.SGD(value.parameters(), lr=0.0), max_grad_norm=0.02),
+        td_max_grad_norm=0.02,
     )
     spy, free = GradientSpy(update), GradientSpy(unclipped := build())
     call(update)
@@ -406,7 +407,8 @@ def test_gradient_norm_is_clipped_where_asked():
     for (stepping, grads), (_, wild) in zip(spy.steps, free.steps, strict=True):
         ours = torch.cat([g.flatten() for g in grads.values() if g is not None])
         theirs = torch.cat([g.flatten() for g in wild.values() if g is not None])
-        assert ours.norm().item() == pytest.approx(limits[stepping], rel=1e-3)
+        limit = theirs.norm().item() if grads is spy.steps[0][1] else {"policy": 0.01, "value": 0.02}[stepping]
+        assert ours.norm().item() == pytest.approx(limit, rel=1e-3)
         torch.testing.assert_close(ours / ours.norm(), theirs / theirs.norm(), rtol=1e-4, atol=1e-6)
 
 
@@ -438,13 +440,13 @@ def test_steps_left_out_of_the_policys_sweep_get_no_gradient(make):
 
 
 def test_velocity_variance_starts_as_a_variance():
-    velocity = VelocityVariance(torch.tensor([0.5, 2.0]))
+    velocity = VelocityVariance(torch.tensor([0.5, 2.0]).square())
     assert velocity.var.tolist() == [0.25, 4.0]
 
 
 def test_velocity_variance_does_not_share_memory_with_the_policy():
     policy = pulling_policy()
-    velocity = VelocityVariance(policy.step_log_stds().exp())
+    velocity = VelocityVariance(velocity_of_noise(policy))
     with torch.no_grad():
         policy.learned_log_std.fill_(0.0)
     torch.testing.assert_close(velocity.var, float64(STDS) ** 2, rtol=1e-6, atol=0)
@@ -456,7 +458,7 @@ def test_velocity_variance_is_an_average_of_the_mean_square_per_dimension(dim):
     states = torch.zeros(3, 4, dim, dtype=torch.float64)
     states[1] = 3.0
     states[2] = torch.tensor([4.0, 4.0, 2.0, 2.0])[:, None]
-    velocity = VelocityVariance(float64((0.5, 1.0)), decay=0.9)
+    velocity = VelocityVariance(float64((0.25, 1.0)), decay=0.9)
     velocity.update(observed_velocity(Trajectory(states=states)))
     assert velocity.var.tolist() == pytest.approx([0.9 * 0.25 + 0.1 * 9.0, 0.9 * 1.0 + 0.1 * 1.0])
 

@@ -104,16 +104,31 @@ def test_steps_of_ddgan_count_down_and_its_last_std_stays() -> None:
     assert policy.std_is_trainable.tolist() == [True] * 3 + [False]
 
 
-@pytest.mark.parametrize(("levels", "rho", "last", "trainable"), [("to_zero", 7.0, 1e-4, False),
-                                                                  ("above_zero", 4.0, 0.002, True)])  # fmt: skip
+@pytest.mark.parametrize(("levels", "rho", "last"), [("to_zero", 7.0, 1e-4), ("above_zero", 4.0, 0.002)])
 def test_levels_of_edm_begin_at_80_and_end_as_the_released_configurations_do(
-    levels: Any, rho: float, last: float, trainable: bool
+    levels: Any, rho: float, last: float
 ) -> None:
     policy = ADMUNet(levels=levels, rho=rho).policy(nn.Linear(1, 1), event_shape=SHAPE, num_steps=4)
     assert policy.start_std == 80.0
     assert policy.net.steps[0].item() == pytest.approx(80.0)
     assert policy.step_log_stds().exp()[-1].item() == pytest.approx(last, rel=1e-3)
-    assert policy.std_is_trainable.tolist() == [True] * 3 + [trainable]
+    assert policy.std_is_trainable.tolist() == [True] * 3 + [False]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "sampling"),
+    [
+        (DDPMUNet(), {"schedule": "step_linear", "last_std": 0.01, "weights": "other"}),
+        (DDGANGeneratorNet(), {"last_std": 0.01}),
+        (ADMUNet(), {"levels": "above_zero", "rho": 4.0, "last_std": 0.01}),
+    ],
+)
+def test_how_a_backbone_is_sampled_does_not_change_where_its_weights_are_kept(
+    backbone: ImageBackbone, sampling: dict[str, Any]
+) -> None:
+    assert replace(backbone, **sampling).content() == backbone.content()
+    for name, other in (("width", 64), ("iterations", 7), ("lr", 0.5), ("batch_size", 3), ("ema_decay", 0.5)):
+        assert replace(backbone, **{name: other}).content() != backbone.content()
 
 
 @pytest.mark.parametrize(("backbone", "num_steps"), [(DDPMUNet(), 1), (DDGANGeneratorNet(), 5)])

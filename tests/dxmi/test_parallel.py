@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dxmi.algorithms.dxmi import DxMIUpdate
 from dxmi.algorithms.sweeps import batched_sweep, sequential_sweep
-from dxmi.costs import RunningCost, VelocityVariance
+from dxmi.costs import RunningCost, VelocityVariance, velocity_of_noise
 from dxmi.denoising import DDPMLoss, DenoiserTraining
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
@@ -112,7 +112,7 @@ def dxmi(parallel: Parallel, *, separate: bool, sequential: bool) -> dict[str, T
         policy_cost=cost,
         value_cost=cost,
         gamma=1.0,
-        velocity=VelocityVariance(policy.step_log_stds().exp(), decay=0.9),
+        velocity=VelocityVariance(velocity_of_noise(policy), decay=0.9),
         sweep=sweep,
     )
     generator = torch.Generator().manual_seed(5)
