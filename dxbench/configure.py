@@ -94,7 +94,8 @@ def configure(method: type[Method], task: str, preset: str, overrides: Mapping[s
     """
     available = presets(method, task)
     if preset not in available:
-        raise unknown(f"preset of {method.name} for {task}", preset, available)
+        remedy = "" if task in registry.plugins("tasks") else "`presets_of` of a task names one whose presets it takes."
+        raise unknown(f"preset of {method.name} for {task}", preset, available, remedy=remedy)
     kind = config_class(method, task, preset)
     for key in overrides:
         if key not in kind.model_fields:

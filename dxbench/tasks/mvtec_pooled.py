@@ -72,6 +72,7 @@ class MVTecPooled(DetectionTask):
     headline = ("image_auroc", "image_ap", "image_f1_max", "image_min_rank", "image_robust_auroc")
     groups = CATEGORIES
     worst_case = WORST_CASE
+
     def load(self) -> dict[str, Group]:
         return self._groups(lambda rows: rows.test)
 
