@@ -22,7 +22,7 @@ from dxbench.engine.spread import Spread, check_support, machines, outer_rank
 from dxbench.engine.stopping import StopSignals
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, MissingData, UsageError, unknown
 from dxbench.records import check_writable, read_record, record_path, work_folder
-from dxbench.registry import load_method, load_task
+from dxbench.registry import in_file, load_method, load_task
 from dxbench.suites import Suite, load_suite
 
 
@@ -77,8 +77,15 @@ def run_command(request: RunRequest) -> int:
     done = {} if request.again else _already_measured(cells, options.results)
     waiting = [cell for cell in cells if cell.run_id not in done]
     if request.dry_run:
-        return _dry_run(cells, done, options, jobs=request.jobs, as_json=request.as_json)
+        if first:
+            _dry_run(cells, done, options, jobs=request.jobs, as_json=request.as_json)
+        return int(ExitCode.OK)
     check_writable(options.results)
+    if in_file(cells[0].task_ref) and cells[0].task in registry.plugins("tasks"):
+        console.print(
+            f"warning: {cells[0].task_ref} calls itself {cells[0].task}, as an installed task does: its records stand "
+            "among that task's; give it another name"
+        )
     for record in done.values():
         console.print(
             f"{record.method} on {record.task}, seed {record.seed}: already measured ({options.results}); "
@@ -180,12 +187,12 @@ class Forecast:
 
 def _dry_run(
     cells: Sequence[Cell], done: dict[str, ResultRecord], options: RunOptions, *, jobs: int, as_json: bool
-) -> int:
+) -> None:
     """What would be run, what would be skipped and why, and how long it takes."""
     forecasts = _forecasts(cells, done, options)
     if as_json:
         say([_as_json(cell, found) for cell, found in zip(cells, forecasts, strict=True)])
-        return int(ExitCode.OK)
+        return
     for cell, found in zip(cells, forecasts, strict=True):
         changes = " ".join(assignments(cell.overrides))
         print(f"{cell.task}  {cell.method}  [{cell.preset}] {changes}  seed {cell.seed}  {cell.run_id}  {found}")
@@ -197,7 +204,6 @@ def _dry_run(
     unknown_times = f"; of {len(left) - len(known)} the time is unknown" if len(known) < len(left) else ""
     took = f", about {duration(sum(known) / min(jobs, len(known)))} on the machines of the records" if known else ""
     print(f"{len(left)} of {len(cells)} cells to run{took}{unknown_times}")
-    return int(ExitCode.OK)
 
 
 def _as_json(cell: Cell, found: Forecast) -> dict[str, JsonValue]:
