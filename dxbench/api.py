@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from dxbench.errors import require_all
 from dxbench.streams import RandomStreams
 
 if TYPE_CHECKING:
@@ -671,6 +672,8 @@ class Task(ABC):
         auto_device: what `--device auto` takes where it exists.
         headline: the metrics of its tables, in order.
         assets: files that are not shipped, all that `dxbench prepare` fetches for it.
+        presets_of: the task whose presets methods take here as well, for one that is like it.
+        problem_is_quick: False where `problem` may take minutes, so that looking ahead (`--dry-run`) does not ask it.
         challenge_blocks: how many blocks of 100 samples a submission shows (`dxbench.submissions.challenge`).
     """
 
@@ -680,6 +683,8 @@ class Task(ABC):
     auto_device: ClassVar[Literal["cpu", "cuda"]] = "cuda"
     headline: ClassVar[tuple[str, ...]]
     assets: "ClassVar[Sequence[Asset]]" = ()
+    presets_of: ClassVar[str | None] = None
+    problem_is_quick: ClassVar[bool] = True
     challenge_blocks: ClassVar[int] = 50
 
     @property
@@ -690,13 +695,18 @@ class Task(ABC):
     def problem(self, *, oracle: bool) -> Problem | ProblemSet:
         """What methods see. Raises MissingData, with the remedy, where files are absent."""
 
+    def needed(self, *, training: bool, weights: Sequence[str]) -> "Sequence[Asset]":
+        """Of `assets`, those of a run that trains on the data, or does not, and begins from these official weights."""
+        return self.assets
+
     def require(self, *, training: bool) -> None:
         """Ask for what scoring needs and, if the method trains on them, for the training data.
 
-        Asked before a run begins, so that nobody trains for a score that cannot be taken. Raises MissingData, with
-        the `dxbench prepare` command, where such a file is absent.
+        Asked before a run begins, so that nobody trains for a score that cannot be taken. Raises MissingData, naming
+        every file that is absent, with the `dxbench prepare` command. What to make of an archive that is there in part,
+        the task itself decides.
         """
-        return
+        require_all(asset.require for asset in self.needed(training=training, weights=()) if not asset.in_part)
 
     @abstractmethod
     def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:

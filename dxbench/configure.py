@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import JsonValue, ValidationError
 
 from dxbench import registry
-from dxbench.api import Config, Method
+from dxbench.api import Config, Method, Task
 from dxbench.errors import UsageError, unknown
 
 DEFAULT_PRESET = "default"
@@ -18,6 +18,19 @@ def recipes(method: type[Method]) -> Recipes:
     """The recipes registered for a method: (task, preset) -> function returning its configuration."""
     plugin = registry.plugins("recipes").get(method.name)
     return plugin.load() if plugin else {}
+
+
+def preset_task(task: Task) -> str:
+    """The task by whose name presets are found: the task itself, or the one that it takes them from.
+
+    Raises:
+        UsageError: if that is no installed task.
+    """
+    if task.presets_of is None:
+        return task.name
+    if task.presets_of not in registry.plugins("tasks"):
+        raise unknown(f"task, as `presets_of` of {task.name},", task.presets_of, registry.plugins("tasks"))
+    return task.presets_of
 
 
 def presets(method: type[Method], task: str) -> list[str]:
@@ -81,7 +94,8 @@ def configure(method: type[Method], task: str, preset: str, overrides: Mapping[s
     """
     available = presets(method, task)
     if preset not in available:
-        raise unknown(f"preset of {method.name} for {task}", preset, available)
+        remedy = "" if task in registry.plugins("tasks") else "`presets_of` of a task names one whose presets it takes."
+        raise unknown(f"preset of {method.name} for {task}", preset, available, remedy=remedy)
     kind = config_class(method, task, preset)
     for key in overrides:
         if key not in kind.model_fields:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
-from dxbench.api import Method, MethodCard, Task
+from dxbench.api import Method, MethodCard, Task, short_hash
 from dxbench.errors import UsageError, unknown
 
 Kind = Literal["tasks", "methods", "metrics", "launchers", "recipes", "suites"]
@@ -108,14 +109,19 @@ def plugins(kind: Kind) -> dict[str, Plugin]:
     return found
 
 
+def in_file(name: str) -> bool:
+    """Whether a name is `path/to/file.py:Class`."""
+    return ".py:" in name
+
+
 def load(kind: Kind, name: str) -> Any:
     """The object of that name; `path/to/file.py:Class` loads a file.
 
     Raises:
         UsageError: for an unknown name (with the nearest known one) or a plug-in that fails to import.
     """
-    if ".py:" in name:
-        return _load_file(kind, name)
+    if in_file(name):
+        return load_file(name)
     known = plugins(kind)
     if name not in known:
         raise unknown(kind[:-1], name, known, remedy=f"See `dxbench list {kind}`.")
@@ -130,8 +136,14 @@ def load_task(name: str) -> Task:
     """
     loaded = load("tasks", name)
     if not (isinstance(loaded, type) and issubclass(loaded, Task)):
-        raise UsageError(f"task {name!r} is not a dxbench.api.Task, got {loaded!r}")
+        raise UsageError(f"task {name!r} is not a dxbench.api.Task class, got {loaded!r}")
+    _check_whole("task", name, loaded, ("name", "version", "headline"))
     return loaded()
+
+
+def task_name(name: str) -> str:
+    """The name that a task's records go by: of `path/to/file.py:Class` what the class says, else the name itself."""
+    return load_task(name).name if in_file(name) else name
 
 
 def load_method(name: str) -> type[Method]:
@@ -143,7 +155,25 @@ def load_method(name: str) -> type[Method]:
     loaded = load("methods", name)
     if not (isinstance(loaded, type) and issubclass(loaded, Method)):
         raise UsageError(f"method {name!r} is not a dxbench.api.Method class, got {loaded!r}")
+    _check_whole("method", name, loaded, ("name", "version", "Config"))
     return loaded
+
+
+def _check_whole(kind: str, name: str, cls: type[Task] | type[Method], attributes: tuple[str, ...]) -> None:
+    """Refuse a class that lacks something, or whose name is none that a folder can have."""
+    lacking = [word for word in attributes if not hasattr(cls, word)] + sorted(cls.__abstractmethods__)
+    if lacking:
+        raise UsageError(f"{kind} {name!r} lacks {', '.join(lacking)}; `dxbench.api.{kind.title()}` says what they are")
+    if (
+        not isinstance(cls.name, str)
+        or cls.name in ("", "published")
+        or cls.name[0] == "."
+        or set("/\\\0") & set(cls.name)
+    ):
+        raise UsageError(
+            f"{kind} {name!r} has the name {cls.name!r}; its records go to a folder of that name, so it wants a word "
+            "without slashes that does not begin with a dot (and `published` is taken)"
+        )
 
 
 def method_card(method: type[Method]) -> MethodCard:
@@ -155,22 +185,34 @@ def method_card(method: type[Method]) -> MethodCard:
     )
 
 
-def _load_file(kind: Kind, reference: str) -> Any:
+def load_file(reference: str) -> Any:
+    """What a file calls so, of `path/to/file.py:name`. A file that has not changed is executed once.
+
+    Raises:
+        UsageError: if there is no such file, it fails to import, or has nothing of that name.
+    """
     path_text, _, attribute = reference.rpartition(":")
     path = Path(path_text).resolve()
     if not path.is_file():
-        raise UsageError(f"no file {path_text!r} to load a {kind[:-1]} from")
-    module_name = f"dxbench_file_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
+        raise UsageError(f"no file {path_text!r} to load {attribute!r} from")
     try:
-        spec.loader.exec_module(module)
+        module = _module_of(path, path.stat().st_mtime_ns)
     except Exception as error:
         raise UsageError(f"{path_text} fails to import: {type(error).__name__}: {error}") from error
     if attribute not in vars(module):
-        classes = [name for name, value in vars(module).items() if isinstance(value, type)]
-        raise unknown(f"name in {path_text}", attribute, classes)
+        own = [n for n, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+        raise unknown(f"name in {path_text}", attribute, own)
     return vars(module)[attribute]
+
+
+@cache
+def _module_of(path: Path, changed: int) -> ModuleType:
+    """The module of a file as it was last changed; a task and a method of one file share it."""
+    name = f"dxbench_file_{path.stem}_{short_hash(str(path))}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

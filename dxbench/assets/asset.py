@@ -29,6 +29,7 @@ class Asset:
         digest: "sha256:..." or "md5:..." of the file; None where no one publishes it: then the hash is recorded when
             the file is first used, and the file checked against that ever after.
         size: bytes; None where unknown.
+        holds: bytes of the numbers in it, where the size of the file is unknown: a little less than that.
         licence: its terms, and where they stand.
         must_accept: nothing is fetched before a person accepts the terms.
         by_hand: what a person has to do, where there are no urls.
@@ -46,6 +47,7 @@ class Asset:
     urls: tuple[str, ...] = ()
     digest: str | None = None
     size: int | None = None
+    holds: int | None = None
     licence: str
     must_accept: bool = False
     by_hand: str = ""
@@ -60,7 +62,20 @@ class Asset:
     @property
     def prepare(self) -> str:
         """The command that fetches it, or says how to."""
-        return f"dxbench prepare --task {self.task}"
+        return f"dxbench prepare --task {self.task}{' --accept-licence' if self.must_accept else ''}"
+
+    @property
+    def amount(self) -> str:
+        """Its size as people read it."""
+        found = self.find()
+        size = found.stat().st_size if found is not None and found.is_file() else self.size
+        if size is None and self.holds is None:
+            return "size unknown"
+        return (
+            f"{size / 1e6:,.{0 if size > 1e7 else 1}f} MB"
+            if size is not None
+            else f"about {(self.holds or 0) / 1e6:,.0f} MB"
+        )
 
     @property
     def sha256(self) -> str:
@@ -83,6 +98,11 @@ class Asset:
         places = [self.target, *(paths.data() / path for path in self.also)]
         return next((place for place in places if place.exists()), None)
 
+    @property
+    def in_part(self) -> bool:
+        """Some of an unpacked archive is there, not all: tasks of several categories score those that there are."""
+        return 0 < len(self.lacking()) < len(self.unpack)
+
     def lacking(self) -> list[str]:
         """What an unpacked archive lacks."""
         return [part for part in self.unpack if not (self.target.parent / part).exists()]
@@ -95,10 +115,9 @@ class Asset:
         """
         found = self.find()
         if found is None:
-            raise MissingData(
-                f"no {Path(self.path).name} ({self.title}) in {self.target.parent}; fetch it with `{self.prepare}`, "
-                "or set DXBENCH_DATA"
-            )
+            licence = f"; its licence has to be accepted: {self.licence}" if self.must_accept else ""
+            what = f"no {Path(self.path).name} ({self.title}, {self.amount}{licence}) in {self.target.parent}"
+            raise MissingData(what, commands=[self.prepare])
         return found
 
     def verify(self) -> Path:

@@ -6,6 +6,7 @@ from dxbench.assets.imagefolder import pack_class_folders
 OPENAI = "https://openaipublic.blob.core.windows.net"
 NVIDIA = "https://nvlabs-fi-cdn.nvidia.com/edm"
 NON_COMMERCIAL = "CC BY-NC-SA 4.0, https://creativecommons.org/licenses/by-nc-sa/4.0/"
+IMAGENET64_PARAMETERS, LSUN_BEDROOM_PARAMETERS = 295_899_267, 526_304_771
 CIFAR10_TERMS = "none stated, for research; cite Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html"
 IMAGENET_TERMS = "ImageNet's terms of access, for non-commercial research, https://image-net.org/download.php"
 
@@ -21,6 +22,7 @@ INCEPTION_2015 = Asset(
         "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
     ),
     digest="sha256:6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    holds=95_600_000,
     licence="Apache-2.0, https://github.com/mseitzer/pytorch-fid",
     task="cifar10",
 )
@@ -34,6 +36,7 @@ RESNET56_CIFAR10 = Asset(
         "https://raw.githubusercontent.com/akamaster/pytorch_resnet_cifar10/master/pretrained_models/resnet56-4bfd9763.th",
     ),
     digest="sha256:4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367",
+    size=3_471_733,
     licence="BSD-2-Clause, https://github.com/akamaster/pytorch_resnet_cifar10",
     task="cifar10_subset",
 )
@@ -61,6 +64,7 @@ CIFAR10_SUBSET = Asset(
     kind="data",
     path="cifar10/lossless_subset.npz",
     digest="sha256:88c955d9f2c60679132d98effa4c07bc5d8c8a03f9210a3668cba8106c953af4",
+    size=25_727_012,
     licence=CIFAR10_TERMS,
     by_hand="Put lossless_subset.npz there.",
     task="cifar10_subset",
@@ -72,13 +76,14 @@ CIFAR10_JPEG75_TRAIN = tuple(
         kind="data",
         path=f"cifar10/jpeg75_train_{half}.zip",
         digest=f"sha256:{digest}",
+        size=size,
         licence=CIFAR10_TERMS,
         by_hand=JPEG75_BY_HAND,
         task="cifar10_jpeg75",
     )
-    for half, numbers, digest in (
-        ("a", "0 to 2,499", "f3d87c3e524543d9e45818335a1bcef36bb81e736f427f32d12f7643ef426ad1"),
-        ("b", "from 2,500", "0cf2e204e1b72c081c88a35c2e73f4eaf7509a34002932d563acbc6bf022794a"),
+    for half, numbers, size, digest in (
+        ("a", "0 to 2,499", 25_925_143, "f3d87c3e524543d9e45818335a1bcef36bb81e736f427f32d12f7643ef426ad1"),
+        ("b", "from 2,500", 25_916_152, "0cf2e204e1b72c081c88a35c2e73f4eaf7509a34002932d563acbc6bf022794a"),
     )
 )
 CIFAR10_JPEG75_TEST = Asset(
@@ -87,6 +92,7 @@ CIFAR10_JPEG75_TEST = Asset(
     kind="data",
     path="cifar10/jpeg75_test.zip",
     digest="sha256:c85d24bcf53f877447467edb08f30fc388d175fa00514667e43491e557f53606",
+    size=10_349_684,
     licence=CIFAR10_TERMS,
     by_hand=JPEG75_BY_HAND,
     task="cifar10_jpeg75",
@@ -98,6 +104,7 @@ DDPM_CIFAR10 = Asset(
     path="weights/ddpm_cifar10_ema-790000.ckpt",
     urls=("https://heibox.uni-heidelberg.de/f/2e4f01e2d9ee49bab1d5/?dl=1",),
     digest="md5:1fa350b952534ae442b1d5235cce5cd3",
+    holds=4 * 35_746_307,
     licence="MIT, https://github.com/pesser/pytorch_diffusion",
     task="cifar10",
 )
@@ -106,6 +113,7 @@ DDGAN_CIFAR10 = Asset(
     title="generator of Denoising Diffusion GAN, epoch 1200",
     kind="weights",
     path="weights/ddgan_cifar10_netG_1200.pth",
+    holds=4 * 48_432_515,
     licence="NVIDIA's, non-commercial, https://github.com/NVlabs/denoising-diffusion-gan",
     by_hand=(
         "Download the CIFAR-10 checkpoint that the README of https://github.com/NVlabs/denoising-diffusion-gan links "
@@ -119,6 +127,7 @@ EDM_CIFAR10 = Asset(
     kind="weights",
     path="weights/edm-cifar10-32x32-uncond-vp.pkl",
     urls=(f"{NVIDIA}/pretrained/edm-cifar10-32x32-uncond-vp.pkl",),
+    holds=4 * 55_733_891,
     licence=NON_COMMERCIAL,
     task="cifar10",
 )
@@ -128,6 +137,7 @@ EDM_CIFAR10_VE = Asset(
     kind="weights",
     path="weights/edm-cifar10-32x32-uncond-ve.pkl",
     urls=(f"{NVIDIA}/pretrained/edm-cifar10-32x32-uncond-ve.pkl",),
+    holds=4 * 56_397_827,
     licence=NON_COMMERCIAL,
     task="cifar10",
 )
@@ -140,6 +150,7 @@ VGG16 = Asset(
     kind="weights",
     path="weights/vgg16-397923af.pth",
     urls=("https://download.pytorch.org/models/vgg16-397923af.pth",),
+    holds=4 * 138_357_544,
     licence="BSD-3-Clause, https://github.com/pytorch/vision",
     task="cifar10",
 )
@@ -169,6 +180,7 @@ def _consistency(task: str, file: str, form: str, trained: str) -> Asset:
         kind="weights",
         path=f"weights/{file}.pt",
         urls=(f"{OPENAI}/consistency/{file}.pt",),
+        holds=4 * (IMAGENET64_PARAMETERS if task == "imagenet64" else LSUN_BEDROOM_PARAMETERS),
         licence="MIT, https://github.com/openai/consistency_models",
         task=task,
     )
@@ -181,6 +193,7 @@ IMAGENET64 = Asset(
     title="training images of ImageNet (ILSVRC2012), cropped and shrunk to 64 x 64 as ADM does",
     kind="data",
     path="imagenet64/train.npy",
+    holds=1_281_167 * 64 * 64 * 3,
     licence=IMAGENET_TERMS,
     source="imagenet/train",
     make=pack_class_folders,
@@ -206,6 +219,7 @@ IMAGENET64_EDM = Asset(
     kind="reference",
     path="references/imagenet-64x64.npz",
     urls=(f"{NVIDIA}/fid-refs/imagenet-64x64.npz",),
+    holds=8 * 2048 * 2049,
     licence=NON_COMMERCIAL,
     task="imagenet64",
 )
@@ -215,6 +229,7 @@ EDM_IMAGENET64 = Asset(
     kind="weights",
     path="weights/edm_imagenet64_ema.pt",
     urls=(f"{OPENAI}/consistency/edm_imagenet64_ema.pt",),
+    holds=4 * IMAGENET64_PARAMETERS,
     licence="MIT, https://github.com/openai/consistency_models",
     task="imagenet64",
 )
@@ -224,6 +239,7 @@ EDM_IMAGENET64_NVIDIA = Asset(
     kind="weights",
     path="weights/edm-imagenet-64x64-cond-adm.pkl",
     urls=(f"{NVIDIA}/pretrained/edm-imagenet-64x64-cond-adm.pkl",),
+    holds=4 * IMAGENET64_PARAMETERS,
     licence=NON_COMMERCIAL,
     task="imagenet64",
 )
@@ -265,6 +281,7 @@ EDM_LSUN_BEDROOM = Asset(
     kind="weights",
     path="weights/edm_bedroom256_ema.pt",
     urls=(f"{OPENAI}/consistency/edm_bedroom256_ema.pt",),
+    holds=4 * LSUN_BEDROOM_PARAMETERS,
     licence="MIT, https://github.com/openai/consistency_models",
     task="lsun_bedroom",
 )
@@ -307,6 +324,7 @@ EFFICIENTNET_B4 = Asset(
         "https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-weights/"
         "tf_efficientnet_b4_aa-818f208c.pth",
     ),
+    holds=4 * 19_341_616,
     licence="Apache-2.0, https://github.com/huggingface/pytorch-image-models",
     task="mvtec_ad",
 )
@@ -328,3 +346,35 @@ def _features(name: str, split: str, also: tuple[str, ...]) -> Asset:
 
 MVTEC_FEATURES_TRAIN = _features("mvtec-features-train", "train", ("train_data.pkl", "train_mvtec.pth"))
 MVTEC_FEATURES_TEST = _features("mvtec-features-test", "val", ("val_data.pkl", "val_mvtec.pth"))
+
+# --- MNIST and ADBench ---------------------------------------------------------------------------------------
+
+MNIST = Asset(
+    name="mnist",
+    title="MNIST, 60,000 training and 10,000 test images, as Keras packs them",
+    kind="data",
+    path="mnist/mnist.npz",
+    urls=("https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",),
+    holds=70_000 * (28 * 28 + 1),
+    licence="CC BY-SA 3.0, LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/",
+    task="holdout_mnist",
+)
+
+
+def _adbench(name: str, title: str, home: str, task: str) -> Asset:
+    return Asset(
+        name=f"adbench-{name}",
+        title=title,
+        kind="data",
+        path=f"adbench/{name}",
+        licence="BSD-2-Clause, https://github.com/Minqi824/ADBench; each set's own terms beside",
+        by_hand=f"Put the npz files of adbench/datasets/{home} of https://github.com/Minqi824/ADBench there.",
+        task=task,
+    )
+
+
+ADBENCH_CLASSICAL = _adbench("classical", "tabular sets of ADBench", "Classical", "tabular_clean")
+ADBENCH_RESNET18 = _adbench(
+    "resnet18", "ResNet-18 features of MVTec-AD by ADBench", "CV_by_ResNet18", "mvtec_pooled_resnet18"
+)
+ADBENCH_VIT = _adbench("vit", "ViT features of MVTec-AD by ADBench", "CV_by_ViT", "mvtec_pooled_vit")

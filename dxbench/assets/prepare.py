@@ -39,7 +39,9 @@ def look(asset: Asset) -> Found:
     if found is not None:
         return Found(asset=asset, state="there", note=str(found))
     if asset.urls:
-        return Found(asset=asset, state="missing", note=f"`{asset.prepare}` fetches it to {asset.target}")
+        return Found(
+            asset=asset, state="missing", note=f"`{asset.prepare}` fetches it to {asset.target}{_terms(asset)}"
+        )
     return Found(asset=asset, state="by hand", note=_by_hand(asset))
 
 
@@ -65,7 +67,7 @@ def _prepare(asset: Asset, *, offline: bool, accept_licence: bool, progress: Pro
     if not fetched and offline:
         return Found(asset=asset, state="missing", note=f"not fetched, because of --offline; wanted at {asset.target}")
     if not fetched and asset.must_accept and not accept_licence:
-        note = f"its licence asks to be accepted: {asset.licence}; if you do, add --accept-licence"
+        note = f"`{asset.prepare}` fetches it{_terms(asset)}"
         return Found(asset=asset, state="licence", note=note)
     if not fetched:
         fetch(asset, progress=lambda done, total: progress(f"fetching {asset.name}", done, total))
@@ -93,6 +95,10 @@ def _unpack(asset: Asset, progress: Progress) -> None:
     lacking = asset.lacking()
     if lacking:
         raise InvalidFile(f"{asset.target} unpacked, but {folder} lacks {', '.join(lacking[:3])}; fetch it again")
+
+
+def _terms(asset: Asset) -> str:
+    return f" if you accept its licence ({asset.licence})" if asset.must_accept else ""
 
 
 def _by_hand(asset: Asset) -> str:

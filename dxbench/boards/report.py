@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from dxbench.api import Picture, ResultRecord
+from dxbench.api import Picture, ResultRecord, Task
 from dxbench.boards.render.cells import cells, header, notes
 from dxbench.boards.render.html import environment
 from dxbench.boards.tables import Table
 from dxbench.pictures.curves import learning_curves
 from dxbench.records import write_text_atomically
-from dxbench.registry import load_task
 
 
-def write_report(record: ResultRecord, folder: Path, *, table: Table) -> Path:
+def write_report(record: ResultRecord, folder: Path, *, task: Task, table: Table) -> Path:
     """Write report.html beside the run's arrays and return its path. The page loads nothing from elsewhere.
 
     Args:
@@ -23,7 +22,6 @@ def write_report(record: ResultRecord, folder: Path, *, table: Table) -> Path:
     """
     with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
         arrays = dict(stored)
-    task = load_task(record.task)
     figures: list[Picture] = list(task.pictures(arrays))
     measurable = {metric.name for metric in task.metrics}
     if record.curves:

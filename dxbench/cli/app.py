@@ -1,17 +1,19 @@
 """All commands in one place. Each imports what it needs when called, so that --help stays quick."""
 
+import inspect
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
 from dxbench import __version__
+from dxbench.errors import unknown
 
 app = typer.Typer(
     help="Benchmark few-step diffusion samplers and energy-based models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # help is text: brackets in it are brackets
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 ok, 1 internal error, 2 usage, 3 some run failed, 4 regression, 5 validation failed, "
     "6 nothing measured or not comparable, 7 data missing, 130 interrupted with the state saved.",
@@ -21,7 +23,12 @@ leaderboard = typer.Typer(help="The leaderboard as a static site.", no_args_is_h
 app.add_typer(leaderboard, name="leaderboard")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout for machines.")]
-Task = Annotated[str | None, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")]
+TASK_HELP = "Task name, see `dxbench list tasks`, or path/to/file.py:Class."
+Task = Annotated[str | None, typer.Option("--task", "-t", help=TASK_HELP)]
+OneTask = Annotated[str, typer.Option("--task", "-t", help=TASK_HELP)]
+ItsTask = Annotated[
+    str | None, typer.Option("--task", "-t", help="Its task, path/to/file.py:Class, if that is not installed.")
+]
 Results = Annotated[
     list[Path] | None, typer.Option(help="Folders of records. Default: the reference results, then your own.")
 ]
@@ -29,9 +36,27 @@ Pictures = Annotated[
     bool, typer.Option("--pictures", help="With pictures of runs whose arrays are under DXBENCH_HOME.")
 ]
 ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "suites"]
+Start = Literal["pretrained", "train"]
 Precision = Literal["32", "bf16"]
 ClaimsFormat = Literal["text", "md"]
 TableFormat = Literal["text", "md", "latex", "latex-table", "html", "csv", "json"]
+
+
+def _examples(*lines: str) -> str:
+    """An epilog of commands to copy, each on a line of its own."""
+    return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)])
+
+
+def _one_of(kind: str, words: Any) -> dict[str, Any]:
+    """Of an option that takes one of some words: how it is read, with a guess where it is none, and shown."""
+    known: tuple[str, ...] = get_args(words)
+
+    def read(word: str) -> str:
+        if word not in known:
+            raise unknown(kind, word, known)
+        return word
+
+    return {"parser": read, "metavar": f"<{'|'.join(known)}>"}
 
 
 def _version(asked: bool) -> None:
@@ -50,11 +75,14 @@ def common(
 
 
 @app.command(
-    epilog="Examples:  dxbench run --task gaussians8 --method dxmi  |  "
-    "dxbench run -t gaussians8 -m dxmi --seed 0,1,2 --set tau=0.01 --jobs 2  |  "
-    "dxbench run -t gaussians8 -m my_method.py:MyMethod  |  dxbench run --suite dxmi-table1  |  "
-    "dxbench run -t digits -m dxmi --devices 2 --accumulate 4 --precision bf16  |  "
-    "dxbench run -t cifar10 -m dxmi --init train"
+    epilog=_examples(
+        "dxbench run --task gaussians8 --method dxmi",
+        "dxbench run -t gaussians8 -m dxmi --seed 0,1,2 --set tau=0.01 --jobs 2",
+        "dxbench run -t gaussians8 -m my_method.py:MyMethod",
+        "dxbench run --suite dxmi-table1",
+        "dxbench run -t digits -m dxmi --devices 2 --accumulate 4 --precision bf16",
+        "dxbench run -t cifar10 -m dxmi --init train",
+    )
 )
 def run(
     task: Task = None,
@@ -66,8 +94,10 @@ def run(
     preset: Annotated[str | None, typer.Option(help="Preset of the method for the task.")] = None,
     assign: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the preset; repeatable.")] = None,
     init: Annotated[
-        Literal["pretrained", "train"] | None,
-        typer.Option(help="Backbone from official weights, or trained first; short for --set init=..."),
+        Start | None,
+        typer.Option(
+            help="Backbone from official weights, or trained first; short for --set init=...", **_one_of("start", Start)
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[
@@ -76,7 +106,9 @@ def run(
     accumulate: Annotated[
         int, typer.Option(min=1, help="Micro-batches per device; the batch size stays that of all devices together.")
     ] = 1,
-    precision: Annotated[Precision, typer.Option(help="Of networks; bf16 by autocast.")] = "32",
+    precision: Annotated[
+        Precision, typer.Option(help="Of networks; bf16 by autocast.", **_one_of("precision", Precision))
+    ] = "32",
     launcher: Annotated[str, typer.Option(help="How cells are run; see `dxbench list launchers`.")] = "local",
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Cells at a time.")] = 1,
     timeout: Annotated[
@@ -123,7 +155,7 @@ def run(
     )
 
 
-@app.command(name="eval", epilog="Example:  dxbench eval samples.npz --task gaussians8")
+@app.command(name="eval", epilog=_examples("dxbench eval samples.npz --task gaussians8"))
 def evaluate(
     samples: Annotated[
         Path,
@@ -132,7 +164,7 @@ def evaluate(
             "channels], or a zip or folder of PNGs, or an npz with mu and sigma."
         ),
     ],
-    task: Annotated[str, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")],
+    task: OneTask,
     n: Annotated[
         int | None, typer.Option("--n", min=2, help="How many samples an npz with mu and sigma is of; it does not say.")
     ] = None,
@@ -145,14 +177,19 @@ def evaluate(
 
 
 @app.command(
-    epilog="Examples:  dxbench table --task gaussians8  |  "
-    "dxbench table --suite dxmi-table1 --published --format md  |  dxbench table -t gaussians8 -f latex -o table.tex"
+    epilog=_examples(
+        "dxbench table --task gaussians8",
+        "dxbench table --suite dxmi-table1 --published --format md",
+        "dxbench table -t gaussians8 -f latex -o table.tex",
+    )
 )
 def table(
     task: Task = None,
     suite: Annotated[str | None, typer.Option(help="Rows of a suite, in its order.")] = None,
     published: Annotated[bool, typer.Option("--published", help="Beside them, the numbers of papers.")] = False,
-    format: Annotated[TableFormat, typer.Option("--format", "-f", help="Output format.")] = "text",
+    format: Annotated[
+        TableFormat, typer.Option("--format", "-f", help="Output format.", **_one_of("format", TableFormat))
+    ] = "text",
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Columns; default the task's headline.")] = None,
     results: Results = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to a file.")] = None,
@@ -174,13 +211,15 @@ def table(
 
 
 @app.command(
-    epilog="Examples:  dxbench compare dxmi 'ddpm[num_steps=10]' -t gaussians8  |  "
-    "dxbench compare 'dxmi:pretrained' 'dxmi:pretrained[tau=0.01]' -t gaussians8"
+    epilog=_examples(
+        "dxbench compare dxmi 'ddpm[num_steps=10]' -t gaussians8",
+        "dxbench compare 'dxmi:pretrained' 'dxmi:pretrained[tau=0.01]' -t gaussians8",
+    )
 )
 def compare(
     a: Annotated[str, typer.Argument(help="A row: method, method:preset, method[key=value], or a config id.")],
     b: Annotated[str, typer.Argument(help="The row it is compared with.")],
-    task: Annotated[str, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")],
+    task: OneTask,
     alpha: Annotated[float, typer.Option(help="Family-wise error over the metrics.")] = 0.05,
     results: Results = None,
     as_json: Json = False,
@@ -192,7 +231,7 @@ def compare(
 
 
 @app.command(
-    epilog="Examples:  dxbench explain dxmi 'ddpm[num_steps=5]' -t gaussians8  |  dxbench explain old.json new.json"
+    epilog=_examples("dxbench explain dxmi 'ddpm[num_steps=5]' -t gaussians8", "dxbench explain old.json new.json")
 )
 def explain(
     a: Annotated[str, typer.Argument(help="A row as in `dxbench compare`, or the path of a record.")],
@@ -211,8 +250,9 @@ def explain(
 
 
 @app.command(
-    epilog="Examples:  dxbench check --baseline results  |  "
-    "dxbench check --baseline results --rel-tol 0.02 --junit gate.xml --json"
+    epilog=_examples(
+        "dxbench check --baseline results", "dxbench check --baseline results --rel-tol 0.02 --junit gate.xml --json"
+    )
 )
 def check(
     baseline: Annotated[Path, typer.Option(help="Folder of records to be held against.")],
@@ -243,11 +283,13 @@ def check(
     )
 
 
-@app.command(epilog="Examples:  dxbench claims  |  dxbench claims --paper 'DxMI 2024' --task gaussians8 --format md")
+@app.command(epilog=_examples("dxbench claims", "dxbench claims --paper 'DxMI 2024' --task gaussians8 --format md"))
 def claims(
     paper: Annotated[str | None, typer.Option(help="Key of a source, such as 'DxMI 2024'.")] = None,
     task: Task = None,
-    format: Annotated[ClaimsFormat, typer.Option("--format", "-f", help="Output format.")] = "text",
+    format: Annotated[
+        ClaimsFormat, typer.Option("--format", "-f", help="Output format.", **_one_of("format", ClaimsFormat))
+    ] = "text",
     results: Annotated[
         list[Path] | None, typer.Option(help="Folders of records. Default: the reference results, then your own.")
     ] = None,
@@ -265,7 +307,7 @@ def claims(
 
 
 @leaderboard.command(
-    epilog="Examples:  dxbench leaderboard build  |  dxbench leaderboard build --results results --out build/site"
+    epilog=_examples("dxbench leaderboard build", "dxbench leaderboard build --results results --out build/site")
 )
 def build(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder; an earlier site in it is replaced.")] = Path(
@@ -281,7 +323,7 @@ def build(
     raise typer.Exit(build_command(out=out, folders=results, pictures=pictures, as_json=as_json))
 
 
-@leaderboard.command(epilog="Example:  dxbench leaderboard serve --port 8000")
+@leaderboard.command(epilog=_examples("dxbench leaderboard serve --port 8000"))
 def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8000,
     results: Results = None,
@@ -293,15 +335,17 @@ def serve(
     raise typer.Exit(serve_command(port=port, folders=results, pictures=pictures))
 
 
-@app.command(name="list", epilog="Examples:  dxbench list methods  |  dxbench list tasks --json")
-def list_(kind: Annotated[ListKind, typer.Argument(help="What to list.")], as_json: Json = False) -> None:
+@app.command(name="list", epilog=_examples("dxbench list methods", "dxbench list tasks --json"))
+def list_(
+    kind: Annotated[ListKind, typer.Argument(help="What to list.", **_one_of("kind", ListKind))], as_json: Json = False
+) -> None:
     """Names and one line on each."""
     from dxbench.cli.listing import list_command
 
     list_command(kind, as_json=as_json)
 
 
-@app.command(epilog="Examples:  dxbench info dxmi  |  dxbench info gaussians8 --json")
+@app.command(epilog=_examples("dxbench info dxmi", "dxbench info gaussians8 --json"))
 def info(
     name: Annotated[str, typer.Argument(help="A task, method, metric, suite, or file.py:Class.")],
     as_json: Json = False,
@@ -313,11 +357,24 @@ def info(
 
 
 @app.command(
-    epilog="Examples:  dxbench prepare --task cifar10  |  dxbench prepare -t imagenet64 --list  |  "
-    "dxbench prepare -t mvtec_ad --accept-licence  |  dxbench prepare -t cifar10 --only inception-2015 --offline"
+    epilog=_examples(
+        "dxbench prepare --task cifar10",
+        "dxbench prepare -t cifar10 -m dxmi --preset quick",
+        "dxbench prepare -t imagenet64 --list",
+        "dxbench prepare -t mvtec_ad --accept-licence",
+        "dxbench prepare -t cifar10 --only inception-2015 --offline",
+    )
 )
 def prepare(
-    task: Annotated[str, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")],
+    task: OneTask,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", "-m", help="Only what a run of this method needs; a name or file.py:Class."),
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Preset of that method.")] = None,
+    assign: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of that method, over the preset; repeatable.")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="One of its files by name; repeatable.")] = None,
     list_only: Annotated[bool, typer.Option("--list", help="Say what is there, fetch and check nothing.")] = False,
     offline: Annotated[
@@ -336,6 +393,9 @@ def prepare(
     raise typer.Exit(
         prepare_command(
             task,
+            method=method,
+            preset=preset,
+            assignments=assign or [],
             only=only or [],
             list_only=list_only,
             offline=offline,
@@ -345,7 +405,7 @@ def prepare(
     )
 
 
-@app.command(epilog="Example:  dxbench doctor")
+@app.command(epilog=_examples("dxbench doctor"))
 def doctor(as_json: Json = False) -> None:
     """Check this machine: versions, devices, folders, plug-ins, repeatability."""
     from dxbench.cli.doctor import doctor_command
@@ -361,7 +421,7 @@ app.add_typer(new_app, name="new")
 
 @new_app.command(
     name="method",
-    epilog="Examples:  dxbench new method my_method  |  dxbench new method my_method --folder code/my_method",
+    epilog=_examples("dxbench new method my_method", "dxbench new method my_method --folder code/my_method"),
 )
 def new_method(
     name: Annotated[str, typer.Argument(help="Name of the method and its module, such as my_method.")],
@@ -376,8 +436,9 @@ def new_method(
 
 @app.command(
     name="check-method",
-    epilog="Examples:  dxbench check-method my_method  |  "
-    "dxbench check-method my_method.py:MyMethod --set hidden=32 --json",
+    epilog=_examples(
+        "dxbench check-method my_method", "dxbench check-method my_method.py:MyMethod --set hidden=32 --json"
+    ),
 )
 def check_method(
     name: Annotated[str, typer.Argument(help="Method name, or path/to/file.py:Class.")],
@@ -399,11 +460,13 @@ def check_method(
 
 
 @app.command(
-    epilog="Examples:  dxbench submit --task gaussians8 --method my_method  |  "
-    "dxbench submit -t gaussians8 -m 'dxmi[tau=0.01]' --out bundle.zip"
+    epilog=_examples(
+        "dxbench submit --task gaussians8 --method my_method",
+        "dxbench submit -t gaussians8 -m 'dxmi[tau=0.01]' --out bundle.zip",
+    )
 )
 def submit(
-    task: Annotated[str, typer.Option("--task", "-t", help="Task name; see `dxbench list tasks`.")],
+    task: OneTask,
     method: Annotated[
         str, typer.Option("--method", "-m", help="A row: method, method:preset, method[key=value], or a config id.")
     ],
@@ -419,9 +482,10 @@ def submit(
     raise typer.Exit(submit_command(task, method, out=out, records=results, as_json=as_json))
 
 
-@app.command(epilog="Examples:  dxbench validate bundle.zip  |  dxbench validate bundle.zip --results results --json")
+@app.command(epilog=_examples("dxbench validate bundle.zip", "dxbench validate bundle.zip --results results --json"))
 def validate(
     bundle: Annotated[Path, typer.Argument(help="A bundle that `dxbench submit` wrote.")],
+    task: ItsTask = None,
     results: Annotated[
         Path | None, typer.Option(help="Records it must not repeat. Default: the reference results.")
     ] = None,
@@ -430,16 +494,21 @@ def validate(
     """Is a bundle to be believed? Nothing in it is executed; exit code 5, with every defect, if not."""
     from dxbench.cli.submissions import validate_command
 
-    raise typer.Exit(validate_command(bundle, results=results, as_json=as_json))
+    raise typer.Exit(validate_command(bundle, task=task, results=results, as_json=as_json))
 
 
-@app.command(epilog="Example:  dxbench merge bundle.zip --results results")
+@app.command(epilog=_examples("dxbench merge bundle.zip --results results"))
 def merge(
     bundle: Annotated[Path, typer.Argument(help="A bundle that `dxbench submit` wrote.")],
+    task: ItsTask = None,
     results: Annotated[Path, typer.Option(help="Folder of records that they are added to.")] = Path("results"),
     as_json: Json = False,
 ) -> None:
     """Add the records of a valid bundle to the results, all of them or none."""
     from dxbench.cli.submissions import merge_command
 
-    raise typer.Exit(merge_command(bundle, results=results, as_json=as_json))
+    raise typer.Exit(merge_command(bundle, task=task, results=results, as_json=as_json))
+
+
+for _command in app.registered_commands:  # else the list of commands shows them cut off
+    _command.short_help = inspect.cleandoc(_command.callback.__doc__ or "").replace("\n", " ")

@@ -9,9 +9,10 @@ from dxbench.boards.check import check
 from dxbench.boards.gate_report import as_json as gate_as_json
 from dxbench.boards.gate_report import headline, junit, markdown
 from dxbench.boards.index import RecordIndex, open_index
-from dxbench.cli.common import say
+from dxbench.cli.common import check_task, say
 from dxbench.errors import UsageError
 from dxbench.records import write_text_atomically
+from dxbench.registry import task_name
 
 
 def check_command(
@@ -41,6 +42,9 @@ def check_command(
         raise UsageError(f"no folder {results}")
     if candidate.resolve() == baseline.resolve():
         raise UsageError(f"{baseline} would be compared with itself; give your own records with --results")
+    if task is not None:
+        task = task_name(task)
+        check_task(task, [baseline, candidate])
     gate = check(_opened(baseline), _opened(candidate), task=task, alpha=alpha, rel_tol=rel_tol)
     summary = markdown(gate)
     if junit_file is not None:

@@ -2,11 +2,11 @@
 
 from dataclasses import asdict
 
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from dxbench.api import Compute
 from dxbench.cli.common import say
+from dxbench.cli.terminal import console
 from dxbench.configure import parse_assignments
 from dxbench.conformance.kit import CheckResult, check_on_task
 from dxbench.engine.process import choose_device, prepare_process
@@ -43,15 +43,12 @@ def check_method_command(
 
 
 def _print(name: str, task: str, results: list[CheckResult]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    out = console(soft_wrap=True)
     for result in results:
-        style = STYLES[result.outcome]
-        console.print(f"[{style}]{result.outcome:8}[/{style}]{result.name:13}{escape(result.wants)}")
+        out.print(Text(f"{result.outcome:8}", style=STYLES[result.outcome]) + f"{result.name:13}{result.wants}")
         if result.found:
-            console.print(f"{'':21}{'got: ' if result.outcome == 'fail' else ''}{escape(result.found)}")
+            out.print(f"{'':21}{'got: ' if result.outcome == 'fail' else ''}{result.found}")
         if result.remedy:
-            console.print(f"{'':21}remedy: {escape(result.remedy)}")
+            out.print(f"{'':21}remedy: {result.remedy}")
     count = {outcome: sum(result.outcome == outcome for result in results) for outcome in STYLES}
-    console.print(
-        f"{escape(name)} on {escape(task)}: {count['pass']} passed, {count['fail']} failed, {count['skipped']} skipped"
-    )
+    out.print(f"{name} on {task}: {count['pass']} passed, {count['fail']} failed, {count['skipped']} skipped")

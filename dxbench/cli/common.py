@@ -1,14 +1,15 @@
 """Parsing and printing that commands share."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dxbench import paths
-from dxbench.errors import NothingMeasured, UsageError
+from dxbench import paths, registry
+from dxbench.errors import NothingMeasured, UsageError, unknown
 
 if TYPE_CHECKING:
     from dxbench.boards.index import RecordIndex
@@ -31,7 +32,7 @@ def open_records(folders: Sequence[Path] | None, *, task: str | None = None) -> 
     What can be read is shown; where a file cannot, the command still ends as InvalidFile, naming it.
 
     Raises:
-        UsageError: for a folder that is not there.
+        UsageError: for a folder that is not there, or a task that neither is installed nor has a record.
         InvalidFile: at the end, if a file among the records is none.
     """
     from dxbench.boards.index import open_index
@@ -39,13 +40,42 @@ def open_records(folders: Sequence[Path] | None, *, task: str | None = None) -> 
     for folder in folders or []:
         if not folder.is_dir():
             raise UsageError(f"no folder {folder}")
-    index = open_index(folders or [paths.reference_results(), paths.results()], task=task)
+    chosen = folders or [paths.reference_results(), paths.results()]
+    if task is not None:
+        check_task(task, chosen)
+    index = open_index(chosen, task=task)
     try:
         yield index
     except NothingMeasured:
         index.refuse_problems()
         raise
     index.refuse_problems()
+
+
+def recorded_tasks(folders: Sequence[Path]) -> set[str]:
+    """Tasks that have a folder of records, installed or not."""
+    found = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir()}
+    return {name for name in found if name != "published" and not name.startswith(".")}
+
+
+def check_task(task: str, folders: Sequence[Path]) -> None:
+    """Refuse the name of a task that is not installed and has no record, with the nearest that is or has.
+
+    Raises:
+        UsageError: naming the nearest.
+    """
+    recorded = recorded_tasks(folders)
+    if task not in recorded and task not in registry.plugins("tasks"):
+        raise unknown("task", task, {*registry.plugins("tasks"), *recorded}, remedy="See `dxbench list tasks`.")
+
+
+_METHOD_IN_FILE = re.compile(r"(?P<reference>.+\.py:\w+)(?P<rest>.*)", re.DOTALL)
+
+
+def row_name(selector: str) -> str:
+    """A row as records have it: a method given as `path/to/file.py:Class`, by the name that its class says."""
+    match = _METHOD_IN_FILE.fullmatch(selector)
+    return f"{registry.load_method(match['reference']).name}{match['rest']}" if match else selector
 
 
 def parse_seeds(text: str) -> list[int]:

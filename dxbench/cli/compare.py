@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from dxbench.boards.compare import MetricComparison, compare, select
-from dxbench.cli.common import open_records, say
+from dxbench.cli.common import open_records, row_name, say
+from dxbench.cli.terminal import console, grid
 from dxbench.errors import ExitCode, NothingMeasured, UsageError
+from dxbench.registry import task_name
 
 STYLES = {"better": "green", "worse": "red"}
 
@@ -23,11 +22,12 @@ def compare_command(a: str, b: str, *, task: str, alpha: float, folders: Sequenc
     """
     if not 0 < alpha < 1:
         raise UsageError(f"--alpha lies between 0 and 1, got {alpha}")
+    task = task_name(task)
     with open_records(folders, task=task) as index:
         entries = index.entries(task)
         if not entries:
             raise NothingMeasured(f"no record of task {task!r}; `dxbench run --task {task} ...` makes one")
-        first, second = select(entries, a), select(entries, b)
+        first, second = select(entries, row_name(a)), select(entries, row_name(b))
         found = compare(first, second, alpha=alpha)
         if as_json:
             say({"a": first.label, "b": second.label, "alpha": alpha, "metrics": [asdict(one) for one in found]})
@@ -38,9 +38,9 @@ def compare_command(a: str, b: str, *, task: str, alpha: float, folders: Sequenc
 
 
 def _print(a: str, b: str, found: Sequence[MetricComparison], alpha: float) -> None:
-    console = Console()
-    console.print(f"A = {a}\nB = {b}", markup=False, highlight=False)
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    out = console()
+    out.print(f"A = {a}\nB = {b}")
+    table = grid()
     for column in ("metric", "A - B", "95 % interval", "p (Holm)", "seeds", "A is"):
         table.add_column(column, justify="left" if column in ("metric", "A is") else "right")
     for one in found:
@@ -53,10 +53,8 @@ def _print(a: str, b: str, found: Sequence[MetricComparison], alpha: float) -> N
         p_value = "" if one.p_value is None else f"{one.p_value:.3g}"
         seeds = str(one.difference.pairs)
         table.add_row(one.metric, f"{effect.point:+.4f}", interval, p_value, seeds, one.verdict, style=style)
-    console.print(table)
+    out.print(table)
     for one in found:
         for field, (of_a, of_b) in (one.differing or {}).items():
-            console.print(f"{one.metric}: {field}: A {of_a!r}, B {of_b!r}", markup=False, highlight=False)
-    console.print(
-        f"Paired t test over common seeds, Holm-adjusted over metrics, alpha = {alpha:g}.", markup=False, style="dim"
-    )
+            out.print(f"{one.metric}: {field}: A {of_a!r}, B {of_b!r}")
+    out.print(f"Paired t test over common seeds, Holm-adjusted over metrics, alpha = {alpha:g}.", style="dim")

@@ -2,13 +2,15 @@
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rich.console import Console
+from rich.text import Text
 
 from dxbench import paths, registry
 from dxbench.cli.common import say
+from dxbench.cli.terminal import console
 from dxbench.errors import DxbenchError, ExitCode
 
 
@@ -22,15 +24,18 @@ class Check:
 
 
 def doctor_command(*, as_json: bool) -> int:
-    """Print every check; exit code 1 where one fails."""
-    checks = [check() for check in (_versions, _device, _several_devices, _folders, _records, _repeatable)] + _plugins()
+    """Print every check, plug-ins that load in a line together; exit code 1 where one fails."""
+    machine = [check() for check in (_versions, _device, _several_devices, _folders, _records, _repeatable)]
+    plugins = _plugins()
+    checks = machine + plugins
     if as_json:
         say([check.__dict__ for check in checks])
     else:
-        console = Console()
-        for check in checks:
-            console.print("[green]ok  [/green]" if check.ok else "[red]BAD [/red]", check.name, end=": ")
-            console.print(check.found, markup=False)
+        out = console(soft_wrap=True)
+        bad = [check for check in plugins if not check.ok]
+        for check in [*machine, *bad, *_folded([check for check in plugins if check.ok])]:
+            mark = Text("ok  ", style="green") if check.ok else Text("BAD ", style="red")
+            out.print(mark + f"{check.name}: {check.found}")
     return int(ExitCode.OK if all(check.ok for check in checks) else ExitCode.INTERNAL)
 
 
@@ -133,6 +138,13 @@ def _plugins() -> list[Check]:
         for name, plugin in sorted(registry.plugins(kind).items()):
             checks.append(_guard(f"{kind[:-1]} {name}", lambda plugin=plugin: _loads(plugin)))
     return checks
+
+
+def _folded(loading: list[Check]) -> list[Check]:
+    """Plug-ins that load, in one line."""
+    count = Counter(check.name.partition(" ")[0] for check in loading)
+    found = ", ".join(f"{n} {kind}{'s' if n != 1 else ''}" for kind, n in count.items())
+    return [Check(name="plug-ins", ok=True, found=f"{found} load")] if loading else []
 
 
 def _loads(plugin: registry.Plugin) -> str:

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from rich.console import Console
-
 from dxbench.api import Evaluation, NotApplicable, ProblemSet
 from dxbench.cli.common import say, warn
+from dxbench.cli.terminal import status
 from dxbench.errors import ExitCode, NothingMeasured
 from dxbench.readers import Statistics, read_samples
 from dxbench.registry import load_task
@@ -23,14 +22,14 @@ def evaluate_command(path: Path, task_name: str, *, n: int | None, as_json: bool
     problem = task.problem(oracle=False)
     if isinstance(problem, ProblemSet):
         raise NothingMeasured(f"{path}: {task_name} has a model for each of {len(problem.parts)} problems, not samples")
-    with Console(stderr=True).status("reading") as status:
+    with status("reading") as tell:
         read = read_samples(path, problem.event_shape, num_classes=problem.num_classes)
         try:
             if isinstance(read, Statistics):
-                evaluation = task.evaluate_statistics(read.moments, n=n, progress=status.update)
+                evaluation = task.evaluate_statistics(read.moments, n=n, progress=tell)
             else:
                 n = len(read)
-                evaluation = task.evaluate_samples(read, progress=status.update)
+                evaluation = task.evaluate_samples(read, progress=tell)
         except NotApplicable as reason:
             raise NothingMeasured(f"{path}: {reason}") from None
     if not evaluation.scores:

@@ -7,18 +7,18 @@ from decimal import Decimal
 from pathlib import Path
 
 from pydantic import JsonValue
-from rich.console import Console
 
 from dxbench import paths
-from dxbench.api import ResultRecord
+from dxbench.api import ResultRecord, Task
 from dxbench.boards.aggregate import label_of
 from dxbench.boards.compare import Selection, select
 from dxbench.boards.entries import Entry
 from dxbench.boards.explain import Differences, Explanation, explain, made_differently, pair_up
-from dxbench.cli.common import open_records, say
+from dxbench.cli.common import open_records, row_name, say
+from dxbench.cli.terminal import status
 from dxbench.errors import ExitCode, InvalidFile, NothingMeasured, UsageError, unknown
 from dxbench.records import Unreadable, read_record
-from dxbench.registry import load_task
+from dxbench.registry import in_file, load_task, plugins, task_name
 
 WIDTH = 40
 
@@ -33,20 +33,21 @@ def explain_command(
         InvalidFile: for a file that is no record.
         NothingMeasured: if A and B have no seed or no metric in common.
     """
-    first, second = (_selected(name, task, folders) for name in (a, b))
+    recorded = None if task is None else task_name(task)
+    first, second = (_selected(name, recorded, folders) for name in (a, b))
     pairs = pair_up(first, second)
     known = dict.fromkeys(name for pair in pairs for record in pair for name in record.scores)
     for name in metrics or []:
         if name not in known:
             raise unknown("metric", name, known)
     wanted = metrics or _headline(pairs[0][0], list(known))
-    with Console(stderr=True).status("reading") as status:
+    with status("reading") as tell:
         found = explain(
             pairs,
-            task=load_task(pairs[0][0].task),
+            task=_task_of(pairs[0][0], task),
             home=paths.home(),
             metrics=wanted,
-            progress=status.update,
+            progress=tell,
         )
     if not found:
         raise NothingMeasured(f"A and B have none of these metrics in common: {', '.join(wanted)}")
@@ -83,7 +84,20 @@ def _selected(name: str, task: str | None, folders: Sequence[Path] | None) -> Se
         entries = index.entries(task)
         if not entries:
             raise NothingMeasured(f"no record of task {task!r}; `dxbench run --task {task} ...` makes one")
-        return select(entries, name)
+        return select(entries, row_name(name))
+
+
+def _task_of(record: ResultRecord, given: str | None) -> Task:
+    """The task of a record: installed, or from the file that was given.
+
+    Raises:
+        UsageError: if it is neither.
+    """
+    if given is not None and in_file(given):
+        return load_task(given)
+    if record.task not in plugins("tasks"):
+        raise UsageError(f"task {record.task!r} is not installed; give its file, --task path/to/file.py:Class")
+    return load_task(record.task)
 
 
 def _headline(record: ResultRecord, known: Sequence[str]) -> list[str]:

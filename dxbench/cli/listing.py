@@ -1,29 +1,39 @@
 """`dxbench list` and `dxbench info`."""
 
+import inspect
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-from dxbench import registry
-from dxbench.api import Config
-from dxbench.cli.common import say, warn
-from dxbench.errors import unknown
+from dxbench import paths, registry
+from dxbench.api import Config, Method, Task
+from dxbench.cli.common import recorded_tasks, say, warn
+from dxbench.cli.terminal import console, grid
+from dxbench.errors import UsageError, unknown
 
 
 def list_command(kind: str, *, as_json: bool) -> None:
     """Names, origins and summaries of one kind."""
     rows = _protocol_rows() if kind == "protocols" else _suite_rows() if kind == "suites" else _plugin_rows(kind)
+    if kind == "tasks":
+        rows += _tasks_of_records(rows)
     if as_json:
         say(rows)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = grid()
     table.add_column("name", no_wrap=True)
     table.add_column("from" if kind != "protocols" else "fingerprint", no_wrap=True)
     table.add_column("")
     for row in rows:
         table.add_row(row["name"], row["from"], row["summary"])
-    Console().print(table)
+    console().print(table)
+
+
+def _tasks_of_records(installed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Tasks that are not installed, such as those from a file, and have records of yours."""
+    names = recorded_tasks([paths.results()]) - {row["name"] for row in installed}
+    summary = f"not installed; it has records in {paths.results()}"
+    return [{"name": name, "from": "records", "summary": summary, "usable": False} for name in sorted(names)]
 
 
 def _plugin_rows(kind: Any) -> list[dict[str, Any]]:
@@ -61,24 +71,26 @@ def info_command(name: str, *, as_json: bool) -> None:
     if as_json:
         say(found)
         return
-    console = Console()
+    out = console()
     for title, facts in found.items():
-        console.print(f"[bold]{title}[/bold]")
+        out.print(Text(title, style="bold"))
         if isinstance(facts, str):
-            console.print(facts, markup=False)
+            out.print(facts)
         else:
-            table = Table(box=None, pad_edge=False, show_header=False)
+            table = grid(header=False)
             for key, value in facts.items():
                 table.add_row(f"  {key}", str(value))
-            console.print(table)
-        console.print()
+            out.print(table)
+        out.print()
 
 
 def _facts(name: str) -> dict[str, Any]:
     from dxbench.suites import load_suite, suite_names
 
-    if ".py:" in name or name in registry.plugins("methods"):
-        return _method_facts(name)
+    if registry.in_file(name):
+        return _file_facts(name)
+    if name in registry.plugins("methods"):
+        return _method_facts(registry.load_method(name))
     if name in registry.plugins("tasks"):
         return _task_facts(name)
     if name in registry.plugins("metrics"):
@@ -88,21 +100,47 @@ def _facts(name: str) -> dict[str, Any]:
             f"metric {name}": metric.title,
             "protocol": {"fingerprint": protocol.fingerprint, "version": protocol.version, **protocol.fields},
         }
-    if name in suite_names():
+    if name in registry.plugins("launchers"):
+        return {f"launcher {name}": inspect.getdoc(registry.load("launchers", name)) or ""}
+    if name in suite_names() or name.endswith(".toml"):
         suite = load_suite(name)
         rows = {row.label: f"{row.method} [{row.preset}] {row.set or ''}" for row in suite.rows}
-        return {f"suite {name}": suite.title, f"rows on {suite.task}, seeds {suite.seeds}": rows}
-    known = {*registry.plugins("methods"), *registry.plugins("tasks"), *registry.plugins("metrics"), *suite_names()}
+        return {f"suite {suite.name}": suite.title, f"rows on {suite.task}, seeds {suite.seeds}": rows}
+    recorded = recorded_tasks([paths.results()])
+    if name in recorded:
+        return _recorded_facts(name)
+    kinds = ("methods", "tasks", "metrics", "launchers")
+    known = {*(known for kind in kinds for known in registry.plugins(kind)), *suite_names(), *recorded}
     raise unknown("name", name, known)
 
 
-def _method_facts(name: str) -> dict[str, Any]:
-    import inspect
+def _file_facts(name: str) -> dict[str, Any]:
+    """Of a task or method in a file."""
+    loaded = registry.load_file(name)
+    if isinstance(loaded, type) and issubclass(loaded, Task):
+        return _task_facts(name)
+    if isinstance(loaded, type) and issubclass(loaded, Method):
+        return _method_facts(registry.load_method(name))
+    raise UsageError(f"{name!r} is neither a dxbench.api.Task class nor a Method class, got {loaded!r}")
 
+
+def _recorded_facts(name: str) -> dict[str, Any]:
+    """Of a task that is not installed, what its records tell."""
+    from dxbench.boards.index import open_index
+
+    entries = open_index([paths.results()], task=name).entries(name)
+    facts = {
+        "versions": ", ".join(sorted({str(entry.task_version) for entry in entries})),
+        "methods": ", ".join(sorted({entry.method for entry in entries})),
+        "metrics": ", ".join(sorted({metric for entry in entries for metric in entry.scores})),
+    }
+    what = f"Not installed. {len(entries)} records in {paths.results()}; `dxbench table --task {name}` shows them."
+    return {f"task {name}": what, "of its records": facts}
+
+
+def _method_facts(method: type[Method]) -> dict[str, Any]:
     from dxbench.configure import DEFAULT_PRESET, config_class, presets, recipes
-    from dxbench.registry import load_method
 
-    method = load_method(name)
     tasks = sorted({task for task, _ in recipes(method)})
     kinds = {method.Config: "configuration (--set key=value)"}
     for task in tasks:
@@ -125,8 +163,6 @@ def _defaults(kind: type[Config]) -> dict[str, str]:
 
 
 def _task_facts(name: str) -> dict[str, Any]:
-    import inspect
-
     from dxbench.assets.prepare import look
     from dxbench.registry import load_task
 
@@ -135,8 +171,9 @@ def _task_facts(name: str) -> dict[str, Any]:
         f"task {task.name}, version {task.version}": inspect.getdoc(type(task)) or "",
         "metrics": {m.name: f"{m.title}   [{m.protocol.fingerprint}]" for m in task.metrics},
         "columns of its tables": ", ".join(task.headline),
+        **({"presets": f"those of {task.presets_of}"} if task.presets_of else {}),
         f"files (dxbench prepare --task {name})": {
-            asset.name: f"{look(asset).state}: {asset.title}" for asset in task.assets
+            asset.name: f"{look(asset).state}: {asset.title}, {asset.amount}" for asset in task.assets
         }
         or "none",
     }

@@ -1,32 +1,54 @@
-"""`dxbench prepare`: data and weights of a task."""
+"""`dxbench prepare`: data and weights of a task, or of one of its runs."""
 
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    TaskProgressColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
 
 from dxbench import paths
+from dxbench.api import Task
 from dxbench.assets import Asset
 from dxbench.assets.prepare import Found, look, prepare
 from dxbench.assets.prepare import Progress as Tell
 from dxbench.cli.common import say
-from dxbench.errors import ExitCode, unknown
-from dxbench.registry import load_task
+from dxbench.cli.progress import Pace
+from dxbench.cli.terminal import bars, console, text_column
+from dxbench.configure import DEFAULT_PRESET, configure, parse_assignments, preset_task
+from dxbench.engine.parts import needed_files
+from dxbench.errors import ExitCode, UsageError, unknown
+from dxbench.registry import load_method, load_task
 
 
 def prepare_command(
-    task_name: str, *, only: Sequence[str], list_only: bool, offline: bool, accept_licence: bool, as_json: bool
+    task_name: str,
+    *,
+    method: str | None,
+    preset: str | None,
+    assignments: list[str],
+    only: Sequence[str],
+    list_only: bool,
+    offline: bool,
+    accept_licence: bool,
+    as_json: bool,
 ) -> int:
-    """Fetch, make and check what a task needs; exit code 7 where something is still missing, 5 where it is damaged.
+    """Fetch, make and check what a task or a run needs; exit code 7 where something is missing, 5 where it is damaged.
 
     Raises:
-        UsageError: for an unknown task, or a name that is none of its files.
+        UsageError: for an unknown task, method, preset or key, or a name that is none of the files.
     """
     task = load_task(task_name)
-    assets = _chosen(task_name, task.assets, only)
+    files = _files(task, method, preset, assignments)
+    what = task_name if method is None else f"{method} on {task_name}"
+    assets = _chosen(task_name, what, files, only)
     if list_only:
         found = [look(asset) for asset in assets]
     else:
@@ -36,31 +58,52 @@ def prepare_command(
     if as_json:
         say([_as_json(one) for one in found])
     else:
-        _print(task_name, found)
+        _print(what, found)
     if any(one.state == "damaged" for one in found):
         return int(ExitCode.INVALID)
     return int(ExitCode.OK if list_only or all(one.ok for one in found) else ExitCode.MISSING_DATA)
 
 
-def _chosen(task: str, assets: Sequence[Asset], only: Sequence[str]) -> list[Asset]:
+def _files(task: Task, method: str | None, preset: str | None, assignments: list[str]) -> Sequence[Asset]:
+    if method is None:
+        if preset is not None or assignments:
+            raise UsageError("--preset and --set are those of a method; give --method too")
+        return task.assets
+    chosen = load_method(method)
+    config = configure(chosen, preset_task(task), preset or DEFAULT_PRESET, parse_assignments(assignments))
+    return needed_files(task, chosen, config)
+
+
+def _chosen(task: str, what: str, assets: Sequence[Asset], only: Sequence[str]) -> list[Asset]:
     by_name = {asset.name: asset for asset in assets}
     for name in only:
         if name not in by_name:
-            raise unknown(f"file of task {task}", name, by_name)
+            raise unknown(f"file of {what}", name, by_name)
     return [replace(asset, task=task) for asset in assets if not only or asset.name in only]
 
 
 @contextmanager
 def _shown() -> Iterator[Tell]:
-    """A bar on stderr, for files of bytes as for images that are made."""
+    """Progress on stderr, for files of bytes as for images that are made: a bar, or a line now and then."""
+    out = console(stderr=True, soft_wrap=True)
+    if not out.is_terminal:
+        pace = Pace()
+
+        def say_now_and_then(text: str, done: int, total: int | None) -> None:
+            if pace.due(text):
+                out.print(f"{text}{pace.far(done, total)}")
+
+        yield say_now_and_then
+        return
     columns = (
-        TextColumn("{task.description}"),
+        text_column("{task.description}"),
         BarColumn(),
+        TaskProgressColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with bars(*columns, to=out) as bar:
         line = bar.add_task("", total=None)
 
         def tell(text: str, done: int, total: int | None) -> None:
@@ -80,20 +123,19 @@ def _as_json(found: Found) -> dict[str, object]:
         "path": str(asset.target),
         "licence": asset.licence,
         "size": asset.size,
+        "amount": asset.amount,
         "digest": asset.digest,
     }
 
 
-def _print(task: str, found: Sequence[Found]) -> None:
-    console = Console(highlight=False)
+def _print(what: str, found: Sequence[Found]) -> None:
+    out = console(soft_wrap=True)
     if not found:
-        console.print(f"{task} needs no files")
+        out.print(f"{what} needs no files")
         return
-    console.print(f"{task}: files under {paths.data().resolve()} (DXBENCH_DATA)", markup=False, soft_wrap=True)
+    out.print(f"{what}: files under {paths.data().resolve()} (DXBENCH_DATA)")
     for one in found:
-        size = f", {one.asset.size / 1e6:,.0f} MB" if one.asset.size else ""
-        style = "green" if one.ok else "red"
-        console.print(f"[{style}]{one.state:>8}[/{style}]", end="  ")
-        console.print(f"{one.asset.name}: {one.asset.title} ({one.asset.kind}{size})", markup=False, soft_wrap=True)
-        console.print(f"          licence: {one.asset.licence}", markup=False, soft_wrap=True)
-        console.print(f"          {one.note}", markup=False, soft_wrap=True)
+        mark = Text(f"{one.state:>8}", style="green" if one.ok else "red")
+        out.print(mark + f"  {one.asset.name}: {one.asset.title} ({one.asset.kind}, {one.asset.amount})")
+        out.print(f"          licence: {one.asset.licence}")
+        out.print(f"          {one.note}")

@@ -1,7 +1,7 @@
 """Live progress on stderr: bars on a terminal, a line now and then elsewhere."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -9,17 +9,66 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TaskID,
-    TextColumn,
+    TaskProgressColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from dxbench.api import ResultRecord
+from dxbench.cli.terminal import bars, text_column
 from dxbench.engine.plan import Cell
 
 _LINE_EVERY = 10.0
+_AND_AFTER = 0.05
+
+
+class Pace:
+    """When a line about something under way is due, and how far it is.
+
+    Lines are ten seconds apart at least and get rarer, one whenever the time has grown by a twentieth: some 120 in ten
+    hours.
+
+    Args:
+        clock: seconds, from any origin.
+        first: how much of it was done before.
+    """
+
+    def __init__(self, *, first: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._subject = ""
+        self._begin(first)
+
+    def _begin(self, first: int) -> None:
+        self._first = first
+        self._start = self._last = self._clock()
+
+    def due(self, subject: str = "") -> bool:
+        """Whether to say something now; with another subject, time begins anew."""
+        if subject != self._subject:
+            self._subject = subject
+            self._begin(0)
+        now = self._clock()
+        if now - self._last < max(_LINE_EVERY, _AND_AFTER * (now - self._start)):
+            return False
+        self._last = now
+        return True
+
+    def far(self, done: int, total: int | None) -> str:
+        """Per cent and time left, as the rate so far has it; nothing where there is no total."""
+        if not total:
+            return ""
+        rate = (done - self._first) / max(self._clock() - self._start, 1e-9)
+        left = f", about {duration((total - done) / rate)} left" if rate > 0 else ""
+        return f" ({100 * done / total:.0f} %{left})"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def _name(cell: Cell) -> str:
@@ -36,16 +85,16 @@ class BarListener:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._progress = Progress(
-            TextColumn("{task.description}"),
+        self._progress = bars(
+            text_column("{task.description}"),
             BarColumn(bar_width=24),
+            TaskProgressColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("left"),
+            text_column("left"),
             TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[note]}[/dim]"),
-            console=console,
-            transient=True,
+            text_column("{task.fields[note]}", style="dim"),
+            to=console,
         )
         self._bars: dict[str, TaskID] = {}
         self._last = 0.0
@@ -61,7 +110,7 @@ class BarListener:
 
     def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
         if first_step:
-            self._console.print(f"[dim]{_name(cell)}: resumed at step {first_step:,}[/dim]")
+            self._console.print(f"{_name(cell)}: resumed at step {first_step:,}", style="dim")
         self._bars[cell.run_id] = self._progress.add_task(
             _name(cell), total=total_steps or None, completed=first_step, note=""
         )
@@ -76,13 +125,13 @@ class BarListener:
         self._progress.update(self._bars[cell.run_id], total=None, note=text)
 
     def warned(self, cell: Cell, text: str) -> None:
-        self._console.print(f"[yellow]warning:[/yellow] {_name(cell)}: {text}", markup=True, highlight=False)
+        self._console.print(Text("warning:", style="yellow") + f" {_name(cell)}: {text}")
 
     def ended(self, cell: Cell, record: ResultRecord | None) -> None:
         bar = self._bars.pop(cell.run_id, None)
         if bar is not None:
             self._progress.remove_task(bar)
-        self._console.print(ended_line(cell, record), highlight=False, markup=False)
+        self._console.print(ended_line(cell, record))
 
 
 class LineListener:
@@ -91,7 +140,8 @@ class LineListener:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._totals: dict[str, int] = {}
-        self._last = time.monotonic()
+        self._paces: dict[str, Pace] = {}
+        self._phases: dict[str, Pace] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -102,31 +152,29 @@ class LineListener:
         pass
 
     def _print(self, cell: Cell, text: str) -> None:
-        self._console.print(f"{_name(cell)}: {text}", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(f"{_name(cell)}: {text}")
 
     def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
         self._totals[cell.run_id] = total_steps
+        self._paces[cell.run_id] = Pace(first=first_step)
         self._print(
             cell, f"resumed at step {first_step:,} of {total_steps:,}" if first_step else f"{total_steps:,} steps"
         )
 
     def stepped(self, cell: Cell, *, step: int, scalars: Mapping[str, float]) -> None:
-        now = time.monotonic()
-        if now - self._last > _LINE_EVERY:
-            self._last = now
-            self._print(cell, f"step {step:,} of {self._totals[cell.run_id]:,}  {_scalars(scalars)}")
+        pace, total = self._paces[cell.run_id], self._totals[cell.run_id]
+        if pace.due():
+            self._print(cell, f"step {step:,} of {total:,}{pace.far(step, total)}  {_scalars(scalars)}")
 
     def phase(self, cell: Cell, text: str) -> None:
-        now = time.monotonic()
-        if now - self._last > _LINE_EVERY:
-            self._last = now
+        if self._phases.setdefault(cell.run_id, Pace()).due():
             self._print(cell, text)
 
     def warned(self, cell: Cell, text: str) -> None:
         self._print(cell, f"warning: {text}")
 
     def ended(self, cell: Cell, record: ResultRecord | None) -> None:
-        self._console.print(ended_line(cell, record), highlight=False, markup=False, soft_wrap=True)
+        self._console.print(ended_line(cell, record))
 
 
 def ended_line(cell: Cell, record: ResultRecord | None) -> str:

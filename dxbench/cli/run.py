@@ -8,18 +8,21 @@ from pydantic import JsonValue
 from rich.console import Console
 
 from dxbench import paths, registry
-from dxbench.api import Precision, ResultRecord
+from dxbench.api import Compute, Precision, ResultRecord
 from dxbench.cli.common import parse_duration, parse_seeds, say
-from dxbench.cli.progress import listener_for
-from dxbench.configure import DEFAULT_PRESET, config_class, parse_assignments
+from dxbench.cli.progress import duration, listener_for
+from dxbench.cli.terminal import console as console_of
+from dxbench.configure import DEFAULT_PRESET, assignments, config_class, parse_assignments, preset_task
 from dxbench.engine.cell import RunOptions
 from dxbench.engine.launchers import Outcome
+from dxbench.engine.parts import UnmetNeed, problem_for, trains_on_data
 from dxbench.engine.plan import Cell, plan
-from dxbench.engine.spread import Spread, check_support, outer_rank
+from dxbench.engine.process import choose_device
+from dxbench.engine.spread import Spread, check_support, machines, outer_rank
 from dxbench.engine.stopping import StopSignals
-from dxbench.errors import DxbenchError, ExitCode, Interrupted, UsageError, unknown
+from dxbench.errors import DxbenchError, ExitCode, Interrupted, MissingData, UsageError, unknown
 from dxbench.records import check_writable, read_record, record_path, work_folder
-from dxbench.registry import load_method
+from dxbench.registry import in_file, load_method, load_task
 from dxbench.suites import Suite, load_suite
 
 
@@ -54,9 +57,11 @@ def run_command(request: RunRequest) -> int:
 
     Of several processes that torchrun or SLURM started, the first one speaks.
     """
-    spread = Spread(devices=request.devices, accumulate=request.accumulate, precision=request.precision)
+    spread = Spread(
+        devices=request.devices, machines=machines(), accumulate=request.accumulate, precision=request.precision
+    )
     first = not outer_rank(spread)
-    console = Console(stderr=True, quiet=not first)
+    console = console_of(stderr=True, quiet=not first, soft_wrap=True)
     cells = plan_cells(request)
     check_support([load_method(cell.method_ref) for cell in cells], spread)
     options = RunOptions(
@@ -72,20 +77,26 @@ def run_command(request: RunRequest) -> int:
     done = {} if request.again else _already_measured(cells, options.results)
     waiting = [cell for cell in cells if cell.run_id not in done]
     if request.dry_run:
-        return _dry_run(cells, done, options, as_json=request.as_json)
+        if first:
+            _dry_run(cells, done, options, jobs=request.jobs, as_json=request.as_json)
+        return int(ExitCode.OK)
     check_writable(options.results)
+    if in_file(cells[0].task_ref) and cells[0].task in registry.plugins("tasks"):
+        console.print(
+            f"warning: {cells[0].task_ref} calls itself {cells[0].task}, as an installed task does: its records stand "
+            "among that task's; give it another name"
+        )
     for record in done.values():
         console.print(
             f"{record.method} on {record.task}, seed {record.seed}: already measured ({options.results}); "
-            "--again measures it anew",
-            highlight=False,
+            "--again measures it anew"
         )
     with StopSignals() as stop, listener_for(console) as listener:
         outcomes = list(launcher(waiting, options, jobs=request.jobs, listener=listener, stop_requested=stop.requested))
     records = {o.record.run_id: o.record for o in outcomes if o.record is not None} | done
     ordered = [records[cell.run_id] for cell in cells if cell.run_id in records]
     if first:
-        _show(ordered, options, request)
+        _show(ordered, cells[0].task_ref, options, request)
     unfinished = len(ordered) < len(cells)
     return int(ExitCode.INTERRUPTED) if stop.requested() and unfinished else _exit_code(outcomes, ordered, console)
 
@@ -116,7 +127,8 @@ def plan_cells(request: RunRequest) -> list[Cell]:
 
 def _suite_cells(suite: Suite, seeds: str | None, overrides: dict[str, JsonValue], precision: Precision) -> list[Cell]:
     """Every row over every seed; an override reaches the rows whose method has its key."""
-    kinds = {row.method: config_class(load_method(row.method), suite.task, row.preset) for row in suite.rows}
+    task = preset_task(load_task(suite.task))
+    kinds = {row.method: config_class(load_method(row.method), task, row.preset) for row in suite.rows}
     keys = {method: set(kind.model_fields) for method, kind in kinds.items()}
     for key in overrides:
         if not any(key in known for known in keys.values()):
@@ -145,41 +157,112 @@ def _already_measured(cells: Sequence[Cell], results: Path) -> dict[str, ResultR
     return done
 
 
-def _dry_run(cells: Sequence[Cell], done: dict[str, ResultRecord], options: RunOptions, *, as_json: bool) -> int:
-    """What would be run. Seconds are those of a finished run of the same configuration, where one is known."""
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What will become of a cell.
+
+    Attributes:
+        measured: it has a record already.
+        skipped: why it cannot run; "" where it can.
+        seconds: what it takes, by finished runs of the configuration on whatever machine; None where there are none.
+        like: seconds of the quickest and the slowest run of the method on the task, where there are none of it.
+    """
+
+    measured: bool
+    skipped: str
+    seconds: float | None
+    like: tuple[float, float] | None
+
+    def __str__(self) -> str:
+        if self.measured:
+            return "already measured"
+        if self.skipped:
+            return "will be skipped, see below"
+        if self.seconds is not None:
+            return f"about {duration(self.seconds)}"
+        if self.like is None:
+            return "time unknown"
+        return f"time unknown; other runs of the method took {duration(self.like[0])} to {duration(self.like[1])}"
+
+
+def _dry_run(
+    cells: Sequence[Cell], done: dict[str, ResultRecord], options: RunOptions, *, jobs: int, as_json: bool
+) -> None:
+    """What would be run, what would be skipped and why, and how long it takes."""
+    forecasts = _forecasts(cells, done, options)
+    if as_json:
+        say([_as_json(cell, found) for cell, found in zip(cells, forecasts, strict=True)])
+        return
+    for cell, found in zip(cells, forecasts, strict=True):
+        changes = " ".join(assignments(cell.overrides))
+        print(f"{cell.task}  {cell.method}  [{cell.preset}] {changes}  seed {cell.seed}  {cell.run_id}  {found}")
+    for reason in dict.fromkeys(found.skipped for found in forecasts if found.skipped and not found.measured):
+        count = sum(found.skipped == reason and not found.measured for found in forecasts)
+        print(f"{count} of {len(cells)} cells will be skipped: {reason}")
+    left = [found for found in forecasts if not found.measured and not found.skipped]
+    known = [found.seconds for found in left if found.seconds is not None]
+    unknown_times = f"; of {len(left) - len(known)} the time is unknown" if len(known) < len(left) else ""
+    took = f", about {duration(sum(known) / min(jobs, len(known)))} on the machines of the records" if known else ""
+    print(f"{len(left)} of {len(cells)} cells to run{took}{unknown_times}")
+
+
+def _as_json(cell: Cell, found: Forecast) -> dict[str, JsonValue]:
+    return {
+        "task": cell.task,
+        "method": cell.method,
+        "preset": cell.preset,
+        "overrides": cell.overrides,
+        "seed": cell.seed,
+        "run_id": cell.run_id,
+        "measured": found.measured,
+        "skipped": found.skipped or None,
+        "expected_seconds": found.seconds,
+    }
+
+
+def _forecasts(cells: Sequence[Cell], done: dict[str, ResultRecord], options: RunOptions) -> list[Forecast]:
+    """A forecast per cell; each configuration is looked at once."""
     from dxbench.boards.aggregate import known_seconds
     from dxbench.boards.index import open_index
 
     index = open_index([paths.reference_results(), options.results])
-    seconds = known_seconds(entry for task in {cell.task for cell in cells} for entry in index.entries(task))
-    rows = [
-        {
-            "task": cell.task,
-            "method": cell.method,
-            "preset": cell.preset,
-            "overrides": cell.overrides,
-            "seed": cell.seed,
-            "run_id": cell.run_id,
-            "measured": cell.run_id in done,
-            "expected_seconds": seconds.get(cell.config_id),
-        }
+    entries = [entry for task in {cell.task for cell in cells} for entry in index.entries(task)]
+    seconds = known_seconds(entries)
+    of_method: dict[tuple[str, str], list[float]] = {}
+    for key, (task, method) in {entry.config_id: (entry.task, entry.method) for entry in entries}.items():
+        if key in seconds:
+            of_method.setdefault((task, method), []).append(seconds[key])
+    why = {cell.config_id: cell for cell in cells}
+    skipped = {key: _why_not(cell, options) for key, cell in why.items()}
+    return [
+        Forecast(
+            measured=cell.run_id in done,
+            skipped=skipped[cell.config_id],
+            seconds=seconds.get(cell.config_id),
+            like=(min(others), max(others)) if (others := of_method.get((cell.task, cell.method))) else None,
+        )
         for cell in cells
     ]
-    if as_json:
-        say(rows)
-        return int(ExitCode.OK)
-    for cell in cells:
-        expected = seconds.get(cell.config_id)
-        cost = "already measured" if cell.run_id in done else f"about {expected:.0f} s" if expected else "cost unknown"
-        changes = " ".join(f"{key}={value}" for key, value in cell.overrides.items())
-        print(f"{cell.task}  {cell.method}  [{cell.preset}] {changes}  seed {cell.seed}  {cell.run_id}  {cost}")
-    left = [cell for cell in cells if cell.run_id not in done]
-    total = sum(seconds.get(cell.config_id) or 0.0 for cell in left)
-    print(f"{len(left)} of {len(cells)} cells to run, about {total / 60:.0f} min where the cost is known")
-    return int(ExitCode.OK)
 
 
-def _show(records: Sequence[ResultRecord], options: RunOptions, request: RunRequest) -> None:
+def _why_not(cell: Cell, options: RunOptions) -> str:
+    """Why a cell would be skipped; "" where nothing is known that keeps it from running."""
+    task, method = load_task(cell.task_ref), load_method(cell.method_ref)
+    config = config_class(method, preset_task(task), cell.preset).model_validate(cell.config)
+    compute = Compute(device=choose_device(options.device, auto=task.auto_device), threads=task.threads)
+    try:
+        if task.problem_is_quick:
+            problem_for(task, method, config, compute)
+        else:
+            task.require(training=trains_on_data(method, config))
+    except UnmetNeed as reason:
+        return str(reason)
+    except MissingData as reason:
+        return str(reason.fetched_by(cell.prepare))
+    return ""
+
+
+def _show(records: Sequence[ResultRecord], task_ref: str, options: RunOptions, request: RunRequest) -> None:
     from dxbench.boards.entries import Entry
     from dxbench.boards.index import open_index
     from dxbench.boards.render.text import by_metric
@@ -198,10 +281,11 @@ def _show(records: Sequence[ResultRecord], options: RunOptions, request: RunRequ
         return
     from dxbench.boards.report import write_report
 
+    task = load_task(task_ref)
     for record, entry in zip(scored, entries, strict=True):
         folder = work_folder(options.home, task=record.task, method=record.method, run_id=record.run_id)
         if (folder / "arrays.npz").is_file():
-            path = write_report(record, folder, table=result_beside_published(index, [entry]))
+            path = write_report(record, folder, task=task, table=result_beside_published(index, [entry]))
             print(f"report: {path.resolve()}")
 
 
@@ -210,7 +294,7 @@ def _exit_code(outcomes: Sequence[Outcome], records: Sequence[ResultRecord], con
     errors: list[DxbenchError] = [outcome.error for outcome in outcomes if outcome.error is not None]
     for outcome in outcomes:
         if outcome.error is not None and not isinstance(outcome.error, Interrupted):
-            console.print(f"dxbench: {outcome.error}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"dxbench: {outcome.error}")
     if any(isinstance(error, Interrupted) for error in errors):
         return int(ExitCode.INTERRUPTED)
     if errors:

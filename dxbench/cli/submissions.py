@@ -1,16 +1,17 @@
 """`dxbench submit`, `validate` and `merge`."""
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-
 from dxbench import paths
-from dxbench.api import ResultRecord
+from dxbench.api import ResultRecord, Task
 from dxbench.boards.compare import select
 from dxbench.boards.entries import Entry
-from dxbench.cli.common import open_records, say
+from dxbench.cli.common import open_records, row_name, say
+from dxbench.cli.terminal import console, status
 from dxbench.errors import ExitCode, NothingMeasured
+from dxbench.registry import load_method, load_task, task_name
 from dxbench.submissions.merge import merge
 from dxbench.submissions.pack import pack
 from dxbench.submissions.validate import Report, validate
@@ -23,12 +24,20 @@ def submit_command(task: str, method: str, *, out: Path | None, records: Path | 
         NothingMeasured: without a record of the task.
         UsageError: for a row that is not there.
     """
-    own = _own_runs(records, task, method)
-    chosen = next(iter(select(own, method).by_seed.values()))
+    row = row_name(method)
+    own = _own_runs(records, task, row)
+    chosen = next(iter(select(own, row).by_seed.values()))
     seeds = [entry.record() for entry in own if entry.config_id == chosen.config_id]
     bundle = out or Path(f"{chosen.task}-{chosen.method}-{chosen.config_id}.zip")
-    with Console(stderr=True).status("packing") as status:
-        report = pack(seeds, bundle, home=paths.home(), results=paths.reference_results(), progress=status.update)
+    with status("packing") as tell:
+        report = pack(
+            seeds,
+            bundle,
+            task=load_task(task),
+            home=paths.home(),
+            results=paths.reference_results(),
+            progress=tell,
+        )
     if as_json:
         say({"written": str(bundle) if report.valid else None, **_as_json(bundle, report)})
     else:
@@ -41,18 +50,22 @@ def _own_runs(records: Path | None, task: str, method: str) -> list[Entry]:
     folder = records or paths.results()
     own: list[Entry] = []
     if records is not None or folder.is_dir():
-        with open_records([folder], task=task) as index:
-            own = index.entries(task)
+        name = task_name(task)
+        with open_records([folder], task=name) as index:
+            own = index.entries(name)
     if not own:
+        load_task(task)  # a wrong name is said to be one
+        if not re.fullmatch("[0-9a-f]{10}", method):
+            load_method(re.split(r"[:\[]", method)[0])
         remedy = f"`dxbench run --task {task} --method {method}` makes one"
         raise NothingMeasured(f"no record of task {task!r} in {folder}; {remedy}")
     return own
 
 
-def validate_command(bundle: Path, *, results: Path | None, as_json: bool) -> int:
+def validate_command(bundle: Path, *, task: str | None, results: Path | None, as_json: bool) -> int:
     """Print every defect; exit code 5 where there is one."""
-    with Console(stderr=True).status("reading") as status:
-        report = validate(bundle, results=results or paths.reference_results(), progress=status.update)
+    with status("reading") as tell:
+        report = validate(bundle, results=results or paths.reference_results(), task=_given(task), progress=tell)
     if as_json:
         say(_as_json(bundle, report))
     else:
@@ -61,10 +74,10 @@ def validate_command(bundle: Path, *, results: Path | None, as_json: bool) -> in
     return _exit_code(report)
 
 
-def merge_command(bundle: Path, *, results: Path, as_json: bool) -> int:
+def merge_command(bundle: Path, *, task: str | None, results: Path, as_json: bool) -> int:
     """Put the records of a valid bundle among the results; exit code 5 for one that is not."""
-    with Console(stderr=True).status("reading") as status:
-        report, placed = merge(bundle, results, progress=status.update)
+    with status("reading") as tell:
+        report, placed = merge(bundle, results, task=_given(task), progress=tell)
     if as_json:
         say({"merged": [str(path) for path in placed], **_as_json(bundle, report)})
     else:
@@ -74,6 +87,10 @@ def merge_command(bundle: Path, *, results: Path, as_json: bool) -> int:
         if not placed:
             print(f"{bundle}: {len(report.defects)} defects, nothing merged")
     return _exit_code(report)
+
+
+def _given(task: str | None) -> Task | None:
+    return None if task is None else load_task(task)
 
 
 def _exit_code(report: Report) -> int:
@@ -92,24 +109,24 @@ def _as_json(bundle: Path, report: Report) -> dict[str, object]:
 
 
 def _print(report: Report) -> None:
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    out = console(soft_wrap=True)
     if report.manifest is not None:
         manifest = report.manifest
-        console.print(
+        out.print(
             f"{manifest.method} {manifest.method_version} on {manifest.task} {manifest.task_version}, "
             f"configuration {manifest.config_id}, NFE {manifest.nfe}, {_endings(report.records)}"
         )
     for one in report.rechecked:
         verdict = "confirmed" if one.holds else "REFUTED"
-        console.print(
+        out.print(
             f"{verdict:10} {one.run_id}  {one.metric:16} claims {one.claimed:.4f}, "
             f"samples give {one.measured:.4f}, allowing {one.range}"
         )
     if report.taken_on_trust:
-        console.print(f"on trust   {', '.join(report.taken_on_trust)}: not to be rechecked from samples")
+        out.print(f"on trust   {', '.join(report.taken_on_trust)}: not to be rechecked from samples")
     for defect in report.defects:
-        console.print(f"DEFECT     {_plain(defect.where)}: {_plain(defect.problem)}")
-        console.print(f"           {defect.remedy}")
+        out.print(f"DEFECT     {_plain(defect.where)}: {_plain(defect.problem)}")
+        out.print(f"           {defect.remedy}")
 
 
 def _endings(records: list[ResultRecord]) -> str:

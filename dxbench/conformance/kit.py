@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from dxbench.api import Compute, Config, Method, Need, Problem, ProblemSet
-from dxbench.configure import DEFAULT_PRESET, configure
+from dxbench.configure import DEFAULT_PRESET, configure, preset_task
 from dxbench.conformance.describing import check_config, check_identity
 from dxbench.conformance.devices import check_device
 from dxbench.conformance.evaluations import check_nfe
@@ -224,8 +224,9 @@ def check_on_task(
         UsageError: for an unknown task, preset or key.
         MissingData: if the task's files are absent.
     """
-    config = configure(method, task, preset, overrides or {})
-    problem = load_task(task).problem(oracle=Need.ORACLE in method.needs)
+    loaded = load_task(task)
+    config = configure(method, preset_task(loaded), preset, overrides or {})
+    problem = loaded.problem(oracle=Need.ORACLE in method.needs)
     first = next(iter(problem.parts.values())) if isinstance(problem, ProblemSet) else problem
     return check_method(method, first, config, steps=steps, device=device)
 

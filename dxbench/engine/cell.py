@@ -18,18 +18,17 @@ from dxbench.api import (
     Evaluation,
     Failure,
     Model,
-    Need,
     ResultRecord,
     Sampler,
     Status,
     Training,
 )
-from dxbench.configure import config_class
+from dxbench.configure import config_class, preset_task
 from dxbench.engine import process, provenance
 from dxbench.engine.checkpoint import NonFiniteState, load_checkpoint, save_checkpoint
 from dxbench.engine.curves import CurveLog
 from dxbench.engine.listener import Listener
-from dxbench.engine.parts import require_pretrained, start_training, unmet_needs
+from dxbench.engine.parts import UnmetNeed, problem_for, start_training
 from dxbench.engine.plan import Cell
 from dxbench.engine.sampling_crew import SamplingCrew, sampling_together
 from dxbench.engine.spread import ONE_DEVICE, Place, Spread
@@ -75,10 +74,6 @@ def _out_of_memory(error: Exception) -> bool:
 
 class _TimedOut(Exception):
     """The run's time is used up."""
-
-
-class _UnmetNeed(Exception):
-    """The method cannot run here, through nobody's fault."""
 
 
 def run_cell(
@@ -162,7 +157,7 @@ class _Run:
             self._train(training)
             self.phase = "evaluate"
             SamplingCrew(training.model(), self.workers).serve()
-        except (DxbenchError, _TimedOut, _UnmetNeed, NonFiniteScalar):
+        except (DxbenchError, _TimedOut, UnmetNeed, NonFiniteScalar):
             return  # the first process comes to the same end, or is the one that ended
         except Exception as error:
             status: Status = "out_of_memory" if _out_of_memory(error) else "failed"
@@ -193,8 +188,11 @@ class _Run:
         except _TimedOut:
             message = f"stopped after {self.train_seconds + self.eval_seconds:.0f} s; resumes with a larger --timeout"
             return self._end("timeout", failure=self._failure("Timeout", message), model=model)
-        except (MissingData, _UnmetNeed) as error:
-            return self._end("skipped", failure=self._failure(type(error).__name__.lstrip("_"), str(error)))
+        except MissingData as error:
+            message = str(error.fetched_by(self.cell.prepare))
+            return self._end("skipped", failure=self._failure("MissingData", message))
+        except UnmetNeed as error:
+            return self._end("skipped", failure=self._failure("UnmetNeed", str(error)))
         except Exception as error:
             if _out_of_memory(error):
                 message = (str(error) or type(error).__name__) + self._memory_hint()
@@ -208,13 +206,9 @@ class _Run:
     def _set_up(self) -> Training:
         self.rng = RandomStreams(self.cell.method, self.cell.task, self.cell.seed)
         process.seed_global_generators(self.rng)
-        problem = self.task.problem(oracle=Need.ORACLE in self.method.needs)
-        kind = config_class(self.method, self.cell.task, self.cell.preset)
+        kind = config_class(self.method, preset_task(self.task), self.cell.preset)
         config = kind.model_validate(self.cell.config)
-        for need in unmet_needs(self.method.needs | config.needs, problem, self.compute):
-            raise _UnmetNeed(f"{self.cell.method} needs {need.value}, which {self.cell.task} does not have here")
-        require_pretrained(self.method, config, problem)
-        self.task.require(training=Need.TRAINING_DATA in self.method.needs and config.uses_data())
+        problem = problem_for(self.task, self.method, config, self.compute)
         training = start_training(self.method, problem, config, compute=self.compute, rng=self.rng)
         self.curves = CurveLog(training.total_steps)
         if not self.options.fresh and self.workers.from_first(self.checkpoint.exists()):

@@ -7,7 +7,6 @@ in one reduction per step and dtype.
 """
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,11 +15,14 @@ from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
-from dxbench.engine.spread import Place, Spread
+from dxbench.engine.spread import Place, Spread, outer
 from dxbench.engine.workers import PeerLost
 from dxbench.errors import UsageError
 
@@ -43,10 +45,10 @@ class FabricWorkers:
             self._fabric = Fabric(
                 accelerator=device,
                 devices=spread.devices,
-                num_nodes=_nodes(spread) if place is None else 1,
-                strategy=DDPStrategy(timeout=PATIENCE) if spread.devices > 1 else "auto",
+                num_nodes=spread.machines,
+                strategy=DDPStrategy(timeout=PATIENCE) if spread.processes > 1 else "auto",
                 precision=PRECISIONS[spread.precision],  # pyright: ignore[reportArgumentType]
-                plugins=None if place is None else [LightningEnvironment()],
+                plugins=_environment(place),
             )
             self._fabric.launch()
 
@@ -129,10 +131,14 @@ def _piece(total: int, index: int, count: int) -> slice:
     return slice(-(-total * index // count), -(-total * (index + 1) // count))
 
 
-def _nodes(spread: Spread) -> int:
-    """Machines of the run, as torchrun and SLURM tell it."""
-    processes = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or spread.devices)
-    return max(1, processes // spread.devices)
+def _environment(place: Place | None) -> ClusterEnvironment | None:
+    """How the processes of a run find each other: as those who started them have it, which Fabric would guess at."""
+    started = outer()
+    if place is not None:
+        return LightningEnvironment()
+    if started is None:
+        return None
+    return SLURMEnvironment(auto_requeue=False) if started.by == "srun" else TorchElasticEnvironment()
 
 
 @contextmanager

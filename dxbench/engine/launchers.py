@@ -71,7 +71,7 @@ def local(
         UsageError: for jobs and devices at once.
     """
     outer = outer_rank(options.spread)
-    if options.spread.devices > 1 and jobs > 1:
+    if options.spread.processes > 1 and jobs > 1:
         raise UsageError("--jobs and --devices do not go together: a cell takes all devices")
     if outer is None and (options.spread.devices > 1 or (jobs > 1 and len(cells) > 1)):
         yield from _in_processes(cells, options, jobs, listener, stop_requested)

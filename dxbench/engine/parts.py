@@ -2,16 +2,64 @@
 
 import math
 from collections.abc import Mapping, Set
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, PatchData, Problem, ProblemSet, Training
-from dxbench.errors import UsageError
+from dxbench.api import (
+    Compute,
+    Config,
+    FiniteData,
+    Method,
+    Model,
+    Need,
+    PatchData,
+    Problem,
+    ProblemSet,
+    Task,
+    Training,
+)
+from dxbench.assets import Asset
+from dxbench.errors import MissingData, UsageError, require_all
 from dxbench.streams import RandomStreams
 
 SMALL_IMAGE_VALUES = 1024
+
+
+class UnmetNeed(Exception):
+    """The method cannot run here, through nobody's fault."""
+
+
+def trains_on_data(method: type[Method], config: Config) -> bool:
+    """Whether a run reads the training data."""
+    return Need.TRAINING_DATA in method.needs and config.uses_data()
+
+
+def needed_files(task: Task, method: type[Method], config: Config) -> list[Asset]:
+    """What a run reads that is not shipped: what scores it, what it trains on and the weights that it begins from."""
+    return list(task.needed(training=trains_on_data(method, config), weights=method.pretrained(config)))
+
+
+def problem_for(task: Task, method: type[Method], config: Config, compute: Compute) -> Problem | ProblemSet:
+    """The problem of a run that can go ahead: its needs are met and its files are there.
+
+    Raises:
+        UnmetNeed: if the task does not have here what the method cannot do without.
+        UsageError: if the configuration begins from weights that the task does not grant.
+        MissingData: naming all files that are absent.
+    """
+    training = trains_on_data(method, config)
+    try:
+        problem = task.problem(oracle=Need.ORACLE in method.needs)
+    except MissingData:
+        task.require(training=training)  # names all that is absent, not only what is read first
+        raise
+    for need in unmet_needs(method.needs | config.needs, problem, compute):
+        raise UnmetNeed(f"{method.name} needs {need.value}, which {task.name} does not have here")
+    require_all([lambda: require_pretrained(method, config, problem), lambda: task.require(training=training)])
+    return problem
 
 
 def unmet_needs(needs: Set[Need], problem: Problem | ProblemSet, compute: Compute) -> list[Need]:
@@ -36,8 +84,9 @@ def require_pretrained(method: type[Method], config: Config, problem: Problem | 
 
     Raises:
         UsageError: if the task grants none of that name.
-        MissingData: if a file is absent, with the command that fetches it.
+        MissingData: naming the files that are absent, with the command that fetches them.
     """
+    asks = []
     for part in [problem] if isinstance(problem, Problem) else problem.parts.values():
         for name in method.pretrained(config):
             if part.pretrained is None:
@@ -45,7 +94,8 @@ def require_pretrained(method: type[Method], config: Config, problem: Problem | 
                     f"{method.name} begins from weights named {name!r}, but task {part.task} grants no pretrained "
                     "weights; choose another preset or start"
                 )
-            part.pretrained.require(name)
+            asks.append(partial(part.pretrained.require, name))
+    require_all(asks)
 
 
 def start_training(

@@ -1,11 +1,12 @@
 """What is to be run: cells of task x method x configuration x seed."""
 
+import shlex
 from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
 from dxbench.api import Precision
-from dxbench.configure import configure
+from dxbench.configure import DEFAULT_PRESET, assignments, configure, preset_task
 from dxbench.errors import UsageError
 from dxbench.records import config_id
 from dxbench.registry import load_method, load_task
@@ -38,6 +39,14 @@ class Cell:
         )
 
     @property
+    def prepare(self) -> str:
+        """The command that fetches what this run needs and no more."""
+        parts = ["dxbench prepare --task", shlex.quote(self.task_ref), "--method", shlex.quote(self.method_ref)]
+        parts += [] if self.preset == DEFAULT_PRESET else ["--preset", self.preset]
+        parts += [f"--set {shlex.quote(text)}" for text in assignments(self.overrides)]
+        return " ".join(parts)
+
+    @property
     def run_id(self) -> str:
         return f"{self.config_id}-s{self.seed}"
 
@@ -59,7 +68,7 @@ def plan(
     if len(set(seeds)) != len(seeds) or not seeds or min(seeds) < 0:
         raise UsageError(f"seeds must be different and not negative, got {seeds}")
     task, method = load_task(task_ref), load_method(method_ref)
-    config = configure(method, task.name, preset, overrides)
+    config = configure(method, preset_task(task), preset, overrides)
     return [
         Cell(
             task_ref=task_ref,

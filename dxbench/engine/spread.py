@@ -15,13 +15,20 @@ class Spread:
 
     Attributes:
         devices: of each machine, with a process for each.
+        machines: that torchrun or SLURM has started processes on.
         accumulate: micro-batches that a device takes one after the other.
         precision: 32, or bf16 by autocast with weights, optimisers and losses in float32.
     """
 
     devices: int = 1
+    machines: int = 1
     accumulate: int = 1
     precision: Precision = "32"
+
+    @property
+    def processes(self) -> int:
+        """Of one run."""
+        return self.devices * self.machines
 
     @property
     def plain(self) -> bool:
@@ -31,7 +38,8 @@ class Spread:
     def __str__(self) -> str:
         """The options that differ from the default, as typed."""
         options = {"devices": self.devices, "accumulate": self.accumulate, "precision": self.precision}
-        return " ".join(f"--{name} {value}" for name, value in options.items() if str(value) not in ("1", "32"))
+        typed = [f"--{name} {value}" for name, value in options.items() if str(value) not in ("1", "32")]
+        return " ".join([*typed, *([f"{self.machines} machines"] if self.machines > 1 else [])])
 
 
 ONE_DEVICE = Spread()
@@ -64,24 +72,65 @@ def check_support(methods: Iterable[type[Method]], spread: Spread) -> None:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    """Processes that torchrun or srun has started for one run, seen from one of them.
+
+    Attributes:
+        by: who started them.
+        machines: on how many machines.
+    """
+
+    by: str
+    rank: int
+    processes: int
+    machines: int
+
+
+def outer() -> Outer | None:
+    """Who else runs this command; None where it runs alone.
+
+    A job script that calls dxbench without srun runs alone, however many tasks its job has.
+    """
+    found = os.environ
+    if "TORCHELASTIC_RUN_ID" in found:
+        processes = int(found["WORLD_SIZE"])
+        machines = processes // int(found.get("LOCAL_WORLD_SIZE", processes))
+        started = Outer(by="torchrun", rank=int(found["RANK"]), processes=processes, machines=machines)
+    elif "SLURM_STEP_NUM_TASKS" in found:
+        started = Outer(
+            by="srun",
+            rank=int(found["SLURM_PROCID"]),
+            processes=int(found["SLURM_STEP_NUM_TASKS"]),
+            machines=int(found.get("SLURM_STEP_NUM_NODES", "1")),
+        )
+    else:
+        return None
+    return started if started.processes > 1 else None
+
+
+def machines() -> int:
+    """Machines that this command runs on."""
+    started = outer()
+    return 1 if started is None else started.machines
+
+
 def outer_rank(spread: Spread) -> int | None:
-    """This process's rank among those that torchrun or SLURM started for the run; None where nobody did.
+    """This process's rank among those that torchrun or srun started for the run; None where nobody did.
 
     Raises:
-        UsageError: if torchrun has started several processes and `spread` does not know it.
+        UsageError: if they are others than a process for each device, so that cells would be run more than once.
     """
-    processes = int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
-    if spread.devices == 1:
-        if processes > 1:
-            local = os.environ.get("LOCAL_WORLD_SIZE", processes)
-            raise UsageError(
-                f"torchrun has started {processes} processes for a run on one device; add --devices {local}"
-            )
+    started = outer()
+    if started is None:
         return None
-    if processes > 1:
-        return int(os.environ["RANK"])
-    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-
-    if SLURMEnvironment.detect() and int(os.environ["SLURM_NTASKS"]) > 1:
-        return int(os.environ["SLURM_PROCID"])
-    return None
+    here, uneven = divmod(started.processes, started.machines)
+    if uneven or here != spread.devices:
+        advice = "start as many on each" if uneven else f"add --devices {here}, or start one on each"
+        raise UsageError(
+            f"{started.by} has started {started.processes} processes on {started.machines} machine(s) for one run, "
+            f"which wants one for each device of a machine, and --devices is {spread.devices}; {advice}"
+        )
+    if started.by == "srun" and "SLURM_NTASKS_PER_NODE" not in os.environ:
+        raise UsageError(f"srun has started {started.processes} processes; say so by srun --ntasks-per-node={here}")
+    return started.rank

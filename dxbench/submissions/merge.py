@@ -7,13 +7,15 @@ from tempfile import TemporaryDirectory
 
 from filelock import FileLock
 
-from dxbench.api import ResultRecord
+from dxbench.api import ResultRecord, Task
 from dxbench.errors import InvalidFile
 from dxbench.records import check_writable, record_path, record_text
 from dxbench.submissions.validate import Report, validate
 
 
-def merge(bundle: Path, results: Path, *, progress: Callable[[str], None]) -> tuple[Report, list[Path]]:
+def merge(
+    bundle: Path, results: Path, *, task: Task | None = None, progress: Callable[[str], None]
+) -> tuple[Report, list[Path]]:
     """Validate, then write the records into `results`; an invalid bundle leaves it as it was.
 
     Raises:
@@ -23,7 +25,7 @@ def merge(bundle: Path, results: Path, *, progress: Callable[[str], None]) -> tu
     """
     check_writable(results)
     with FileLock(results / ".merge.lock"):  # two merges at a time would both find no duplicate
-        report = validate(bundle, results=results, progress=progress)
+        report = validate(bundle, results=results, task=task, progress=progress)
         return report, place(report.records, results) if report.valid else []
 
 

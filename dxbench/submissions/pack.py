@@ -8,10 +8,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from dxbench.api import ResultRecord
+from dxbench.api import ResultRecord, Task
 from dxbench.errors import InvalidFile, MissingData, UsageError
 from dxbench.records import array_sha256, config_id_of, record_text, work_folder
-from dxbench.registry import load_task
 from dxbench.submissions.archive import npy_bytes
 from dxbench.submissions.challenge import BLOCK, block_hashes, chosen_blocks
 from dxbench.submissions.manifest import (
@@ -29,7 +28,13 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # one bundle per content, whenever it is packed
 
 
 def pack(
-    records: Sequence[ResultRecord], out: Path, *, home: Path, results: Path, progress: Callable[[str], None]
+    records: Sequence[ResultRecord],
+    out: Path,
+    *,
+    task: Task,
+    home: Path,
+    results: Path,
+    progress: Callable[[str], None],
 ) -> Report:
     """Write the bundle of one configuration's records to `out`, if it passes validation against `results`.
 
@@ -46,8 +51,8 @@ def pack(
     with TemporaryDirectory(dir=out.parent, prefix=".dxbench-submit-") as folder:
         draft = Path(folder) / out.name
         with draft.open("wb") as file:
-            write_bundle(file, manifest, records, arrays, wanted=load_task(manifest.task).challenge_blocks)
-        report = validate(draft, results=results, progress=progress)
+            write_bundle(file, manifest, records, arrays, wanted=task.challenge_blocks)
+        report = validate(draft, results=results, task=task, progress=progress)
         if report.valid:
             draft.replace(out)
     return report

@@ -25,6 +25,8 @@ from dxbench.submissions.manifest import (
     sha256,
 )
 
+INSTALL = "Install the package that has it, or give its file with --task path/to/file.py:Class."
+
 
 @dataclass(kw_only=True)
 class Report:
@@ -47,8 +49,11 @@ class Report:
         return not self.defects
 
 
-def validate(path: Path, *, results: Path, progress: Callable[[str], None]) -> Report:
+def validate(path: Path, *, results: Path, task: Task | None = None, progress: Callable[[str], None]) -> Report:
     """Every defect of a bundle, on its own and against the records in `results`.
+
+    Args:
+        task: what the reader takes its task to be, if that is not installed. A bundle loads no file by itself.
 
     Raises:
         MissingData: if there is no such file.
@@ -60,7 +65,7 @@ def validate(path: Path, *, results: Path, progress: Callable[[str], None]) -> R
         with _noting(report, MANIFEST):
             text = archive.read(MANIFEST)
             report.manifest = parse_manifest(text)
-            _validate_contents(report, report.manifest, sha256(text), archive, results, progress)
+            _validate_contents(report, report.manifest, sha256(text), archive, results, task, progress)
     return report
 
 
@@ -79,9 +84,10 @@ def _validate_contents(
     manifest_sha256: str,
     archive: Archive,
     results: Path,
+    given: Task | None,
     progress: Callable[[str], None],
 ) -> None:
-    task, event_shape = _task(report, manifest)
+    task, event_shape = _task(report, manifest, given)
     report.defects += manifest_defects(manifest)
     report.defects += _strays(archive, manifest)
     for entry in {run.run_id: run for run in manifest.runs}.values():
@@ -106,19 +112,20 @@ def _validate_contents(
     report.taken_on_trust = sorted({name for record in report.records for name in record.scores} - confirmed)
 
 
-def _task(report: Report, manifest: Manifest) -> tuple[Task | None, list[int] | None]:
-    """The task, by its registered name alone (a name from a bundle must not load a file), and its event shape."""
+def _task(report: Report, manifest: Manifest, given: Task | None) -> tuple[Task | None, list[int] | None]:
+    """The task and its event shape: the reader's own, or by its registered name; a bundle's name must load no file."""
     known = registry.plugins("tasks")
-    if manifest.task in known:
+    own = given is not None and given.name == manifest.task
+    if own or manifest.task in known:
         try:
-            task = load_task(manifest.task)
+            task = given if own and given is not None else load_task(manifest.task)
             problem = task.problem(oracle=False)
             return task, list(problem.event_shape) if isinstance(problem, Problem) else None
         except MissingData as error:
             report.defects.append(Defect(where=f"{MANIFEST}: task", problem=str(error), remedy="Prepare its data."))
             return None, None
     absent = f"{manifest.task!r} is no task here, which has {', '.join(sorted(known))}"
-    report.defects.append(Defect(where=f"{MANIFEST}: task", problem=absent, remedy="Install the package that has it."))
+    report.defects.append(Defect(where=f"{MANIFEST}: task", problem=absent, remedy=INSTALL))
     return None, None
 
 

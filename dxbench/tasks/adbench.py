@@ -7,24 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench import paths
-from dxbench.errors import InvalidFile, MissingData
+from dxbench.errors import InvalidFile
 
 HOME = "https://github.com/Minqi824/ADBench"
-
-
-def folder(*parts: str) -> Path:
-    """A folder of the data sets.
-
-    Raises:
-        MissingData: if it is not there.
-    """
-    path = paths.data().joinpath("adbench", *parts)
-    if not path.is_dir():
-        raise MissingData(
-            f"no folder {path}; fetch its npz files from {HOME} and point DXBENCH_DATA at the folder above adbench"
-        )
-    return path
 
 
 def read_set(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_]]:

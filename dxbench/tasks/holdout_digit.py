@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dxbench import paths
-from dxbench.errors import InvalidFile, MissingData
+from dxbench.assets.catalogue import MNIST
+from dxbench.errors import InvalidFile
 from dxbench.metrics.detection import detection_metrics, robust_metrics
 from dxbench.metrics.robust import Affine, Tone, WorstCase
 from dxbench.streams import derive_seed
@@ -92,6 +92,7 @@ class HoldoutMNIST(LeaveOut):
     """MNIST: nine digits train, the tenth is the anomaly, split as NAE and MPDR do."""
 
     name, version = "holdout_mnist", 1
+    assets = (MNIST,)
     worst_case = WORST_MNIST
     scored_by = (
         *detection_metrics(image_score="energy of the image", reference=MNIST_REFERENCE),
@@ -99,7 +100,7 @@ class HoldoutMNIST(LeaveOut):
     )
 
     def load(self) -> dict[str, Group]:
-        arrays = read_mnist(paths.data() / "mnist" / "mnist.npz")
+        arrays = read_mnist(MNIST.require())
         train, test = (
             arrays[name].reshape(-1, 28 * 28).astype(np.float32) / 255.0 for name in ("train_images", "test_images")
         )
@@ -124,11 +125,8 @@ def read_mnist(path: Path) -> dict[str, NDArray[np.uint8]]:
     """The arrays named in `MNIST_ARRAYS` of an npz, under those names or the ones Keras gives them.
 
     Raises:
-        MissingData: if it is not there.
         InvalidFile: if it cannot be read, or holds something else.
     """
-    if not path.is_file():
-        raise MissingData(f"no {path}; fetch it with `dxbench prepare --task holdout_mnist`, or set DXBENCH_DATA")
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name if name in stored else keras] for name, (keras, _) in MNIST_ARRAYS.items()}

@@ -159,9 +159,10 @@ class ImageTask(Task):
         """Classes of the samples, [num_samples], where there are classes."""
         return None
 
-    def require(self, *, training: bool) -> None:
-        for asset in (self.data_asset, *self.scored_with) if training else self.scored_with:
-            replace(asset, task=self.name).require()  # the remedy names this task
+    def needed(self, *, training: bool, weights: Sequence[str]) -> list[Asset]:
+        begun_from = [self.pretrained_assets[name] for name in weights if name in self.pretrained_assets]
+        every = [*([self.data_asset] if training else []), *self.scored_with, *begun_from]
+        return [replace(asset, task=self.name) for asset in dict.fromkeys(every)]  # the remedy names this task
 
     def problem(self, *, oracle: bool) -> Problem:
         return Problem(

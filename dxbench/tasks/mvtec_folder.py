@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import torch
 
+from dxbench.assets.catalogue import MVTEC_AD
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.features.patches import PatchExtractor, features_of
 from dxbench.readers.mvtec import Category, Counts, read_images, scan
@@ -43,8 +44,7 @@ class FolderTask(PatchTask):
         }
         if not categories:
             raise MissingData(
-                f"{folder} has no folder <category>/{proof} of {', '.join(self.groups)}; fetch them with "
-                "`dxbench prepare --task mvtec_ad`, or set DXBENCH_DATA"
+                f"{folder} has no folder <category>/{proof} of {', '.join(self.groups)}", commands=[MVTEC_AD.prepare]
             )
         for name, category in categories.items():
             self._check_counts(name, category)

@@ -8,11 +8,11 @@ comparable with no paper's.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dxbench.assets.catalogue import ADBENCH_RESNET18, ADBENCH_VIT
 from dxbench.errors import MissingData
 from dxbench.metrics.detection import DetectionMetric, detection_metrics, robust_metrics
 from dxbench.metrics.robust import Turn, WorstCase
@@ -72,7 +72,6 @@ class MVTecPooled(DetectionTask):
     headline = ("image_auroc", "image_ap", "image_f1_max", "image_min_rank", "image_robust_auroc")
     groups = CATEGORIES
     worst_case = WORST_CASE
-    features: ClassVar[str]
 
     def load(self) -> dict[str, Group]:
         return self._groups(lambda rows: rows.test)
@@ -82,7 +81,7 @@ class MVTecPooled(DetectionTask):
         return self._groups(lambda rows: rows.validation)
 
     def _groups(self, scored: Callable[[Split], NDArray[np.intp]]) -> dict[str, Group]:
-        folder = adbench.folder(self.features)
+        folder = self.assets[0].require()
         groups = {}
         for category in CATEGORIES:
             path = folder / f"MVTec-AD_{category}.npz"
@@ -102,25 +101,25 @@ class MVTecPooledResNet18(MVTecPooled):
     """MVTec-AD, ResNet-18 features, image level: one model for 15 categories."""
 
     name = "mvtec_pooled_resnet18"
-    features, unified, scored_by = "resnet18", True, RESNET18_METRICS
+    assets, unified, scored_by = (ADBENCH_RESNET18,), True, RESNET18_METRICS
 
 
 class MVTecPooledViT(MVTecPooled):
     """MVTec-AD, ViT features, image level: one model for 15 categories."""
 
     name = "mvtec_pooled_vit"
-    features, unified, scored_by = "vit", True, VIT_METRICS
+    assets, unified, scored_by = (ADBENCH_VIT,), True, VIT_METRICS
 
 
 class MVTecSeparateResNet18(MVTecPooled):
     """MVTec-AD, ResNet-18 features, image level: a model for each category."""
 
     name = "mvtec_separate_resnet18"
-    features, unified, scored_by = "resnet18", False, RESNET18_METRICS
+    assets, unified, scored_by = (ADBENCH_RESNET18,), False, RESNET18_METRICS
 
 
 class MVTecSeparateViT(MVTecPooled):
     """MVTec-AD, ViT features, image level: a model for each category."""
 
     name = "mvtec_separate_vit"
-    features, unified, scored_by = "vit", False, VIT_METRICS
+    assets, unified, scored_by = (ADBENCH_VIT,), False, VIT_METRICS

@@ -5,6 +5,7 @@ other images. **No number here is comparable with a paper's**, whose features co
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
@@ -56,7 +57,8 @@ class Screw(FolderTask):
     )
     worst_case = WORST_CASE
 
-    assets = (MVTEC_AD,)
+    # Its own category is enough of the archive.
+    assets = (replace(MVTEC_AD, unpack=("screw/train", "screw/test"), task=NAME),)
 
     def home(self) -> Path:
         return paths.data() / "mvtec_ad"

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from dxbench.assets.catalogue import ADBENCH_CLASSICAL
 from dxbench.errors import MissingData
 from dxbench.metrics.detection import DetectionMetric, detection_metrics
 from dxbench.streams import derive_seed
@@ -82,10 +83,11 @@ class Tabular(DetectionTask):
     unified = False
     groups = tuple(SETS)
     headline = ("auroc", "ap", "f1_max", "min_rank")
+    assets = (ADBENCH_CLASSICAL,)
     split: Split
 
     def load(self) -> dict[str, Group]:
-        folder = adbench.folder("classical")
+        folder = ADBENCH_CLASSICAL.require()
         groups = {}
         for name, file in SETS.items():
             path = folder / f"{file}.npz"

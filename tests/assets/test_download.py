@@ -188,7 +188,10 @@ def test_terms_have_to_be_accepted_before_anything_is_fetched(server: Home) -> N
     one = asset(server, must_accept=True, licence="for research alone")
     state, note = get(one)
     assert (state, server.asked) == ("licence", [])
-    assert "for research alone; if you do, add --accept-licence" in note
+    assert (
+        "`dxbench prepare --task tests --accept-licence` fetches it if you accept its licence (for research alone)"
+        in note
+    )
     assert get(one, accept_licence=True)[0] == "fetched"
     assert get(one)[0] == "there"
 

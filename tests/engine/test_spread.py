@@ -17,6 +17,7 @@ from dxbench.engine.fabric import FabricWorkers
 from dxbench.engine.launchers import _free_port
 from dxbench.engine.sampling_crew import sampling_together
 from dxbench.engine.spread import Spread, outer_rank
+from dxbench.engine.spread import machines as count_machines
 from dxbench.errors import UsageError
 from dxbench.records import read_record
 from dxbench.tasks.digits_data import quantise
@@ -211,20 +212,103 @@ def test_out_of_memory_says_what_to_try(
     assert hint in ended.err
 
 
-def test_torchrun_and_slurm_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Neither torchrun nor SLURM has started anything."""
     for name in [name for name in os.environ if name.startswith(("SLURM_", "TORCHELASTIC"))]:
         monkeypatch.delenv(name)
-    two = Spread(devices=2)
-    assert outer_rank(two) is None
-    with monkeypatch.context() as slurm:
-        slurm.setenv("SLURM_NTASKS", "2")
-        slurm.setenv("SLURM_PROCID", "1")
-        slurm.setenv("SLURM_JOB_NAME", "training")
-        assert outer_rank(two) == 1
-        assert outer_rank(Spread()) is None
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", "1")
-    assert outer_rank(two) == 1
+    return monkeypatch
+
+
+def started_by_srun(rank: int, *, processes: int, machines: int) -> dict[str, str]:
+    """What srun --nodes=machines --ntasks-per-node=... sets for a process."""
+    here = processes // machines
+    return {
+        "SLURM_JOB_ID": "4321",
+        "SLURM_JOB_NAME": "bash",  # as in an interactive allocation
+        "SLURM_NODELIST": "127.0.0.1",
+        "SLURM_NTASKS": str(processes),
+        "SLURM_NTASKS_PER_NODE": str(here),
+        "SLURM_NNODES": str(machines),
+        "SLURM_STEP_NUM_TASKS": str(processes),
+        "SLURM_STEP_NUM_NODES": str(machines),
+        "SLURM_PROCID": str(rank),
+        "SLURM_NODEID": str(rank // here),
+        "SLURM_LOCALID": str(rank % here),
+    }
+
+
+def set_all(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("rank", "processes", "machines", "devices"), [(1, 2, 1, 2), (1, 2, 2, 1), (3, 4, 2, 2), (0, 2, 2, 1)]
+)
+def test_srun_is_recognised_with_a_process_for_each_device(
+    nobody: pytest.MonkeyPatch, rank: int, processes: int, machines: int, devices: int
+) -> None:
+    assert outer_rank(Spread(devices=devices)) is None
+    set_all(nobody, started_by_srun(rank, processes=processes, machines=machines))
+    assert count_machines() == machines
+    assert outer_rank(Spread(devices=devices, machines=machines)) == rank
+
+
+def test_a_job_script_that_calls_without_srun_is_alone(nobody: pytest.MonkeyPatch) -> None:
+    set_all(nobody, {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_JOB_NAME": "training"})
+    assert outer_rank(Spread(devices=2)) is None
+    assert count_machines() == 1
+
+
+@pytest.mark.parametrize(
+    ("processes", "machines", "devices", "advice"),
+    [(2, 1, 1, "add --devices 2"), (4, 2, 1, "add --devices 2"), (2, 2, 2, "add --devices 1"), (3, 2, 1, "as many on")],
+)
+def test_processes_of_srun_that_would_run_a_cell_twice_are_refused(
+    nobody: pytest.MonkeyPatch, processes: int, machines: int, devices: int, advice: str
+) -> None:
+    set_all(nobody, started_by_srun(1, processes=processes, machines=machines))
+    with pytest.raises(UsageError, match=advice):
+        outer_rank(Spread(devices=devices, machines=machines))
+
+
+def test_srun_has_to_say_how_many_run_on_each_machine(nobody: pytest.MonkeyPatch) -> None:
+    set_all(nobody, started_by_srun(1, processes=2, machines=2))
+    nobody.delenv("SLURM_NTASKS_PER_NODE")
+    with pytest.raises(UsageError, match="srun --ntasks-per-node=1"):
+        outer_rank(Spread(machines=2))
+
+
+def test_torchrun_is_recognised(nobody: pytest.MonkeyPatch) -> None:
+    set_all(nobody, {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "1", "LOCAL_WORLD_SIZE": "2"})
+    assert outer_rank(Spread(devices=2)) == 1
     with pytest.raises(UsageError, match="add --devices 2"):
         outer_rank(Spread())
+    nobody.setenv("LOCAL_WORLD_SIZE", "1")
+    assert count_machines() == 2
+    assert outer_rank(Spread(machines=2)) == 1
+
+
+def test_two_machines_of_srun_with_a_device_each_run_a_cell_once_together(
+    nobody: pytest.MonkeyPatch, home: Path, tmp_path: Path
+) -> None:
+    """srun -N2 --ntasks-per-node=1 dxbench run, as both processes see it."""
+    command = [sys.executable, "-m", "dxbench", *RUN, "-m", "dxmi", *SMALL, "--device", "cpu"]
+    processes = [
+        subprocess.Popen(
+            command,
+            env=os.environ | started_by_srun(rank, processes=2, machines=2),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    ended = [process.communicate(timeout=200) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ended
+    assert "sw2" in ended[0][0]
+    assert ended[1] == ("", "")
+    cost = only_record(home).cost
+    assert cost is not None
+    assert cost.devices == 2

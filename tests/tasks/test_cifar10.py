@@ -60,7 +60,10 @@ def test_without_its_weights_a_run_ends_with_7_and_the_command(
     method = f"{HERE / 'test_image_tasks.py'}:PainterMethod"
     ended = dxbench("run", "-t", name, "-m", method, "--no-report")
     assert ended.code == 7
-    assert "fetch it with `dxbench prepare --task" in ended.err
+    assert f"fetch them with `dxbench prepare --task {name} --method {method}`" in ended.err
+    task = load_task(name)
+    for asset in task.needed(training="cifar10" in name, weights=()):
+        assert f"no {Path(asset.path).name} ({asset.title}, {asset.amount})" in ended.err
     assert "fid" not in ended.out.lower()
 
 

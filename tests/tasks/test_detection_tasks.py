@@ -338,10 +338,13 @@ def test_mnist_trains_on_its_first_50000_images_without_the_digit(
         np.testing.assert_array_equal(group.anomalous, small_mnist["test_labels"] == digit)
 
 
-def test_mnist_that_is_absent_or_another_array_is_refused(small_mnist: dict[str, np.ndarray], tmp_path: Path):
+def test_mnist_that_is_absent_or_another_array_is_refused(
+    small_mnist: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "mnist.npz"
+    monkeypatch.setenv("DXBENCH_DATA", str(tmp_path))
     with pytest.raises(MissingData, match="prepare --task holdout_mnist"):
-        read_mnist(path)
+        holdout_digit.HoldoutMNIST().load()
     np.savez(path, train_images=np.zeros((5, 28, 28), np.uint8))
     with pytest.raises(InvalidFile, match="is not MNIST"):
         read_mnist(path)

@@ -222,7 +222,8 @@ def test_a_run_without_the_feature_net_ends_with_7_and_no_number(
     (data / "weights" / "net.safetensors").unlink()
     ended = run(dxbench, "--no-report")
     assert ended.code == 7
-    assert "fetch it with `dxbench prepare --task tiny_images`" in ended.err
+    task, painter = f"{HERE.parent / 'tiny_images.py'}:TinyImages", f"{HERE}:PainterMethod"
+    assert f"fetch it with `dxbench prepare --task {task} --method {painter}`" in ended.err
     (path,) = (home / "results").rglob("*.json")
     record: Mapping[str, Any] = json.loads(path.read_text())
     assert (record["status"], record["scores"]) == ("skipped", {})
