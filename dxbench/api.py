@@ -751,10 +751,27 @@ class Curve(Frozen):
     value: list[float]
 
 
+class TrainingCost(Frozen):
+    """What some training took.
+
+    Attributes:
+        seconds: of wall clock, on the machine it ran on.
+        flops: floating-point operations of matrix products and convolutions, forward and backward.
+        passes: rows that went forward through a network.
+    """
+
+    seconds: float
+    flops: int
+    passes: int
+
+
 class Cost(Frozen):
     """What a run took. Seconds are of the whole run, resumed parts included; memory is the first process's.
 
     Attributes:
+        train: what the run's own steps took, counted on 64 of them; None for records from before it was counted, and
+            for methods that fit outside of torch.
+        stored: what the trained parts took that the run found in the store, such as a teacher; None as `train`.
         devices: processes with a device each.
         accumulate: micro-batches that a device took one after the other.
         precision: of networks in training and sampling; "bf16" is by autocast, with weights and losses in float32.
@@ -762,6 +779,8 @@ class Cost(Frozen):
 
     train_seconds: float
     eval_seconds: float
+    train: TrainingCost | None = None
+    stored: TrainingCost | None = None
     steps: int
     peak_memory_bytes: int
     parameters: int | None = None
@@ -771,6 +790,17 @@ class Cost(Frozen):
     devices: int = 1
     accumulate: int = 1
     precision: Precision = "32"
+
+    @property
+    def training(self) -> TrainingCost | None:
+        """Of the run and of the parts it found: what it takes to come from data to the model."""
+        if self.train is None or self.stored is None:
+            return None
+        return TrainingCost(
+            seconds=self.train.seconds + self.stored.seconds,
+            flops=self.train.flops + self.stored.flops,
+            passes=self.train.passes + self.stored.passes,
+        )
 
 
 class Failure(Frozen):

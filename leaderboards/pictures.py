@@ -1,6 +1,7 @@
 """Draw docs/gaussians8_methods.png and docs/digits_methods.png from the committed records.
 
-Quality against network passes per sample, and against seconds of training: `python -m leaderboards.pictures`.
+Quality against network passes per sample, and against the operations of the whole training:
+`python -m leaderboards.pictures`.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 SUITES = {"gaussians8-methods": "sw2", "digits-methods": "fd_digits"}
 COSTS: dict[str, Callable[[Row], float | None]] = {
     "network passes per sample": lambda row: row.nfe,
-    "seconds of training (wall clock, one core)": lambda row: row.cost.train_seconds,
+    "FLOP of the whole training, a teacher included": lambda row: row.cost.training_flops,
 }
 
 
@@ -52,7 +53,7 @@ def picture(table: Table, metric: str) -> Figure:
 
 
 def _dot(axes: Axes, row: Row, metric: str, cost: float | None, *, colour: str, marker: str) -> None:
-    # A start that another run had left trained took no time here, which a logarithm cannot show and no one should read.
+    # What was not counted, and what trains nothing, has no place on a logarithm.
     if cost is not None and cost > 1e-9:
         score = row.scores[metric]
         axes.errorbar(cost, score.value, yerr=score.std, color=colour, marker=marker, capsize=3, label=row.label)

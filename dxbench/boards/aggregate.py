@@ -66,9 +66,14 @@ class RowCost:
     Attributes:
         flops: of one sample.
         memory: peak, in bytes.
+        training_flops: of the whole training, found parts such as a teacher included; `training_passes`: rows that went
+            forward through a network; `training_seconds`:
+            of wall clock, whatever the machine and its load.
     """
 
-    train_seconds: float | None = None
+    training_flops: float | None = None
+    training_passes: float | None = None
+    training_seconds: float | None = None
     flops: float | None = None
     parameters: float | None = None
     memory: float | None = None
@@ -209,7 +214,9 @@ def _marks(group: Sequence[Entry], superseded: bool) -> list[Mark]:
 
 def _cost(ok: Sequence[Entry]) -> RowCost:
     return RowCost(
-        train_seconds=_mean([entry.train_seconds for entry in ok]),
+        training_flops=_mean([entry.training_flops for entry in ok]),
+        training_passes=_mean([entry.training_passes for entry in ok]),
+        training_seconds=_mean([entry.training_seconds for entry in ok]),
         flops=_mean([entry.sampling_flops for entry in ok]),
         parameters=_mean([entry.parameters for entry in ok]),
         memory=_mean([entry.peak_memory_bytes for entry in ok]),

@@ -17,6 +17,8 @@ class Entry:
         path: of its record.
         dirty: the code had uncommitted changes.
         failure: why the run did not end well, in a line.
+        training_flops: of the run and of the trained parts that it found; `training_passes` and `training_seconds`
+            likewise. None where they were not counted.
     """
 
     path: str
@@ -47,6 +49,9 @@ class Entry:
     sampling_flops: int | None
     peak_memory_bytes: int | None
     device: str | None
+    training_flops: int | None
+    training_passes: int | None
+    training_seconds: float | None
 
     @classmethod
     def of(cls, record: ResultRecord, path: str) -> "Entry":
@@ -81,6 +86,9 @@ class Entry:
             sampling_flops=cost.sampling_flops if cost else None,
             peak_memory_bytes=cost.peak_memory_bytes if cost else None,
             device=cost.device if cost else None,
+            training_flops=cost.training.flops if cost and cost.training else None,
+            training_passes=cost.training.passes if cost and cost.training else None,
+            training_seconds=cost.training.seconds if cost and cost.training else None,
         )
 
     def record(self) -> ResultRecord:

@@ -48,6 +48,9 @@ _PLAIN = {
     "sampling_flops": _INTEGER,
     "peak_memory_bytes": _INTEGER,
     "device": _WORD,
+    "training_flops": _INTEGER,
+    "training_passes": _INTEGER,
+    "training_seconds": pa.float64(),
 }
 _JSON: dict[str, tuple[pa.DataType, TypeAdapter[Any]]] = {
     "overrides": (_WORD, TypeAdapter(dict[str, JsonValue])),
@@ -57,7 +60,7 @@ _JSON: dict[str, tuple[pa.DataType, TypeAdapter[Any]]] = {
 }
 _SCHEMA = pa.schema(
     [*_FILE.items(), *_PLAIN.items(), *((name, kind) for name, (kind, _) in _JSON.items())],
-    metadata={"dxbench.layout": "2"},
+    metadata={"dxbench.layout": "3"},
 )
 _PARALLEL_FROM = 5_000
 """Records from which starting further processes takes less time than it saves."""

@@ -27,13 +27,14 @@ from dxbench.configure import config_class, preset_task
 from dxbench.engine import process, provenance
 from dxbench.engine.checkpoint import NonFiniteState, load_checkpoint, save_checkpoint
 from dxbench.engine.curves import CurveLog
+from dxbench.engine.ledger import Ledger, TrainingMeter
 from dxbench.engine.listener import Listener
 from dxbench.engine.parts import UnmetNeed, problem_for, start_training
 from dxbench.engine.plan import Cell
 from dxbench.engine.sampling_crew import SamplingCrew, sampling_together
 from dxbench.engine.spread import ONE_DEVICE, Place, Spread
 from dxbench.engine.store import FolderStore
-from dxbench.engine.workers import LastWords, PeerLost, SharedStore, assemble
+from dxbench.engine.workers import POLL_SECONDS, LastWords, PeerLost, SharedStore, assemble
 from dxbench.errors import DxbenchError, Interrupted, InvalidFile, MissingData, UsageError
 from dxbench.records import array_sha256, check_writable, save_arrays, work_folder, write_record
 from dxbench.registry import load_method, load_task, method_card
@@ -109,6 +110,8 @@ def run_cell(
         raise UsageError(
             f"another process is running {cell.method} on {cell.task}, seed {cell.seed} ({folder})"
         ) from None
+    finally:
+        run.store.release()
 
 
 class _Run:
@@ -131,11 +134,12 @@ class _Run:
         device = process.choose_device(options.device, auto=self.task.auto_device)
         process.check_devices(device, options.spread.devices)
         self.workers = assemble(replace(options.spread, precision=cell.precision), device=device, place=place)
-        store = FolderStore(options.home / "trained" / f"{cell.task}@{cell.task_version}")
+        self.ledger = Ledger()
+        self.store = FolderStore(options.home / "trained" / f"{cell.task}@{cell.task_version}", self.ledger)
         self.compute = Compute(
             device=device,
             threads=self.task.threads,
-            store=SharedStore(store, self.workers),
+            store=SharedStore(self.store, self.workers, self._wait_for_part),
             parallel=self.workers.parallel,
         )
         self.folder = work_folder(options.home, task=cell.task, method=cell.method, run_id=cell.run_id)
@@ -147,6 +151,7 @@ class _Run:
         self.step = 0
         self.resumed = 0
         self.train_seconds = 0.0
+        self.waited = 0.0
         self.eval_seconds = 0.0
 
     def assist(self) -> None:
@@ -209,8 +214,11 @@ class _Run:
         kind = config_class(self.method, preset_task(self.task), self.cell.preset)
         config = kind.model_validate(self.cell.config)
         problem = problem_for(self.task, self.method, config, self.compute)
+        begun, self.waited = time.monotonic(), 0.0
         training = start_training(self.method, problem, config, compute=self.compute, rng=self.rng)
+        self.train_seconds = time.monotonic() - begun - self.waited  # some methods fit here and take no step
         self.curves = CurveLog(training.total_steps)
+        self.ledger.meter = TrainingMeter(training.total_steps, processes=self.workers.count)
         if not self.options.fresh and self.workers.from_first(self.checkpoint.exists()):
             unusable: Exception | None = None
             try:
@@ -222,12 +230,26 @@ class _Run:
         self.listener.started(self.cell, total_steps=training.total_steps, first_step=self.step)
         return training
 
+    def _wait_for_part(self) -> None:
+        """Once a second while another run trains a part that this one needs; ends the run where it is to end."""
+        if self.waited == 0:
+            self.listener.phase(self.cell, "waiting for another run that trains the same backbone")
+        self.waited += POLL_SECONDS
+        late = self.options.timeout is not None and self.waited > self.options.timeout
+        stop, late = self.workers.any(self.stop_requested(), late)
+        if stop:
+            raise Interrupted("stopped while waiting for another run's backbone; nothing was trained yet")
+        if late:
+            self.train_seconds = self.waited
+            raise _TimedOut
+
     def _resume(self, training: Training) -> None:
         state = load_checkpoint(self.checkpoint, run_id=self.cell.run_id)
         training.load_state_dict(state["training"])
         self.rng.load_state_dict(state["rng"])
         process.restore_global_generators(state["global_rng"])
         self.curves.load_state_dict(state["curves"])
+        self.ledger.load_state_dict(state["ledger"])
         self.step, self.train_seconds, self.resumed = state["step"], state["train_seconds"], state["resumed"] + 1
 
     def _begin_anew(self, error: Exception | None) -> Training:
@@ -244,10 +266,13 @@ class _Run:
 
     def _train(self, training: Training) -> None:
         self.phase = "train"
-        before = self.train_seconds
+        assert self.ledger.meter is not None
+        meter, before = self.ledger.meter, self.train_seconds
         start = saved = time.monotonic()
         while self.step < training.total_steps:
-            scalars = {name: float(value) for name, value in training.step().items()}
+            self.ledger.seconds = self.train_seconds
+            with meter.step(self.step):
+                scalars = {name: float(value) for name, value in training.step().items()}
             self.step += 1
             self._check_finite(scalars)
             self.curves.add(self.step, scalars)
@@ -280,6 +305,7 @@ class _Run:
             "rng": self.rng.state_dict(),
             "global_rng": process.global_generator_state(),
             "curves": self.curves.state_dict(),
+            "ledger": self.ledger.state_dict(),
             "step": self.step,
             "train_seconds": self.train_seconds,
             "resumed": self.resumed,
@@ -376,9 +402,15 @@ class _Run:
         return record
 
     def _cost(self, model: Model | None) -> Cost:
+        self.ledger.seconds = self.train_seconds
+        stored = self.ledger.stored()
+        # What fits outside of torch, without a step, is not seen.
+        counted = self.step > 0 or stored.flops > 0
         return Cost(
             train_seconds=round(self.train_seconds, 2),
             eval_seconds=round(self.eval_seconds, 2),
+            train=self.ledger.spent() if counted else None,
+            stored=stored if counted else None,
             steps=self.step,
             peak_memory_bytes=process.peak_memory_bytes(self.compute.device),
             parameters=count_parameters(model) if model is not None else None,

@@ -1,6 +1,7 @@
 """The processes that carry out one run together."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -8,10 +9,12 @@ from torch import Tensor
 
 from dxbench.api import Failure, Frozen, Parallel, Slot, Status, Store
 from dxbench.engine.spread import Place, Spread
+from dxbench.engine.store import Busy
 from dxbench.errors import DxbenchError
 from dxbench.records import atomic_file
 
 T = TypeVar("T")
+POLL_SECONDS = 1.0
 
 
 class PeerLost(DxbenchError):
@@ -77,23 +80,40 @@ def assemble(spread: Spread, *, device: str, place: Place | None) -> Workers:
 
 
 class SharedStore:
-    """A store that the first process reads and writes for all."""
+    """A store that the first process reads and writes for all.
 
-    def __init__(self, store: Store, workers: Workers) -> None:
-        self._store, self._workers = store, workers
+    `waiting` is called about once a second, in all processes, while another run trains what is wanted; it raises to
+    stop.
+    """
+
+    def __init__(self, store: Store, workers: Workers, waiting: Callable[[], None]) -> None:
+        self._store, self._workers, self._waiting = store, workers, waiting
 
     def slot(self, content: Any) -> "SharedSlot":
-        return SharedSlot(self._store.slot(content), self._workers)
+        return SharedSlot(self._store.slot(content), self._workers, self._waiting)
 
 
 class SharedSlot:
     """A place of such a store."""
 
-    def __init__(self, slot: Slot, workers: Workers) -> None:
-        self._slot, self._workers = slot, workers
+    def __init__(self, slot: Slot, workers: Workers, waiting: Callable[[], None]) -> None:
+        self._slot, self._workers, self._waiting = slot, workers, waiting
 
     def load(self) -> dict[str, Any] | None:
-        return self._workers.from_first(self._slot.load() if self._workers.rank == 0 else None)
+        while True:
+            busy, found = self._workers.from_first(self._look())
+            if not busy:
+                return found
+            self._waiting()
+            time.sleep(POLL_SECONDS)
+
+    def _look(self) -> tuple[bool, dict[str, Any] | None]:
+        if self._workers.rank != 0:
+            return False, None
+        try:
+            return False, self._slot.load()
+        except Busy:
+            return True, None
 
     def save(self, state: dict[str, Any]) -> None:
         if self._workers.rank == 0:

@@ -53,7 +53,7 @@ def directions(table: Table) -> dict[str, Direction]:
 def header(table: Table) -> list[str]:
     """Column heads; arrows say which way is good."""
     metrics = [f"{name}{ARROWS[better]}" for name, better in directions(table).items()]
-    return ["", "NFE", *metrics, "seeds", "train s", "FLOP"]
+    return ["", "NFE", *metrics, "seeds", "passes", "train FLOP", "FLOP"]
 
 
 def cells(table: Table, block: Block) -> Iterator[list[Cell]]:
@@ -64,7 +64,8 @@ def cells(table: Table, block: Block) -> Iterator[list[Cell]]:
             Cell(text="" if row.nfe is None else f"{row.nfe:g}"),
             *(_score(row, block, index, name) for name in table.metrics),
             Cell(text=str(row.seeds) if row.seeds else ""),
-            Cell(text="" if row.cost.train_seconds is None else f"{row.cost.train_seconds:.0f}"),
+            Cell(text=quantity(row.cost.training_passes)),
+            Cell(text=quantity(row.cost.training_flops)),
             Cell(text=quantity(row.cost.flops)),
         ]
 
@@ -97,5 +98,9 @@ def notes(table: Table) -> list[str]:
     marks = {mark for row in table.rows if row.kind == "measured" for mark in row.marks}
     found += [f"[{mark}] {mark.meaning}; does not rank." for mark in Mark if mark in marks]
     if any(row.seeds > 1 for row in table.rows):
-        found.append("± of our rows is the std over training seeds. FLOP is per sample.")
+        found.append(
+            "± of our rows is the std over training seeds. FLOP is per sample; passes (rows through a "
+            "network, forward) and train FLOP are of the whole training, a teacher or backbone included, counted on 64 "
+            "steps of it; blank where a record is from before they were counted."
+        )
     return [*found, *table.footnotes]

@@ -16,7 +16,7 @@ def as_csv(table: Table) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     columns = [column for name in table.metrics for column in (name, f"{name}_std", f"{name}_rank")]
-    cost = ["train_seconds", "flops", "parameters", "memory"]
+    cost = ["training_passes", "training_flops", "training_seconds", "flops", "parameters", "memory"]
     writer.writerow(["block", "label", "kind", "nfe", *columns, "seeds", *cost, "marks", "remarks"])
     for number, block in enumerate(table.blocks):
         for index, row in enumerate(block.rows):

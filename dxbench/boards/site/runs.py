@@ -2,7 +2,7 @@
 
 import shlex
 
-from dxbench.api import ResultRecord
+from dxbench.api import ResultRecord, TrainingCost
 from dxbench.boards.render.cells import quantity
 from dxbench.boards.site.names import config_anchor, method_page, task_page
 from dxbench.boards.site.plots import line
@@ -46,12 +46,18 @@ def run_text(record: ResultRecord, pictures: list[dict[str, str]]) -> str:
     )
 
 
+def _counted(cost: TrainingCost | None) -> str:
+    return "" if cost is None else f"{quantity(cost.flops)} FLOP, {quantity(cost.passes)} passes, {cost.seconds:.1f} s"
+
+
 def _cost(record: ResultRecord) -> dict[str, str]:
     cost = record.cost
     if cost is None:
         return {}
     facts = {
-        "training": f"{cost.train_seconds:.1f} s, {cost.steps} steps",
+        "training": f"{cost.train_seconds:.1f} s on {record.provenance.processor}, {cost.steps} steps",
+        "counted training": _counted(cost.train),
+        "parts found trained": _counted(cost.stored) if cost.stored and cost.stored.flops else "",
         "evaluation": f"{cost.eval_seconds:.1f} s",
         "peak memory": f"{quantity(cost.peak_memory_bytes)}B",
         "parameters": quantity(cost.parameters),

@@ -20,12 +20,12 @@ from dxbench.boards.tables import Block, Table
 COSTS: Mapping[str, Callable[[Row], float | None]] = {
     "NFE": lambda row: row.nfe,
     "FLOP per sample": lambda row: row.cost.flops,
-    "seconds of training": lambda row: row.cost.train_seconds,
+    "FLOP of the whole training": lambda row: row.cost.training_flops,
 }
 """What quality is drawn against."""
 DOWNLOADS: Mapping[str, Format] = {"csv": "csv", "tex": "latex-table", "json": "json"}
 """Format of each file beside the page, by its ending."""
-_FIRST, _LAST = ("label", "NFE"), ("seeds", "train s", "FLOP")
+_FIRST, _LAST = ("label", "NFE"), ("seeds", "passes", "train FLOP", "FLOP")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,4 +177,5 @@ def _data(table: Table, lines: Sequence[Line]) -> dict[str, JsonValue]:
 
 def _values(row: Row, metrics: Sequence[str]) -> list[JsonValue]:
     scores = [row.scores[name].value if name in row.scores else None for name in metrics]
-    return [row.label, row.nfe, *scores, row.seeds or None, row.cost.train_seconds, row.cost.flops]
+    cost = row.cost
+    return [row.label, row.nfe, *scores, row.seeds or None, cost.training_passes, cost.training_flops, cost.flops]
