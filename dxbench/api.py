@@ -671,6 +671,7 @@ class Task(ABC):
         auto_device: what `--device auto` takes where it exists.
         headline: the metrics of its tables, in order.
         assets: files that are not shipped, all that `dxbench prepare` fetches for it.
+        image_bytes: images made elsewhere are scored as bytes [n, H, W, C]; else as floats [n, C, H, W] in [-1, 1].
         challenge_blocks: how many blocks of 100 samples a submission shows (`dxbench.submissions.challenge`).
     """
 
@@ -680,6 +681,7 @@ class Task(ABC):
     auto_device: ClassVar[Literal["cpu", "cuda"]] = "cuda"
     headline: ClassVar[tuple[str, ...]]
     assets: "ClassVar[Sequence[Asset]]" = ()
+    image_bytes: ClassVar[bool] = True
     challenge_blocks: ClassVar[int] = 50
 
     @property
@@ -704,7 +706,7 @@ class Task(ABC):
 
     @abstractmethod
     def evaluate_samples(self, samples: "np.ndarray", *, progress: Callable[[str], None]) -> Evaluation:
-        """Score samples made elsewhere, [n, *event]; images as uint8 [n, H, W, C].
+        """Score samples made elsewhere, [n, *event]; images as uint8 [n, H, W, C] where `image_bytes`.
 
         Raises NothingMeasured in a task that scores energies only.
         """

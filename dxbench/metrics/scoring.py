@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from dxbench.api import (
     Direction,
@@ -74,7 +75,7 @@ def repeated(protocol: MetricProtocol, values: Sequence[float], *, better: Direc
 def score(
     metrics: Sequence[Metric], evidence: Evidence, *, progress: Callable[[str], None]
 ) -> tuple[dict[str, Estimate], dict[str, str], dict[str, MetricProtocol]]:
-    """Scores by metric name, notes for metrics that do not apply, protocols by fingerprint."""
+    """Scores by metric name, notes for metrics that do not apply or come out infinite, protocols by fingerprint."""
     scores: dict[str, Estimate] = {}
     notes: dict[str, str] = {}
     protocols: dict[str, MetricProtocol] = {}
@@ -84,6 +85,11 @@ def score(
             scores[metric.name] = metric.measure(evidence)
         except NotApplicable as reason:
             notes[metric.name] = str(reason)
+            continue
+        except ValidationError as refusal:  # an `Estimate` takes finite numbers alone
+            if any(error["type"] != "finite_number" for error in refusal.errors()):
+                raise
+            notes[metric.name] = f"not finite: {refusal.errors()[0]['input']}"
             continue
         protocols[metric.protocol.fingerprint] = metric.protocol
     return scores, notes, protocols

@@ -115,7 +115,7 @@ class TestArraysThatAreRefused:
     @pytest.mark.parametrize(
         ("mu", "sigma", "words"),
         [
-            (np.zeros(3), np.eye(2), r"got \[3\] and \[2, 2\]"),
+            (np.zeros(3), np.eye(2), r"got float64 \[3\] and float64 \[2, 2\]"),
             (np.array([0, np.nan]), np.eye(2), "not finite"),
             (np.zeros(2), np.array([[1.0, 5], [0, 1]]), "not symmetric"),
         ],
