@@ -130,7 +130,7 @@ def load_task(name: str) -> Task:
     """
     loaded = load("tasks", name)
     if not (isinstance(loaded, type) and issubclass(loaded, Task)):
-        raise UsageError(f"task {name!r} is not a dxbench.api.Task, got {loaded!r}")
+        raise UsageError(f"task {name!r} is not a dxbench.api.Task, got {_described(loaded)}")
     return loaded()
 
 
@@ -142,8 +142,13 @@ def load_method(name: str) -> type[Method]:
     """
     loaded = load("methods", name)
     if not (isinstance(loaded, type) and issubclass(loaded, Method)):
-        raise UsageError(f"method {name!r} is not a dxbench.api.Method class, got {loaded!r}")
+        raise UsageError(f"method {name!r} is not a dxbench.api.Method class, got {_described(loaded)}")
     return loaded
+
+
+def _described(found: object) -> str:
+    """What was found in place of a class, without its address."""
+    return f"the {type(found).__name__} {getattr(found, '__qualname__', '')}".rstrip()
 
 
 def method_card(method: type[Method]) -> MethodCard:

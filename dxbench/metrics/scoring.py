@@ -17,6 +17,7 @@ from dxbench.api import (
     Recheckable,
     Task,
 )
+from dxbench.errors import NothingMeasured
 
 Array = NDArray[np.float64]
 
@@ -75,7 +76,11 @@ def repeated(protocol: MetricProtocol, values: Sequence[float], *, better: Direc
 def score(
     metrics: Sequence[Metric], evidence: Evidence, *, progress: Callable[[str], None]
 ) -> tuple[dict[str, Estimate], dict[str, str], dict[str, MetricProtocol]]:
-    """Scores by metric name, notes for metrics that do not apply or come out infinite, protocols by fingerprint."""
+    """Scores by metric name, notes for metrics that do not apply, protocols by fingerprint.
+
+    Raises:
+        NothingMeasured: if a metric is not finite.
+    """
     scores: dict[str, Estimate] = {}
     notes: dict[str, str] = {}
     protocols: dict[str, MetricProtocol] = {}
@@ -89,8 +94,8 @@ def score(
         except ValidationError as refusal:  # an `Estimate` takes finite numbers alone
             if any(error["type"] != "finite_number" for error in refusal.errors()):
                 raise
-            notes[metric.name] = f"not finite: {refusal.errors()[0]['input']}"
-            continue
+            value = refusal.errors()[0]["input"]
+            raise NothingMeasured(f"{metric.name} comes out as {value}, no finite number") from None
         protocols[metric.protocol.fingerprint] = metric.protocol
     return scores, notes, protocols
 

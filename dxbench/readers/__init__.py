@@ -12,10 +12,18 @@ from numpy.typing import NDArray
 
 from dxbench.archives import DAMAGE, check_archive
 from dxbench.errors import InvalidFile
-from dxbench.readers.arrays import Statistics, read_arrays, read_reference, read_statistics
+from dxbench.readers.arrays import (
+    NUMBERS,
+    Statistics,
+    array_names,
+    load_arrays,
+    read_arrays,
+    read_reference,
+    read_statistics,
+)
 from dxbench.readers.images import read_folder, read_zip
 
-__all__ = ["Statistics", "read_reference", "read_samples", "read_statistics"]
+__all__ = ["NUMBERS", "Statistics", "array_names", "load_arrays", "read_reference", "read_samples", "read_statistics"]
 
 
 def read_samples(

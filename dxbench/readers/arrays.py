@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from dxbench.archives import DAMAGE, check_archive
+from dxbench.archives import check_archive
 from dxbench.errors import InvalidFile, MissingData
 
 Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -100,8 +100,12 @@ def load_arrays(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
             if isinstance(stored, np.ndarray):
                 return {"arr_0": stored}
             arrays = {name: stored[name] for name in names if name in stored}
-    except DAMAGE as error:
-        raise InvalidFile(f"{path} is not a readable npz or npy file: {error}") from None
+    except InvalidFile:
+        raise
+    except Exception as error:  # zip, npy and NumPy's parser of headers have many ways to be damaged
+        # NumPy takes whatever it does not know for pickled objects, and advises to unpickle them.
+        reason = "it is another file, or pickled" if "load it unsafely" in str(error) else str(error)
+        raise InvalidFile(f"{path} is not a readable npz or npy file: {reason}") from None
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
             raise InvalidFile(f"{path} is not a readable npz or npy file: {name} is no array")
@@ -131,9 +135,11 @@ def _points(path: Path, array: NDArray[Any], event_shape: tuple[int, ...]) -> ND
     if array.shape[1:] != event_shape:
         raise InvalidFile(f"{path}: wants samples of shape [n, {shape}], got {list(array.shape)}")
     _check_finite(path, array)
-    if (largest := float(np.abs(array).max())) > LARGEST:
-        raise InvalidFile(f"{path}: samples reach {largest:.3g}, whose squares no float64 holds; divergent samples?")
-    return array.astype(np.float64)
+    with np.errstate(over="ignore"):  # of long doubles
+        points = array.astype(np.float64)
+    if (largest := np.abs(points).max()) > LARGEST:
+        raise InvalidFile(f"{path}: samples reach {largest:.3g}, and float64 cannot hold sums of their squares")
+    return points
 
 
 def _images(path: Path, arrays: dict[str, NDArray[Any]], name: str, event_shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -156,7 +156,7 @@ class Digits(Task):
             raise InvalidFile(f"{self.name} is scored on exactly {NUM_SAMPLES:,} samples, got {len(samples):,}")
         if samples.min() >= 0 or samples.max() < -0.5:  # no black anywhere, or no ink: levels, shares or raw bytes
             raise InvalidFile(
-                f"{self.name} wants pixels in [-1, 1], got {samples.min():g} to {samples.max():g}; "
+                f"{self.name} wants pixels in [-1, 1], got {samples.min():.3g} to {samples.max():.3g}; "
                 "scale the data's levels v = 0 .. 16 by x = v / 8 - 1"
             )
         return self._score(samples, None, None, None, None, {}, progress)

@@ -59,7 +59,7 @@ def test_a_flipped_bit_is_damage_though_it_decodes(tmp_path: Path):
     content[-5] ^= 1  # in the checksum of the last chunk
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(InvalidFile, match="1 of 3 images cannot be read .*000.png is damaged"):
+    with pytest.raises(InvalidFile, match=r"1 of 3 images cannot be read .*000.png is damaged"):
         read_images(folder, scan(folder, masks=True).train, 16)
 
 
