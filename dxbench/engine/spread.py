@@ -70,7 +70,7 @@ def outer_rank(spread: Spread) -> int | None:
     Raises:
         UsageError: if torchrun has started several processes and `spread` does not know it.
     """
-    processes = int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    processes = int(os.environ.get("WORLD_SIZE") or 1) if os.environ.get("TORCHELASTIC_RUN_ID") else 1
     if spread.devices == 1:
         if processes > 1:
             local = os.environ.get("LOCAL_WORLD_SIZE", processes)
