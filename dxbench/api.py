@@ -674,6 +674,7 @@ class Task(ABC):
         assets: files that are not shipped, all that `dxbench prepare` fetches for it.
         presets_of: the task whose presets methods take here as well, for one that is like it.
         problem_is_quick: False where `problem` may take minutes, so that looking ahead (`--dry-run`) does not ask it.
+        image_bytes: images made elsewhere are scored as bytes [n, H, W, C]; else as floats [n, C, H, W] in [-1, 1].
         challenge_blocks: how many blocks of 100 samples a submission shows (`dxbench.submissions.challenge`).
     """
 
@@ -685,6 +686,7 @@ class Task(ABC):
     assets: "ClassVar[Sequence[Asset]]" = ()
     presets_of: ClassVar[str | None] = None
     problem_is_quick: ClassVar[bool] = True
+    image_bytes: ClassVar[bool] = True
     challenge_blocks: ClassVar[int] = 50
 
     @property
@@ -714,7 +716,7 @@ class Task(ABC):
 
     @abstractmethod
     def evaluate_samples(self, samples: "np.ndarray", *, progress: Callable[[str], None]) -> Evaluation:
-        """Score samples made elsewhere, [n, *event]; images as uint8 [n, H, W, C].
+        """Score samples made elsewhere, [n, *event]; images as uint8 [n, H, W, C] where `image_bytes`.
 
         Raises NothingMeasured in a task that scores energies only.
         """

@@ -12,6 +12,11 @@ from pathlib import Path, PurePosixPath
 
 from dxbench.errors import InvalidFile
 
+DAMAGE = (
+    OSError, EOFError, ValueError, RuntimeError, MemoryError, SyntaxError,
+    zipfile.BadZipFile, zipfile.LargeZipFile, tarfile.TarError, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+"""What the standard library and NumPy raise for archives and arrays that are cut short, damaged or made to harm."""
 MAX_MEMBERS = 5_000_000
 MAX_RATIO = 200
 """Larger expansion is a bomb, once it comes to more than `SMALL_BYTES`."""
@@ -44,7 +49,7 @@ def check_tar(path: Path, archive: tarfile.TarFile) -> list[tarfile.TarInfo]:
     """
     try:
         every = archive.getmembers()
-    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+    except DAMAGE as error:
         raise InvalidFile(f"{path} is cut short or no tar archive ({error}); fetch it again") from None
     for member in every:
         if not (member.isfile() or member.isdir()):

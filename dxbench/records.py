@@ -182,25 +182,23 @@ def parse_record(text: bytes, *, path: Path) -> ResultRecord | Unreadable:
     """A record from the text of its file; `path` is where it was found."""
     try:
         return ResultRecord.model_validate_json(text)
-    except ValidationError as error:
-        return _read_again(path, text, error)
+    except ValidationError:
+        return _read_again(path, text)
 
 
-def _read_again(path: Path, text: bytes, refusal: ValidationError) -> ResultRecord | Unreadable:
-    """What was refused as a record of today: an older one, or the reason why it is none."""
+def _read_again(path: Path, text: bytes) -> ResultRecord | Unreadable:
+    """What was refused as a record of today: an older one, one in another Unicode encoding, or why it is none."""
     try:
         data = json.loads(text)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         return Unreadable(path=path, reason=f"not readable as JSON ({error})")
     if not isinstance(data, dict) or "schema_version" not in data:
         return Unreadable(path=path, reason="not a dxbench record (no schema_version)")
     try:
-        if data["schema_version"] != RECORD_SCHEMA_VERSION:
-            return ResultRecord.model_validate(migrate(data))
-    except ValidationError as error:
-        refusal = error
+        return ResultRecord.model_validate(migrate(data))
+    except ValidationError as refusal:
+        first = refusal.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return Unreadable(path=path, reason=f"not a valid record ({where}: {first['msg']})")
     except ValueError as error:
         return Unreadable(path=path, reason=str(error))
-    first = refusal.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return Unreadable(path=path, reason=f"not a valid record ({where}: {first['msg']})")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue
 
 from dxbench import registry
 from dxbench.api import Frozen
@@ -38,14 +38,14 @@ class Suite(Frozen):
 @dataclass(frozen=True)
 class _Found:
     name: str
-    text: str
+    content: bytes
 
 
 def _shipped() -> Iterator[_Found]:
     for plugin in registry.plugins("suites").values():
         for file in resources.files(plugin.entry.value).iterdir():
             if file.name.endswith(".toml"):
-                yield _Found(file.name.removesuffix(".toml"), file.read_text(encoding="utf-8"))
+                yield _Found(file.name.removesuffix(".toml"), file.read_bytes())
 
 
 def suite_names() -> list[str]:
@@ -59,16 +59,16 @@ def load_suite(name: str) -> Suite:
     Raises:
         UsageError: for an unknown name or a file that is not a suite.
     """
-    if name.endswith(".toml"):
-        if not Path(name).is_file():
-            raise UsageError(f"no suite file {name!r}")
-        text = Path(name).read_text(encoding="utf-8")
-    else:
-        shipped = {found.name: found.text for found in _shipped()}
-        if name not in shipped:
-            raise unknown("suite", name, shipped)
-        text = shipped[name]
+    is_file = name.lower().endswith(".toml")
+    shipped = {} if is_file else {found.name: found.content for found in _shipped()}
+    if is_file and not Path(name).is_file():
+        raise UsageError(f"no suite file {name!r}")
+    if not is_file and name not in shipped:
+        raise unknown("suite", name, shipped)
     try:
-        return Suite.model_validate(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        content = Path(name).read_bytes() if is_file else shipped[name]
+        return Suite.model_validate(tomllib.loads(content.decode("utf-8-sig")))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"suite {name!r} is not in UTF-8 ({error}); save it in that encoding") from None
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"suite {name!r} is not valid: {error}") from None

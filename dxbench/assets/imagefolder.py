@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dxbench.errors import InvalidFile, MissingData
+from dxbench.imagefiles import PHOTOS, image_files, read_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     Images = NDArray[np.uint8]
     Labels = NDArray[np.int64]
 
-SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
 IMAGENET_SIZE, IMAGENET_CLASSES = 64, 1000
 CHECKED_EVERY = 1000
 
@@ -28,16 +28,12 @@ def centre_crop(content: Path, size: int) -> "Images":
     As ADM (arXiv:2105.05233) prepares ImageNet and LSUN, so that training images are those of its references.
 
     Raises:
-        InvalidFile: if the image is damaged or smaller than `size`.
+        InvalidFile: as `read_image`, or if the image is smaller than `size`.
     """
     import numpy as np
     from PIL import Image
 
-    try:
-        with Image.open(content) as opened:
-            image = opened.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidFile(f"{content} is damaged: {error}") from None
+    image = read_image(content, PHOTOS)
     if min(image.size) < size:
         raise InvalidFile(f"{content} is {image.size[0]} x {image.size[1]}, wants {size} x {size} at least")
     while min(image.size) >= 2 * size:
@@ -62,15 +58,10 @@ class ImageFolder:
 
     @cached_property
     def files(self) -> list[Path]:
-        """Raises MissingData if there is no image."""
-        found = sorted(
-            Path(folder) / name
-            for folder, _, names in os.walk(self.folder)
-            for name in names
-            if name.lower().endswith(SUFFIXES)
-        )
+        """Raises MissingData if there is no image, InvalidFile as `image_files`."""
+        found = image_files(self.folder, PHOTOS)
         if not found:
-            raise MissingData(f"no images ({', '.join(SUFFIXES)}) under {self.folder}")
+            raise MissingData(f"no images ({', '.join(PHOTOS)}) under {self.folder}")
         return found
 
     @cached_property

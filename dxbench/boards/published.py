@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue
 
 from dxbench.api import Frozen
 from dxbench.errors import InvalidFile
@@ -83,8 +83,8 @@ def read_published(folder: Path) -> list[tuple[Source, PublishedRow]]:
     rows = []
     for path in sorted(folder.glob("*.json")):
         try:
-            file = PublishedFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        except (json.JSONDecodeError, ValidationError) as error:
+            file = PublishedFile.model_validate(json.loads(path.read_bytes()))
+        except (ValueError, RecursionError) as error:
             raise InvalidFile(f"{path} is not a valid file of published rows: {error}") from None
         rows += [(file.source, row) for row in file.rows]
     return rows

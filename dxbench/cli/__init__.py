@@ -1,5 +1,6 @@
 """The command line: the only place with argv, printing and exit codes."""
 
+import io
 import sys
 
 from dxbench.cli.app import app
@@ -8,6 +9,9 @@ from dxbench.errors import DxbenchError, ExitCode
 
 def main() -> None:
     """Entry point of the `dxbench` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character that the stream lacks is no reason to fail
+            stream.reconfigure(errors="replace")
     try:
         app()
     except DxbenchError as error:

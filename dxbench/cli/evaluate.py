@@ -23,7 +23,7 @@ def evaluate_command(path: Path, task_name: str, *, n: int | None, as_json: bool
     if isinstance(problem, ProblemSet):
         raise NothingMeasured(f"{path}: {task_name} has a model for each of {len(problem.parts)} problems, not samples")
     with status("reading") as tell:
-        read = read_samples(path, problem.event_shape, num_classes=problem.num_classes)
+        read = read_samples(path, problem.event_shape, num_classes=problem.num_classes, image_bytes=task.image_bytes)
         try:
             if isinstance(read, Statistics):
                 evaluation = task.evaluate_statistics(read.moments, n=n, progress=tell)

@@ -93,16 +93,16 @@ def outer() -> Outer | None:
     A job script that calls dxbench without srun runs alone, however many tasks its job has.
     """
     found = os.environ
-    if "TORCHELASTIC_RUN_ID" in found:
-        processes = int(found["WORLD_SIZE"])
-        machines = processes // int(found.get("LOCAL_WORLD_SIZE", processes))
-        started = Outer(by="torchrun", rank=int(found["RANK"]), processes=processes, machines=machines)
-    elif "SLURM_STEP_NUM_TASKS" in found:
+    if found.get("TORCHELASTIC_RUN_ID"):
+        processes = int(found.get("WORLD_SIZE") or 1)
+        machines = processes // int(found.get("LOCAL_WORLD_SIZE") or processes)
+        started = Outer(by="torchrun", rank=int(found.get("RANK") or 0), processes=processes, machines=machines)
+    elif found.get("SLURM_STEP_NUM_TASKS"):
         started = Outer(
             by="srun",
             rank=int(found["SLURM_PROCID"]),
             processes=int(found["SLURM_STEP_NUM_TASKS"]),
-            machines=int(found.get("SLURM_STEP_NUM_NODES", "1")),
+            machines=int(found.get("SLURM_STEP_NUM_NODES") or 1),
         )
     else:
         return None

@@ -16,7 +16,7 @@ from dxbench import paths
 from dxbench.errors import InvalidFile
 from dxbench.features.cache import FeatureCache
 from dxbench.metrics.features import Images
-from dxbench.readers.mvtec import Category, Masks, read_images, read_masks
+from dxbench.readers.mvtec import READING, Category, Masks, read_images, read_masks
 
 Grids = NDArray[np.floating[Any]]
 BATCH = 16
@@ -82,7 +82,7 @@ def features_of(
     Raises:
         InvalidFile: for damaged files, masks that disagree with labels, or features that float16 cannot hold.
     """
-    cache = FeatureCache(folder=paths.cache() / "patches")
+    cache = FeatureCache(folder=paths.cache() / "patches" / f"reading-{READING}")
     digest = category.digest
     kept = cache.read(digest, extractor)
     if kept is None:

@@ -113,6 +113,10 @@ class StatisticsSource:
         extractor: the one whose features they are of; a file of statistics does not say, the caller vouches.
         moments: by kind.
         n: how many images they are of, or None where nobody says.
+
+    Raises:
+        NotApplicable: for a kind that the extractor does not give.
+        InvalidFile: for another dimension than its features have.
     """
 
     def __init__(self, extractor: FeatureExtractor, moments: Mapping[str, Moments], *, n: int | None) -> None:
@@ -120,6 +124,10 @@ class StatisticsSource:
         self._moments = dict(moments)
         self._n = n
         for kind, found in self._moments.items():
+            if kind not in extractor.kinds:
+                raise NotApplicable(
+                    f"the statistics are of {kind}, {extractor.name} gives {', '.join(extractor.kinds)}"
+                )
             wanted = extractor.kinds[kind].dim
             if len(found.mean) != wanted:
                 raise InvalidFile(f"{kind} of {extractor.name} has {wanted} dimensions, the file {len(found.mean)}")

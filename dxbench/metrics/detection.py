@@ -32,6 +32,9 @@ class GroupScores:
         pixels: of their anomaly maps, ranked; None where a task has no masks, or no defect is in them.
         views: the same energies scored another way, by its name.
         energies: of the images' patches, [n, h, w], where scores come from those.
+
+    Raises:
+        ValueError: if `anomalous` is not as many booleans as there are scores.
     """
 
     scores: Scores
@@ -39,6 +42,9 @@ class GroupScores:
     pixels: RankedPixels | None = None
     views: "Mapping[str, GroupScores]" = field(default_factory=dict)
     energies: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        ranking.require_booleans("anomalous", self.anomalous, self.scores.shape)
 
 
 def require_group_scores(evidence: Evidence, view: str | None = None) -> Mapping[str, GroupScores]:

@@ -24,6 +24,14 @@ def require_finite(**scores: Scores) -> None:
             raise ValueError(f"{bad:,} of {values.size:,} {name} scores are not finite")
 
 
+def require_booleans(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless values are booleans of a shape: 0 and 1 as integers would be taken for indices."""
+    if values.dtype != np.bool_ or values.shape != shape:
+        raise ValueError(
+            f"{name} wants booleans {list(shape)}, got dtype {values.dtype} {list(values.shape)}; write {name} != 0"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class FalseAlarms:
     """The rates of false alarms at the thresholds just above and at every anomalous score.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.metrics.ranking import Array, Detections, FalseAlarms, require_finite
+from dxbench.metrics.ranking import Array, Detections, FalseAlarms, require_booleans, require_finite
 
 Maps = NDArray[np.floating[Any]]
 Masks = NDArray[np.bool_]
@@ -41,10 +41,12 @@ class RankedPixels:
         """Rank the pixels of maps [n, h, w] by masks [n, h, w], true at defects.
 
         Raises:
-            ValueError: if shapes differ, a score is not finite, or there is no normal or no defect pixel.
+            ValueError: if shapes differ, masks are no booleans, a score is not finite, or there is no normal or no
+                defect pixel.
         """
         if maps.shape != masks.shape or maps.ndim != 3:
             raise ValueError(f"need maps and masks of one shape [n, h, w], got {maps.shape} and {masks.shape}")
+        require_booleans("masks", masks, maps.shape)
         normal, defect = maps[~masks], maps[masks]
         require_finite(**{"normal pixel": normal, "defect pixel": defect})
         region, sizes = connected_regions(masks)

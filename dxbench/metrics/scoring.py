@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from dxbench.api import (
     Direction,
@@ -16,6 +17,7 @@ from dxbench.api import (
     Recheckable,
     Task,
 )
+from dxbench.errors import NothingMeasured
 
 Array = NDArray[np.float64]
 
@@ -74,7 +76,11 @@ def repeated(protocol: MetricProtocol, values: Sequence[float], *, better: Direc
 def score(
     metrics: Sequence[Metric], evidence: Evidence, *, progress: Callable[[str], None]
 ) -> tuple[dict[str, Estimate], dict[str, str], dict[str, MetricProtocol]]:
-    """Scores by metric name, notes for metrics that do not apply, protocols by fingerprint."""
+    """Scores by metric name, notes for metrics that do not apply, protocols by fingerprint.
+
+    Raises:
+        NothingMeasured: if a metric is not finite.
+    """
     scores: dict[str, Estimate] = {}
     notes: dict[str, str] = {}
     protocols: dict[str, MetricProtocol] = {}
@@ -85,6 +91,11 @@ def score(
         except NotApplicable as reason:
             notes[metric.name] = str(reason)
             continue
+        except ValidationError as refusal:  # an `Estimate` takes finite numbers alone
+            if any(error["type"] != "finite_number" for error in refusal.errors()):
+                raise
+            value = refusal.errors()[0]["input"]
+            raise NothingMeasured(f"{metric.name} comes out as {value}, no finite number") from None
         protocols[metric.protocol.fingerprint] = metric.protocol
     return scores, notes, protocols
 

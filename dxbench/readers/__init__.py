@@ -7,16 +7,27 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.readers.arrays import Statistics, read_arrays, read_reference, read_statistics
+from dxbench.archives import DAMAGE, check_archive
+from dxbench.errors import InvalidFile
+from dxbench.readers.arrays import (
+    NUMBERS,
+    Statistics,
+    array_names,
+    load_arrays,
+    read_arrays,
+    read_reference,
+    read_statistics,
+)
 from dxbench.readers.images import read_folder, read_zip
 
-__all__ = ["Statistics", "read_reference", "read_samples", "read_statistics"]
+__all__ = ["NUMBERS", "Statistics", "array_names", "load_arrays", "read_reference", "read_samples", "read_statistics"]
 
 
 def read_samples(
-    path: Path, event_shape: tuple[int, ...], *, num_classes: int | None = None
+    path: Path, event_shape: tuple[int, ...], *, num_classes: int | None = None, image_bytes: bool = True
 ) -> NDArray[Any] | Statistics:
     """Samples for a task whose event has `event_shape`.
 
@@ -25,12 +36,32 @@ def read_samples(
     events are points, float64 [n, *event], from npz or npy. Class labels beside images (`arr_1`, in ADM's layout) have
     to be those of a task with `num_classes`.
 
+    Args:
+        image_bytes: images are scored as bytes; else as float64 [n, C, H, W] in [-1, 1] (`Task.image_bytes`), which
+            arrays may hold as well, and bytes v become v / 127.5 - 1.
+
     Raises:
         MissingData: if there is nothing at `path`.
         InvalidFile: if it cannot be read, or holds what does not fit the task.
     """
-    if path.is_dir() and len(event_shape) == 3:
-        return read_folder(path, event_shape)
-    if len(event_shape) == 3 and path.suffix != ".npz" and zipfile.is_zipfile(path):
-        return read_zip(path, event_shape)
-    return read_arrays(path, event_shape, num_classes=num_classes)
+    is_image = len(event_shape) == 3
+    if is_image and path.is_dir():
+        read = read_folder(path, event_shape)
+    elif is_image and _is_zip_of_images(path):
+        read = read_zip(path, event_shape)
+    else:
+        read = read_arrays(path, event_shape, num_classes=num_classes, image_bytes=image_bytes)
+    if isinstance(read, Statistics) or image_bytes or read.dtype != np.uint8:
+        return read
+    return read.transpose(0, 3, 1, 2) / 127.5 - 1.0
+
+
+def _is_zip_of_images(path: Path) -> bool:
+    """Told by what is in it: an npz is a zip archive of arrays, whatever its own name ends in."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return not any(member.filename.lower().endswith(".npy") for member in check_archive(path, archive))
+    except DAMAGE as error:
+        raise InvalidFile(f"{path} is not a readable npz file or zip archive: {error}") from None

@@ -1,11 +1,14 @@
 """Arrays of npz and npy files."""
 
 import zipfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from dxbench.archives import check_archive
@@ -14,6 +17,10 @@ from dxbench.errors import InvalidFile, MissingData
 Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
 STATISTICS = {"pool3": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}
 """Names of mean and covariance in an npz, by kind of feature: those of TTUR, EDM, pytorch-fid and ADM."""
+NUMBERS = "iuf"
+"""Kinds of NumPy types that are real numbers: no booleans, complex numbers, dates, texts or records."""
+LARGEST = 1e140
+"""Of a coordinate: sums of squares of as many as memory holds stay finite in float64."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +31,7 @@ class Statistics:
 
 
 def read_arrays(
-    path: Path, event_shape: tuple[int, ...], *, num_classes: int | None = None
+    path: Path, event_shape: tuple[int, ...], *, num_classes: int | None = None, image_bytes: bool = True
 ) -> NDArray[Any] | Statistics:
     """Images, points or statistics of an npz or npy file.
 
@@ -32,19 +39,22 @@ def read_arrays(
         MissingData: if there is no such file.
         InvalidFile: if it cannot be read or holds what does not fit.
     """
-    arrays = _load(path)
+    arrays = load_arrays(path, ("arr_0", "samples", "arr_1", *STATISTICS["pool3"], *STATISTICS["spatial"]))
     is_image = len(event_shape) == 3
-    for name in ("arr_0", "samples"):
-        if name in arrays:
-            if not is_image:
-                return _points(path, arrays[name], event_shape)
-            images = _images(path, arrays, name, event_shape)
-            _check_labels(path, arrays, num_classes)
-            return images
+    named = [name for name in ("arr_0", "samples") if name in arrays]
+    if len(named) > 1:
+        raise InvalidFile(f"{path}: holds both arr_0 and samples, and only one of them can be the samples")
+    if named:
+        array = arrays[named[0]]
+        if not is_image or (not image_bytes and array.dtype != np.uint8):
+            return _points(path, array, event_shape)
+        images = _images(path, arrays, named[0], event_shape)
+        _check_labels(path, arrays, num_classes)
+        return images
     if is_image and {"mu", "sigma"} <= set(arrays):
         return _statistics(path, arrays)
     wanted = "arr_0, samples, or mu and sigma" if is_image else "arr_0 or samples"
-    raise InvalidFile(f"{path}: wants an array named {wanted}, has {sorted(arrays)}")
+    raise InvalidFile(f"{path}: wants an array named {wanted}, has {array_names(path)}")
 
 
 def read_statistics(path: Path) -> Statistics:
@@ -54,9 +64,9 @@ def read_statistics(path: Path) -> Statistics:
         MissingData: if there is no such file.
         InvalidFile: if it cannot be read or holds no statistics.
     """
-    arrays = _load(path)
+    arrays = load_arrays(path, (*STATISTICS["pool3"], *STATISTICS["spatial"]))
     if not {"mu", "sigma"} <= set(arrays):
-        raise InvalidFile(f"{path}: wants arrays named mu and sigma, has {sorted(arrays)}")
+        raise InvalidFile(f"{path}: wants arrays named mu and sigma, has {array_names(path)}")
     return _statistics(path, arrays)
 
 
@@ -67,44 +77,76 @@ def read_reference(path: Path, event_shape: tuple[int, ...]) -> tuple[Statistics
         MissingData: if there is no such file.
         InvalidFile: if it cannot be read, or lacks one of the two.
     """
-    arrays = _load(path)
-    wanted = {"arr_0", *STATISTICS["pool3"], *STATISTICS["spatial"]}
-    if not wanted <= set(arrays):
-        raise InvalidFile(f"{path}: wants arrays named {sorted(wanted)}, has {sorted(arrays)}")
+    wanted = ("arr_0", *STATISTICS["pool3"], *STATISTICS["spatial"])
+    arrays = load_arrays(path, wanted)
+    if set(arrays) != set(wanted):
+        raise InvalidFile(f"{path}: wants arrays named {sorted(wanted)}, has {array_names(path)}")
     return _statistics(path, arrays), _images(path, arrays, "arr_0", event_shape)
 
 
-def _load(path: Path) -> dict[str, NDArray[Any]]:
+def load_arrays(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
+    """Those of the named arrays that an npz holds; an npy's array is `arr_0`. Nothing in the file is executed.
+
+    Raises:
+        MissingData: if there is no such file.
+        InvalidFile: if one of them cannot be read.
+    """
+    if path.is_dir():
+        raise InvalidFile(f"{path} is a folder, wants an npz or npy file")
     if not path.is_file():
         raise MissingData(f"no file {path}")
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                check_archive(path, archive)
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"arr_0": loaded}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise InvalidFile(f"{path} is not a readable npz or npy file: {error}") from None
+        with _opened(path) as stored:
+            if isinstance(stored, np.ndarray):
+                return {"arr_0": stored}
+            arrays = {name: stored[name] for name in names if name in stored}
+    except InvalidFile:
+        raise
+    except Exception as error:  # zip, npy and NumPy's parser of headers have many ways to be damaged
+        # NumPy takes whatever it does not know for pickled objects, and advises to unpickle them.
+        reason = "it is another file, or pickled" if "load it unsafely" in str(error) else str(error)
+        raise InvalidFile(f"{path} is not a readable npz or npy file: {reason}") from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise InvalidFile(f"{path} is not a readable npz or npy file: {name} is no array")
+    return arrays
+
+
+def array_names(path: Path) -> list[str]:
+    """What the arrays of a file are named, for errors."""
+    with _opened(path) as stored:
+        return ["arr_0"] if isinstance(stored, np.ndarray) else sorted(stored.files)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[NDArray[Any] | NpzFile]:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            check_archive(path, archive)
+    loaded = np.load(path, allow_pickle=False)
+    with nullcontext(loaded) if isinstance(loaded, np.ndarray) else loaded as stored:
+        yield stored
 
 
 def _points(path: Path, array: NDArray[Any], event_shape: tuple[int, ...]) -> NDArray[np.float64]:
-    if not np.issubdtype(array.dtype, np.number) or len(array.shape) < 2 or len(array) == 0:
-        raise InvalidFile(f"{path}: wants numbers of shape [n, ...], got {array.dtype} {list(array.shape)}")
+    shape = ", ".join(map(str, event_shape))
+    if array.dtype.kind not in NUMBERS or array.ndim < 2 or len(array) == 0:
+        raise InvalidFile(f"{path}: wants real numbers of shape [n, {shape}], got {array.dtype} {list(array.shape)}")
     if array.shape[1:] != event_shape:
-        shape = ", ".join(map(str, event_shape))
         raise InvalidFile(f"{path}: wants samples of shape [n, {shape}], got {list(array.shape)}")
     _check_finite(path, array)
-    return array.astype(np.float64)
+    with np.errstate(over="ignore"):  # of long doubles
+        points = array.astype(np.float64)
+    if (largest := np.abs(points).max()) > LARGEST:
+        raise InvalidFile(f"{path}: samples reach {largest:.3g}, and float64 cannot hold sums of their squares")
+    return points
 
 
 def _images(path: Path, arrays: dict[str, NDArray[Any]], name: str, event_shape: tuple[int, ...]) -> NDArray[np.uint8]:
     array = arrays[name]
     channels, height, width = event_shape
     wanted = f"uint8 images [n, {height}, {width}, {channels}] (n, height, width, channels)"
-    if np.issubdtype(array.dtype, np.floating):
+    if array.dtype.kind == "f" and array.ndim > 1 and array.size:
         _check_finite(path, array)
         raise InvalidFile(
             f"{path}: wants {wanted}, got {array.dtype}; round: floor(127.5 * (x + 1) + 0.5) for x in [-1, 1]"
@@ -112,7 +154,7 @@ def _images(path: Path, arrays: dict[str, NDArray[Any]], name: str, event_shape:
     if array.dtype != np.uint8 or array.shape[1:] != (height, width, channels) or len(array) == 0:
         raise InvalidFile(f"{path}: wants {wanted}, got {array.dtype} {list(array.shape)}")
     labels = arrays.get("arr_1", np.zeros(len(array), dtype=np.int64))
-    if labels.shape != (len(array),) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+    if labels.shape != (len(array),) or labels.dtype.kind not in "iu" or labels.min() < 0:
         raise InvalidFile(f"{path}: arr_1 wants {len(array):,} class labels, got {labels.dtype} {list(labels.shape)}")
     return array
 
@@ -130,14 +172,21 @@ def _statistics(path: Path, arrays: dict[str, NDArray[Any]]) -> Statistics:
         if not {mean_name, cov_name} <= set(arrays):
             continue
         mean, cov = arrays[mean_name], arrays[cov_name]
-        if mean.ndim != 1 or cov.shape != (len(mean), len(mean)) or not np.issubdtype(cov.dtype, np.floating):
+        fits = mean.ndim == 1 and len(mean) > 0 and cov.shape == (len(mean), len(mean))
+        if not fits or mean.dtype.kind not in NUMBERS or cov.dtype.kind not in NUMBERS:
             raise InvalidFile(
-                f"{path}: wants {mean_name} [d] and {cov_name} [d, d], got {list(mean.shape)} and {list(cov.shape)}"
+                f"{path}: wants {mean_name} [d] and {cov_name} [d, d], real numbers, "
+                f"got {mean.dtype} {list(mean.shape)} and {cov.dtype} {list(cov.shape)}"
             )
         mean, cov = mean.astype(np.float64), cov.astype(np.float64)
-        _check_finite(path, np.vstack([mean, cov]))
-        if not np.allclose(cov, cov.T, rtol=1e-5, atol=1e-6 * np.abs(cov).max()):
+        if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
+            raise InvalidFile(f"{path}: {mean_name} or {cov_name} holds numbers that are not finite")
+        scale = np.abs(cov).max()
+        if not np.allclose(cov, cov.T, rtol=1e-5, atol=1e-6 * scale):
             raise InvalidFile(f"{path}: {cov_name} is not symmetric, so it is no covariance")
+        variances = cov.diagonal() + 1e-6 * scale
+        if (variances < 0).any() or (cov**2 > 1.001 * np.outer(variances, variances)).any():
+            raise InvalidFile(f"{path}: {cov_name} has variances below 0 or correlations above 1, so is no covariance")
         moments[kind] = (mean, (cov + cov.T) / 2)
     return Statistics(moments=moments)
 

@@ -4,24 +4,31 @@
     <category>/test/good/000.png    <category>/test/<defect>/000.png
     <category>/ground_truth/<defect>/000_mask.png
 
-Images of any size, colour or grey; a mask is true where it is not 0 (Bergmann et al. 2019,
-doi:10.1109/CVPR.2019.00982).
+PNGs of any size, colour or grey; a mask is true where it is not 0 (Bergmann et al. 2019, doi:10.1109/CVPR.2019.00982).
+Names are compared without regard to capitals.
 """
 
 import hashlib
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dxbench.errors import InvalidFile
-from dxbench.readers.images import Images, read_png
+from dxbench.imagefiles import PNG, image_files, load_image, named, read_image, subfolders
+from dxbench.readers.images import Images
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Masks = NDArray[np.bool_]
 GOOD = "good"
-NAMED = 5  # files an error lists
+READING = 2
+"""Raised whenever the same files are read as other pixels or masks; features that are kept are found by it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,54 +91,69 @@ def scan(folder: Path, *, masks: bool) -> Category:
     Raises:
         InvalidFile: without images, for a defective image without a mask, or a mask without an image.
     """
-    train = _pngs(folder / "train" / GOOD)
-    test = []
-    for kind in sorted(path for path in (folder / "test").glob("*") if path.is_dir()):
-        wants_mask = masks and kind.name != GOOD
-        truth = folder / "ground_truth" / kind.name
-        test += [
-            TestImage(path=path, defect=kind.name, mask=truth / f"{path.stem}_mask.png" if wants_mask else None)
-            for path in _pngs(kind)
-        ]
+    below = {_key(path.name): path for path in subfolders(folder)}
+    train = _images(_folders(below.get("train")).get(GOOD))
+    truth = _folders(below.get("ground_truth")) if masks else {}
+    found = {(kind, _key(path.name)): path for kind in truth for path in _images(truth[kind])}
+    test, missing = [], []
+    for kind, place in _folders(below.get("test")).items():
+        for path in _images(place):
+            mask = None
+            if masks and kind != GOOD:
+                mask = found.pop((kind, _key(f"{path.stem}_mask.png")), None)
+                missing += [] if mask else [folder / "ground_truth" / place.name / f"{path.stem}_mask.png"]
+            test.append(TestImage(path=path, defect=GOOD if kind == GOOD else place.name, mask=mask))
     if not train or not test:
         raise InvalidFile(f"{folder}: wants images in train/good and test/<defect>, found {len(train)} and {len(test)}")
-    if masks:
-        _check_pairs(folder, {image.mask for image in test if image.mask is not None})
+    for paths, what in (
+        (missing, "defective images have no mask"),
+        (list(found.values()), "masks have no image in test/"),
+    ):
+        if paths:
+            raise InvalidFile(f"{folder}: {len(paths):,} {what}: {_names(folder, sorted(paths))}")
     return Category(folder=folder, masked=masks, train=tuple(train), test=tuple(test))
 
 
-def _pngs(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.png"))
+def _key(name: str) -> str:
+    """A name as it is compared: capitals, and how an accent is written, differ between file systems."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
-def _check_pairs(folder: Path, wanted: set[Path]) -> None:
-    found = set((folder / "ground_truth").glob("*/*.png"))
-    for missing, what in (
-        (wanted - found, "defective images have no mask"),
-        (found - wanted, "masks have no image in test/"),
-    ):
-        if missing:
-            raise InvalidFile(f"{folder}: {len(missing):,} {what}: {_names(folder, sorted(missing))}")
+def _folders(folder: Path | None) -> dict[str, Path]:
+    """The folders in a folder, by `_key`."""
+    return _by_key(subfolders(folder)) if folder else {}
+
+
+def _images(folder: Path | None) -> list[Path]:
+    return list(_by_key(image_files(folder, PNG, deep=False)).values()) if folder else []
+
+
+def _by_key(paths: Iterable[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        if (other := found.setdefault(_key(path.name), path)) is not path:
+            raise InvalidFile(f"{other} and {path} differ in capitals or accents alone; rename one")
+    return found
 
 
 def read_images(folder: Path, paths: Sequence[Path], side: int) -> Images:
     """Images as RGB, resized to side x side (Pillow, bilinear, no crop), uint8 [n, side, side, 3].
 
     Raises:
-        InvalidFile: naming and counting those that are damaged.
+        InvalidFile: naming and counting those that are damaged, or as `read_image`.
     """
     from PIL import Image
 
     images = np.empty((len(paths), side, side, 3), dtype=np.uint8)
-    damaged: list[Path] = []
+    unread: dict[Path, InvalidFile] = {}
     for i, path in enumerate(paths):
         try:
-            image = read_png(path).convert("RGB")
-        except InvalidFile:
-            damaged.append(path)
+            image = read_image(path, PNG)
+        except InvalidFile as error:
+            unread[path] = error
             continue
         images[i] = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
-    _refuse(folder, damaged, paths, "images are damaged")
+    _refuse_unread(folder, unread, paths, "images")
     return images
 
 
@@ -146,24 +168,45 @@ def read_masks(category: Category, side: int) -> Masks:
 
     masks = np.zeros((len(category.test), side, side), dtype=bool)
     paths = [image.mask for image in category.test if image.mask is not None]
-    damaged, sizes, empty = [], [], []
+    unread: dict[Path, InvalidFile] = {}
+    sizes, empty = [], []
     for i, image in enumerate(category.test):
         if image.mask is None:
             continue
         try:
-            mask, size = read_png(image.mask).convert("L"), read_png(image.path).size
-        except InvalidFile:
-            damaged.append(image.mask)
+            mask, size = _marked(load_image(image.mask, PNG)), load_image(image.path, PNG).size
+        except InvalidFile as error:
+            unread[image.mask] = error
             continue
         masks[i] = np.asarray(mask.resize((side, side), Image.Resampling.NEAREST)) > 0
         if mask.size != size:
             sizes.append(image.mask)
         elif not masks[i].any():
             empty.append(image.mask)
-    _refuse(category.folder, damaged, paths, "masks are damaged, or their images are")
+    _refuse_unread(category.folder, unread, paths, "masks, or their images,")
     _refuse(category.folder, sizes, paths, "masks have another size than their images")
     _refuse(category.folder, empty, paths, f"masks are empty at {side} x {side}, though the images count as defective")
     return masks
+
+
+def _marked(mask: "Image.Image") -> "Image.Image":
+    """Where a mask of any mode is not 0, as one bit: coloured, or opaque where the colour is one all over."""
+    from PIL import Image
+
+    if mask.mode.startswith("I"):  # 16 bits, which no conversion keeps
+        return Image.fromarray(np.asarray(mask) != 0)
+    pixels = np.asarray(mask.convert("RGBA" if mask.has_transparency_data else "RGB"))
+    coloured = (pixels[..., :3] != 0).any(axis=-1)
+    opaque = pixels[..., 3] != 0 if pixels.shape[-1] == 4 else np.ones_like(coloured)
+    if opaque.all() or not opaque.any():
+        return Image.fromarray(coloured)
+    one_colour = (pixels[..., :3] == pixels[0, 0, :3]).all()
+    return Image.fromarray(opaque if one_colour else coloured & opaque)
+
+
+def _refuse_unread(folder: Path, bad: Mapping[Path, InvalidFile], among: Sequence[Path], what: str) -> None:
+    if bad:
+        _refuse(folder, list(bad), among, f"{what} cannot be read ({next(iter(bad.values()))})")
 
 
 def _refuse(folder: Path, bad: Sequence[Path], among: Sequence[Path], what: str) -> None:
@@ -174,5 +217,4 @@ def _refuse(folder: Path, bad: Sequence[Path], among: Sequence[Path], what: str)
 
 
 def _names(folder: Path, paths: Sequence[Path]) -> str:
-    shown = ", ".join(path.relative_to(folder).as_posix() for path in paths[:NAMED])
-    return shown + (f" and {len(paths) - NAMED} more" if len(paths) > NAMED else "")
+    return named([path.relative_to(folder).as_posix() for path in paths])

@@ -55,7 +55,7 @@ def read_split(path: Path, *, shape: tuple[int, int, int]) -> Split:
         raise InvalidFile(f"{path}: wants a dictionary with {', '.join(ENTRIES)}, got {got}")
     h, w, d = shape
     features, masks = (_tensor(path, tree[name], name) for name in ("feature_align", "mask"))
-    labels, names = torch.as_tensor(tree["label"]).flatten(), np.array([str(name) for name in tree["clsname"]])
+    labels, names = _labels(path, tree["label"]), _names(path, tree["clsname"])
     n = len(features)
     if features.shape[1:] != (d, h, w):
         raise InvalidFile(
@@ -69,17 +69,34 @@ def read_split(path: Path, *, shape: tuple[int, int, int]) -> Split:
     return Split(
         path=path,
         features=features.permute(0, 2, 3, 1).half().numpy(),
-        masks=(masks[:, 0] > 0).numpy(),
-        anomalous=(labels != 0).numpy(),
+        masks=(masks[:, 0] != 0).numpy(),
+        anomalous=(labels == 1).numpy(),
         names=names,
         digest=file_digest(path),
     )
 
 
 def _tensor(path: Path, value: Any, name: str) -> torch.Tensor:
-    if not isinstance(value, torch.Tensor):
-        raise InvalidFile(f"{path}: {name} wants a tensor, got {type(value).__name__}")
+    if not isinstance(value, torch.Tensor) or value.is_complex() or not value.isfinite().all():
+        got = str(value.dtype) if isinstance(value, torch.Tensor) else type(value).__name__
+        raise InvalidFile(f"{path}: {name} wants a tensor of finite real numbers, got {got}")
     return value
+
+
+def _labels(path: Path, value: Any) -> torch.Tensor:
+    try:
+        labels = torch.as_tensor(value).flatten()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidFile(f"{path}: label wants numbers: {error}") from None
+    if labels.is_complex() or not ((labels == 0) | (labels == 1)).all():
+        raise InvalidFile(f"{path}: label wants 0 for good and 1 for defective images")
+    return labels
+
+
+def _names(path: Path, value: Any) -> NDArray[np.str_]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise InvalidFile(f"{path}: clsname wants a list of names, got {type(value).__name__}")
+    return np.array(value, dtype=np.str_)
 
 
 def _check_backbone(path: Path, features: torch.Tensor) -> None:

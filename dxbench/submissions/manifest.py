@@ -85,7 +85,7 @@ def parse_manifest(text: bytes) -> Manifest:
     """
     try:
         data = json.loads(text)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidFile(f"not readable as JSON ({error})") from None
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != MANIFEST_SCHEMA_VERSION:

@@ -32,6 +32,7 @@ from dxbench.metrics.fidelity import FrechetDistance
 from dxbench.metrics.frechet import frechet_distance
 from dxbench.metrics.scoring import single
 from dxbench.metrics.start import OfTheStart
+from dxbench.readers import array_names, load_arrays
 from dxbench.streams import derive_seed
 from dxbench.tasks.image_data import (
     CIFAR10_CLASSES,
@@ -209,11 +210,11 @@ def halves() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def read_subset(path: Path) -> dict[str, LabelledImages]:
     """Training and test images of the subset's npz; raises InvalidFile if it is damaged or another."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            splits = {split: (stored[f"{split}_images"], stored[f"{split}_labels"]) for split in SUBSET_SIZES}
-    except Exception as error:  # zip and npy have many ways to be damaged
-        raise InvalidFile(f"{path} is not the subset (train_images and so on in an npz): {error}") from None
+    wanted = [f"{split}_{kind}" for split in SUBSET_SIZES for kind in ("images", "labels")]
+    stored = load_arrays(path, wanted)
+    if set(stored) != set(wanted):
+        raise InvalidFile(f"{path} is not the subset: wants arrays named {', '.join(wanted)}, has {array_names(path)}")
+    splits = {split: (stored[f"{split}_images"], stored[f"{split}_labels"]) for split in SUBSET_SIZES}
     for split, (images, _) in splits.items():
         if images.dtype != np.uint8 or images.shape != (SUBSET_SIZES[split], SIZE, SIZE, 3):
             raise InvalidFile(

@@ -4,7 +4,6 @@ The images have lost detail (median PSNR 30.5 dB), so nothing measured here is C
 number; the distance is that of ResNet-56 features, never FID.
 """
 
-import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
@@ -14,15 +13,15 @@ from typing import ClassVar
 import numpy as np
 
 from dxbench.api import DataSource, Metric, Model
-from dxbench.archives import check_archive
+from dxbench.archives import DAMAGE, check_archive
 from dxbench.assets.catalogue import CIFAR10_JPEG75_TEST, CIFAR10_JPEG75_TRAIN, RESNET56_CIFAR10
 from dxbench.errors import InvalidFile
 from dxbench.features.protocols import fd_resnet56, memorisation
 from dxbench.features.resnet56 import RESNET56
+from dxbench.imagefiles import opened
 from dxbench.metrics.features import FeatureSet, FeatureSource
 from dxbench.metrics.fidelity import KernelKL
 from dxbench.metrics.start import OfTheStart
-from dxbench.readers.images import refusing_damage
 from dxbench.tasks.cifar10 import SIZE
 from dxbench.tasks.image_data import CIFAR10_CLASSES, ImageData, LabelledImages, RealImages
 from dxbench.tasks.images import Images, ImageTask, first_images
@@ -105,7 +104,7 @@ def read_jpegs(paths: tuple[Path, ...], *, split: str, n: int) -> LabelledImages
                 for member in check_archive(path, archive):
                     if member.filename.startswith(f"{split}/") and member.filename.endswith(".jpg"):
                         found[member.filename] = _decode(f"{path}: {member.filename}", archive.read(member))
-        except (OSError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGE as error:
             raise InvalidFile(f"{path} is not a readable zip archive: {error}") from None
     names = sorted(found)
     classes = sorted({name.split("/")[1] for name in names})
@@ -122,9 +121,7 @@ def read_jpegs(paths: tuple[Path, ...], *, split: str, n: int) -> LabelledImages
 
 
 def _decode(what: str, content: bytes) -> Images:
-    from PIL import Image
-
-    with refusing_damage(what), Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+    with opened(what, content, (".jpg",)) as image:
         if image.size != (SIZE, SIZE) or image.mode != "RGB":
             raise InvalidFile(f"{what} is {image.size[0]} x {image.size[1]}, {image.mode}; wants {SIZE} x {SIZE}, RGB")
         return np.asarray(image)

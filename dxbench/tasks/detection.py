@@ -24,7 +24,7 @@ from dxbench.api import (
 )
 from dxbench.errors import InvalidFile, NothingMeasured
 from dxbench.metrics.detection import ROBUST, GroupScores
-from dxbench.metrics.ranking import Scores
+from dxbench.metrics.ranking import Scores, require_booleans
 from dxbench.metrics.robust import WorstCase
 from dxbench.metrics.scoring import score
 from dxbench.pictures.base import CaptionedFigure
@@ -48,6 +48,7 @@ class Group:
 
     Raises:
         InvalidFile: if a value is not finite or there is nothing to train on or to test.
+        ValueError: if `anomalous` is not as many booleans as there are test points.
     """
 
     train: Array
@@ -55,6 +56,7 @@ class Group:
     anomalous: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
+        require_booleans("anomalous", self.anomalous, (len(self.test),))
         for name, points in (("training", self.train), ("test", self.test)):
             bad = int((~np.isfinite(points.reshape(len(points), -1)).all(axis=1)).sum()) if len(points) else 0
             if bad or not len(points):

@@ -105,6 +105,7 @@ class Digits(Task):
     version = VERSION
     threads = 1
     auto_device = "cpu"
+    image_bytes = False  # 17 levels, not 256
     challenge_blocks = 20  # half of the 4,000 samples that are measured
     headline = ("fd_digits", "fd_digits_start", "precision_digits", "recall_digits", "class_share_min", "nearest_train")
 
@@ -153,9 +154,9 @@ class Digits(Task):
     def evaluate_samples(self, samples: Array, *, progress: Callable[[str], None]) -> Evaluation:
         if len(samples) != NUM_SAMPLES:
             raise InvalidFile(f"{self.name} is scored on exactly {NUM_SAMPLES:,} samples, got {len(samples):,}")
-        if samples.min() >= 0 and samples.max() > 2:
+        if samples.min() >= 0 or samples.max() < -0.5:  # no black anywhere, or no ink: levels, shares or raw bytes
             raise InvalidFile(
-                f"{self.name} wants pixels in [-1, 1], got {samples.min():g} to {samples.max():g}; "
+                f"{self.name} wants pixels in [-1, 1], got {samples.min():.3g} to {samples.max():.3g}; "
                 "scale the data's levels v = 0 .. 16 by x = v / 8 - 1"
             )
         return self._score(samples, None, None, None, None, {}, progress)

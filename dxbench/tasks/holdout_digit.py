@@ -9,7 +9,6 @@ images are told from those of the digit held out; AUROC and average precision (t
   training images are their validation set and are not touched.
 """
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from dxbench.assets.catalogue import MNIST
 from dxbench.errors import InvalidFile
 from dxbench.metrics.detection import detection_metrics, robust_metrics
 from dxbench.metrics.robust import Affine, Tone, WorstCase
+from dxbench.readers import array_names, load_arrays
 from dxbench.streams import derive_seed
 from dxbench.tasks.detection import DetectionTask, Group, Rows
 
@@ -127,13 +127,13 @@ def read_mnist(path: Path) -> dict[str, NDArray[np.uint8]]:
     Raises:
         InvalidFile: if it cannot be read, or holds something else.
     """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name if name in stored else keras] for name, (keras, _) in MNIST_ARRAYS.items()}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise InvalidFile(f"{path} is not MNIST as an npz ({', '.join(MNIST_ARRAYS)}): {error}") from None
-    for name, (_, shape) in MNIST_ARRAYS.items():
-        if arrays[name].shape != shape or arrays[name].dtype != np.uint8:
-            got = f"{arrays[name].dtype} {arrays[name].shape}"
-            raise InvalidFile(f"{path}: {name} wants uint8 {shape}, got {got}")
+    stored = load_arrays(path, [*MNIST_ARRAYS, *(keras for keras, _ in MNIST_ARRAYS.values())])
+    arrays = {}
+    for name, (keras, shape) in MNIST_ARRAYS.items():
+        array = stored.get(name, stored.get(keras))
+        if array is None:
+            raise InvalidFile(f"{path} is not MNIST as an npz: no {name}, has {array_names(path)}")
+        if array.shape != shape or array.dtype != np.uint8:
+            raise InvalidFile(f"{path}: {name} wants uint8 {shape}, got {array.dtype} {array.shape}")
+        arrays[name] = array
     return arrays

@@ -6,7 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
+from dxbench.metrics.detection import GroupScores
 from dxbench.metrics.ranking import auroc, auroc_standard_error, average_precision, f1_max, min_rank
+from dxbench.metrics.regions import RankedPixels
+from dxbench.tasks.detection import Group
 
 
 def labels_and_scores(normal: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -92,3 +95,18 @@ def test_the_standard_error_of_an_auroc_is_that_of_fresh_test_sets() -> None:
     assert np.mean([auroc_standard_error(*one) for one in sets]) == pytest.approx(wanted, rel=0.05)
     assert auroc_standard_error(np.zeros(5), np.zeros(4)) == 0.0
     assert np.isnan(auroc_standard_error(np.zeros(5), np.zeros(1)))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "float64"])
+def test_labels_and_masks_that_are_numbers_are_refused(dtype: str) -> None:
+    rng, labels = np.random.default_rng(0), np.arange(50) < 10
+    with pytest.raises(ValueError, match=f"anomalous wants booleans .* got dtype {dtype}"):
+        GroupScores(scores=rng.normal(size=50), anomalous=labels.astype(dtype))
+    with pytest.raises(ValueError, match=f"anomalous wants booleans .* got dtype {dtype}"):
+        Group(train=np.ones((3, 2)), test=np.ones((50, 2)), anomalous=labels.astype(dtype))
+    masks = np.zeros((3, 4, 4), dtype=dtype)
+    masks[0, 0, 0] = 1
+    with pytest.raises(ValueError, match=f"masks wants booleans .* got dtype {dtype}"):
+        RankedPixels.of(rng.normal(size=(3, 4, 4)), masks)
+    with pytest.raises(ValueError, match="anomalous wants booleans"):
+        GroupScores(scores=rng.normal(size=49), anomalous=labels)

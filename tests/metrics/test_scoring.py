@@ -3,6 +3,7 @@ from dataclasses import dataclass
 import pytest
 
 from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
+from dxbench.errors import NothingMeasured
 from dxbench.metrics.scoring import score
 
 NOTHING = Evidence(samples=None, energy=None, temperature=None, nfe=None, reference=None)
@@ -45,3 +46,8 @@ def test_scores_notes_and_protocols_are_kept_apart():
 def test_a_bug_in_a_metric_is_no_note():
     with pytest.raises(ZeroDivisionError):
         score([Broken("one", 1.0)], NOTHING, progress=lambda _: None)
+
+
+def test_a_metric_that_is_not_finite_ends_with_its_name():
+    with pytest.raises(NothingMeasured, match="one comes out as inf, no finite number"):
+        score([Fixed("one", float("inf"))], NOTHING, progress=lambda _: None)

@@ -85,8 +85,93 @@ class TestWhatIsRead:
         assert isinstance(got, np.ndarray)
         assert got.dtype == np.float64
 
+    def test_an_array_that_is_not_needed_may_be_anything(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "points.npz", samples=np.ones((3, 2)), settings=np.array([{}], dtype=object))
+        assert np.array_equal(read_samples(tmp_path / "points.npz", (2,)), np.ones((3, 2)))
+
+    @pytest.mark.parametrize("form", [">f8", "f2", "i1", "u8", "g"])
+    def test_byte_order_and_memory_order_change_no_value(self, tmp_path: Path, form: str) -> None:
+        values = np.arange(6).reshape(3, 2)
+        np.savez(tmp_path / "points.npz", samples=np.asfortranarray(values.astype(form)))
+        assert np.array_equal(read_samples(tmp_path / "points.npz", (2,)), values)
+
+    def test_an_npz_and_a_zip_are_told_by_what_is_in_them(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "plain.npz", IMAGES)
+        (tmp_path / "plain.npz").rename(tmp_path / "plain.ZIP")
+        assert np.array_equal(read_samples(tmp_path / "plain.ZIP", EVENT), IMAGES)
+        assert np.array_equal(read_samples(archive(tmp_path / "edm.NPZ", edm_members()), EVENT), IMAGES)
+
+    def test_images_scored_as_floats_come_as_floats_or_bytes(self, tmp_path: Path) -> None:
+        grey, event = IMAGES[..., :1], (1, 6, 5)
+        floats = grey.transpose(0, 3, 1, 2) / 127.5 - 1
+        np.savez(tmp_path / "floats.npz", samples=floats)
+        np.savez(tmp_path / "bytes.npz", grey)
+        members = {f"{i}.png": png(image[..., 0]) for i, image in enumerate(grey)}
+        for path in (tmp_path / "floats.npz", tmp_path / "bytes.npz", archive(tmp_path / "grey.zip", members)):
+            assert np.array_equal(read_samples(path, event, image_bytes=False), floats)
+        np.savez(tmp_path / "last.npz", samples=floats.transpose(0, 2, 3, 1))
+        with pytest.raises(InvalidFile, match=r"wants samples of shape \[n, 1, 6, 5\], got \[4, 6, 5, 1\]"):
+            read_samples(tmp_path / "last.npz", event, image_bytes=False)
+
 
 class TestArraysThatAreRefused:
+    @pytest.mark.parametrize(
+        ("array", "words"),
+        [
+            (np.ones((3, 2)) + 1j, "wants real numbers"),
+            (np.ones((3, 2), bool), "wants real numbers"),
+            (np.zeros((3, 2), "m8[s]"), "wants real numbers"),
+            (np.zeros(3, [("x", "f4"), ("y", "f4")]), "wants real numbers"),
+            (np.array(1.0), r"got float64 \[\]"),
+            (np.zeros((0, 2)), r"got float64 \[0, 2\]"),
+            (np.full((3, 2), 1e200), r"samples reach 1e\+200"),
+            (np.full((3, 2), np.longdouble("1e400")), "samples reach inf"),
+            (np.full((3, 2), np.inf), "3 of 3 samples are not finite"),
+        ],
+        ids=["complex", "bool", "durations", "records", "no axis", "empty", "huge", "beyond float64", "infinite"],
+    )
+    def test_points_that_no_metric_can_take(self, tmp_path: Path, array: np.ndarray, words: str) -> None:
+        np.savez(tmp_path / "bad.npz", samples=array)
+        with pytest.raises(InvalidFile, match=words):
+            read_samples(tmp_path / "bad.npz", (2,))
+
+    @pytest.mark.parametrize("array", [np.array(1.0), np.zeros((0, 6, 5, 3)), IMAGES + 0j])
+    def test_images_of_other_types_and_shapes(self, tmp_path: Path, array: np.ndarray) -> None:
+        np.savez(tmp_path / "bad.npz", array)
+        with pytest.raises(InvalidFile, match="wants uint8 images"):
+            read_samples(tmp_path / "bad.npz", EVENT)
+
+    def test_two_arrays_that_could_be_the_samples(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "bad.npz", arr_0=np.ones((3, 2)), samples=np.zeros((3, 2)))
+        with pytest.raises(InvalidFile, match="holds both arr_0 and samples"):
+            read_samples(tmp_path / "bad.npz", (2,))
+
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"hello", b"\x80\x04\x95", b"\x93NUMPY\x01\x00\x10\x00((((((((((((((((", b"PK\x03\x04 and no more"],
+        ids=["empty", "text", "pickle", "header of brackets", "zip cut short"],
+    )
+    def test_other_files_by_that_name(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "bad.npz").write_bytes(content)
+        with pytest.raises(InvalidFile, match="not a readable npz") as refusal:
+            read_samples(tmp_path / "bad.npz", (2,))
+        assert "unsafely" not in str(refusal.value)
+
+    def test_every_flipped_byte_of_an_archive_is_a_refusal_or_the_samples(self, tmp_path: Path) -> None:
+        path = tmp_path / "bad.npz"
+        np.savez_compressed(path, samples=np.ones((3, 2)))
+        whole = path.read_bytes()
+        for i in range(len(whole)):
+            path.write_bytes(whole[:i] + bytes([whole[i] ^ 255]) + whole[i + 1 :])
+            try:
+                read_samples(path, (2,))
+            except InvalidFile as refusal:
+                assert " at 0x" not in str(refusal)  # noqa: PT017 - either way is right
+
+    def test_a_folder_where_points_are_wanted(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidFile, match="is a folder, wants an npz or npy file"):
+            read_samples(tmp_path, (2,))
+
     @pytest.mark.parametrize(
         ("array", "words"),
         [
@@ -115,9 +200,14 @@ class TestArraysThatAreRefused:
     @pytest.mark.parametrize(
         ("mu", "sigma", "words"),
         [
-            (np.zeros(3), np.eye(2), r"got \[3\] and \[2, 2\]"),
+            (np.zeros(3), np.eye(2), r"got float64 \[3\] and float64 \[2, 2\]"),
             (np.array([0, np.nan]), np.eye(2), "not finite"),
             (np.zeros(2), np.array([[1.0, 5], [0, 1]]), "not symmetric"),
+            (np.zeros(2), np.array([[1.0, 5], [5, 1]]), "correlations above 1"),
+            (np.zeros(2), -np.eye(2), "variances below 0"),
+            (np.zeros(2) + 1j, np.eye(2), "real numbers"),
+            (np.array(1.0), np.array(1.0), "real numbers"),
+            (np.zeros(0), np.zeros((0, 0)), "real numbers"),
         ],
     )
     def test_statistics_that_are_none(self, tmp_path: Path, mu: np.ndarray, sigma: np.ndarray, words: str) -> None:
@@ -170,7 +260,7 @@ class TestImagesThatAreRefused:
     def test_lossy_formats(self, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_bytes(png(IMAGES[0]))
         (tmp_path / "b.jpg").write_bytes(png(IMAGES[0], "JPEG"))
-        with pytest.raises(InvalidFile, match=r"b\.jpg is a lossy format"):
+        with pytest.raises(InvalidFile, match=r"b\.jpg; wants \.png; b\.jpg is a lossy format"):
             read_samples(tmp_path, EVENT)
 
     def test_nothing_to_read(self, tmp_path: Path) -> None:

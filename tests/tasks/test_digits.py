@@ -221,8 +221,10 @@ def test_scores_do_not_depend_on_what_rounds_away():
         (np.zeros((100, 1, 8, 8)), "exactly 4,000"),
         (np.zeros((NUM_SAMPLES + 1, 1, 8, 8)), "exactly 4,000"),
         (np.full((NUM_SAMPLES, 1, 8, 8), 9.0), "x = v / 8 - 1"),
+        (np.tile([0.0, 1.0], (NUM_SAMPLES, 1, 8, 4)), "got 0 to 1"),
+        (np.tile([0, 16], (NUM_SAMPLES, 1, 8, 4)) / 127.5 - 1, r"got -1 to -0\.875"),
     ],
-    ids=["too few", "too many", "levels"],
+    ids=["too few", "too many", "levels", "shares", "levels as bytes"],
 )
 def test_samples_made_elsewhere_have_to_be_right_in_number_and_scale(images, complaint):
     with pytest.raises(InvalidFile, match=complaint):
