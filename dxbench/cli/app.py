@@ -47,7 +47,7 @@ def _examples(*lines: str) -> str:
     return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)])
 
 
-def _one_of(kind: str, words: Any) -> dict[str, Any]:
+def _one_of(kind: str, words: Any, metavar: str | None = None) -> dict[str, Any]:
     """Of an option that takes one of some words: how it is read, with a guess where it is none, and shown."""
     known: tuple[str, ...] = get_args(words)
 
@@ -56,7 +56,7 @@ def _one_of(kind: str, words: Any) -> dict[str, Any]:
             raise unknown(kind, word, known)
         return word
 
-    return {"parser": read, "metavar": f"<{'|'.join(known)}>"}
+    return {"parser": read, "metavar": metavar or f"<{'|'.join(known)}>"}
 
 
 def _version(asked: bool) -> None:
@@ -337,7 +337,11 @@ def serve(
 
 @app.command(name="list", epilog=_examples("dxbench list methods", "dxbench list tasks --json"))
 def list_(
-    kind: Annotated[ListKind, typer.Argument(help="What to list.", **_one_of("kind", ListKind))], as_json: Json = False
+    kind: Annotated[
+        ListKind,
+        typer.Argument(help="What to list.", **_one_of("kind", ListKind, "kind")),
+    ],
+    as_json: Json = False,
 ) -> None:
     """Names and one line on each."""
     from dxbench.cli.listing import list_command
