@@ -6,20 +6,21 @@ from rich.console import Console
 from rich.table import Table
 
 from dxbench import registry
-from dxbench.api import Config
+from dxbench.api import Config, DescribedMetric, Metric
 from dxbench.cli.common import say, warn
 from dxbench.errors import unknown
 
 
 def list_command(kind: str, *, as_json: bool) -> None:
     """Names, origins and summaries of one kind."""
-    rows = _protocol_rows() if kind == "protocols" else _suite_rows() if kind == "suites" else _plugin_rows(kind)
+    special = {"protocols": _protocol_rows, "suites": _suite_rows, "metrics": _metric_rows}
+    rows = special[kind]() if kind in special else _plugin_rows(kind)
     if as_json:
         say(rows)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("name", no_wrap=True)
-    table.add_column("from" if kind != "protocols" else "fingerprint", no_wrap=True)
+    table.add_column("from" if kind != "protocols" else "reached by, or fingerprint", no_wrap=True)
     table.add_column("")
     for row in rows:
         table.add_row(row["name"], row["from"], row["summary"])
@@ -44,14 +45,56 @@ def _suite_rows() -> list[dict[str, Any]]:
     return [{"name": suite.name, "from": suite.task, "summary": suite.title} for suite in suites]
 
 
-def _protocol_rows() -> list[dict[str, Any]]:
-    """Protocols of every metric that can be loaded."""
+def _metric_rows() -> list[dict[str, Any]]:
+    """Every metric by name, with what it says of itself."""
     rows = []
-    for name, plugin in sorted(registry.plugins("metrics").items()):
+    for row in _plugin_rows("metrics"):
+        if not row["usable"]:
+            rows.append(row)
+            continue
+        facts = _card_facts(registry.load("metrics", row["name"]))
+        sense = ", ".join(part for part in (facts["unit"], facts["range"], facts["better"]) if part)
+        rows.append({**row, **facts, "summary": f"{facts['summary']} [{sense}]" if sense else facts["summary"]})
+    return rows
+
+
+def _card_facts(metric: Metric) -> dict[str, str]:
+    """Sentence, unit, range, direction and source; the last four "" for a metric that does not say."""
+    if not isinstance(metric, DescribedMetric):
+        return {"summary": metric.title, "unit": "", "range": "", "better": "", "source": ""}
+    card = metric.card
+    better = "no merit" if card.better == "none" else f"{card.better} is better"
+    return {"summary": card.summary, "unit": card.unit, "range": card.range, "better": better, "source": card.source}
+
+
+def _protocol_rows() -> list[dict[str, Any]]:
+    """Protocols for two sets, then those of every metric of a task or plug-in, with where each is reached."""
+    from dxbench.features.protocols import SET_PROTOCOLS
+
+    rows = [
+        {"name": protocol.name, "from": "eval --against", "where": ["eval --against"], "summary": protocol.summary}
+        for protocol in SET_PROTOCOLS.values()
+    ]
+    found: dict[str, tuple[Metric, list[str]]] = {}
+    for name, plugin in sorted(registry.plugins("tasks").items()):
         if plugin.problem() is None:
-            protocol = plugin.load().protocol
-            fields = ", ".join(f"{key}={value}" for key, value in protocol.fields.items())
-            rows.append({"name": f"{name}@{protocol.version}", "from": protocol.fingerprint, "summary": fields})
+            for metric in registry.load_task(name).metrics:
+                found.setdefault(metric.protocol.fingerprint, (metric, []))[1].append(f"task {name}")
+    for name, plugin in registry.plugins("metrics").items():
+        if plugin.problem() is None:
+            metric = plugin.load()
+            found.setdefault(metric.protocol.fingerprint, (metric, [f"metric {name}"]))
+    for fingerprint, (metric, where) in sorted(found.items(), key=lambda item: (item[1][0].name, item[1][1])):
+        protocol = metric.protocol
+        fields = ", ".join(f"{key}={value}" for key, value in protocol.fields.items())
+        rows.append(
+            {
+                "name": f"{protocol.name}@{protocol.version}",
+                "from": fingerprint,
+                "where": where,
+                "summary": f"{', '.join(where)}: {fields}",
+            }
+        )
     return rows
 
 
@@ -82,18 +125,37 @@ def _facts(name: str) -> dict[str, Any]:
     if name in registry.plugins("tasks"):
         return _task_facts(name)
     if name in registry.plugins("metrics"):
-        metric = registry.load("metrics", name)
-        protocol = metric.protocol
+        return _metric_facts(name)
+    family = [known for known in sorted(registry.plugins("metrics")) if stem_of(known) == name]
+    if family:
         return {
-            f"metric {name}": metric.title,
-            "protocol": {"fingerprint": protocol.fingerprint, "version": protocol.version, **protocol.fields},
+            f"metrics {name}@N": {known: _card_facts(registry.load("metrics", known))["summary"] for known in family}
         }
     if name in suite_names():
         suite = load_suite(name)
         rows = {row.label: f"{row.method} [{row.preset}] {row.set or ''}" for row in suite.rows}
         return {f"suite {name}": suite.title, f"rows on {suite.task}, seeds {suite.seeds}": rows}
-    known = {*registry.plugins("methods"), *registry.plugins("tasks"), *registry.plugins("metrics"), *suite_names()}
+    metrics = registry.plugins("metrics")
+    known = {*registry.plugins("methods"), *registry.plugins("tasks"), *metrics, *map(stem_of, metrics), *suite_names()}
     raise unknown("name", name, known)
+
+
+def stem_of(metric: str) -> str:
+    """A metric's name without its number of samples and what follows: fid of "fid@50k_start"."""
+    return metric.partition("@")[0]
+
+
+def _metric_facts(name: str) -> dict[str, Any]:
+    metric = registry.load("metrics", name)
+    protocol = metric.protocol
+    facts = _card_facts(metric)
+    siblings = [known for known in sorted(registry.plugins("metrics")) if stem_of(known) == stem_of(name) != known]
+    return {
+        f"metric {name}: {metric.title}": facts.pop("summary"),
+        "what its number is": {key: value or "not said" for key, value in facts.items()},
+        "protocol": {"fingerprint": protocol.fingerprint, "version": protocol.version, **protocol.fields},
+        **({"family": ", ".join(siblings)} if len(siblings) > 1 else {}),
+    }
 
 
 def _method_facts(name: str) -> dict[str, Any]:
