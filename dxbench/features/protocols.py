@@ -331,7 +331,8 @@ def _points(sides: Sides) -> tuple[FeatureMetric, ...]:
         EnergyDistanceOfFeatures(
             evaluator="points@1", features=features, num_samples=sides.num_samples, reference=sides.reference
         ),
-        *_everything(features, "points@1", "points")(sides),
+        # The directions of points from the origin, which the Vendi score compares, mean nothing.
+        *(m for m in _everything(features, "points@1", "points")(sides) if not isinstance(m, Vendi)),
     )
 
 

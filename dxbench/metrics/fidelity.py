@@ -490,7 +490,8 @@ def fld_card(unseen: str, train: str) -> MetricCard:
     """Of a feature likelihood divergence."""
     return MetricCard(
         summary=f"How many nats per dimension less (times 100) Gaussians around the samples give {unseen} than "
-        f"Gaussians around half of {train}: fidelity, diversity and novelty in one number; 0 is as good as training images.",
+        f"Gaussians around half of {train}: fidelity, diversity and novelty in one number; 0 is as good as training "
+        "images.",
         unit="",
         low=None,
         high=None,

@@ -80,7 +80,7 @@ class HalfPrecision:
             ]).any(dim=0)
             for rows in x.split(tiling.rows)
         ]  # fmt: skip
-        return float(torch.cat(inside).float().mean())
+        return float(torch.cat(inside).double().mean())
 
     @staticmethod
     def _squared(x: Tensor, y: Tensor, device: str) -> Tensor:
