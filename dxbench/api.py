@@ -158,6 +158,41 @@ class Metric(Protocol):
         ...
 
 
+class MetricCard(Frozen):
+    """What a reader has to know of a metric before its number says anything.
+
+    Attributes:
+        summary: what is measured, in a sentence.
+        unit: "" for a number without one, such as a share or a distance between features.
+        low: the least value possible; None where there is none.
+        high: the largest value possible; None where there is none.
+        better: as `Estimate.better`.
+        source: who defined it, and where.
+    """
+
+    summary: str = Field(min_length=1)
+    unit: str
+    low: float | None
+    high: float | None
+    better: Direction
+    source: str = Field(min_length=1)
+
+    @property
+    def range(self) -> str:
+        """As an interval."""
+        left = "(−∞" if self.low is None else f"[{self.low:g}"
+        right = "∞)" if self.high is None else f"{self.high:g}]"
+        return f"{left}, {right}"
+
+
+@runtime_checkable
+class DescribedMetric(Metric, Protocol):
+    """A metric that says what it measures; one that does not is listed by its title."""
+
+    @property
+    def card(self) -> MetricCard: ...
+
+
 @runtime_checkable
 class AdjustableMetric(Metric, Protocol):
     """A metric that samples can be scored by again with its protocol changed."""

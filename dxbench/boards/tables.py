@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
-from dxbench.api import MetricProtocol
-from dxbench.boards.aggregate import Row, Summary, matches, newest_configuration, rows_of
+from dxbench.api import Estimate, MetricProtocol
+from dxbench.boards.aggregate import Mark, Row, Summary, matches, newest_configuration, rows_of, summarise
 from dxbench.boards.entries import Entry
 from dxbench.boards.index import RecordIndex
 from dxbench.boards.published import PublishedRow, Source, read_published
@@ -119,11 +119,36 @@ def result_beside_published(index: RecordIndex, fresh: Sequence[Entry]) -> Table
             if row.task == task and any(matches(entry.method, entry.config, row.match) for entry in fresh)
         ]
     )
-    floor = [entry for entry in index.entries(task) if entry.reference and entry.scores]
+    floor = _floor(index, task)
     shown = {entry.config_id for entry in fresh}
     entries = [*fresh, *(entry for entry in floor if entry.config_id not in shown)]
     rows = [*rows_of(entries), *(published_row(*paper) for paper in papers.rows)]
     return _table(task, rows, fresh[0].headline, entries, papers=papers)
+
+
+def samples_beside_others(
+    index: RecordIndex, task: str, *, label: str, scores: Mapping[str, Estimate], metrics: Sequence[str]
+) -> Table:
+    """Scores of samples made elsewhere, the best row on record, all papers' rows of the task, and the floor."""
+    entries = index.entries(task)
+    papers = Papers(rows=[(s, r) for s, r in read_published(published_folder()) if r.task == task])
+    columns = [name for name in metrics if name in scores] or list(scores)
+    own = Row(
+        label=label,
+        kind="measured",
+        scores={name: summarise({0: found}) for name, found in scores.items()},
+        marks=(Mark.ONE_SEED,),
+    )
+    ranking = [row for row in rows_of(entry for entry in entries if not entry.reference) if row.ranks]
+    best = [row for row in _best_first(ranking, columns) if columns[0] in row.scores][:1]
+    floor = _floor(index, task)
+    rows = [own, *best, *(published_row(*paper) for paper in papers.rows), *rows_of(floor)]
+    return _table(task, rows, columns, entries, papers=papers)
+
+
+def _floor(index: RecordIndex, task: str) -> list[Entry]:
+    """Runs of the reference rows."""
+    return [entry for entry in index.entries(task) if entry.reference and entry.scores]
 
 
 def _best_first(rows: Sequence[Row], metrics: Sequence[str] | None) -> list[Row]:

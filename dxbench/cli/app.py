@@ -155,7 +155,14 @@ def run(
     )
 
 
-@app.command(name="eval", epilog=_examples("dxbench eval samples.npz --task gaussians8"))
+@app.command(
+    name="eval",
+    epilog=_examples(
+        "dxbench eval samples.npz --task gaussians8",
+        "dxbench eval samples/ --against reference.npz --protocol adm,clean",
+        "dxbench eval a.npy --against b.npy --protocol points",
+    ),
+)
 def evaluate(
     samples: Annotated[
         Path,
@@ -164,15 +171,38 @@ def evaluate(
             "channels], or a zip or folder of PNGs, or an npz with mu and sigma."
         ),
     ],
-    task: OneTask,
+    task: Task = None,
+    against: Annotated[
+        Path | None, typer.Option(help="In place of a task: any set of the same kind, such as real images.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="With --against: one or several, by commas; see `dxbench list protocols`.")
+    ] = None,
+    train: Annotated[
+        Path | None, typer.Option(help="With --against: what the model was trained on, to look for copies of it.")
+    ] = None,
     n: Annotated[
-        int | None, typer.Option("--n", min=2, help="How many samples an npz with mu and sigma is of; it does not say.")
+        int | None,
+        typer.Option(
+            "--n",
+            min=2,
+            help="How many samples an npz with mu and sigma is of, which does not say; with --against, how many of the "
+            "samples are drawn.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Score samples made elsewhere."""
-    from dxbench.cli.evaluate import evaluate_command
+    """Score samples made elsewhere, by a task or against any other set."""
+    from dxbench.cli.evaluate import against_command, evaluate_command
+    from dxbench.errors import UsageError
 
+    if (task is None) == (against is None):
+        raise UsageError("give --task, or --against with --protocol; `dxbench list protocols` shows what there is")
+    if against is not None:
+        raise typer.Exit(against_command(samples, against, protocol, train=train, n=n, as_json=as_json))
+    if protocol is not None or train is not None:
+        raise UsageError("--protocol and --train go with --against; a task has its own protocol and training set")
+    assert task is not None
     raise typer.Exit(evaluate_command(samples, task, n=n, as_json=as_json))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from dxbench import paths, registry
-from dxbench.api import Config, Method, Task
+from dxbench.api import Config, DescribedMetric, Method, Metric, Task
 from dxbench.cli.common import recorded_tasks, say, warn
 from dxbench.cli.terminal import console, grid
 from dxbench.errors import UsageError, unknown
@@ -14,7 +14,8 @@ from dxbench.errors import UsageError, unknown
 
 def list_command(kind: str, *, as_json: bool) -> None:
     """Names, origins and summaries of one kind."""
-    rows = _protocol_rows() if kind == "protocols" else _suite_rows() if kind == "suites" else _plugin_rows(kind)
+    special = {"protocols": _protocol_rows, "suites": _suite_rows, "metrics": _metric_rows}
+    rows = special[kind]() if kind in special else _plugin_rows(kind)
     if kind == "tasks":
         rows += _tasks_of_records(rows)
     if as_json:
@@ -22,7 +23,7 @@ def list_command(kind: str, *, as_json: bool) -> None:
         return
     table = grid()
     table.add_column("name", no_wrap=True)
-    table.add_column("from" if kind != "protocols" else "fingerprint", no_wrap=True)
+    table.add_column("from" if kind != "protocols" else "reached by, or fingerprint", no_wrap=True)
     table.add_column("")
     for row in rows:
         table.add_row(row["name"], row["from"], row["summary"])
@@ -54,14 +55,56 @@ def _suite_rows() -> list[dict[str, Any]]:
     return [{"name": suite.name, "from": suite.task, "summary": suite.title} for suite in suites]
 
 
-def _protocol_rows() -> list[dict[str, Any]]:
-    """Protocols of every metric that can be loaded."""
+def _metric_rows() -> list[dict[str, Any]]:
+    """Every metric by name, with what it says of itself."""
     rows = []
-    for name, plugin in sorted(registry.plugins("metrics").items()):
+    for row in _plugin_rows("metrics"):
+        if not row["usable"]:
+            rows.append(row)
+            continue
+        facts = _card_facts(registry.load("metrics", row["name"]))
+        sense = ", ".join(part for part in (facts["unit"], facts["range"], facts["better"]) if part)
+        rows.append({**row, **facts, "summary": f"{facts['summary']} [{sense}]" if sense else facts["summary"]})
+    return rows
+
+
+def _card_facts(metric: Metric) -> dict[str, str]:
+    """Sentence, unit, range, direction and source; the last four "" for a metric that does not say."""
+    if not isinstance(metric, DescribedMetric):
+        return {"summary": metric.title, "unit": "", "range": "", "better": "", "source": ""}
+    card = metric.card
+    better = "no merit" if card.better == "none" else f"{card.better} is better"
+    return {"summary": card.summary, "unit": card.unit, "range": card.range, "better": better, "source": card.source}
+
+
+def _protocol_rows() -> list[dict[str, Any]]:
+    """Protocols for two sets, then those of every metric of a task or plug-in, with where each is reached."""
+    from dxbench.features.protocols import SET_PROTOCOLS
+
+    rows = [
+        {"name": protocol.name, "from": "eval --against", "where": ["eval --against"], "summary": protocol.summary}
+        for protocol in SET_PROTOCOLS.values()
+    ]
+    found: dict[str, tuple[Metric, list[str]]] = {}
+    for name, plugin in sorted(registry.plugins("tasks").items()):
         if plugin.problem() is None:
-            protocol = plugin.load().protocol
-            fields = ", ".join(f"{key}={value}" for key, value in protocol.fields.items())
-            rows.append({"name": f"{name}@{protocol.version}", "from": protocol.fingerprint, "summary": fields})
+            for metric in registry.load_task(name).metrics:
+                found.setdefault(metric.protocol.fingerprint, (metric, []))[1].append(f"task {name}")
+    for name, plugin in registry.plugins("metrics").items():
+        if plugin.problem() is None:
+            metric = plugin.load()
+            found.setdefault(metric.protocol.fingerprint, (metric, [f"metric {name}"]))
+    for fingerprint, (metric, where) in sorted(found.items(), key=lambda item: (item[1][0].name, item[1][1])):
+        protocol = metric.protocol
+        fields = ", ".join(f"{key}={value}" for key, value in protocol.fields.items())
+        rows.append(
+            {
+                "name": f"{protocol.name}@{protocol.version}",
+                "from": fingerprint,
+                "where": where,
+                "summary": f"{', '.join(where)}: {fields}",
+            }
+        )
     return rows
 
 
@@ -94,11 +137,11 @@ def _facts(name: str) -> dict[str, Any]:
     if name in registry.plugins("tasks"):
         return _task_facts(name)
     if name in registry.plugins("metrics"):
-        metric = registry.load("metrics", name)
-        protocol = metric.protocol
+        return _metric_facts(name)
+    family = [known for known in sorted(registry.plugins("metrics")) if stem_of(known) == name]
+    if family:
         return {
-            f"metric {name}": metric.title,
-            "protocol": {"fingerprint": protocol.fingerprint, "version": protocol.version, **protocol.fields},
+            f"metrics {name}@N": {known: _card_facts(registry.load("metrics", known))["summary"] for known in family}
         }
     if name in registry.plugins("launchers"):
         return {f"launcher {name}": inspect.getdoc(registry.load("launchers", name)) or ""}
@@ -110,7 +153,8 @@ def _facts(name: str) -> dict[str, Any]:
     if name in recorded:
         return _recorded_facts(name)
     kinds = ("methods", "tasks", "metrics", "launchers")
-    known = {*(known for kind in kinds for known in registry.plugins(kind)), *suite_names(), *recorded}
+    plugins = {known for kind in kinds for known in registry.plugins(kind)}
+    known = {*plugins, *map(stem_of, registry.plugins("metrics")), *suite_names(), *recorded}
     raise unknown("name", name, known)
 
 
@@ -122,6 +166,24 @@ def _file_facts(name: str) -> dict[str, Any]:
     if isinstance(loaded, type) and issubclass(loaded, Method):
         return _method_facts(registry.load_method(name))
     raise UsageError(f"{name!r} is neither a dxbench.api.Task class nor a Method class, got {loaded!r}")
+
+
+def stem_of(metric: str) -> str:
+    """A metric's name without its number of samples and what follows: fid of "fid@50k_start"."""
+    return metric.partition("@")[0]
+
+
+def _metric_facts(name: str) -> dict[str, Any]:
+    metric = registry.load("metrics", name)
+    protocol = metric.protocol
+    facts = _card_facts(metric)
+    siblings = [known for known in sorted(registry.plugins("metrics")) if stem_of(known) == stem_of(name) != known]
+    return {
+        f"metric {name}: {metric.title}": facts.pop("summary"),
+        "what its number is": {key: value or "not said" for key, value in facts.items()},
+        "protocol": {"fingerprint": protocol.fingerprint, "version": protocol.version, **protocol.fields},
+        **({"family": ", ".join(siblings)} if len(siblings) > 1 else {}),
+    }
 
 
 def _recorded_facts(name: str) -> dict[str, Any]:

@@ -1,19 +1,24 @@
 """Metrics of task `digits`, all from one pass through its feature net."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Estimate, Evidence, MetricProtocol, Recheck
-from dxbench.metrics.digits_net import SHA256, features_and_logits
+from dxbench.api import Estimate, Evidence, MetricCard, MetricProtocol, Recheck
+from dxbench.metrics.authenticity import authenticity
+from dxbench.metrics.digits_net import NUM_FEATURES, SHA256, features_and_logits
 from dxbench.metrics.energy import auroc
+from dxbench.metrics.fidelity import fld_card
 from dxbench.metrics.frechet import array_moments, frechet_distance
+from dxbench.metrics.likelihood import FITTED, feature_likelihood_divergence
 from dxbench.metrics.modes import share_tolerance
 from dxbench.metrics.neighbours import nearest_distances
-from dxbench.metrics.precision_recall import precision, recall
+from dxbench.metrics.precision_recall import coverage, density, precision, recall
 from dxbench.metrics.scoring import repeated, require_energy, require_part, require_samples, single
+from dxbench.metrics.vendi import vendi_score
 from dxbench.metrics.vwkde import KL_ESTIMATOR, kernel_kl_on_axes
 from dxbench.streams import derive_seed
 
@@ -21,6 +26,7 @@ Array = NDArray[np.float64]
 
 NUM_SAMPLES = 4000
 BLOCK = 400
+FLD_SAMPLES = 1000
 EXTRACTOR = f"digits_net, 32 features before the last ReLU, weights sha256 {SHA256[:16]}"
 QUANTISATION = "rounded to the 17 levels of the data, clipped to [-1, 1]"
 
@@ -64,6 +70,18 @@ class DigitsFrechet:
     title: str = "Frechet distance in digit features"
     split: Literal["test", "train"] = "test"
     reference: str
+
+    @property
+    def card(self) -> MetricCard:
+        return MetricCard(
+            summary=f"Frechet distance of Gaussians fitted to the digit net's features of 4,000 samples and of the "
+            f"{self.split} digits; never comparable with an FID.",
+            unit="",
+            low=0.0,
+            high=None,
+            better="lower",
+            source="Heusel et al. 2017, arXiv:1706.08500, in the features of `dxbench.metrics.digits_net`",
+        )
 
     @property
     def protocol(self) -> MetricProtocol:
@@ -115,6 +133,14 @@ class DigitsPrecisionRecall:
         return f"{self.which} in digit features"
 
     @property
+    def card(self) -> MetricCard:
+        said = {
+            "precision": "Share of samples on the manifold of test digits; made-up samples lower it.",
+            "recall": "Share of test digits on the manifold of the samples; lost modes lower it.",
+        }
+        return _share(said[self.which], "Kynkaanniemi et al. 2019, arXiv:1904.06991")
+
+    @property
     def protocol(self) -> MetricProtocol:
         fields = _fields(
             f"test split of {self.reference}",
@@ -145,6 +171,18 @@ class DigitsKL:
     reference: str
 
     @property
+    def card(self) -> MetricCard:
+        return MetricCard(
+            summary="KL divergence of samples from test digits on the leading principal axes of the digit net's "
+            "features, by weighted kernel density ratios; an estimate, which may fall below 0.",
+            unit="nats",
+            low=None,
+            high=None,
+            better="lower",
+            source="Noh et al. 2023, arXiv:2311.03001",
+        )
+
+    @property
     def protocol(self) -> MetricProtocol:
         fields = _fields(
             f"test split of {self.reference}",
@@ -164,7 +202,125 @@ class DigitsKL:
             kernel_kl_on_axes(reference.test_features, block, components=self.components, rng=rng)
             for block in np.split(reference.feature_pass(samples).features, NUM_SAMPLES // BLOCK)
         ]
-        return repeated(self.protocol, values, better="lower")
+        return repeated(self.protocol, values, better="lower", unit="nats")
+
+
+Measure = Callable[[Array, HasDigits], list[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitsFeatureMetric:
+    """A number of the features of the samples and of the reference's digits.
+
+    Attributes:
+        fields: of the protocol, beyond features and quantisation.
+        values: from features [4000, 32] and the reference to the number, or to several that are averaged.
+    """
+
+    name: str
+    title: str
+    card: MetricCard
+    fields: tuple[tuple[str, str | int], ...]
+    values: Measure
+    reference: str
+
+    @property
+    def protocol(self) -> MetricProtocol:
+        return MetricProtocol(name=self.name, version=1, fields=dict(_fields(self.reference, **dict(self.fields))))
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        reference: HasDigits = evidence.reference
+        features = reference.feature_pass(require_samples(evidence, NUM_SAMPLES)).features
+        return repeated(self.protocol, self.values(features, reference), better=self.card.better)
+
+
+def of_blocks(measure: Callable[[Array, Array], float]) -> Measure:
+    """A number of blocks of 400 samples, each against as many test digits."""
+    return lambda features, reference: [
+        measure(block, reference.test_features) for block in np.split(features, NUM_SAMPLES // BLOCK)
+    ]
+
+
+def feature_metrics(name: str) -> tuple[DigitsFeatureMetric, ...]:
+    """Density, coverage, authenticity, feature likelihood divergence and Vendi score of a task's digits."""
+    test, train = f"test split of {name}", f"train split of {name}"
+    blocks = ("n_samples", f"{NUM_SAMPLES // BLOCK} blocks of {BLOCK}, as many as test digits")
+    balls = ("manifold", "balls to the 5. nearest neighbour, distance < radius"), blocks
+    every = ("n_samples", NUM_SAMPLES)
+    naeem = "Naeem et al. 2020, arXiv:2002.09797"
+
+    def likelihood(features: Array, reference: HasDigits) -> list[float]:
+        rng = np.random.default_rng(derive_seed("feature likelihood", "half"))
+        train, test = reference.train_features, reference.test_features
+        return [feature_likelihood_divergence(features[:FLD_SAMPLES], train, test, rng=rng)]
+
+    return (
+        DigitsFeatureMetric(
+            name="density_digits",
+            title="density in digit features",
+            card=MetricCard(
+                summary="Mean number of balls around test digits that a sample lies in, over k; 1 for one law, and "
+                "more where samples crowd.",
+                unit="",
+                low=0.0,
+                high=None,
+                better="higher",
+                source=naeem,
+            ),
+            fields=balls,
+            values=of_blocks(density),
+            reference=test,
+        ),
+        DigitsFeatureMetric(
+            name="coverage_digits",
+            title="coverage in digit features",
+            card=_share(
+                "Share of test digits with a sample nearer than their k-th neighbour; lost modes lower it.", naeem
+            ),
+            fields=balls,
+            values=of_blocks(coverage),
+            reference=test,
+        ),
+        DigitsFeatureMetric(
+            name="authenticity_digits",
+            title="authenticity in digit features",
+            card=_share(
+                "Share of samples that lie further from the nearest training digit than that one from its own nearest; "
+                "copies lower it, and samples that are far off raise it.",
+                "Alaa et al. 2022, arXiv:2102.08921",
+            ),
+            fields=(every,),
+            values=lambda features, reference: [authenticity(features, reference.train_features)],
+            reference=train,
+        ),
+        DigitsFeatureMetric(
+            name="fld_digits",
+            title="feature likelihood divergence in digit features",
+            card=fld_card("test digits in the digit net's features", "the training digits"),
+            fields=(("train", train), ("density", FITTED), ("n_samples", FLD_SAMPLES)),
+            values=likelihood,
+            reference=test,
+        ),
+        DigitsFeatureMetric(
+            name="vendi_digits",
+            title="Vendi score in digit features",
+            card=MetricCard(
+                summary="How many different samples the samples are worth in the digit net's features, good or bad.",
+                unit="",
+                low=1.0,
+                high=float(NUM_FEATURES),
+                better="higher",
+                source="Friedman and Dieng 2023, arXiv:2210.02410",
+            ),
+            fields=(("kernel", "cosine"), every),
+            values=lambda features, reference: [vendi_score(features)],
+            reference="none",
+        ),
+    )
+
+
+def _share(summary: str, source: str) -> MetricCard:
+    return MetricCard(summary=summary, unit="", low=0.0, high=1.0, better="higher", source=source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +329,16 @@ class NearestTrain:
 
     Memorised samples are nearer than unseen digits are (row `data`), poor ones further: neither way is good.
     """
+
+    card: ClassVar[MetricCard] = MetricCard(
+        summary="Mean distance of a sample to the nearest training digit over pixels; smaller than that of unseen "
+        "digits tells of memorisation, larger of poor samples.",
+        unit="",
+        low=0.0,
+        high=2.0,
+        better="none",
+        source="the check of Meehan et al. 2020, arXiv:2004.05675, as a mean",
+    )
 
     name: str = "nearest_train"
     title: str = "distance to the nearest training digit"
@@ -220,6 +386,19 @@ class ClassShare:
         return f"{self.extreme} class share"
 
     @property
+    def card(self) -> MetricCard:
+        least = self.extreme == "min"
+        return MetricCard(
+            summary=f"{'Smallest' if least else 'Largest'} share of samples that the digit net calls one digit; a "
+            f"{'lost' if least else 'swollen'} class {'lowers' if least else 'raises'} it, about 1/10 is right.",
+            unit="",
+            low=0.0,
+            high=1.0,
+            better="higher" if least else "lower",
+            source="dxbench, by `dxbench.metrics.digits_net`",
+        )
+
+    @property
     def protocol(self) -> MetricProtocol:
         fields = _fields(self.reference, assignment="largest logit", n_samples=NUM_SAMPLES, extreme=self.extreme)
         return MetricProtocol(name=self.name, version=1, fields=dict(fields))
@@ -263,6 +442,14 @@ class DigitsEnergyAUC:
     @property
     def title(self) -> str:
         return f"energy AUC against {self.negatives}"
+
+    @property
+    def card(self) -> MetricCard:
+        told = {"uniform": "an image of uniformly random levels", "blends": "the mean of two test digits"}
+        return _share(
+            f"Probability that a test digit has a lower energy than {told[self.negatives]}, ties half.",
+            "Mann and Whitney 1947; as energy AUC in arXiv:2407.00626",
+        )
 
     @property
     def protocol(self) -> MetricProtocol:

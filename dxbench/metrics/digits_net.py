@@ -17,6 +17,7 @@ from torch import Tensor, nn
 WEIGHTS = "digits_net.safetensors"
 SHA256 = "e13d436a498f9a71689c0c704aede3038659bd37c559b5f91164620c52d019f3"
 NUM_FEATURES = 32
+LEVELS = 17
 
 
 class DigitsNet(nn.Module):
@@ -57,6 +58,12 @@ def digits_net() -> DigitsNet:
     net = DigitsNet()
     net.load_state_dict(load(data))
     return net.eval().requires_grad_(False)
+
+
+def quantise(images: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The nearest of the 17 levels that the data have, values outside [-1, 1] clipped."""
+    half = (LEVELS - 1) / 2
+    return np.clip(np.rint((images + 1.0) * half), 0, LEVELS - 1) / half - 1.0
 
 
 def features_and_logits(images: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, Evidence, MetricCard, MetricProtocol, NotApplicable
 from dxbench.metrics.frechet import Moments
 from dxbench.metrics.neighbours import DEFAULT_TILING, Tiling
 
@@ -26,11 +26,13 @@ class FeatureKind:
         dim: how many numbers per image.
         frechet: what a Frechet distance of these features is called: "fid" is that of the 2015 Inception alone.
         kernel: what a kernel distance of them is called.
+        quantisation: what is done to samples before they are extracted, for the protocol.
     """
 
     dim: int
     frechet: str = "fd"
     kernel: str = "kd"
+    quantisation: str = "round to uint8"
 
 
 class FeatureExtractor(Protocol):
@@ -71,6 +73,11 @@ class FeatureSet:
     @property
     def fields(self) -> dict[str, JsonValue]:
         return {**self.extractor.fields, "features": self.kind, "dim": self.dim}
+
+    @property
+    def text(self) -> str:
+        """For sentences."""
+        return f"{self.kind} features of {self.extractor.name}"
 
 
 class FeatureSource(Protocol):
@@ -151,11 +158,16 @@ class FeatureMetric(ABC):
             "evaluator": self.evaluator,
             **self.features.fields,
             "n_samples": self.num_samples,
-            "quantisation": "round to uint8",
+            "quantisation": self.features.extractor.kinds[self.features.kind].quantisation,
         }
         if self.labels is not None:
             common["labels"] = self.labels
         return MetricProtocol(name=self.name, version=1, fields={**common, **self.choices})
+
+    @property
+    @abstractmethod
+    def card(self) -> MetricCard:
+        """As `dxbench.api.DescribedMetric`."""
 
     @abstractmethod
     def measure(self, evidence: Evidence) -> Estimate:

@@ -1,18 +1,23 @@
-"""Metrics of images on features: Frechet and kernel distance, precision, recall, Inception score, memorisation."""
+"""Metrics of images on features: distances, manifolds, diversity, likelihood, Inception score, memorisation."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 from pydantic import JsonValue
 
-from dxbench.api import Estimate, Evidence, NotApplicable
-from dxbench.metrics.features import FeatureMetric, Features, exactly, tiling
+from dxbench.api import Estimate, Evidence, MetricCard, NotApplicable
+from dxbench.metrics.authenticity import authenticity
+from dxbench.metrics.energy_distance import ENERGY_DISTANCE, energy_distance
+from dxbench.metrics.features import FeatureMetric, Features, FeatureSource, exactly, tiling
 from dxbench.metrics.frechet import frechet_distance
 from dxbench.metrics.inception import inception_scores, sorted_by_class
 from dxbench.metrics.kernel import kernel_distances
+from dxbench.metrics.likelihood import FITTED, feature_likelihood_divergence
 from dxbench.metrics.neighbours import nearest_distances
-from dxbench.metrics.precision_recall import precision, recall
+from dxbench.metrics.precision_recall import EXACT, Arithmetic, coverage, density
 from dxbench.metrics.scoring import repeated, single
+from dxbench.metrics.vendi import vendi_score
 from dxbench.metrics.vwkde import KL_ESTIMATOR, kernel_kl_on_axes
 from dxbench.streams import derive_seed
 
@@ -30,6 +35,18 @@ class FrechetDistance(FeatureMetric):
     @property
     def stem(self) -> str:
         return self.features.extractor.kinds[self.features.kind].frechet
+
+    @property
+    def card(self) -> MetricCard:
+        return MetricCard(
+            summary=f"Frechet distance of Gaussians fitted to {self.features.text}, samples against {self.reference}; "
+            "it falls with the number of samples, which is therefore in the name.",
+            unit="",
+            low=0.0,
+            high=None,
+            better="lower",
+            source="Heusel et al. 2017, arXiv:1706.08500",
+        )
 
     @property
     def choices(self) -> dict[str, JsonValue]:
@@ -56,6 +73,18 @@ class KernelDistance(FeatureMetric):
     @property
     def stem(self) -> str:
         return self.features.extractor.kinds[self.features.kind].kernel
+
+    @property
+    def card(self) -> MetricCard:
+        return MetricCard(
+            summary=f"Unbiased MMD^2 with a cubic kernel of {self.features.text}, samples against {self.reference}; 0 "
+            "on average for one law, of either sign. Its spread is the std (ddof 1) over subsets.",
+            unit="",
+            low=None,
+            high=None,
+            better="lower",
+            source="Binkowski et al. 2018, arXiv:1801.01401",
+        )
 
     @property
     def choices(self) -> dict[str, JsonValue]:
@@ -94,6 +123,18 @@ class KernelKL(FeatureMetric):
         return "vwkde_kl"
 
     @property
+    def card(self) -> MetricCard:
+        return MetricCard(
+            summary=f"KL divergence of samples from {self.reference} in {self.features.text}, on the reference's "
+            "leading principal axes, by weighted kernel density ratios; an estimate, which may fall below 0.",
+            unit="nats",
+            low=None,
+            high=None,
+            better="lower",
+            source="Noh et al. 2023, arXiv:2311.03001",
+        )
+
+    @property
     def choices(self) -> dict[str, JsonValue]:
         return {
             "reference": self.reference,
@@ -116,12 +157,12 @@ class KernelKL(FeatureMetric):
                 side[rng.choice(len(side), self.subset_size, replace=False)] for side in (reference, generated)
             )
             values.append(kernel_kl_on_axes(real, drawn, components=self.components, rng=rng))
-        return repeated(self.protocol, values, better="lower")
+        return repeated(self.protocol, values, better="lower", unit="nats")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ManifoldMetric(FeatureMetric):
-    """Base of precision and recall (arXiv:1904.06991).
+    """Base of what compares samples with the manifold of references.
 
     Attributes:
         num_reference: exactly how many references there are; ADM's evaluator takes 10,000.
@@ -130,7 +171,12 @@ class ManifoldMetric(FeatureMetric):
 
     reference: str
     num_reference: int
-    k: int = 3
+    k: int
+
+    @property
+    @abstractmethod
+    def comparison(self) -> str:
+        """When a point counts as inside a ball, for the protocol."""
 
     @property
     def choices(self) -> dict[str, JsonValue]:
@@ -138,42 +184,192 @@ class ManifoldMetric(FeatureMetric):
             "reference": self.reference,
             "n_reference": self.num_reference,
             "k": self.k,
-            "comparison": "distance <= radius, decided in float64",
+            "comparison": self.comparison,
         }
 
     def both(self, evidence: Evidence) -> tuple[Features, Features]:
-        """Features of the samples and of the reference."""
+        """Features of the samples and of the reference.
+
+        Raises:
+            NotApplicable: unless both are as many as the protocol says, and more than k.
+        """
         generated = self.generated(evidence).features(self.features)
-        reference = exactly(evidence.reference[self.reference], self.num_reference, "references")
-        return generated, reference.features(self.features)
+        source: FeatureSource = evidence.reference[self.reference]
+        reference = source.features(self.features)  # of statistics there are none
+        exactly(source, self.num_reference, "references")
+        if min(len(generated), self.num_reference) <= self.k:
+            raise NotApplicable(f"the {self.k}-th nearest neighbour wants more than {self.k} samples and references")
+        return generated, reference
 
 
 @dataclass(frozen=True, kw_only=True)
-class Precision(ManifoldMetric):
+class PrecisionMetric(ManifoldMetric):
+    """Base of precision and recall (arXiv:1904.06991).
+
+    Attributes:
+        arithmetic: how distances are computed and compared; ADM's own is `HALF_PRECISION`.
+    """
+
+    k: int = 3
+    arithmetic: Arithmetic = EXACT
+
+    @property
+    def comparison(self) -> str:
+        return self.arithmetic.comparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision(PrecisionMetric):
     """Share of samples on the manifold of the references; made-up samples lower it."""
 
     @property
     def stem(self) -> str:
         return "precision"
 
+    @property
+    def card(self) -> MetricCard:
+        return _share(
+            f"Share of samples on the manifold of {self.reference} in {self.features.text}; made-up samples lower it.",
+            "Kynkaanniemi et al. 2019, arXiv:1904.06991",
+        )
+
     def measure(self, evidence: Evidence) -> Estimate:
         generated, reference = self.both(evidence)
-        value = precision(generated, reference, k=self.k, tiling=tiling(evidence))
+        value = self.arithmetic.share_inside(generated, reference, k=self.k, tiling=tiling(evidence))
         return single(self.protocol, value, better="higher")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recall(ManifoldMetric):
+class Recall(PrecisionMetric):
     """Share of references on the manifold of the samples; lost modes lower it."""
 
     @property
     def stem(self) -> str:
         return "recall"
 
+    @property
+    def card(self) -> MetricCard:
+        return _share(
+            f"Share of {self.reference} on the manifold of the samples in {self.features.text}; lost modes lower it.",
+            "Kynkaanniemi et al. 2019, arXiv:1904.06991",
+        )
+
     def measure(self, evidence: Evidence) -> Estimate:
         generated, reference = self.both(evidence)
-        value = recall(generated, reference, k=self.k, tiling=tiling(evidence))
+        value = self.arithmetic.share_inside(reference, generated, k=self.k, tiling=tiling(evidence))
         return single(self.protocol, value, better="higher")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Density(ManifoldMetric):
+    """How many balls of the references a sample lies in, over k; 1 for one law."""
+
+    k: int = 5
+    comparison = "distance < radius, decided in float64"
+
+    @property
+    def stem(self) -> str:
+        return "density"
+
+    @property
+    def card(self) -> MetricCard:
+        return MetricCard(
+            summary=f"Mean number of balls around {self.reference} that a sample lies in, over k, in "
+            f"{self.features.text}: precision that outliers among the references do not widen; 1 for one law, and more "
+            "where samples crowd.",
+            unit="",
+            low=0.0,
+            high=None,
+            better="higher",
+            source="Naeem et al. 2020, arXiv:2002.09797",
+        )
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        generated, reference = self.both(evidence)
+        value = density(generated, reference, k=self.k, tiling=tiling(evidence))
+        return single(self.protocol, value, better="higher")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage(ManifoldMetric):
+    """Share of references with a sample in their ball; lost modes lower it."""
+
+    k: int = 5
+    comparison = "distance < radius, decided in float64"
+
+    @property
+    def stem(self) -> str:
+        return "coverage"
+
+    @property
+    def card(self) -> MetricCard:
+        return _share(
+            f"Share of {self.reference} with a sample nearer than their k-th neighbour in {self.features.text}; lost "
+            "modes lower it, and samples far off do not raise it.",
+            "Naeem et al. 2020, arXiv:2002.09797",
+        )
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        generated, reference = self.both(evidence)
+        value = coverage(generated, reference, k=self.k, tiling=tiling(evidence))
+        return single(self.protocol, value, better="higher")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vendi(FeatureMetric):
+    """How many different samples the samples are worth; it looks at no reference."""
+
+    @property
+    def stem(self) -> str:
+        return "vendi"
+
+    @property
+    def choices(self) -> dict[str, JsonValue]:
+        return {"kernel": "cosine", "order": 1}
+
+    @property
+    def card(self) -> MetricCard:
+        return MetricCard(
+            summary=f"Exponential of the entropy of the eigenvalues of the samples' cosine similarities in "
+            f"{self.features.text}: how many different samples they are worth, good or bad.",
+            unit="",
+            low=1.0,
+            high=float(min(self.num_samples, self.features.dim)),
+            better="higher",
+            source="Friedman and Dieng 2023, arXiv:2210.02410",
+        )
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        value = vendi_score(self.generated(evidence).features(self.features))
+        return single(self.protocol, value, better="higher")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyDistanceOfFeatures(FeatureMetric):
+    """Unbiased energy distance of features."""
+
+    reference: str
+
+    @property
+    def stem(self) -> str:
+        return "energy_distance"
+
+    @property
+    def choices(self) -> dict[str, JsonValue]:
+        return {"reference": self.reference, "estimator": "unbiased (U-statistics), float64"}
+
+    @property
+    def card(self) -> MetricCard:
+        return ENERGY_DISTANCE
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        generated = self.generated(evidence).features(self.features)
+        reference = evidence.reference[self.reference].features(self.features)
+        return single(self.protocol, energy_distance(generated, reference), better="lower")
+
+
+def _share(summary: str, source: str) -> MetricCard:
+    return MetricCard(summary=summary, unit="", low=0.0, high=1.0, better="higher", source=source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +383,18 @@ class InceptionScore(FeatureMetric):
         return "inception_score"
 
     @property
+    def card(self) -> MetricCard:
+        return MetricCard(
+            summary=f"exp of the mean KL(p(y|x) || p(y)) of the classes that {self.features.extractor.name} sees in "
+            f"the samples; it looks at no reference. Its spread is the std (ddof 1) over {self.splits} blocks.",
+            unit="",
+            low=1.0,
+            high=float(self.features.dim),
+            better="higher",
+            source="Salimans et al. 2016, arXiv:1606.03498",
+        )
+
+    @property
     def choices(self) -> dict[str, JsonValue]:
         return {"blocks": f"{self.splits} sequential, not shuffled"}
 
@@ -198,10 +406,8 @@ class InceptionScore(FeatureMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NearestTrain(FeatureMetric):
-    """Mean distance from a sample to the nearest training image in feature space.
-
-    No merit by itself: set beside that of held-out images, a smaller one tells of memorisation.
+class TrainMetric(FeatureMetric):
+    """Base of what compares samples with training images.
 
     Attributes:
         train: key of the training images in the evidence.
@@ -211,9 +417,111 @@ class NearestTrain(FeatureMetric):
     train: str
     num_train: int
 
+    def train_features(self, evidence: Evidence) -> Features:
+        """[num_train, dim]; raises NotApplicable if they are not as many as the protocol says."""
+        return exactly(evidence.reference[self.train], self.num_train, "training images").features(self.features)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Authenticity(TrainMetric):
+    """Share of samples that are no copies of a training image."""
+
+    @property
+    def stem(self) -> str:
+        return "authenticity"
+
+    @property
+    def choices(self) -> dict[str, JsonValue]:
+        return {
+            "train": self.train,
+            "n_train": self.num_train,
+            "authentic": "further from the nearest training image than that from its own nearest, float64",
+        }
+
+    @property
+    def card(self) -> MetricCard:
+        return _share(
+            f"Share of samples that lie further from the nearest of {self.train} than that one from its own nearest, "
+            f"in {self.features.text}; copies lower it, and samples that are far off raise it.",
+            "Alaa et al. 2022, arXiv:2102.08921",
+        )
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        generated, train = self.generated(evidence).features(self.features), self.train_features(evidence)
+        return single(self.protocol, authenticity(generated, train, tiling=tiling(evidence)), better="higher")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureLikelihood(TrainMetric):
+    """Feature likelihood divergence: what samples say of unseen images, copies of training images counting nothing.
+
+    Attributes:
+        test: key of the unseen images in the evidence.
+    """
+
+    test: str
+
+    @property
+    def stem(self) -> str:
+        return "fld"
+
+    @property
+    def choices(self) -> dict[str, JsonValue]:
+        return {
+            "train": self.train,
+            "n_train": self.num_train,
+            "test": self.test,
+            "density": FITTED,
+            "baseline": "a random half of the training features, sha256 of (feature likelihood, half)",
+        }
+
+    @property
+    def card(self) -> MetricCard:
+        return fld_card(f"{self.test} in {self.features.text}", self.train)
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        generated, train = self.generated(evidence).features(self.features), self.train_features(evidence)
+        test = evidence.reference[self.test].features(self.features)
+        rng = np.random.default_rng(derive_seed("feature likelihood", "half"))
+        return single(self.protocol, feature_likelihood_divergence(generated, train, test, rng=rng), better="lower")
+
+
+def fld_card(unseen: str, train: str) -> MetricCard:
+    """Of a feature likelihood divergence."""
+    return MetricCard(
+        summary=f"How many nats per dimension less (times 100) Gaussians around the samples give {unseen} than "
+        f"Gaussians around half of {train}: fidelity, diversity and novelty in one number; 0 is as good as training "
+        "images.",
+        unit="",
+        low=None,
+        high=None,
+        better="lower",
+        source="Jiralerspong et al. 2023, arXiv:2302.04440",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestTrain(TrainMetric):
+    """Mean distance from a sample to the nearest training image in feature space.
+
+    No merit by itself: set beside that of held-out images, a smaller one tells of memorisation.
+    """
+
     @property
     def stem(self) -> str:
         return "nearest_train"
+
+    @property
+    def card(self) -> MetricCard:
+        return MetricCard(
+            summary=f"Mean distance of a sample to the nearest of {self.train} in {self.features.text}; smaller than "
+            "that of unseen images tells of memorisation, larger of poor samples.",
+            unit="",
+            low=0.0,
+            high=None,
+            better="none",
+            source="the check of Meehan et al. 2020, arXiv:2004.05675, as a mean",
+        )
 
     @property
     def choices(self) -> dict[str, JsonValue]:
@@ -225,6 +533,5 @@ class NearestTrain(FeatureMetric):
 
     def measure(self, evidence: Evidence) -> Estimate:
         generated = self.generated(evidence).features(self.features)
-        train = exactly(evidence.reference[self.train], self.num_train, "training images").features(self.features)
-        distances = nearest_distances(generated, train, tiling=tiling(evidence))
+        distances = nearest_distances(generated, self.train_features(evidence), tiling=tiling(evidence))
         return single(self.protocol, distances.mean(), better="none")

@@ -49,7 +49,7 @@ def kth_neighbour_distances(points: Features, k: int, *, tiling: Tiling = DEFAUL
     if not 1 <= k < len(points):
         raise ValueError(f"the {k}-th of {len(points)} points' neighbours is not defined")
     # The point itself is its own nearest, at distance 0.
-    return _smallest(points, points, k + 1, tiling)[:, k]
+    return _smallest(points, points, k + 1, tiling)[0][:, k]
 
 
 def nearest_distances(queries: Features, points: Features, *, tiling: Tiling = DEFAULT_TILING) -> Array:
@@ -58,7 +58,17 @@ def nearest_distances(queries: Features, points: Features, *, tiling: Tiling = D
     Raises:
         ValueError: if the widths differ, or there are no points.
     """
-    return _smallest(queries, points, 1, tiling)[:, 0]
+    return nearest(queries, points, tiling=tiling)[0]
+
+
+def nearest(queries: Features, points: Features, *, tiling: Tiling = DEFAULT_TILING) -> tuple[Array, NDArray[np.int64]]:
+    """Distance [m] float64 of each of [m, d] queries to the nearest of [n, d] points, and that point's index [m].
+
+    Raises:
+        ValueError: if the widths differ, or there are no points.
+    """
+    distances, indices = _smallest(queries, points, 1, tiling)
+    return distances[:, 0], indices[:, 0]
 
 
 def inside_any_ball(queries: Features, centres: Features, radii: Array, *, tiling: Tiling = DEFAULT_TILING) -> NDArray:
@@ -87,25 +97,46 @@ def inside_any_ball(queries: Features, centres: Features, radii: Array, *, tilin
     return inside
 
 
-def _smallest(queries: Features, points: Features, count: int, tiling: Tiling) -> Array:
-    """The `count` smallest distances of each query to the points, ascending, [m, count] float64."""
+def balls_around(queries: Features, centres: Features, radii: Array, *, tiling: Tiling = DEFAULT_TILING) -> NDArray:
+    """[m] int64: within how many of the balls of `radii[j]` around `centres[j]` a query lies, borders excluded.
+
+    Decided as in `inside_any_ball`.
+    """
+    counts = np.zeros(len(queries), dtype=np.int64)
+    squared_radii = torch.as_tensor(radii**2, dtype=torch.float32, device=tiling.device)
+    for rows, tiles in _distance_tiles(queries, centres, tiling):
+        for columns, squared, slack in tiles:
+            margin = squared - squared_radii[columns]
+            counts[rows] += (margin < -slack).sum(dim=1).cpu().numpy()
+            pairs = (margin.abs() <= slack).nonzero().cpu().numpy()
+            for block in _blocks(len(pairs), 4096):
+                i, j = pairs[block, 0] + rows.start, pairs[block, 1] + columns.start
+                np.add.at(counts, i, _exact_distances(queries[i], centres[j]) < radii[j])
+    return counts
+
+
+def _smallest(queries: Features, points: Features, count: int, tiling: Tiling) -> tuple[Array, NDArray[np.int64]]:
+    """The `count` smallest distances of each query to the points, ascending, and whose they are, [m, count] each."""
     if len(points) < count:
         raise ValueError(f"wants at least {count} points, got {len(points)}")
     kept = min(count + SPARE, len(points))
     found = np.empty((len(queries), count))
+    index = np.empty((len(queries), count), dtype=np.int64)
     for rows, tiles in _distance_tiles(queries, points, tiling):
         best = torch.empty((rows.stop - rows.start, 0), device=tiling.device)
         where = torch.empty((rows.stop - rows.start, 0), dtype=torch.int64, device=tiling.device)
         for columns, squared, _ in tiles:
-            values, index = squared.topk(min(kept, squared.shape[1]), dim=1, largest=False)
-            best, where = torch.cat([best, values], dim=1), torch.cat([where, index + columns.start], dim=1)
+            values, near = squared.topk(min(kept, squared.shape[1]), dim=1, largest=False)
+            best, where = torch.cat([best, values], dim=1), torch.cat([where, near + columns.start], dim=1)
             best, order = best.topk(min(kept, best.shape[1]), dim=1, largest=False)
             where = where.gather(1, order)
         candidates = where.cpu().numpy()
         for block in _blocks(len(candidates), max(1, 4096 // kept)):
             exact = _exact_distances(queries[rows][block][:, None], points[candidates[block]])
-            found[rows][block] = np.sort(exact, axis=1)[:, :count]
-    return found
+            order = np.argsort(exact, axis=1, kind="stable")[:, :count]
+            found[rows][block] = np.take_along_axis(exact, order, axis=1)
+            index[rows][block] = np.take_along_axis(candidates[block], order, axis=1)
+    return found, index
 
 
 def _distance_tiles(

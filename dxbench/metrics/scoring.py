@@ -62,12 +62,13 @@ def single(protocol: MetricProtocol, value: float, *, better: Direction, unit: s
     return Estimate(value=float(value), better=better, unit=unit, fingerprint=protocol.fingerprint)
 
 
-def repeated(protocol: MetricProtocol, values: Sequence[float], *, better: Direction) -> Estimate:
+def repeated(protocol: MetricProtocol, values: Sequence[float], *, better: Direction, unit: str = "") -> Estimate:
     """Mean and std (ddof 1) of a number measured several times on one model."""
     return Estimate(
         value=float(np.mean(values)),
         std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
         n=len(values),
+        unit=unit,
         better=better,
         fingerprint=protocol.fingerprint,
     )

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import DataSource, Estimate, Evidence, Metric, MetricProtocol, Model, NotApplicable
+from dxbench.api import DataSource, Estimate, Evidence, Metric, MetricCard, MetricProtocol, Model, NotApplicable
 from dxbench.assets import Asset
 from dxbench.assets.catalogue import (
     CIFAR10,
@@ -24,7 +24,7 @@ from dxbench.assets.catalogue import (
 )
 from dxbench.errors import InvalidFile
 from dxbench.features.inception import INCEPTION_TENSORFLOW
-from dxbench.features.protocols import adm, fd_resnet56, memorisation
+from dxbench.features.protocols import adm, diversity, fd_resnet56, memorisation, novelty
 from dxbench.features.resnet56 import RESNET56
 from dxbench.features.sources import PartOf
 from dxbench.metrics.features import FeatureSet, FeatureSource
@@ -108,16 +108,36 @@ HALF_A = f"half A of the training images of cifar10_subset, {HALF:,}"
 HALF_B = f"half B of the training images of cifar10_subset, {HALF:,}"
 SUBSET_TRAIN = "training images of cifar10_subset, 8,068"
 SUBSET_TEST = "test images of cifar10_subset, 1,017"
+RESNET56_POOLED = FeatureSet(extractor=RESNET56, kind="pooled")
 RESNET56_METRICS = fd_resnet56(reference=HALF_A, num_reference=HALF, num_samples=HALF)
 FD_RESNET56, KD_RESNET56, PRECISION_RESNET56, RECALL_RESNET56 = RESNET56_METRICS
 FD_RESNET56_START = OfTheStart(FD_RESNET56)
 _, FD_RESNET56_TEST, NEAREST_SUBSET = memorisation(
-    FeatureSet(extractor=RESNET56, kind="pooled"),
+    RESNET56_POOLED,
     evaluator="fd-resnet56@1",
     train=SUBSET_TRAIN,
     num_train=SUBSET_SIZES["train"],
     test=SUBSET_TEST,
     num_samples=HALF,
+)
+
+
+DENSITY_RESNET56, COVERAGE_RESNET56, VENDI_RESNET56 = diversity(
+    RESNET56_POOLED,
+    evaluator="fd-resnet56@1",
+    reference=HALF_A,
+    num_reference=HALF,
+    num_samples=HALF,
+    suffix="resnet56",
+)
+AUTHENTICITY_RESNET56, FLD_RESNET56 = novelty(
+    RESNET56_POOLED,
+    evaluator="fd-resnet56@1",
+    train=SUBSET_TRAIN,
+    num_train=SUBSET_SIZES["train"],
+    test=SUBSET_TEST,
+    num_samples=HALF,
+    suffix="resnet56",
 )
 
 
@@ -135,6 +155,13 @@ class Floor:
     @property
     def title(self) -> str:
         return f"{self.metric.title} of real images"
+
+    @property
+    def card(self) -> MetricCard:
+        summary = (
+            f"The Frechet distance of real images, {self.real}, in place of samples: what is left without a difference."
+        )
+        return self.metric.card.model_copy(update={"summary": summary, "better": "none"})
 
     @property
     def protocol(self) -> MetricProtocol:
@@ -179,6 +206,11 @@ class Cifar10Subset(ImageTask):
         FD_RESNET56_TEST,
         NEAREST_SUBSET,
         FD_RESNET56_START,
+        DENSITY_RESNET56,
+        COVERAGE_RESNET56,
+        VENDI_RESNET56,
+        AUTHENTICITY_RESNET56,
+        FLD_RESNET56,
     )
 
     @cached_property

@@ -20,13 +20,15 @@ from dxbench.metrics.digits import (
     DigitsPrecisionRecall,
     FeaturePass,
     NearestTrain,
+    feature_metrics,
 )
+from dxbench.metrics.digits_net import LEVELS, quantise
 from dxbench.metrics.scoring import score
 from dxbench.metrics.start import OfTheStart
 from dxbench.pictures.images import GRID_SIDE, ImagePicture, image_pictures
 from dxbench.sampling import energy_function
 from dxbench.streams import derive_seed
-from dxbench.tasks.digits_data import EVENT_SHAPE, LEVELS, ImageSource, digits_splits, quantise
+from dxbench.tasks.digits_data import EVENT_SHAPE, ImageSource, digits_splits
 from dxbench.tasks.images import draw_images
 
 Array = NDArray[np.float64]
@@ -45,6 +47,9 @@ CLASS_SHARE_MIN = ClassShare(extreme="min", reference=REFERENCE)
 CLASS_SHARE_MAX = ClassShare(extreme="max", reference=REFERENCE)
 ENERGY_AUC_UNIFORM = DigitsEnergyAUC(negatives="uniform", reference=REFERENCE)
 ENERGY_AUC_BLENDS = DigitsEnergyAUC(negatives="blends", reference=REFERENCE)
+
+FEATURE_METRICS = feature_metrics(REFERENCE)
+DENSITY, COVERAGE, AUTHENTICITY, FLD, VENDI = FEATURE_METRICS
 
 
 class ValidationDigits:
@@ -126,6 +131,7 @@ class Digits(Task):
             ENERGY_AUC_BLENDS,
             FD_DIGITS_START,
             VWKDE_KL,
+            *FEATURE_METRICS,
         )
 
     def problem(self, *, oracle: bool) -> Problem:

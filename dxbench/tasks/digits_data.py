@@ -14,7 +14,6 @@ Array = NDArray[np.float64]
 
 SPLIT_SIZES = {"train": 997, "validation": 400, "test": 400}
 SPLIT_SEED = derive_seed("digits@1", "split")
-LEVELS = 17
 EVENT_SHAPE = (1, 8, 8)
 
 
@@ -44,12 +43,6 @@ def digits_splits() -> dict[str, LabelledImages]:
         name: LabelledImages(images=images[part].reshape(-1, *EVENT_SHAPE) / 8.0 - 1.0, labels=labels[part])
         for name, part in zip(SPLIT_SIZES, parts, strict=True)
     }
-
-
-def quantise(images: Array) -> Array:
-    """The nearest of the 17 levels that the data have, values outside [-1, 1] clipped."""
-    half = (LEVELS - 1) / 2
-    return np.clip(np.rint((images + 1.0) * half), 0, LEVELS - 1) / half - 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

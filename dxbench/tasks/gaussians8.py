@@ -13,6 +13,7 @@ from torch import Tensor
 from dxbench.api import EnergyModel, Evaluation, Evidence, FineTunedModel, Model, Problem, Sampler, Task, ValueModel
 from dxbench.densities import GaussianMixture
 from dxbench.metrics.energy import EnergyAUC, EnergyKL, EnergyRank, grid_points
+from dxbench.metrics.energy_distance import EnergyDistance
 from dxbench.metrics.modes import ModeShare, OutlierShare
 from dxbench.metrics.scoring import score
 from dxbench.metrics.sliced import ExactSlicedWasserstein, SlicedWasserstein
@@ -33,6 +34,7 @@ PICTURE_CELLS = 100
 SW2 = SlicedWasserstein(reference=f"5 disjoint sets of test draws of {REFERENCE}")
 SW2_START = OfTheStart(SW2)
 SW2_EXACT = ExactSlicedWasserstein(reference=REFERENCE)
+ENERGY_DISTANCE = EnergyDistance(reference=f"5 disjoint sets of test draws of {REFERENCE}")
 ENERGY_AUC = EnergyAUC(reference=REFERENCE)
 ENERGY_KL = EnergyKL(reference=REFERENCE)
 ENERGY_RANK = EnergyRank(reference=REFERENCE)
@@ -128,6 +130,7 @@ class Gaussians8(Task):
             MODE_SHARE_MAX,
             OUTLIER_SHARE,
             SW2_START,
+            ENERGY_DISTANCE,
         )
 
     def problem(self, *, oracle: bool) -> Problem:

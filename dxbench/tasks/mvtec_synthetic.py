@@ -199,6 +199,5 @@ class MVTecSynthetic(FolderTask):
         return replace(problem, oracle=ArrayEnergy(true_energy)) if oracle else problem
 
 
-PIXEL_AUROC, AUPRO, PIXEL_AP, PIXEL_F1_MAX, IMAGE_AUROC_UNIAD, PIXEL_AUROC_UNIAD, PIXEL_AUROC_PATCHES = (
-    MVTecSynthetic.scored_by[4:11]
-)
+PIXEL_AUROC, AUPRO, PIXEL_AP, PIXEL_F1_MAX, AUPRO_5, AUPIMO = MVTecSynthetic.scored_by[4:10]
+IMAGE_AUROC_UNIAD, PIXEL_AUROC_UNIAD, PIXEL_AUROC_PATCHES = MVTecSynthetic.scored_by[10:13]

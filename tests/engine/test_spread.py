@@ -19,8 +19,8 @@ from dxbench.engine.sampling_crew import sampling_together
 from dxbench.engine.spread import Spread, outer_rank
 from dxbench.engine.spread import machines as count_machines
 from dxbench.errors import UsageError
+from dxbench.metrics.digits_net import quantise
 from dxbench.records import read_record
-from dxbench.tasks.digits_data import quantise
 
 RUN = ("run", "--task", "gaussians8", "--no-report")
 SMALL = ("--set", "iterations=8", "--set", "policy_hidden=16", "--set", "value_hidden=16")

@@ -148,3 +148,52 @@ def test_pixel_average_precision_and_f1_equal_scikit_learn():
     precision, recall, _ = precision_recall_curve(y, s)
     best = np.max(2 * precision * recall / (precision + recall + 1e-300))
     assert ranked.detections.f1_max == pytest.approx(best, abs=1e-12)
+
+
+def anomalib_aupimo(maps: np.ndarray, masks: np.ndarray, low: float, high: float, thresholds: np.ndarray) -> np.ndarray:
+    """anomalib's formula on a grid: recall of each image by the shared rate of good images, trapezoids in log rate."""
+    good = maps[~masks.any(axis=(1, 2))].ravel()
+    rates = np.array([np.mean(good >= t) for t in thresholds])
+    inside = (rates >= low) & (rates <= high)
+    areas = []
+    for image, mask in zip(maps, masks, strict=True):
+        if mask.any():
+            recall = np.array([np.mean(image[mask] >= t) for t in thresholds])
+            areas.append(np.trapezoid(recall[inside], np.log(rates[inside])) / np.log(high / low))
+    return np.array(areas)
+
+
+def test_aupimo_is_anomalibs_up_to_its_grid() -> None:
+    """Rates of 0.01 to 0.1 here, so that the grid of thresholds need not be of millions of pixels."""
+    rng = np.random.default_rng(0)
+    masks = np.zeros((9, 60, 60), bool)
+    masks[4, 5:30, 5:30] = masks[6, 10:20, 40:55] = masks[8, :3, :3] = True
+    maps = rng.normal(size=masks.shape) + masks * rng.uniform(0.5, 3.0, size=(9, 1, 1))
+    good = np.sort(maps[~masks.any(axis=(1, 2))].ravel())[::-1]
+    thresholds = good[: len(good) // 5 : 4]
+    got = RankedPixels.of(maps, masks).image_aupimo((0.01, 0.1))
+    assert got == pytest.approx(anomalib_aupimo(maps, masks, 0.01, 0.1, thresholds), abs=0.003)
+    assert np.ptp(got) > 0.1
+
+
+def test_aupimo_by_hand() -> None:
+    """100 good pixels; a defect of two pixels, one above all of them, the other below the 2 highest: rate 0.02."""
+    maps = np.stack([np.arange(100.0).reshape(10, 10), np.full((10, 10), -1.0), np.full((10, 10), -1.0)])
+    masks = np.zeros((3, 10, 10), bool)
+    masks[2, 0, :2] = True
+    maps[2, 0, 0], maps[2, 0, 1] = 1000.0, 97.5
+    maps[1] = maps[0]
+    (got,) = RankedPixels.of(maps, masks).image_aupimo((0.005, 0.1))
+    assert got == pytest.approx((1.0 + np.log(0.1 / 0.02) / np.log(0.1 / 0.005)) / 2)
+
+
+def test_aupimo_looks_at_the_good_images_alone_and_wants_some() -> None:
+    maps, masks = maps_and_masks(0, None)
+    before = RankedPixels.of(maps, masks).image_aupimo((0.01, 0.1))
+    defective = masks.any(axis=(1, 2))
+    maps[(~masks) & defective[:, None, None]] += 100.0
+    assert RankedPixels.of(maps, masks).image_aupimo((0.01, 0.1)) == pytest.approx(before)
+    with pytest.raises(ValueError, match="less than one of 180 pixels without a defect"):
+        RankedPixels.of(maps, masks).image_aupimo()
+    with pytest.raises(ValueError, match="of 0 pixels"):
+        RankedPixels.of(maps[defective], masks[defective]).image_aupimo((0.01, 0.1))

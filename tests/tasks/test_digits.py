@@ -8,8 +8,9 @@ from torch import Tensor
 from dxbench.api import EnergyModel, Evaluation, Evidence, Recheckable, Sampler
 from dxbench.errors import InvalidFile
 from dxbench.metrics.digits import BLOCK, NUM_SAMPLES, FeaturePass
+from dxbench.metrics.digits_net import LEVELS, quantise
 from dxbench.tasks.digits import Digits, Reference, ValidationDigits
-from dxbench.tasks.digits_data import LEVELS, SPLIT_SIZES, digits_splits, quantise
+from dxbench.tasks.digits_data import SPLIT_SIZES, digits_splits
 
 SAMPLE_METRICS = {
     "fd_digits",
