@@ -6,15 +6,15 @@ No bootstrap of a Frechet distance: resampling with replacement biases it upward
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from math import exp, isfinite, lgamma, log, log1p, pi, sqrt
+from statistics import fmean
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import special
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-# scipy.stats takes half a second to import; boards need Student's t alone, which is in scipy.special.
-
-Array = NDArray[np.float64]
+# NumPy and SciPy take longer to import than a board takes to print. What boards need of them is Student's t, below.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,21 +27,21 @@ class Interval:
     level: float
 
 
-def _seeds(values: ArrayLike, *, at_least: int) -> Array:
-    """Values as a flat float64 array.
+def _seeds(values: Sequence[float], *, at_least: int) -> list[float]:
+    """Values as a list.
 
     Raises:
         ValueError: for fewer than `at_least` values, or one that is not finite.
     """
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or len(array) < at_least:
-        raise ValueError(f"need at least {at_least} seeds in one dimension, got shape {array.shape}")
-    if not np.isfinite(array).all():
+    found = [float(value) for value in values]
+    if len(found) < at_least:
+        raise ValueError(f"need at least {at_least} seeds, got {len(found)}")
+    if not all(map(isfinite, found)):
         raise ValueError("every seed's value must be finite")
-    return array
+    return found
 
 
-def iqm(values: ArrayLike) -> float:
+def iqm(values: Sequence[float]) -> float:
     """Interquartile mean: the mean of the middle half (Agarwal et al. 2021, arXiv:2108.13264).
 
     A quarter of the values, rounded down, is cut at each end, as SciPy and rliable do.
@@ -51,18 +51,17 @@ def iqm(values: ArrayLike) -> float:
     return float(stats.trim_mean(_seeds(values, at_least=1), 0.25))
 
 
-def mean_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
+def mean_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
     """Student's t interval of the mean over seeds."""
-    array = _seeds(values, at_least=2)
-    mean = float(array.mean())
-    half = float(special.stdtrit(len(array) - 1, 0.5 + level / 2) * array.std(ddof=1) / np.sqrt(len(array)))
-    return Interval(point=mean, low=mean - half, high=mean + half, level=level)
+    found = moments(values)
+    error = found.std / sqrt(found.count)
+    return TStatistic(effect=found.mean, standard_error=error, dof=found.count - 1).interval(level)
 
 
 def bootstrap_interval(
-    values: ArrayLike,
+    values: Sequence[float],
     *,
-    rng: np.random.Generator,
+    rng: "np.random.Generator",
     statistic: Literal["mean", "iqm"] = "mean",
     method: Literal["percentile", "BCa"] = "percentile",
     level: float = 0.95,
@@ -70,16 +69,18 @@ def bootstrap_interval(
 ) -> Interval:
     """Bootstrap interval over seeds (Efron 1987, doi:10.1080/01621459.1987.10478410, for BCa).
 
-    Values that are all equal give an interval of no width.
+    At few seeds it is too narrow: of normal values a "95 %" interval covers 72 % at three seeds and 86 % at five,
+    Student's t interval 95 %. Values that are all equal give an interval of no width.
     """
+    import numpy as np
     from scipy import stats
 
-    array = _seeds(values, at_least=2)
+    array = np.array(_seeds(values, at_least=2))
 
-    def mean(x: Array, axis: int = -1) -> Array:
+    def mean(x: "NDArray[np.float64]", axis: int = -1) -> "NDArray[np.float64]":
         return np.mean(x, axis=axis)
 
-    def middle(x: Array, axis: int = -1) -> Array:
+    def middle(x: "NDArray[np.float64]", axis: int = -1) -> "NDArray[np.float64]":
         return stats.trim_mean(x, 0.25, axis=axis)
 
     function = mean if statistic == "mean" else middle
@@ -92,7 +93,7 @@ def bootstrap_interval(
     return Interval(point=point, low=float(found.low), high=float(found.high), level=level)
 
 
-def probability_of_improvement(values: ArrayLike, over: ArrayLike, *, lower_is_better: bool) -> float:
+def probability_of_improvement(values: Sequence[float], over: Sequence[float], *, lower_is_better: bool) -> float:
     """P(a seed of `values` is better than a seed of `over`), ties half (Agarwal et al. 2021)."""
     from scipy import stats
 
@@ -101,13 +102,66 @@ def probability_of_improvement(values: ArrayLike, over: ArrayLike, *, lower_is_b
     return 1.0 - wins if lower_is_better else wins
 
 
+# --- Student's t ---------------------------------------------------------------------------------------------
+
+
+def student_tail(t: float, dof: float) -> float:
+    """P(T >= t) of Student's t, to about 1e-13 of itself.
+
+    By the regularised incomplete beta function (Abramowitz and Stegun 26.7.1), in the continued fraction 26.5.8.
+    """
+    square = min(t * t, 1e300)
+    x, rest = dof / (dof + square), square / (dof + square)
+    a, b = dof / 2, 0.5
+    if rest == 0:
+        return 0.5
+    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * -log1p(square / dof) + b * log(rest))
+    if x < (a + 1) / (a + b + 2):
+        upper = front * _beta_fraction(a, b, x) / a / 2
+    else:
+        upper = 0.5 - front * _beta_fraction(b, a, rest) / b / 2
+    return upper if t >= 0 else 1 - upper
+
+
+def _beta_fraction(a: float, b: float, x: float) -> float:
+    """The continued fraction of the incomplete beta function, by Lentz's method (Thompson and Barnett 1986)."""
+    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
+    value = d
+    for m in range(1, 500):
+        for step in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            d = 1 / (1 + step * d)
+            c = 1 + step / c
+            value *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return value
+
+
+def student_quantile(tail: float, dof: float) -> float:
+    """The t >= 0 with P(T >= t) = tail, for a tail of at most one half.
+
+    Newton's steps from 0: right of it the tail is convex, so that they rise to the root and never pass it.
+    """
+    peak = exp(lgamma((dof + 1) / 2) - lgamma(dof / 2)) / sqrt(pi * dof)
+    t = 0.0
+    for _ in range(500):
+        step = (student_tail(t, dof) - tail) / (peak * (1 + t * t / dof) ** (-(dof + 1) / 2))
+        t += step
+        if step <= 1e-12 * t:
+            break
+    return t
+
+
 @dataclass(frozen=True, kw_only=True)
 class TStatistic:
-    """A difference of means and what Student's t says of it.
+    """An estimated mean or difference of means, and what Student's t says of it.
 
     Attributes:
-        effect: the difference.
-        standard_error: of the difference; 0 where nothing varies.
+        effect: the estimate.
+        standard_error: of the estimate; 0 where nothing varies.
         dof: degrees of freedom of the standard error.
     """
 
@@ -115,109 +169,110 @@ class TStatistic:
     standard_error: float
     dof: float
 
+    def __neg__(self) -> "TStatistic":
+        return TStatistic(effect=-self.effect, standard_error=self.standard_error, dof=self.dof)
+
+    @property
+    def p_above(self) -> float:
+        """One-sided p of an effect of at most 0: small where it is above."""
+        if self.standard_error == 0:  # the statistic is 0/0 or infinite
+            return float(self.effect <= 0)
+        return student_tail(self.effect / self.standard_error, self.dof)
+
     @property
     def p_value(self) -> float:
-        """Two-sided p of no difference."""
-        if self.standard_error == 0:  # the statistic is 0/0 or infinite
+        """Two-sided p of no effect."""
+        if self.standard_error == 0:
             return float(self.effect == 0)
-        return float(_two_sided(self.effect / self.standard_error, self.dof))
+        return 2 * student_tail(abs(self.effect) / self.standard_error, self.dof)
 
     def detectable(self, alpha: float) -> float:
-        """The smallest difference, of either sign, that would have had p < alpha with this much spread."""
-        return -float(special.stdtrit(self.dof, alpha / 2)) * self.standard_error
+        """The smallest effect, of either sign, that would have had p_value < alpha with this much spread."""
+        return student_quantile(alpha / 2, self.dof) * self.standard_error
+
+    def interval(self, level: float) -> Interval:
+        """The effects that a two-sided test at 1 - level does not reject."""
+        half = self.detectable(1 - level)
+        return Interval(point=self.effect, low=self.effect - half, high=self.effect + half, level=level)
 
 
-def _two_sided(t: ArrayLike, dof: ArrayLike) -> Array:
-    """P(|T| >= |t|) of Student's t."""
-    return 2 * special.stdtr(dof, -np.abs(t))
+@dataclass(frozen=True, kw_only=True)
+class Moments:
+    """Mean and standard deviation (ddof 1) of so many seeds."""
+
+    mean: float
+    std: float
+    count: int
 
 
-def _mean_std(array: Array) -> tuple[float, float]:
-    """Mean and standard deviation, ddof 1; of equal values exactly their value and 0, without rounding."""
-    if np.ptp(array) == 0:
-        return float(array[0]), 0.0
-    return float(array.mean()), float(array.std(ddof=1))
+def moments(values: Sequence[float]) -> Moments:
+    """Of two seeds or more; of equal values exactly their value and 0, without rounding."""
+    x = _seeds(values, at_least=2)
+    if min(x) == max(x):
+        return Moments(mean=x[0], std=0.0, count=len(x))
+    mean = fmean(x)
+    return Moments(mean=mean, std=sqrt(sum((value - mean) ** 2 for value in x) / (len(x) - 1)), count=len(x))
 
 
-def paired_t(a: ArrayLike, b: ArrayLike) -> TStatistic:
-    """Mean of a - b, where a[i] and b[i] come from the same seed.
+def paired_t(a: Sequence[float], b: Sequence[float]) -> TStatistic:
+    """Mean of a - b, where a[i] and b[i] come from the same random numbers.
 
     Raises:
         ValueError: if the two differ in length.
     """
-    x, y = _seeds(a, at_least=2), _seeds(b, at_least=2)
-    if len(x) != len(y):
-        raise ValueError(f"pairs need equal numbers of seeds, got {len(x)} and {len(y)}")
-    mean, std = _mean_std(x - y)
-    return TStatistic(effect=mean, standard_error=std / len(x) ** 0.5, dof=len(x) - 1)
+    if len(a) != len(b):
+        raise ValueError(f"pairs need equal numbers of seeds, got {len(a)} and {len(b)}")
+    found = moments([x - y for x, y in zip(a, b, strict=True)])
+    return TStatistic(effect=found.mean, standard_error=found.std / sqrt(found.count), dof=found.count - 1)
 
 
-def welch_t(a: ArrayLike, b: ArrayLike) -> TStatistic:
+def welch_t(a: Sequence[float], b: Sequence[float]) -> TStatistic:
     """Mean of a minus mean of b, of seeds with nothing in common and spreads of their own (Welch 1947)."""
-    x, y = _seeds(a, at_least=2), _seeds(b, at_least=2)
-    (mean_x, std_x), (mean_y, std_y) = _mean_std(x), _mean_std(y)
-    of_x, of_y = std_x**2 / len(x), std_y**2 / len(y)
-    total = of_x + of_y
-    weights = of_x**2 / (len(x) - 1) + of_y**2 / (len(y) - 1)
-    dof = total**2 / weights if weights > 0 else len(x) + len(y) - 2
-    return TStatistic(effect=mean_x - mean_y, standard_error=total**0.5, dof=dof)
+    return welch(moments(a), moments(b))
 
 
-def prediction_t(value: float, among: ArrayLike) -> TStatistic:
+def welch(a: Moments, b: Moments, *, floor: float = 0.0) -> TStatistic:
+    """Welch's t, the spread of a side that varies taken for no less than `floor`.
+
+    The degrees of freedom are those of the spreads as they are, so that a floor only ever widens.
+    """
+    of_a, of_b = a.std**2 / a.count, b.std**2 / b.count
+    weights = of_a**2 / (a.count - 1) + of_b**2 / (b.count - 1)
+    dof = (of_a + of_b) ** 2 / weights if weights > 0 else a.count + b.count - 2
+    variance = sum(max(one.std, floor) ** 2 / one.count for one in (a, b) if one.std > 0)
+    return TStatistic(effect=a.mean - b.mean, standard_error=sqrt(variance), dof=dof)
+
+
+def prediction_t(value: float, among: Sequence[float]) -> TStatistic:
     """One further seed's value minus the mean of `among`, whose spread is taken for that of both.
 
     |effect| <= detectable(1 - level) says that the value lies in the prediction interval of that level.
     """
-    (x,), y = _seeds([value], at_least=1), _seeds(among, at_least=2)
-    mean, std = _mean_std(y)
-    return TStatistic(effect=float(x) - mean, standard_error=std * (1 + 1 / len(y)) ** 0.5, dof=len(y) - 1)
+    (x,), y = _seeds([value], at_least=1), moments(among)
+    return TStatistic(effect=x - y.mean, standard_error=y.std * sqrt(1 + 1 / y.count), dof=y.count - 1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PairedDifference:
-    """Mean of a - b over the seeds that both have, with a t interval and the two-sided p of no difference."""
-
-    effect: Interval
-    p_value: float
-    pairs: int
-
-
-def paired_difference(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> PairedDifference:
-    """Paired t test: a[i] and b[i] come from the same seed.
-
-    Not a sign-flip test, whose smallest p at five seeds is 1/16.
-
-    Raises:
-        ValueError: if the two differ in length.
-    """
-    found = paired_t(a, b)
-    half = found.detectable(1 - level)
-    effect = Interval(point=found.effect, low=found.effect - half, high=found.effect + half, level=level)
-    return PairedDifference(effect=effect, p_value=found.p_value, pairs=len(_seeds(a, at_least=2)))
-
-
-def paired_p_values(a: ArrayLike, rows: ArrayLike) -> Array:
-    """Two-sided p of the paired t test of a [s] against each of rows [n, s]; NaN marks a seed that is absent.
-
-    1 where fewer than two seeds are common: nothing can be told apart. Differences without spread are certain:
-    0, or 1 where they are zero.
-    """
-    difference = np.asarray(rows, dtype=np.float64) - np.asarray(a, dtype=np.float64)
-    common = np.isfinite(difference)
-    count = common.sum(axis=1)
-    pairs = np.maximum(count, 2)
-    mean = np.where(common, difference, 0.0).sum(axis=1) / np.maximum(count, 1)
-    squares = np.where(common, (difference - mean[:, None]) ** 2, 0.0).sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = mean / np.sqrt(squares / (pairs - 1) / pairs)
-    p_values = np.where(mean == 0, 1.0, _two_sided(t, pairs - 1))
-    return np.where(count < 2, 1.0, p_values)
+# --- many tests ----------------------------------------------------------------------------------------------
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down adjustment (1979): adjusted p values in the given order, family-wise error kept."""
-    order = np.argsort(p_values)
-    steps = np.minimum(1.0, np.arange(len(order), 0, -1) * np.asarray(p_values, dtype=np.float64)[order])
-    adjusted = np.empty(len(order))
-    adjusted[order] = np.maximum.accumulate(steps)
-    return adjusted.tolist()
+    adjusted, largest, count = [0.0] * len(p_values), 0.0, len(p_values)
+    for step, index in enumerate(sorted(range(count), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (count - step) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Benjamini and Hochberg's step-up adjustment (1995): adjusted p values in the given order.
+
+    Of those below alpha, at most the share alpha is false in expectation; where nothing is to be found, one is below
+    alpha with at most that probability. So for independent tests and for positively dependent ones (Benjamini and
+    Yekutieli 2001).
+    """
+    adjusted, smallest, count = [1.0] * len(p_values), 1.0, len(p_values)
+    for step, index in enumerate(sorted(range(count), key=p_values.__getitem__, reverse=True)):
+        smallest = min(smallest, count / (count - step) * p_values[index])
+        adjusted[index] = smallest
+    return adjusted

@@ -3,9 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
-
-import numpy as np
+from math import isclose
+from statistics import fmean, stdev
 
 from dxbench.api import Direction, canonical_json
 from dxbench.boards.aggregate import label_of, newest_configuration
@@ -14,10 +13,12 @@ from dxbench.boards.gate import CostChange, Finding, Gate, NoiseModel, Verdict
 from dxbench.boards.index import RecordIndex
 from dxbench.boards.tables import differing_fields, protocols_of
 from dxbench.errors import unknown
-from dxbench.stats import TStatistic, holm, paired_t, prediction_t, welch_t
+from dxbench.stats import TStatistic, benjamini_hochberg, paired_t, prediction_t, welch_t
 
 PAIRED_FROM = 3
-"""Common seeds from which pairing is worth its degrees of freedom: at two, t has to exceed 12.7."""
+"""Replayed seeds from which pairing is worth its degrees of freedom: at two, t has to exceed 6.3."""
+ROW = "row"
+"""What the test of all numbers of a row together is called among its metrics."""
 _BROKEN = ("failed", "timeout", "out_of_memory")
 
 
@@ -32,10 +33,20 @@ class _Series:
 
 @dataclass(frozen=True, kw_only=True)
 class _Test:
-    """A finding that waits for its p to be adjusted."""
+    """A finding that waits for its p to be adjusted.
+
+    Attributes:
+        counts: whether the change is larger than the tolerance.
+    """
 
     finding: Finding
     statistic: TStatistic
+    counts: bool
+
+    @property
+    def worsening(self) -> TStatistic:
+        """The statistic with up for worse."""
+        return self.statistic if self.finding.better == "lower" else -self.statistic
 
 
 def check(
@@ -43,8 +54,9 @@ def check(
 ) -> Gate:
     """Judge every metric with a direction, and NFE, of every row of the candidate that the baseline has.
 
-    A regression is a change for the worse with p < alpha, Holm-adjusted over all tests with spread, that also
-    exceeds `rel_tol` of the baseline's mean; or a run that breaks where the baseline's did not.
+    A regression is a change for the worse with a one-sided p < alpha, adjusted over all tests with spread by
+    Benjamini and Hochberg, that also exceeds `rel_tol` of the baseline's mean; or a run that breaks where the
+    baseline's did not. Beside the tests of a row's numbers stands one of all of them together (`_together`).
 
     Raises:
         UsageError: for a task the baseline does not have.
@@ -60,12 +72,12 @@ def check(
         absent += [f"{name}: {label_of(row[0])}" for key, row in old.items() if key not in new]
         for key, row in new.items():
             before = old.get(key, [])
-            done += _judge_row(before, row)
+            done += _judge_row(before, row, rel_tol)
             costs += _cost_changes(before, row)
             notes += _notes(before, row)
     for name in sorted(set(candidate.tasks) - set(baseline.tasks)) if task is None else []:
         for row in _rows(candidate.entries(name)).values():
-            done += _judge_row([], row)
+            done += _judge_row([], row, rel_tol)
     return Gate(
         alpha=alpha,
         rel_tol=rel_tol,
@@ -84,7 +96,7 @@ def _rows(entries: Sequence[Entry]) -> dict[tuple[str, str, str], list[Entry]]:
     return {key: newest_configuration(group) for key, group in groups.items()}
 
 
-def _judge_row(before: Sequence[Entry], row: Sequence[Entry]) -> Iterator[Finding | _Test]:
+def _judge_row(before: Sequence[Entry], row: Sequence[Entry], rel_tol: float) -> Iterator[Finding | _Test]:
     first = row[0]
     about_run = Finding(task=first.task, row=label_of(first), metric="run", verdict=Verdict.NO_BASELINE)
     old = [entry for entry in before if entry.status == "ok"]
@@ -102,14 +114,16 @@ def _judge_row(before: Sequence[Entry], row: Sequence[Entry]) -> Iterator[Findin
             yield replace(about_run, metric=f"run, seed {entry.seed}", verdict=Verdict.REGRESSION, reason=ended)
     new = [entry for entry in row if entry.status == "ok"]
     if new:
-        yield from _judge_metrics(old, new)
+        yield from _judge_metrics(old, new, rel_tol)
     else:
         ends = ", ".join(sorted({f"{entry.status}: {entry.failure or 'no reason given'}" for entry in row}))
         yield replace(about_run, verdict=Verdict.NOT_MEASURED, reason=f"no run that finished ({ends})")
 
 
-def _judge_metrics(old: Sequence[Entry], new: Sequence[Entry]) -> Iterator[Finding | _Test]:
+def _judge_metrics(old: Sequence[Entry], new: Sequence[Entry], rel_tol: float) -> Iterator[Finding | _Test]:
     then, now = _series(old), _series(new)
+    replayed = replayed_seeds(old, new)
+    noisy: list[_Test] = []
     for metric in dict.fromkeys([*then, *now]):
         blank = Finding(task=new[0].task, row=label_of(new[0]), metric=metric, verdict=Verdict.NO_BASELINE)
         if metric not in then:
@@ -123,15 +137,27 @@ def _judge_metrics(old: Sequence[Entry], new: Sequence[Entry]) -> Iterator[Findi
                 reason="the baseline has measured it",
             )
         else:
-            yield _judge_metric(blank, then[metric], now[metric], [*old, *new])
+            judged = _judge_metric(blank, then[metric], now[metric], [*old, *new], replayed, rel_tol)
+            if isinstance(judged, _Test) and judged.finding.noise != "exact":
+                noisy.append(judged)
+            yield judged
             lost = sorted({entry.seed for entry in new} - set(now[metric].values))
             if lost and len(then[metric].values) == len(old):
                 named = f"{metric}, seed {', '.join(map(str, lost))}"
                 reason = "every run of the baseline has measured it"
                 yield replace(blank, metric=named, verdict=Verdict.NOT_MEASURED, reason=reason)
+    if len(noisy) > 1:
+        yield from _together(noisy, then, now, replayed)
 
 
-def _judge_metric(blank: Finding, then: _Series, now: _Series, entries: Sequence[Entry]) -> Finding | _Test:
+def _judge_metric(
+    blank: Finding,
+    then: _Series,
+    now: _Series,
+    entries: Sequence[Entry],
+    replayed: frozenset[int],
+    rel_tol: float,
+) -> Finding | _Test:
     finding = replace(
         blank,
         baseline=fmean(then.values.values()),
@@ -144,57 +170,122 @@ def _judge_metric(blank: Finding, then: _Series, now: _Series, entries: Sequence
         fields = differing_fields(*protocols_of(entries, finding.metric, fingerprints[:2]))
         reason = "; ".join(f"{field}: {a!r} in the baseline, {b!r} now" for field, (a, b) in fields.items())
         return replace(finding, verdict=Verdict.NOT_COMPARABLE, reason=reason or "the protocols are not on record")
-    noise = noise_model(now.values, then.values)
+    noise = noise_model(now.values, then.values, replayed)
     if noise is None:
         reason = "one seed in the baseline tells nothing of the spread; measure it with more"
         return replace(finding, verdict=Verdict.NO_NOISE_MODEL, reason=reason)
-    return _Test(finding=replace(finding, noise=noise[0], change=noise[1].effect), statistic=noise[1])
+    model, statistic = noise
+    assert finding.baseline is not None
+    counts = abs(statistic.effect) > rel_tol * abs(finding.baseline)
+    return _Test(finding=replace(finding, noise=model, change=statistic.effect), statistic=statistic, counts=counts)
 
 
-def noise_model(now: dict[int, float], then: dict[int, float]) -> tuple[NoiseModel, TStatistic] | None:
-    """What seeds allow to be said of the difference; the choice looks at seeds and never at what comes out.
+def _together(
+    tests: Sequence[_Test], then: dict[str, _Series], now: dict[str, _Series], replayed: frozenset[int]
+) -> Iterator[_Test]:
+    """One test of all of a row's numbers with spread: what is a little worse in every one is worse.
+
+    Each number in units of its spread around the mean of both sides together, up for worse; then the mean over the
+    numbers, seed by seed, tested as a number of its own (O'Brien 1984, doi:10.2307/2531158), so that numbers that go
+    together count as the seeds show. The seeds are those that have every number.
+    """
+    names = [one.finding.metric for one in tests]
+    scaled: tuple[list[dict[int, float]], list[dict[int, float]]] = ([], [])
+    for name in names:
+        both = [*then[name].values.values(), *now[name].values.values()]
+        centre, spread = fmean(both), stdev(both) * (1 if now[name].better == "lower" else -1)
+        for side, series in zip(scaled, (then[name], now[name]), strict=True):
+            side.append({seed: (value - centre) / spread for seed, value in series.values.items()})
+    old, new = (
+        {seed: fmean(one[seed] for one in side) for seed in side[0] if all(seed in one for one in side)}
+        for side in scaled
+    )
+    noise = noise_model(new, old, replayed) if new and old else None
+    if noise is not None and noise[0] != "exact":
+        first = tests[0].finding
+        finding = Finding(
+            task=first.task,
+            row=first.row,
+            metric=ROW,
+            verdict=Verdict.UNCHANGED,
+            baseline=fmean(old.values()),
+            candidate=fmean(new.values()),
+            seeds=(len(old), len(new)),
+            better="lower",
+            noise=noise[0],
+            change=noise[1].effect,
+        )
+        same_way = (one.counts for one in tests if one.worsening.effect * noise[1].effect > 0)
+        yield _Test(finding=finding, statistic=noise[1], counts=any(same_way))
+
+
+def replayed_seeds(old: Sequence[Entry], new: Sequence[Entry]) -> frozenset[int]:
+    """Seeds whose runs on both sides drew the same random numbers: a curve of their training starts equal.
+
+    A seed gives the same random numbers only to the same code on the same kind of machine, and a record says neither
+    for certain; the first loss that a training logs says it. A curve that starts alike at every seed shows nothing.
+    """
+    then, now = ({entry.seed: _starts(entry) for entry in side} for side in (old, new))
+    common = sorted(set(then) & set(now))
+    curves = {name for seed in common for name in then[seed]}
+    telling = [name for name in curves if len({then[seed].get(name) for seed in common}) > 1]
+    return frozenset(
+        seed
+        for seed in common
+        if any(
+            name in then[seed] and name in now[seed] and isclose(then[seed][name], now[seed][name], rel_tol=1e-6)
+            for name in telling
+        )
+    )
+
+
+def _starts(entry: Entry) -> dict[str, float]:
+    """The first value of each curve of a run."""
+    return {name: curve.value[0] for name, curve in entry.record().curves.items() if curve.value}
+
+
+def noise_model(
+    now: dict[int, float], then: dict[int, float], replayed: frozenset[int]
+) -> tuple[NoiseModel, TStatistic] | None:
+    """What seeds allow to be said of the difference; the choice looks at how runs began and never at what came out.
 
     * exact: no side varies, so that any difference is one; such a test needs no adjustment.
-    * paired: over the seeds that both have, from `PAIRED_FROM` of them.
-    * Welch: both have several seeds, but too few in common.
+    * paired: over the replayed seeds, from `PAIRED_FROM` of them and where no seed is left over.
+    * Welch: several on both sides, which share no random numbers.
     * prediction: one seed now, held against the spread of the baseline.
     * None: one seed in the baseline.
     """
     new, old = list(now.values()), list(then.values())
     if len(old) < 2:
         return None
-    if np.ptp(new) == 0 and np.ptp(old) == 0:
+    if min(new) == max(new) and min(old) == max(old):
         return "exact", TStatistic(effect=new[0] - old[0], standard_error=0.0, dof=len(old) - 1)
-    common = sorted(set(now) & set(then))
-    if len(common) >= PAIRED_FROM:
-        return "paired", paired_t([now[seed] for seed in common], [then[seed] for seed in common])
+    if len(now) >= PAIRED_FROM and set(now) <= replayed and set(now) <= set(then):
+        return "paired", paired_t(new, [then[seed] for seed in now])
     if len(new) > 1:
         return "Welch", welch_t(new, old)
     return "prediction", prediction_t(new[0], old)
 
 
 def _adjust(found: Sequence[Finding | _Test], alpha: float, rel_tol: float) -> Iterator[Finding]:
-    """Verdicts of all tests together, in the order found."""
+    """Verdicts of all tests together, in the order found; worse and better are tested each for themselves."""
     noisy = [one for one in found if isinstance(one, _Test) and one.finding.noise != "exact"]
-    adjusted = iter(holm([one.statistic.p_value for one in noisy]))
+    worse = iter(benjamini_hochberg([one.worsening.p_above for one in noisy]))
+    better = iter(benjamini_hochberg([(-one.worsening).p_above for one in noisy]))
     for one in found:
         if isinstance(one, Finding):
             yield one
             continue
-        finding, statistic = one.finding, one.statistic
-        p_value = statistic.p_value if finding.noise == "exact" else next(adjusted)
-        assert finding.baseline is not None
+        exact = one.finding.noise == "exact"
+        worsening = one.worsening
+        p_worse, p_better = (worsening.p_value, worsening.p_value) if exact else (next(worse), next(better))
+        p_value = p_worse if worsening.effect > 0 else p_better
         verdict = Verdict.UNCHANGED
-        if p_value < alpha and abs(statistic.effect) > rel_tol * abs(finding.baseline):
-            better = (statistic.effect < 0) == (finding.better == "lower")
-            verdict = Verdict.IMPROVED if better else Verdict.REGRESSION
-        detectable = 0.0 if finding.noise == "exact" else statistic.detectable(alpha / len(noisy))
-        yield replace(
-            finding,
-            verdict=verdict,
-            p_value=p_value,
-            detectable=max(detectable, rel_tol * abs(finding.baseline)),
-        )
+        if p_value < alpha and one.counts:
+            verdict = Verdict.REGRESSION if worsening.effect > 0 else Verdict.IMPROVED
+        least = 0.0 if one.finding.metric == ROW else rel_tol * abs(one.finding.baseline or 0.0)
+        detectable = 0.0 if exact else worsening.detectable(2 * alpha / len(noisy))
+        yield replace(one.finding, verdict=verdict, p_value=p_value, detectable=max(detectable, least))
 
 
 def _series(entries: Sequence[Entry]) -> dict[str, _Series]:

@@ -20,13 +20,14 @@ class Verdict(StrEnum):
     WITHIN_NOISE = "within noise"
     BETTER = "better"
     OFF = "off"
+    OTHER_SETTING = "different setting"
     NOT_COMPARABLE = "not comparable"
     NOT_RUN = "not run"
 
     @property
     def judged(self) -> bool:
-        """Whether a number of ours was held against the printed one."""
-        return self not in (Verdict.NOT_COMPARABLE, Verdict.NOT_RUN)
+        """Whether our number says anything of the printed one."""
+        return self not in (Verdict.OTHER_SETTING, Verdict.NOT_COMPARABLE, Verdict.NOT_RUN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,7 @@ def _claim(source: Source, row: PublishedRow, metric: str, candidate: Row | None
         verdict, reason = Verdict.NOT_COMPARABLE, f"our protocol is another; the paper's: {row.protocol}"
     else:
         interval = mean_interval(list(summary.by_seed.values()), level=LEVEL) if summary.seeds > 1 else None
-        verdict, reason = judge(row.scores[metric], summary)
+        verdict, reason = judge(row.scores[metric], summary, unstated=row.unstated)
     return Claim(
         source=source,
         cell=row.id,
@@ -124,8 +125,12 @@ def _why_not_run(row: PublishedRow) -> str:
     return "no method of ours is what the row describes" if row.match is None else "no run of ours on record"
 
 
-def judge(printed: PublishedScore, ours: Summary) -> tuple[Verdict, str]:
-    """The verdict on a printed number measured by our protocol too, and what decided it."""
+def judge(printed: PublishedScore, ours: Summary, *, unstated: str = "") -> tuple[Verdict, str]:
+    """The verdict on a printed number measured by our protocol too, and what decided it.
+
+    Args:
+        unstated: what of the setting the paper does not name; then a number apart is of a different setting.
+    """
     gap = ours.value - printed.value
     if printed.std is not None and abs(gap) <= printed.std:
         return Verdict.REPRODUCED, f"{gap:+.2g} from the printed value, within its ± {printed.std:g}"
@@ -140,5 +145,7 @@ def judge(printed: PublishedScore, ours: Summary) -> tuple[Verdict, str]:
     if abs(further.effect) <= reach:
         return Verdict.WITHIN_NOISE, f"within ± {reach:.2g}, where a further training of ours would fall"
     beyond = f"{gap:+.2g} from the printed value, beyond ± {reach:.2g}"
+    if unstated:
+        return Verdict.OTHER_SETTING, f"{beyond}; the paper does not name {unstated}"
     better = ours.better != "none" and (gap < 0) == (ours.better == "lower")
     return (Verdict.BETTER if better else Verdict.OFF), beyond

@@ -1,8 +1,8 @@
-"""Are two rows different? Paired over training seeds, metric by metric."""
+"""Are two rows different? Over their training seeds, metric by metric."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import JsonValue
@@ -13,7 +13,7 @@ from dxbench.boards.entries import Entry
 from dxbench.boards.tables import differing_fields, protocols_of
 from dxbench.configure import DEFAULT_PRESET, parse_assignments
 from dxbench.errors import UsageError, unknown
-from dxbench.stats import PairedDifference, holm, paired_difference
+from dxbench.stats import Interval, TStatistic, welch_t
 
 Verdict = Literal["better", "worse", "not separable", "not comparable", "too few seeds"]
 _SELECTOR = re.compile(r"(?P<method>[^:\[\]]+)(:(?P<preset>[^:\[\]]+))?(\[(?P<set>[^\[\]]*)\])?")
@@ -32,16 +32,20 @@ class MetricComparison:
     """What one metric says of A against B.
 
     Attributes:
-        difference: A - B over the seeds that both have; None where none could be taken.
-        p_value: adjusted over the metrics compared (Holm).
+        difference: mean of A minus mean of B, with the simultaneous interval of all metrics compared; None where
+            either has fewer than two seeds.
+        p_value: adjusted over the metrics compared (Bonferroni), so that it is below alpha where the interval, of
+            level 1 - alpha, leaves 0 out, and nowhere else.
+        seeds: of A and of B.
         differing: protocol fields that differ, as field -> (A's, B's), of a pair that is not comparable.
     """
 
     metric: str
     better: Direction
     verdict: Verdict
-    difference: PairedDifference | None = None
+    difference: Interval | None = None
     p_value: float | None = None
+    seeds: tuple[int, int] = (0, 0)
     differing: dict[str, tuple[JsonValue, JsonValue]] | None = None
 
 
@@ -67,20 +71,20 @@ def select(entries: Sequence[Entry], selector: str) -> Selection:
 
 
 def compare(a: Selection, b: Selection, *, alpha: float = 0.05) -> list[MetricComparison]:
-    """One comparison per metric that both have measured on some seed, in A's order."""
-    found: list[MetricComparison] = []
+    """One comparison per metric that both have measured on some seed, in A's order.
+
+    Welch's t tests: rows share their seeds' names and next to none of their random numbers, for they draw them
+    differently.
+    """
     of_b = {name for entry in b.by_seed.values() for name in entry.scores}
-    for name in dict.fromkeys(name for entry in a.by_seed.values() for name in entry.scores):
-        if name in of_b:
-            found.append(_compare_metric(name, a, b))
-    tested = [one for one in found if one.difference is not None]
-    adjusted = holm([one.difference.p_value for one in tested if one.difference is not None])
-    judged = [_judge(one, p, alpha) for one, p in zip(tested, adjusted, strict=True)]
-    verdicts: dict[str, MetricComparison] = {one.metric: one for one in judged}
-    return [verdicts.get(one.metric, one) for one in found]
+    names = dict.fromkeys(name for entry in a.by_seed.values() for name in entry.scores)
+    found = [_compare_metric(name, a, b) for name in names if name in of_b]
+    count = sum(test is not None for _, test in found)
+    return [one if test is None else _judge(one, test, alpha, count) for one, test in found]
 
 
-def _compare_metric(name: str, a: Selection, b: Selection) -> MetricComparison:
+def _compare_metric(name: str, a: Selection, b: Selection) -> tuple[MetricComparison, TStatistic | None]:
+    """A comparison that waits for its verdict, and its test where there can be one."""
     of_a, of_b = _estimates(name, a), _estimates(name, b)
     first_a, first_b = next(iter(of_a.values())), next(iter(of_b.values()))
     fingerprints = {estimate.fingerprint for estimate in (*of_a.values(), *of_b.values())}
@@ -91,24 +95,24 @@ def _compare_metric(name: str, a: Selection, b: Selection) -> MetricComparison:
             next(f for f in (first_b.fingerprint, *fingerprints) if f != first_a.fingerprint),
         )
         fields = differing_fields(*protocols_of(runs, name, prints))
-        return MetricComparison(metric=name, better=first_a.better, verdict="not comparable", differing=fields)
-    seeds = sorted(set(of_a) & set(of_b))
-    if len(seeds) < 2:
-        return MetricComparison(metric=name, better=first_a.better, verdict="too few seeds")
-    difference = paired_difference([of_a[s].value for s in seeds], [of_b[s].value for s in seeds])
-    return MetricComparison(metric=name, better=first_a.better, verdict="not separable", difference=difference)
+        apart = MetricComparison(metric=name, better=first_a.better, verdict="not comparable", differing=fields)
+        return apart, None
+    seeds = (len(of_a), len(of_b))
+    if min(seeds) < 2:
+        return MetricComparison(metric=name, better=first_a.better, verdict="too few seeds", seeds=seeds), None
+    test = welch_t(*([estimate.value for estimate in side.values()] for side in (of_a, of_b)))
+    return MetricComparison(metric=name, better=first_a.better, verdict="not separable", seeds=seeds), test
 
 
 def _estimates(name: str, selection: Selection) -> dict[int, Estimate]:
     return {seed: entry.scores[name] for seed, entry in selection.by_seed.items() if name in entry.scores}
 
 
-def _judge(one: MetricComparison, p_value: float, alpha: float) -> MetricComparison:
-    assert one.difference is not None
-    effect = one.difference.effect.point
+def _judge(one: MetricComparison, test: TStatistic, alpha: float, count: int) -> MetricComparison:
+    """The verdict of one of `count` tests."""
+    p_value = min(1.0, count * test.p_value)
     verdict: Verdict = "not separable"
     if p_value < alpha and one.better != "none":
-        verdict = "better" if (effect < 0) == (one.better == "lower") else "worse"
-    return MetricComparison(
-        metric=one.metric, better=one.better, verdict=verdict, difference=one.difference, p_value=p_value
-    )
+        verdict = "better" if (test.effect < 0) == (one.better == "lower") else "worse"
+    interval = replace(test.interval(1 - alpha / count), level=1 - alpha)
+    return replace(one, verdict=verdict, difference=interval, p_value=p_value)

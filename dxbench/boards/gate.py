@@ -33,13 +33,14 @@ class Finding:
     """One metric of one row.
 
     Attributes:
-        metric: a metric's name, "nfe", or "run" for what concerns whole runs.
+        metric: a metric's name, "nfe", "row" for all metrics together, or "run" for what concerns whole runs.
         baseline: mean over its seeds; `candidate` likewise.
         seeds: of the baseline and of the candidate.
         noise: which test judged, None where none could.
-        change: candidate - baseline, over the seeds the test used.
-        p_value: two-sided, adjusted over all tests of the run (Holm).
-        detectable: the smallest change that would have been significant whatever the other tests say.
+        change: candidate - baseline, over the seeds the test used; of a row in standard deviations, up is worse.
+        p_value: one-sided, of a change in the direction found, adjusted over all tests of the check
+            (Benjamini-Hochberg).
+        detectable: the smallest change for the worse that would have been significant whatever the other tests say.
         reason: why there is no verdict, or what broke.
     """
 

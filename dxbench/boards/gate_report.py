@@ -58,14 +58,16 @@ def markdown(gate: Gate) -> str:
     if gate.absent:
         lines.append(f"- rows of the baseline that were not run: {len(gate.absent)}")
     lines.append(
-        f"- two-sided t tests over training seeds, Holm-adjusted, alpha = {gate.alpha:g}; a change counts from "
-        f"{gate.rel_tol:g} of the baseline's mean. *Visible from* is the smallest change that would have counted."
+        f"- one-sided t tests over training seeds, of each number and of each row's numbers together, adjusted by "
+        f"Benjamini-Hochberg, alpha = {gate.alpha:g}; a change counts from {gate.rel_tol:g} of the baseline's mean. "
+        "*Visible from* is the smallest change for the worse that would have counted whatever the others say; of a "
+        "row in standard deviations of its numbers' mean."
     )
     return "\n".join(lines)
 
 
 def _table(findings: Sequence[Finding]) -> Iterator[str]:
-    yield "| verdict | row | metric | baseline | now | change | p (Holm) | test | visible from | seeds |"
+    yield "| verdict | row | metric | baseline | now | change | p | test | visible from | seeds |"
     yield "|:--|:--|:--|--:|--:|--:|--:|:--|--:|--:|"
     for one in findings:
         test = one.noise or _text(one.reason)
@@ -148,7 +150,7 @@ def _details(one: Finding) -> str:
     if one.change is None:
         return one.reason
     return (
-        f"change {_number(one.change, sign='+')}, p {_number(one.p_value)} (Holm), {one.noise} test over "
+        f"change {_number(one.change, sign='+')}, p {_number(one.p_value)} (Benjamini-Hochberg), {one.noise} test over "
         f"{one.seeds[0]} seeds of the baseline and {one.seeds[1]} now, visible from {_number(one.detectable)}"
     )
 

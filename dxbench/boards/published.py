@@ -50,6 +50,8 @@ class PublishedRow(Frozen):
         match: method and configuration of ours that this row describes, and the preset where one is meant.
         protocol: what the paper says of how it measured.
         equivalents: by metric, the protocol of ours that measures the same; a metric without one compares with nothing.
+        unstated: what of the setting the paper does not name, so that a gap to our number has no reading; "" where it
+            names what the numbers depend on.
         disputed: why the number is doubtful, in a sentence.
     """
 
@@ -63,6 +65,7 @@ class PublishedRow(Frozen):
     scores: dict[str, PublishedScore]
     protocol: str
     equivalents: dict[str, Equivalent] = Field(default_factory=dict)
+    unstated: str = ""
     disputed: str | None = None
 
 

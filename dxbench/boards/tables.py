@@ -10,7 +10,7 @@ from dxbench.boards.aggregate import Mark, Row, Summary, matches, newest_configu
 from dxbench.boards.entries import Entry
 from dxbench.boards.index import RecordIndex
 from dxbench.boards.published import PublishedRow, Source, read_published
-from dxbench.boards.ranking import ranks
+from dxbench.boards.ranking import Places, ranks
 from dxbench.errors import NothingMeasured
 from dxbench.paths import published as published_folder
 from dxbench.suites import Suite, SuiteRow
@@ -21,12 +21,12 @@ class Block:
     """Rows whose numbers may be compared: where two have a metric, both measured it by one protocol.
 
     Attributes:
-        ranks: metric -> index of a row -> its rank.
+        ranks: metric -> index of a row -> the places it may have.
         differing: how its protocols differ from those of the first block, in sentences.
     """
 
     rows: tuple[Row, ...]
-    ranks: Mapping[str, Mapping[int, int]]
+    ranks: Mapping[str, Mapping[int, Places]]
     differing: tuple[str, ...] = ()
 
 

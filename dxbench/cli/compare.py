@@ -41,20 +41,24 @@ def _print(a: str, b: str, found: Sequence[MetricComparison], alpha: float) -> N
     out = console()
     out.print(f"A = {a}\nB = {b}")
     table = grid()
-    for column in ("metric", "A - B", "95 % interval", "p (Holm)", "seeds", "A is"):
+    for column in ("metric", "A - B", f"{100 * (1 - alpha):g} % interval", "p", "seeds", "A is"):
         table.add_column(column, justify="left" if column in ("metric", "A is") else "right")
     for one in found:
         style = STYLES.get(one.verdict, "")
         if one.difference is None:
             table.add_row(one.metric, "", "", "", "", one.verdict)
             continue
-        effect = one.difference.effect
-        interval = f"{effect.low:+.4f} to {effect.high:+.4f}"
+        interval = f"{one.difference.low:+.4f} to {one.difference.high:+.4f}"
         p_value = "" if one.p_value is None else f"{one.p_value:.3g}"
-        seeds = str(one.difference.pairs)
-        table.add_row(one.metric, f"{effect.point:+.4f}", interval, p_value, seeds, one.verdict, style=style)
+        seeds = f"{one.seeds[0]} / {one.seeds[1]}"
+        table.add_row(one.metric, f"{one.difference.point:+.4f}", interval, p_value, seeds, one.verdict, style=style)
     out.print(table)
     for one in found:
         for field, (of_a, of_b) in (one.differing or {}).items():
             out.print(f"{one.metric}: {field}: A {of_a!r}, B {of_b!r}")
-    out.print(f"Paired t test over common seeds, Holm-adjusted over metrics, alpha = {alpha:g}.", style="dim")
+    out.print(
+        f"Welch's t test over training seeds, alpha = {alpha:g}. Intervals and p are adjusted over the metrics "
+        "(Bonferroni) and agree: p is below alpha where the interval leaves 0 out.",
+        markup=False,
+        style="dim",
+    )

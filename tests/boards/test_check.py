@@ -63,7 +63,8 @@ def test_equal_runs_are_unchanged(gate: Callable[..., Gate]) -> None:
     found = gate(row(VALUES), row(VALUES))
     assert verdicts(found) == {"sw2": "unchanged", "nfe": "unchanged"}
     assert found.exit_code == 0
-    assert [one.noise for one in found.findings] == ["paired", "exact"]
+    assert [one.noise for one in found.findings] == ["Welch", "exact"]
+    assert [one.p_value for one in found.findings] == pytest.approx([0.5, 1.0])
 
 
 @pytest.mark.parametrize(("shift", "verdict", "code"), [(0.2, "regression", 4), (-0.2, "improved", 0)])
@@ -93,41 +94,137 @@ def test_a_metric_without_direction_is_not_judged(gate: Callable[..., Gate]) -> 
 
 
 @pytest.mark.parametrize(("count", "noise"), [(5, "paired"), (3, "paired"), (2, "Welch"), (1, "prediction")])
-def test_the_noise_model_follows_the_seeds_at_hand(count: int, noise: str) -> None:
+def test_the_noise_model_of_replays_follows_the_seeds_at_hand(count: int, noise: str) -> None:
     then = dict(enumerate(VALUES))
-    found = noise_model(dict(enumerate(VALUES[:count])), then)
+    found = noise_model(dict(enumerate(VALUES[:count])), then, frozenset(range(5)))
     assert found is not None
     assert found[0] == noise
 
 
-def test_seeds_that_are_not_common_are_not_paired(gate: Callable[..., Gate]) -> None:
-    found = gate(row(VALUES), row(VALUES, first_seed=10))
-    assert {one.metric: one.noise for one in found.findings} == {"sw2": "Welch", "nfe": "exact"}
+def curve(start: float) -> dict[str, Any]:
+    """A training's log that begins so."""
+    return {"curves": {"loss": {"step": [1, 2], "value": [start, 0.1]}}}
+
+
+def runs(values: list[float], starts: list[float]) -> list[Any]:
+    return [
+        record(s, v, method="m", run_id=f"m-s{s}", **curve(start))
+        for s, (v, start) in enumerate(zip(values, starts, strict=True))
+    ]
+
+
+STARTS = [2.0, 2.1, 1.9, 2.2, 2.3]
+
+
+@pytest.mark.parametrize(
+    ("starts", "noise"),
+    [
+        (STARTS, "paired"),
+        ([s * (1 + 1e-9) for s in STARTS], "paired"),  # another machine's last digits
+        ([s * 1.01 for s in STARTS], "Welch"),  # other random numbers, or other data
+        ([*STARTS[:4], 2.4], "Welch"),  # one seed that is no replay
+    ],
+)
+def test_only_runs_that_began_alike_are_paired(gate: Callable[..., Gate], starts: list[float], noise: str) -> None:
+    """A change of a tenth of the spread in every seed: certain between replays, nothing between others."""
+    found = gate(runs(VALUES, STARTS), runs([v + 0.003 + 1e-5 * i for i, v in enumerate(VALUES)], starts))
+    assert found.findings[0].noise == noise
+    assert found.findings[0].verdict == ("regression" if noise == "paired" else "unchanged")
+
+
+def test_a_curve_that_starts_alike_at_every_seed_shows_no_replay(gate: Callable[..., Gate]) -> None:
+    assert gate(runs(VALUES, [0.0] * 5), runs(VALUES, [0.0] * 5)).findings[0].noise == "Welch"
 
 
 def test_one_seed_is_held_against_the_prediction_interval(gate: Callable[..., Gate]) -> None:
-    """t(0.975, 4) = 2.7764, std 0.02702, sqrt(1 + 1/5): the interval is 0.496 +- 0.0822."""
-    assert verdicts(gate(row(VALUES), row([0.496 + 0.0820])))["sw2"] == "unchanged"
-    assert verdicts(gate(row(VALUES), row([0.496 + 0.0824])))["sw2"] == "regression"
+    """One-sided: t(0.95, 4) = 2.1318, std 0.02702, sqrt(1 + 1/5): it counts from 0.496 + 0.0631."""
+    assert verdicts(gate(row(VALUES), row([0.496 + 0.0629])))["sw2"] == "unchanged"
+    found = gate(row(VALUES), row([0.496 + 0.0633]))
+    assert verdicts(found)["sw2"] == "regression"
+    assert found.findings[0].detectable == pytest.approx(0.0631, abs=1e-4)
+    assert verdicts(gate(row(VALUES), row([0.496 - 0.0633])))["sw2"] == "improved"
+
+
+def table(rng: np.random.Generator, *, rows: int, seeds: int, worse: float = 0.0, spread: float = 0.1) -> list[Any]:
+    """Rows of five metrics around 1; the first is so many spreads worse in all of them."""
+    made = []
+    for r in range(rows):
+        values = rng.normal(1 + worse * spread * (r == 0), spread, (seeds, 5))
+        made += [
+            record(
+                s,
+                0,
+                method=f"m{r}",
+                run_id=f"m{r}-s{s}",
+                scores={name: one for i, v in enumerate(values[s]) for name, one in scored(f"metric{i}", v).items()},
+            )
+            for s in range(seeds)
+        ]
+    return made
+
+
+@pytest.mark.parametrize(("seeds", "worse", "least"), [(5, 2.0, 0.6), (3, 4.0, 0.45)])
+def test_a_row_that_is_worse_in_all_its_numbers_is_seen(
+    gate: Callable[..., Gate], seeds: int, worse: float, least: float
+) -> None:
+    """Ten rows of five metrics; powers of 0.9 and 0.8 (board_calibration.py), held to what is promised."""
+    rng = np.random.default_rng(seeds)
+    draws = 12
+    codes = [
+        gate(table(rng, rows=10, seeds=seeds), table(rng, rows=10, seeds=seeds, worse=worse)).exit_code
+        for _ in range(draws)
+    ]
+    assert codes.count(4) / draws >= least  # type: ignore[arg-type]
+
+
+def test_numbers_that_are_a_little_worse_together_are_worse_and_none_alone_is(gate: Callable[..., Gate]) -> None:
+    rng = np.random.default_rng(3)
+    found = gate(table(rng, rows=10, seeds=5), table(rng, rows=10, seeds=5, worse=2.0))
+    first = {one.metric: one for one in found.findings if one.row == "m0"}
+    assert first["row"].verdict == Verdict.REGRESSION
+    assert first["row"].better == "lower"
+    assert (first["row"].change or 0) > 0
+    assert [one.verdict for one in first.values()].count(Verdict.REGRESSION) < 5
+    assert {one.verdict for one in found.findings if one.row != "m0"} == {Verdict.UNCHANGED}
+
+
+def test_a_row_counts_only_where_some_number_of_it_exceeds_the_tolerance(gate: Callable[..., Gate]) -> None:
+    rng = np.random.default_rng(3)
+    then, now = table(rng, rows=2, seeds=5), table(rng, rows=2, seeds=5, worse=5.0)
+    assert gate(then, now).exit_code == 4
+    assert gate(then, now, rel_tol=0.9).exit_code == 0
+
+
+def test_higher_is_better_turns_a_number_in_the_rows_test(gate: Callable[..., Gate]) -> None:
+    """A metric up and another down by as much: worse together only if both directions are bad."""
+    rng = np.random.default_rng(0)
+
+    def two(shift: float, better: str) -> list[Any]:
+        return [
+            record(s, 0, scores=scored("a", 1 + shift + a) | scored("b", 1 - shift + b, better))
+            for s, (a, b) in enumerate(rng.normal(0, 0.1, (5, 2)))
+        ]
+
+    assert verdicts(gate(two(0.0, "higher"), two(0.3, "higher")))["row"] == "regression"
+    assert verdicts(gate(two(0.0, "lower"), two(0.3, "lower")))["row"] == "unchanged"
 
 
 def test_false_alarms_are_as_rare_as_alpha_says() -> None:
-    """Twenty rows of noise a check, tested together: one regression or improvement in at most alpha of checks."""
-    from dxbench.stats import holm
+    """Twenty rows of noise a check, tested together: the gate fails in at most alpha of the checks."""
+    from dxbench.stats import benjamini_hochberg
 
     rng = np.random.default_rng(0)
     alarms = 0
     for _ in range(300):
         pairs = [(dict(enumerate(rng.normal(size=5))), dict(enumerate(rng.normal(size=5)))) for _ in range(20)]
-        found = [noise_model(now, then) for now, then in pairs]
-        alarms += min(holm([one[1].p_value for one in found if one is not None])) < 0.05
+        found = [noise_model(now, then, frozenset()) for now, then in pairs]
+        alarms += min(benjamini_hochberg([one[1].p_above for one in found if one is not None])) < 0.05
     assert alarms / 300 < 0.05 + 5 * (0.05 * 0.95 / 300) ** 0.5
     assert alarms > 0
 
 
 def test_tests_of_one_check_are_adjusted_together(gate: Callable[..., Gate]) -> None:
-    now = [0.09 + v for v in VALUES]
-    now[0] += 0.09
+    now = [0.05 + v for v in VALUES]
     alone = gate(row(VALUES), row(now))
     others = [made for i in range(30) for made in row(VALUES, method=f"other{i}")]
     together = gate(row(VALUES) + others, row(now) + others)
@@ -135,12 +232,13 @@ def test_tests_of_one_check_are_adjusted_together(gate: Callable[..., Gate]) -> 
     (one,) = [f for f in together.findings if (f.row, f.metric) == ("m", "sw2")]
     assert one.p_value == pytest.approx(31 * (alone.findings[0].p_value or 0))
     assert one.verdict == Verdict.UNCHANGED
+    assert (one.detectable or 0) > (alone.findings[0].detectable or 0)
 
 
 def test_a_real_but_small_change_is_let_through_by_rel_tol(gate: Callable[..., Gate]) -> None:
     now = [value + 0.01 + 1e-5 * i for i, value in enumerate(VALUES)]
-    assert verdicts(gate(row(VALUES), row(now)))["sw2"] == "regression"
-    tolerant = gate(row(VALUES), row(now), rel_tol=0.05)
+    assert verdicts(gate(runs(VALUES, STARTS), runs(now, STARTS)))["sw2"] == "regression"
+    tolerant = gate(runs(VALUES, STARTS), runs(now, STARTS), rel_tol=0.05)
     assert verdicts(tolerant)["sw2"] == "unchanged"
     assert tolerant.findings[0].detectable == pytest.approx(0.05 * np.mean(VALUES))
 
@@ -311,7 +409,7 @@ def test_junit_has_a_case_per_row_and_metric_and_survives_hostile_names(
     assert "\x1b" not in str(message)
     worse = suites[f"gaussians8: {method}"].find("testcase[@name='sw2']/failure")
     assert "0.496 -> 0.716 (lower is better)" in str(worse.get("message"))  # type: ignore[union-attr]
-    assert "paired test over 5 seeds" in str(worse.text)  # type: ignore[union-attr]
+    assert "Welch test over 5 seeds" in str(worse.text)  # type: ignore[union-attr]
 
 
 def test_the_summary_goes_to_github_and_shows_no_markup_of_others(
@@ -337,7 +435,7 @@ def test_json_holds_every_number_and_the_exit_code(command: Callable[..., Ended]
     assert found["counts"] == {"regression": 1, "unchanged": 1}
     first = found["findings"][0]
     assert first["change"] == pytest.approx(np.mean(WORSE) - np.mean(VALUES))
-    assert (first["noise"], first["seeds"], first["verdict"]) == ("paired", [5, 5], "regression")
+    assert (first["noise"], first["seeds"], first["verdict"]) == ("Welch", [5, 5], "regression")
 
 
 @pytest.mark.parametrize("place", ["before", "now"])

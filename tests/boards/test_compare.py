@@ -1,4 +1,4 @@
-"""Two rows, paired over seeds."""
+"""Two rows, over their seeds."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,17 +38,49 @@ def compare(dxbench: Callable[..., Ended], tmp_path: Path) -> Callable[..., Ende
     return run
 
 
-def test_a_small_gap_that_every_seed_shows_is_separable(compare: Callable[..., Ended]) -> None:
+def test_a_gap_beyond_the_spread_is_separable(compare: Callable[..., Ended]) -> None:
     good = row("good", list(0.5 + NOISE))
-    bad = row("bad", list(0.52 + NOISE + 0.001 * RNG.normal(size=5)))
+    bad = row("bad", list(0.72 + NOISE[::-1]))
     ended = compare(good + bad, "good", "bad", "--json")
     (found,) = ended.json["metrics"]
     assert ended.code == 0
     assert found["verdict"] == "better"
-    assert found["difference"]["effect"]["point"] == pytest.approx(-0.02, abs=2e-3)
-    assert found["difference"]["pairs"] == 5
+    assert found["difference"]["point"] == pytest.approx(-0.22)
+    assert found["seeds"] == [5, 5]
     (turned,) = compare([], "bad", "good", "--json").json["metrics"]
     assert turned["verdict"] == "worse"
+
+
+def test_a_gap_within_the_spread_is_not_however_alike_the_seeds_look(compare: Callable[..., Ended]) -> None:
+    records = row("a", list(0.5 + NOISE)) + row("b", list(0.52 + NOISE))
+    assert compare(records, "a", "b", "--json").json["metrics"][0]["verdict"] == "not separable"
+
+
+@pytest.mark.parametrize("shift", [0.08, 0.1, 0.12, 0.14, 0.16])
+def test_interval_and_p_agree_over_many_metrics(compare: Callable[..., Ended], shift: float) -> None:
+    """Six metrics: the interval of each leaves 0 out where its adjusted p is below alpha, and nowhere else."""
+    rng = np.random.default_rng(1)
+
+    def scores(shift: float) -> list[dict[str, Any]]:
+        values = {f"m{i}": 1 + i * shift / 3 + rng.normal(0, 0.05, 5) for i in range(6)}
+        return [
+            {n: Estimate(value=v[s], better="lower", fingerprint="f" * 16) for n, v in values.items()} for s in range(5)
+        ]
+
+    records = [
+        record(s, 0.0, method=method, run_id=f"{method}{s}", scores=one)
+        for method, by_seed in (("a", scores(0.0)), ("b", scores(shift)))
+        for s, one in enumerate(by_seed)
+    ]
+    found = compare(records, "a", "b", "--json").json["metrics"]
+    assert len(found) == 6
+    apart = [not one["difference"]["low"] <= 0 <= one["difference"]["high"] for one in found]
+    assert apart == [one["p_value"] < 0.05 for one in found]
+    assert apart == [one["verdict"] != "not separable" for one in found]
+    assert any(apart)
+    assert not all(apart)
+    assert "95 % interval" in compare([], "a", "b").out
+    assert "99 % interval" in compare([], "a", "b", "--alpha", "0.01").out
 
 
 def test_noise_is_not_separable(compare: Callable[..., Ended]) -> None:
@@ -81,8 +113,8 @@ def test_other_protocols_are_not_comparable_and_the_fields_are_named(compare: Ca
     assert "dtype" not in ended.out
 
 
-def test_fewer_than_two_common_seeds_say_nothing(compare: Callable[..., Ended]) -> None:
-    ended = compare(row("a", [0.1, 0.2]) + row("b", [0.3, 0.4], first_seed=1), "a", "b")
+def test_fewer_than_two_seeds_say_nothing(compare: Callable[..., Ended]) -> None:
+    ended = compare(row("a", [0.1, 0.2]) + row("b", [0.3], first_seed=1), "a", "b")
     assert ended.code == 6
     assert "too few seeds" in ended.out
 

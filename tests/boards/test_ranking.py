@@ -1,4 +1,4 @@
-"""Tie groups, marks and blocks: what may share a ranking, and how."""
+"""Places, marks and blocks: what may share a ranking, and how."""
 
 import json
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from dxbench.api import Estimate, MetricProtocol, ResultRecord
 from dxbench.boards.aggregate import Mark, Row, Summary, rows_of
 from dxbench.boards.entries import Entry
 from dxbench.boards.index import open_index
-from dxbench.boards.ranking import ranks
+from dxbench.boards.ranking import ALPHA, ranks
 from dxbench.boards.tables import Table, task_table
 from dxbench.records import write_record
-from dxbench.stats import holm, paired_difference, paired_p_values
+from dxbench.stats import holm
 
 RNG = np.random.default_rng(7)
 NOISE = RNG.normal(0, 0.05, 5)
@@ -33,82 +33,108 @@ def row(label: str, values: list[float], *, first_seed: int = 0, better: Any = "
     return Row(label=label, kind=changes.pop("kind", "measured"), scores={"m": summary}, **changes)
 
 
-def test_what_every_seed_shows_is_a_rank_and_noise_is_a_tie() -> None:
+def places(rows: list[Row]) -> dict[int, tuple[int, int]]:
+    """First and last place of each row that ranks."""
+    return {index: (found.first, found.last) for index, found in ranks(rows, "m").items()}
+
+
+def test_what_is_told_apart_has_places_apart_and_noise_shares_them() -> None:
     best = row("best", list(0.5 + NOISE))
     tied = row("tied", list(0.51 + RNG.normal(0, 0.05, 5)))
-    worse = row("worse", list(0.6 + NOISE + 0.001 * RNG.normal(size=5)))
-    assert ranks([worse, tied, best], "m") == {2: 1, 1: 1, 0: 3}
+    worse = row("worse", list(1.0 + NOISE))
+    assert places([worse, tied, best]) == {2: (1, 2), 1: (1, 2), 0: (3, 3)}
+    assert [str(ranks([worse, tied, best], "m")[i]) for i in range(3)] == ["3", "1–2", "1–2"]
+
+
+def test_a_small_gap_that_every_seed_shows_is_no_gap_of_rows_that_share_no_random_numbers() -> None:
+    """Another method's runs of the same seeds are other runs: that their noise goes together is chance."""
+    assert places([row("a", list(0.5 + NOISE)), row("b", list(0.52 + NOISE))]) == {0: (1, 2), 1: (1, 2)}
 
 
 def test_higher_is_better_where_the_metric_says_so() -> None:
     low, high = row("low", list(0.5 + NOISE), better="higher"), row("high", list(0.9 + 0.9 * NOISE), better="higher")
-    assert ranks([low, high], "m") == {1: 1, 0: 2}
+    assert places([low, high]) == {1: (1, 1), 0: (2, 2)}
 
 
 def test_a_metric_without_direction_does_not_rank() -> None:
-    assert ranks([row("a", [1.0, 2.0], better="none")], "m") == {}
+    assert places([row("a", [1.0, 2.0], better="none")]) == {}
 
 
 @pytest.mark.parametrize("mark", Mark)
 def test_marked_rows_do_not_rank_even_if_they_are_best(mark: Mark) -> None:
-    rows = [row("marked", list(0.1 + NOISE), marks=(mark,)), row("fair", list(0.5 + NOISE))]
-    assert ranks(rows, "m") == {1: 1}
+    rows = [row("marked", list(0.1 + 0.1 * NOISE), marks=(mark,)), row("fair", list(0.5 + NOISE))]
+    assert places(rows) == {1: (1, 1)}
 
 
 @pytest.mark.parametrize("kind", ["reference", "published"])
 def test_yardsticks_and_papers_do_not_rank(kind: str) -> None:
-    rows = [row("other", list(0.1 + NOISE), kind=kind), row("ours", list(0.5 + NOISE))]
-    assert ranks(rows, "m") == {1: 1}
+    rows = [row("other", list(0.1 + 0.1 * NOISE), kind=kind), row("ours", list(0.5 + NOISE))]
+    assert places(rows) == {1: (1, 1)}
 
 
-def test_rows_without_common_seeds_cannot_be_separated() -> None:
+def test_rows_are_told_apart_whatever_their_seeds_are_called() -> None:
     rows = [row("a", [0.1, 0.1001, 0.1002]), row("b", [0.9, 0.9001, 0.9002], first_seed=10)]
-    assert set(ranks(rows, "m").values()) == {1}
+    assert places(rows) == {0: (1, 1), 1: (2, 2)}
 
 
-def test_holm_makes_it_harder_to_separate_many() -> None:
-    """One pair at p = 0.03 is separated; among nineteen more it is not."""
-    base = np.array([0.0, 0.1, 0.2, 0.3, 0.4])
-    shift = np.array([0.02, 0.12, 0.05, 0.21, 0.10])
-    alone = [row("a", list(base)), row("b", list(base + shift))]
-    assert 0.01 < paired_difference(base, base + shift).p_value < 0.05
-    assert ranks(alone, "m")[1] == 2
-    crowd = [row(f"c{i}", list(base + shift + 1e-6 * i)) for i in range(19)]
-    assert set(ranks(alone + crowd, "m").values()) == {1}
+def test_two_seeds_tell_apart_only_what_is_far_apart_and_one_nothing() -> None:
+    near, far, lone = row("near", [0.5, 0.52]), row("far", [5.0, 5.1]), row("lone", [90.0])
+    assert places([near, far]) == {0: (1, 1), 1: (2, 2)}
+    assert places([near, row("next", [0.53, 0.55])]) == {0: (1, 2), 1: (1, 2)}
+    assert places([near, lone]) == {0: (1, 2), 1: (1, 2)}
+
+
+def test_rows_that_never_vary_are_as_far_apart_as_they_are() -> None:
+    rows = [row("a", [0.1] * 5), row("b", [0.1] * 5), row("c", [0.11] * 5)]
+    assert places(rows) == {0: (1, 2), 1: (1, 2), 2: (3, 3)}
+
+
+def test_many_rows_make_it_harder_to_tell_two_apart() -> None:
+    a, b = list(0.5 + NOISE), list(0.62 + NOISE)
+    assert places([row("a", a), row("b", b)]) == {0: (1, 1), 1: (2, 2)}
+    crowd = [row(f"c{i}", list(0.62 + NOISE + 1e-6 * i)) for i in range(19)]
+    assert places([row("a", a), row("b", b), *crowd])[1] == (1, 21)
+
+
+def test_bold_is_every_row_than_which_none_is_better_and_a_noisy_one_behind_others_too() -> None:
+    """The order of means is a, b, noisy: b is told apart from a and the noisy row from neither; it may be first."""
+    a, b = row("a", list(0.5 + 0.1 * NOISE)), row("b", list(0.6 + 0.1 * NOISE))
+    noisy = row("noisy", [0.45, 0.5, 0.9, 0.5, 1.5])
+    found = ranks([a, b, noisy], "m")
+    assert [found[i].best for i in range(3)] == [True, False, True]
+    assert str(found[1]) == "2–3"
+
+
+def test_distances_are_compared_by_their_logarithms_and_spreads_have_a_floor() -> None:
+    """A row that looks precise by chance is held to the spread of the median row; a scale of errors is relative."""
+    ordinary = [row(f"o{i}", list(0.5 * np.exp(2 * NOISE[::-1] + 0.01 * i))) for i in range(4)]
+    precise = row("precise", [0.44, 0.441, 0.442, 0.4405, 0.4415])
+    alone = stats.ttest_ind(np.log([0.44, 0.441, 0.442, 0.4405, 0.4415]), np.log(0.5 + NOISE), equal_var=False)
+    assert alone.pvalue < 0.05
+    assert set(places([*ordinary, precise]).values()) == {(1, 5)}
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.floats(-5, 5), min_size=4, max_size=4), min_size=1, max_size=8))
-def test_ranks_are_competition_ranks_in_the_order_of_the_means(values: list[list[float]]) -> None:
-    rows = [row(str(i), v) for i, v in enumerate(values)]
-    found = ranks(rows, "m")
-    assert set(found) == set(range(len(rows)))
-    ordered = sorted(found, key=lambda i: rows[i].scores["m"].value)
-    given_ranks = [found[i] for i in ordered]
-    assert given_ranks == sorted(given_ranks)
-    for position, rank in enumerate(given_ranks):
-        assert rank == 1 + given_ranks.index(rank)
-        assert rank <= position + 1
-    for first in {rank - 1 for rank in given_ranks}:
-        later = [rows[i].scores["m"].by_seed for i in ordered[first + 1 :]]
-        one = list(rows[ordered[first]].scores["m"].by_seed.values())
-        adjusted = holm([paired_difference(one, list(other.values())).p_value for other in later])
-        end = next((r - 1 for r in given_ranks if r > first + 1), len(rows))
-        assert all(p >= 0.05 for p in adjusted[: end - first - 1])
-        assert end == len(rows) or adjusted[end - first - 1] < 0.05
-
-
-def test_p_values_equal_scipys_with_seeds_missing() -> None:
-    a = RNG.normal(size=6)
-    b = RNG.normal(0.5, 1, size=(3, 6))
-    b[1, 2] = np.nan
-    b[2, 1:] = np.nan
-    found = paired_p_values(a, b)
-    assert found[0] == pytest.approx(stats.ttest_rel(a, b[0]).pvalue, rel=1e-12)
-    kept = np.isfinite(b[1])
-    assert found[1] == pytest.approx(stats.ttest_rel(a[kept], b[1][kept]).pvalue, rel=1e-12)
-    assert found[2] == 1.0
-    assert paired_p_values([1.0, 2.0], [[1.0, 2.0], [2.0, 3.0]]).tolist() == [1.0, 0.0]
+def test_places_say_what_holm_over_all_pairs_says_and_nothing_else(values: list[list[float]]) -> None:
+    found = places([row(str(i), v) for i, v in enumerate(values)])
+    logs = [np.log(v) for v in values] if min(map(min, values)) > 0 else [np.array(v) for v in values]
+    spreads = [np.std(v, ddof=1) if np.ptp(v) > 0 else 0.0 for v in logs]
+    floor = np.median([s for s in spreads if s > 0]) if any(spreads) else 0.0
+    held = [max(s, floor) ** 2 / 4 if s > 0 else 0.0 for s in spreads]
+    pairs = [(i, j) for i in range(len(values)) for j in range(i + 1, len(values))]
+    p_values = []
+    for i, j in pairs:
+        gap = logs[i][0] - logs[j][0] if spreads[i] == spreads[j] == 0 else np.mean(logs[i]) - np.mean(logs[j])
+        own = [spreads[i] ** 2 / 4, spreads[j] ** 2 / 4]
+        dof = sum(own) ** 2 / (own[0] ** 2 / 3 + own[1] ** 2 / 3) if any(own) else 6
+        error = (held[i] + held[j]) ** 0.5
+        p_values.append(2 * stats.t.sf(abs(gap) / error, dof) if error else float(gap == 0))
+    apart = [pair for pair, p in zip(pairs, holm(p_values), strict=True) if p < ALPHA]
+    for i, (first, last) in found.items():
+        others = [j if i == k else k for k, j in apart if i in (k, j)]
+        behind = sum(np.mean(logs[other]) < np.mean(logs[i]) for other in others)
+        assert (first, last) == (1 + behind, len(values) - (len(others) - behind))
 
 
 # --- from records --------------------------------------------------------------------------------------------
@@ -175,8 +201,8 @@ def test_other_protocols_stand_in_blocks_of_their_own_with_the_fields_named(tmp_
     first, second = table.blocks
     assert [r.label for r in first.rows] == ["b", "a"]
     assert [r.label for r in second.rows] == ["cheap"]
-    assert dict(first.ranks["sw2"]) == {0: 1, 1: 2}
-    assert dict(second.ranks["sw2"]) == {0: 1}
+    assert {i: str(found) for i, found in first.ranks["sw2"].items()} == {0: "1", 1: "2"}
+    assert {i: str(found) for i, found in second.ranks["sw2"].items()} == {0: "1"}
     assert first.differing == ()
     assert second.differing == ("sw2 was measured otherwise: n_samples = 500 (above: 10000)",)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dxbench.api import Direction
 from dxbench.boards.aggregate import Mark, Row, Summary
-from dxbench.boards.ranking import ALPHA
+from dxbench.boards.ranking import ALPHA, Places
 from dxbench.boards.tables import Block, Table
 
 ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
@@ -15,14 +15,14 @@ MISSING = "–"
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A cell's text; of a ranked number also its rank, of which the best are set in bold."""
+    """A cell's text; of a ranked number also its places, in bold where the first is among them."""
 
     text: str
-    rank: int | None = None
+    rank: Places | None = None
 
     @property
     def best(self) -> bool:
-        return self.rank == 1
+        return self.rank is not None and self.rank.best
 
 
 def number(summary: Summary) -> str:
@@ -88,8 +88,9 @@ def notes(table: Table) -> list[str]:
     found = []
     if any(ranks for block in table.blocks for ranks in block.ranks.values()):
         found.append(
-            "Raised numbers are ranks, the best in bold. Rows that share a rank cannot be separated from the first of "
-            f"them (paired t test over training seeds, Holm-adjusted, alpha = {ALPHA:g})."
+            "Raised are the places that a row may have; bold is every row than which none is told apart as better. "
+            "Told apart: Welch's t test over training seeds, Holm-adjusted over all pairs of rows of a column, "
+            f"alpha = {ALPHA:g} per column."
         )
     if "published" in kinds:
         found.append("† published by a paper, not measured here; ± is as printed there.")

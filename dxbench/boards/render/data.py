@@ -15,21 +15,27 @@ def as_csv(table: Table) -> str:
     """A line per row; `block` tells which rows may be compared."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    columns = [column for name in table.metrics for column in (name, f"{name}_std", f"{name}_rank")]
+    columns = [
+        column
+        for name in table.metrics
+        for column in (name, f"{name}_std", f"{name}_first_place", f"{name}_last_place")
+    ]
     cost = ["training_passes", "training_flops", "training_seconds", "flops", "parameters", "memory"]
     writer.writerow(["block", "label", "kind", "nfe", *columns, "seeds", *cost, "marks", "remarks"])
     for number, block in enumerate(table.blocks):
         for index, row in enumerate(block.rows):
-            scores = [value for name in table.metrics for value in _triple(row, block, index, name)]
+            scores = [value for name in table.metrics for value in _numbers(row, block, index, name)]
             costs = [getattr(row.cost, name) for name in cost]
             texts = ["; ".join(row.marks), "; ".join(row.remarks)]
             writer.writerow([number, row.label, row.kind, row.nfe, *scores, row.seeds, *costs, *texts])
     return out.getvalue().rstrip("\n")
 
 
-def _triple(row: Row, block: Block, index: int, metric: str) -> tuple[float | None, float | None, int | None]:
-    summary = row.scores.get(metric)
-    return (None, None, None) if summary is None else (summary.value, summary.std, block.ranks[metric].get(index))
+def _numbers(row: Row, block: Block, index: int, metric: str) -> tuple[float | None, ...]:
+    """Mean, std, first and last place."""
+    summary, places = row.scores.get(metric), block.ranks[metric].get(index)
+    of_score = (None, None) if summary is None else (summary.value, summary.std)
+    return (*of_score, *((None, None) if places is None else (places.first, places.last)))
 
 
 def as_json(table: Table) -> str:
@@ -59,7 +65,8 @@ def _row(row: Row, block: Block, index: int, metrics: tuple[str, ...]) -> JsonVa
         if name in row.scores:
             fields = vars(row.scores[name])
             by_seed = {str(seed): value for seed, value in fields["by_seed"].items()}
-            scores[name] = fields | {"by_seed": by_seed, "rank": block.ranks[name].get(index)}
+            places = block.ranks[name].get(index)
+            scores[name] = fields | {"by_seed": by_seed, "places": [places.first, places.last] if places else None}
     return {
         "label": row.label,
         "kind": row.kind,

@@ -69,7 +69,7 @@ def _line(parts: list[str]) -> str:
 
 def _cell(cell: Cell) -> str:
     text = escape(cell.text)
-    raised = "" if cell.rank is None else rf"\textsuperscript{{{cell.rank}}}"
+    raised = "" if cell.rank is None else rf"\textsuperscript{{{str(cell.rank).replace('–', '--')}}}"
     return rf"\textbf{{{text}}}{raised}" if cell.best else f"{text}{raised}"
 
 

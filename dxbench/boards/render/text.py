@@ -5,7 +5,7 @@ from tabulate import tabulate
 from dxbench.boards.render.cells import Cell, cells, header, notes
 from dxbench.boards.tables import Block, Table
 
-_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_RAISED = str.maketrans("0123456789–", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def plain(table: Table) -> str:
