@@ -59,6 +59,5 @@ def _print(a: str, b: str, found: Sequence[MetricComparison], alpha: float) -> N
     out.print(
         f"Welch's t test over training seeds, alpha = {alpha:g}. Intervals and p are adjusted over the metrics "
         "(Bonferroni) and agree: p is below alpha where the interval leaves 0 out.",
-        markup=False,
         style="dim",
     )
