@@ -113,7 +113,7 @@ def test_files_that_are_no_subset_are_refused(tmp_path: Path) -> None:
         with pytest.raises(InvalidFile, match=r"subset.npz"):
             read_subset(path)
     path.write_bytes(b"no archive")
-    with pytest.raises(InvalidFile, match="is not the subset"):
+    with pytest.raises(InvalidFile, match="not a readable npz"):
         read_subset(path)
 
 

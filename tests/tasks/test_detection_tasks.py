@@ -218,9 +218,12 @@ def test_a_missing_category_makes_the_run_partial(mvtec: Path, dxbench: Callable
     ("arrays", "message"),
     [
         ({"X": np.zeros((3, 2))}, "not a set of ADBench"),
-        ({"X": np.zeros((3, 2)), "y": np.zeros(4)}, "wants X"),
+        ({"X": np.zeros((3, 2)), "y": np.zeros(4)}, "wants numbers X"),
         ({"X": np.zeros((3, 2)), "y": np.array([0, 1, 2])}, "of 0 and 1"),
-        ({"X": np.array([{}, {}], dtype=object), "y": np.zeros(2)}, "not a set of ADBench"),
+        ({"X": np.array([{}, {}], dtype=object), "y": np.zeros(2)}, "not a readable npz"),
+        ({"X": np.array([["a"], ["b"]]), "y": np.zeros(2)}, "wants numbers X"),
+        ({"X": np.array([[1.0], [np.inf]]), "y": np.zeros(2)}, "1 of 2 rows of X are not finite"),
+        ({"X": np.zeros((3, 2)), "y": np.array([0, 1, 1])}, "1 normal rows, wants 2"),
     ],
 )
 def test_files_that_are_no_such_set_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], message: str):
@@ -231,7 +234,7 @@ def test_files_that_are_no_such_set_are_refused(tmp_path: Path, arrays: dict[str
 
 def test_a_damaged_file_is_refused(tmp_path: Path):
     (tmp_path / "set.npz").write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(InvalidFile, match="not a set"):
+    with pytest.raises(InvalidFile, match="not a readable npz"):
         adbench.read_set(tmp_path / "set.npz")
 
 
@@ -346,7 +349,7 @@ def test_mnist_that_is_absent_or_another_array_is_refused(
     with pytest.raises(MissingData, match="prepare --task holdout_mnist"):
         holdout_digit.HoldoutMNIST().load()
     np.savez(path, train_images=np.zeros((5, 28, 28), np.uint8))
-    with pytest.raises(InvalidFile, match="is not MNIST"):
+    with pytest.raises(InvalidFile, match="train_images wants uint8"):
         read_mnist(path)
     np.savez(path, **small_mnist | {"test_images": np.zeros((100, 28, 28), np.float32)})  # type: ignore[arg-type]
     with pytest.raises(InvalidFile, match="test_images wants uint8"):

@@ -101,7 +101,8 @@ def test_a_damaged_image_is_named_and_the_run_refused(folder: Path, dxbench: Cal
     (folder / "cable" / "test" / "good" / "001.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
     ended = dxbench("run", "--task", "mvtec_ad", "--method", "pca", "--no-report", "--json")
     assert ended.code != 0
-    assert "1 of 6 images are damaged: test/good/001.png" in ended.out + ended.err
+    assert "1 of 6 images cannot be read" in ended.out + ended.err
+    assert "test/good/001.png is damaged" in ended.out + ended.err
 
 
 def test_another_number_of_images_is_refused(folder: Path):
