@@ -19,9 +19,12 @@ README_SUITE, README_METRICS = "dxmi-table1", ("sw2", "sw2_exact", "energy_auc",
 
 
 def tables(index: RecordIndex) -> Iterator[tuple[str, Table]]:
-    """File name without ending, and table: one per task with records, one per suite."""
+    """File name without ending, and table: one per suite, and in a folder of their own one per task with records.
+
+    A suite may have the name of its task.
+    """
     for task in index.tasks:
-        yield task, task_table(index, task, published=False)
+        yield f"tasks/{task}", task_table(index, task, published=False)
     for name in suite_names():
         if _has_records(index, name):
             yield name, suite_table(index, load_suite(name), published=True)
@@ -41,8 +44,10 @@ def contents() -> dict[Path, str]:
     index.refuse_problems()
     files = {}
     for name, table in tables(index):
-        files[HERE / f"{name}.md"] = render(table, "md") + "\n"
-        files[HERE / f"{name}.csv"] = render(table, "csv") + "\n"
+        for ending in ("md", "csv"):
+            path = HERE / f"{name}.{ending}"
+            assert path not in files, f"two tables are called {name}"
+            files[path] = render(table, ending) + "\n"
     files[README] = readme(index, README.read_text(encoding="utf-8"))
     return files
 
@@ -62,12 +67,12 @@ def readme(index: RecordIndex, text: str) -> str:
 def main(arguments: list[str]) -> int:
     """0, or 1 with --check where a file is missing, stale or left over."""
     wanted = contents()
-    present = {*HERE.glob("*.md"), *HERE.glob("*.csv"), README}
+    present = {*HERE.rglob("*.md"), *HERE.rglob("*.csv"), README}
     if arguments == ["--check"]:
         stale = [path for path, text in wanted.items() if path not in present or path.read_text("utf-8") != text]
         stale += sorted(present - set(wanted))
         for path in stale:
-            sys.stderr.write(f"{path.name} is not what the records give; run `make board`\n")
+            sys.stderr.write(f"{path.relative_to(HERE.parent)} is not what the records give; run `make board`\n")
         return int(bool(stale))
     for path, text in wanted.items():
         write_text_atomically(path, text)

@@ -1,6 +1,6 @@
 """Runs to rows: mean and std over training seeds, and what keeps a row from ranking."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -45,6 +45,7 @@ class Summary:
     Attributes:
         std: over seeds, ddof 1; None for a single seed.
         by_seed: the value of each training seed; empty for a paper's number.
+        printed: a paper's number as it stands there; None for ours.
     """
 
     value: float
@@ -53,6 +54,7 @@ class Summary:
     unit: str = ""
     fingerprint: str
     by_seed: Mapping[int, float] = field(default_factory=dict)
+    printed: str | None = None
 
     @property
     def seeds(self) -> int:
@@ -86,6 +88,7 @@ class Row:
     Attributes:
         kind: "measured" by us, "reference" (floor or ideal), or "published" by a paper.
         selector: what to type for it; see `compare.select`.
+        origin: where its records are from, if the label has to say so.
         marks: why it does not rank.
         remarks: what a reader has to know in sentences: failed seeds, disputes.
     """
@@ -96,6 +99,7 @@ class Row:
     family: str | None = None
     selector: str | None = None
     config_id: str | None = None
+    origin: str = ""
     seeds: int = 0
     nfe: float | None = None
     scores: dict[str, Summary] = field(default_factory=dict)
@@ -149,17 +153,40 @@ def summarise(by_seed: Mapping[int, Estimate]) -> Summary:
 
 
 def rows_of(entries: Iterable[Entry], *, labels: Mapping[str, str] | None = None) -> list[Row]:
-    """One row per configuration, in order of first appearance; failures stay visible as marks and remarks."""
-    groups: dict[str, list[Entry]] = defaultdict(list)
+    """One row per configuration and origin that has a number, in order of first appearance.
+
+    Seeds that failed stay visible as marks and remarks of their row; what has no number at all is told by `unmeasured`.
+    """
+    groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     named: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        groups[entry.config_id].append(entry)
+        groups[entry.config_id, entry.origin].append(entry)
         named[label_of(entry)].append(entry)
     current = {newest_configuration(group)[0].config_id for group in named.values()}
     return [
         _row(group, label=(labels or {}).get(key) or label_of(group[0]), superseded=key not in current)
-        for key, group in groups.items()
+        for (key, _), group in groups.items()
+        if any(entry.scores for entry in group)
     ]
+
+
+def unmeasured(entries: Iterable[Entry]) -> list[str]:
+    """Configurations without any number, and why, in a sentence each."""
+    groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        groups[entry.config_id, entry.origin].append(entry)
+    found = []
+    for group in groups.values():
+        if not any(entry.scores for entry in group):
+            ends = Counter(entry.status.replace("_", " ") for entry in group)
+            reasons = dict.fromkeys(entry.failure for entry in group if entry.failure)
+            told = ", ".join(f"{count} {status}" for status, count in ends.items())
+            found.append(f"No number of {_located(label_of(group[0]), group[0].origin)} ({told}): {'; '.join(reasons)}")
+    return found
+
+
+def _located(label: str, origin: str) -> str:
+    return f"{label} ({origin})" if origin else label
 
 
 def _row(group: Sequence[Entry], *, label: str, superseded: bool) -> Row:
@@ -169,12 +196,13 @@ def _row(group: Sequence[Entry], *, label: str, superseded: bool) -> Row:
         remarks.append(f"{count} of {len(group)} seeds {status.replace('_', ' ')}")
     first = group[0]
     return Row(
-        label=label,
+        label=_located(label, first.origin),
         kind="reference" if first.reference else "measured",
         method=first.method,
         family=first.family,
         selector=selector_of(first),
         config_id=first.config_id,
+        origin=first.origin,
         seeds=max((summary.seeds for summary in scores.values()), default=0),
         nfe=_mean([entry.nfe for entry in group]),
         scores=scores,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dxbench.boards.aggregate import Mark, Row, Summary, matches, rows_of
+from dxbench.boards.aggregate import Mark, Row, Summary, matches, rows_of, unmeasured
 from dxbench.boards.entries import Entry
 from dxbench.boards.index import RecordIndex
 from dxbench.boards.published import PublishedRow, PublishedScore, Source
@@ -72,10 +72,11 @@ def claims(index: RecordIndex, published: Sequence[tuple[Source, PublishedRow]])
 
 
 def _claims_of(source: Source, row: PublishedRow, entries: Sequence[Entry]) -> Iterator[Claim]:
-    ours = [r for r in rows_of(e for e in entries if _describes(row, e)) if Mark.SUPERSEDED not in r.marks]
+    described = [entry for entry in entries if _describes(row, entry)]
+    ours = [r for r in rows_of(described) if Mark.SUPERSEDED not in r.marks]
     for metric in row.scores:
         for candidate in ours or [None]:
-            yield _claim(source, row, metric, candidate)
+            yield _claim(source, row, metric, candidate, absent=" ".join(unmeasured(described)))
 
 
 def _describes(row: PublishedRow, entry: Entry) -> bool:
@@ -83,12 +84,13 @@ def _describes(row: PublishedRow, entry: Entry) -> bool:
     return matches(entry.method, entry.config, row.match) and (row.match or {}).get("preset") in (None, entry.preset)
 
 
-def _claim(source: Source, row: PublishedRow, metric: str, candidate: Row | None) -> Claim:
+def _claim(source: Source, row: PublishedRow, metric: str, candidate: Row | None, *, absent: str) -> Claim:
+    """`absent` says which runs of ours have no number, and why."""
     summary = candidate.scores.get(metric) if candidate else None
     equivalent = row.equivalents.get(metric)
     interval = None
     if candidate is None:
-        verdict, reason = Verdict.NOT_RUN, _why_not_run(row)
+        verdict, reason = Verdict.NOT_RUN, absent or _why_not_run(row)
     elif summary is None:
         verdict, reason = (
             Verdict.NOT_RUN,

@@ -66,8 +66,12 @@ def select(entries: Sequence[Entry], selector: str) -> Selection:
         named = [entry for entry in scored if (entry.method, entry.preset, entry.overrides, entry.precision) == wanted]
     if not named:
         raise unknown("row", selector, {selector_of(entry) for entry in scored})
-    chosen = newest_configuration(named)
-    return Selection(label=label_of(chosen[0]), by_seed={entry.seed: entry for entry in chosen})
+    newest = newest_configuration(named)
+    # Runs of the reference and yours are not mixed; where there are both, the reference's count.
+    origin = min(entry.origin for entry in newest)
+    chosen = [entry for entry in newest if entry.origin == origin]
+    label = label_of(chosen[0])
+    return Selection(label=f"{label} ({origin})" if origin else label, by_seed={entry.seed: entry for entry in chosen})
 
 
 def compare(a: Selection, b: Selection, *, alpha: float = 0.05) -> list[MetricComparison]:

@@ -15,6 +15,7 @@ class Entry:
 
     Attributes:
         path: of its record.
+        origin: the folder it is from, where rows have to say so: "yours", or its path.
         dirty: the code had uncommitted changes.
         failure: why the run did not end well, in a line.
         training_flops: of the run and of the trained parts that it found; `training_passes` and `training_seconds`
@@ -52,6 +53,7 @@ class Entry:
     training_flops: int | None
     training_passes: int | None
     training_seconds: float | None
+    origin: str = ""
 
     @classmethod
     def of(cls, record: ResultRecord, path: str) -> "Entry":

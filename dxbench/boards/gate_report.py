@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
+from textwrap import fill
 from typing import Any
 from xml.etree import ElementTree
 
@@ -35,6 +36,54 @@ def as_json(gate: Gate) -> dict[str, Any]:
     }
 
 
+# --- for a terminal ------------------------------------------------------------------------------------------
+
+
+def plain(gate: Gate, width: int) -> str:
+    """A summary in lines: what needs a reader, one by one; what is as it was, counted."""
+    shown = sorted(
+        (one for one in gate.findings if one.verdict != Verdict.UNCHANGED),
+        key=lambda one: list(Verdict).index(one.verdict),
+    )
+    lines = [headline(gate)]
+    lines += [f"{one.verdict.upper()} {one.task}: {one.row}, {_told(one)}" for one in shown]
+    if unchanged := gate.counts.get(Verdict.UNCHANGED):
+        lines.append(f"{unchanged} unchanged; --json lists them all.")
+    lines += [f"grown: {where}: {what}" for where, what in _grown(gate)]
+    lines += list(gate.notes)
+    if gate.absent:
+        lines.append(f"rows of the baseline that were not run: {len(gate.absent)}")
+    lines.append(_legend(gate).replace("*", ""))
+    return "\n".join(fill(_printable(line), width, subsequent_indent="    ") for line in lines)
+
+
+def _printable(text: str) -> str:
+    """One line without what a terminal would act upon: names and reasons are others' words."""
+    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
+
+
+def _told(one: Finding) -> str:
+    if one.change is None:
+        return f"{one.metric}: {one.reason}"
+    return (
+        f"{one.metric}: {_number(one.baseline)} -> {_number(one.candidate)} ({_number(one.change, sign='+')}; "
+        f"p {_number(one.p_value)}, {one.noise}, visible from {_number(one.detectable)}, "
+        f"{one.seeds[0]} and {one.seeds[1]} seeds)"
+    )
+
+
+def _grown(gate: Gate) -> list[tuple[str, str]]:
+    """Rows whose costs have grown, which are not judged, and what has."""
+    return [
+        (
+            f"{c.task}: {c.row}",
+            f"{c.cost} {c.baseline:.4g} → {c.candidate:.4g} (× {c.candidate / c.baseline:.2f}; not judged)",
+        )
+        for c in gate.costs
+        if c.candidate > _GROWTH_SHOWN * c.baseline
+    ]
+
+
 # --- Markdown ------------------------------------------------------------------------------------------------
 
 
@@ -48,22 +97,21 @@ def markdown(gate: Gate) -> str:
         lines += [*_table(shown), ""]
     if unchanged:
         lines += ["<details><summary>unchanged</summary>", "", *_table(unchanged), "", "</details>", ""]
-    grown = [cost for cost in gate.costs if cost.candidate > _GROWTH_SHOWN * cost.baseline]
-    lines += [
-        f"- {_text(f'{c.task}: {c.row}')}: {c.cost} {c.baseline:.4g} → {c.candidate:.4g} "
-        f"(× {c.candidate / c.baseline:.2f}; not judged)"
-        for c in grown
-    ]
+    lines += [f"- {_text(where)}: {what}" for where, what in _grown(gate)]
     lines += [f"- {_text(note)}" for note in gate.notes]
     if gate.absent:
         lines.append(f"- rows of the baseline that were not run: {len(gate.absent)}")
-    lines.append(
-        f"- one-sided t tests over training seeds, of each number and of each row's numbers together, adjusted by "
+    lines.append(f"- {_legend(gate)}")
+    return "\n".join(lines)
+
+
+def _legend(gate: Gate) -> str:
+    return (
+        f"one-sided t tests over training seeds, of each number and of each row's numbers together, adjusted by "
         f"Benjamini-Hochberg, alpha = {gate.alpha:g}; a change counts from {gate.rel_tol:g} of the baseline's mean. "
         "*Visible from* is the smallest change for the worse that would have counted whatever the others say; of a "
         "row in standard deviations of its numbers' mean."
     )
-    return "\n".join(lines)
 
 
 def _table(findings: Sequence[Finding]) -> Iterator[str]:

@@ -7,6 +7,7 @@ record's size and time of change, is brought up to date whenever it is opened, a
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -66,15 +67,16 @@ class ReadFolder:
 
 
 class RecordIndex:
-    """Entries of the records in some folders; of one run in several folders the last folder's counts.
+    """Entries of the records in some folders; of one run in several folders the first folder's counts.
 
     Attributes:
         problems: files that are no records of ours, or lie where they do not belong.
     """
 
-    def __init__(self, folders: Sequence[FolderRecords]) -> None:
-        self._folders = folders
-        self._last: tuple[str, list[Entry]] = ("", [])
+    def __init__(self, folders: Sequence[FolderRecords], origins: Sequence[str]) -> None:
+        """`origins` name the folders in rows; "" for the one whose rows need no name."""
+        self._folders, self._origins = folders, origins
+        self._last: tuple[str, list[Entry], list[Entry]] = ("", [], [])
         self.problems = tuple(problem for folder in folders for problem in folder.problems)
 
     @property
@@ -89,17 +91,36 @@ class RecordIndex:
             raise InvalidFile(f"{len(self.problems)} file(s) among the records cannot be believed:\n{listing}")
 
     def entries(self, task: str) -> list[Entry]:
-        """Entries of a task in the order of their names; none for a task without records."""
+        """Entries of a task in the order of their names, each run once; none for a task without records."""
+        return list(self._of(task)[0])
+
+    def repeats(self, task: str) -> list[Entry]:
+        """Further entries of runs that `entries` has from an earlier folder: the same seed, measured again."""
+        return list(self._of(task)[1])
+
+    def _of(self, task: str) -> tuple[list[Entry], list[Entry]]:
         # Boards ask for one task several times over, and then for the next.
         if self._last[0] != task:
-            runs = {(e.method, e.run_id): e for folder in self._folders for e in folder.entries(task)}
-            self._last = (task, list(runs.values()))
-        return list(self._last[1])
+            runs: dict[tuple[str, str], Entry] = {}
+            repeats: list[Entry] = []
+            for folder, origin in zip(self._folders, self._origins, strict=True):
+                for entry in folder.entries(task):
+                    of_origin = replace(entry, origin=origin) if origin else entry
+                    if runs.setdefault((entry.method, entry.run_id), of_origin) is not of_origin:
+                        repeats.append(of_origin)
+            self._last = (task, list(runs.values()), repeats)
+        return self._last[1:]
 
 
-def open_index(folders: Sequence[Path], *, task: str | None = None) -> RecordIndex:
-    """All records of folders; with `task`, no more than that task's need be read."""
-    return RecordIndex([_open_folder(folder, task) for folder in dict.fromkeys(folders)])
+def open_index(folders: Sequence[Path], *, task: str | None = None, own: Path | None = None) -> RecordIndex:
+    """All records of folders; with `task`, no more than that task's need be read.
+
+    Rows of the first folder go by their names alone; others say where they are from, those of `own` that they are
+    yours.
+    """
+    chosen = list(dict.fromkeys(folders))
+    origins = ["", *("yours" if folder == own else f"from {folder}" for folder in chosen[1:])]
+    return RecordIndex([_open_folder(folder, task) for folder in chosen], origins[: len(chosen)])
 
 
 def _open_folder(folder: Path, task: str | None) -> FolderRecords:

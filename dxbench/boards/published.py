@@ -1,6 +1,8 @@
 """Numbers of papers as data: results/published/*.json, every row with its source."""
 
 import json
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field, JsonValue
@@ -30,6 +32,13 @@ class PublishedScore(Frozen):
 
     value: float
     std: float | None = None
+    decimals: tuple[int, int] = (0, 0)
+
+    @property
+    def printed(self) -> str:
+        """The number as it stands in the paper: `decimals` of value and of std are those of its column there."""
+        spread = "" if self.std is None else f" ± {self.std:.{self.decimals[1]}f}"
+        return f"{self.value:.{self.decimals[0]}f}{spread}"
 
 
 class Equivalent(Frozen):
@@ -89,5 +98,33 @@ def read_published(folder: Path) -> list[tuple[Source, PublishedRow]]:
             file = PublishedFile.model_validate(json.loads(path.read_bytes()))
         except (ValueError, RecursionError) as error:
             raise InvalidFile(f"{path} is not a valid file of published rows: {error}") from None
-        rows += [(file.source, row) for row in file.rows]
+        rows += [(file.source, row) for row in _as_printed(file.rows)]
     return rows
+
+
+def _as_printed(rows: Sequence[PublishedRow]) -> list[PublishedRow]:
+    """Rows whose numbers know their decimals: a paper prints as many down a column, and JSON drops last zeros."""
+    columns: dict[tuple[str, str], list[PublishedScore]] = defaultdict(list)
+    for row in rows:
+        for metric, score in row.scores.items():
+            columns[row.table, metric].append(score)
+    decimals = {
+        key: (max(_decimals(s.value) for s in scores), max(_decimals(s.std) for s in scores))
+        for key, scores in columns.items()
+    }
+    return [
+        row.model_copy(
+            update={
+                "scores": {
+                    metric: score.model_copy(update={"decimals": decimals[row.table, metric]})
+                    for metric, score in row.scores.items()
+                }
+            }
+        )
+        for row in rows
+    ]
+
+
+def _decimals(value: float | None) -> int:
+    """Of a number as JSON has it; 0 of none."""
+    return 0 if value is None else len(f"{value:f}".rstrip("0").partition(".")[2])

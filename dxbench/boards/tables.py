@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from dxbench.api import Estimate, MetricProtocol
-from dxbench.boards.aggregate import Mark, Row, Summary, matches, newest_configuration, rows_of, summarise
+from dxbench.boards.aggregate import Mark, Row, Summary, matches, newest_configuration, rows_of, summarise, unmeasured
 from dxbench.boards.entries import Entry
 from dxbench.boards.index import RecordIndex
 from dxbench.boards.published import PublishedRow, Source, read_published
@@ -62,7 +62,13 @@ class Papers:
 def published_row(source: Source, row: PublishedRow) -> Row:
     """A row of a paper's table. Its numbers carry no fingerprint of ours and rank with nothing."""
     scores = {
-        name: Summary(value=score.value, std=score.std, better="none", fingerprint=f"published:{source.key}")
+        name: Summary(
+            value=score.value,
+            std=score.std,
+            better="none",
+            fingerprint=f"published:{source.key}",
+            printed=score.printed,
+        )
         for name, score in row.scores.items()
     }
     remarks = (row.disputed,) if row.disputed else ()
@@ -75,13 +81,13 @@ def task_table(index: RecordIndex, task: str, *, metrics: Sequence[str] | None =
     Raises:
         NothingMeasured: if there is neither a record nor a published row.
     """
-    entries = index.entries(task)
+    entries = [*index.entries(task), *index.repeats(task)]
     papers = Papers(rows=[(s, r) for s, r in read_published(published_folder()) if r.task == task and published])
     if not entries and not papers.rows:
         raise NothingMeasured(f"no record of task {task!r}; `dxbench run --task {task} ...` makes one")
     columns = metrics or _headline(entries)
     rows = [*_best_first(rows_of(entries), columns), *(published_row(*paper) for paper in papers.rows)]
-    return _table(task, rows, columns, entries, papers=papers)
+    return _table(task, rows, columns, entries, papers=papers, notes=unmeasured(entries))
 
 
 def suite_table(index: RecordIndex, suite: Suite, *, metrics: Sequence[str] | None = None, published: bool) -> Table:
@@ -90,14 +96,18 @@ def suite_table(index: RecordIndex, suite: Suite, *, metrics: Sequence[str] | No
     Raises:
         NothingMeasured: if no row has a record, nor a paper's row where those are asked for.
     """
-    entries = index.entries(suite.task)
+    entries = [*index.entries(suite.task), *index.repeats(suite.task)]
     known = {row.id: (source, row) for source, row in read_published(published_folder())} if published else {}
     rows: list[Row] = []
     used: list[Entry] = []
+    not_run: list[str] = []
     for line in suite.rows:
         found = _entries_of(line, entries)
         used += found
-        rows += rows_of(found, labels={found[0].config_id: line.label}) if found else [_not_run(line)]
+        if found:
+            rows += rows_of(found, labels={found[0].config_id: line.label})
+        else:
+            not_run.append(line.label)
         if line.published in known:
             rows.append(published_row(*known[line.published]))
     papers = Papers(rows=[known[line.published] for line in suite.rows if line.published in known])
@@ -106,6 +116,9 @@ def suite_table(index: RecordIndex, suite: Suite, *, metrics: Sequence[str] | No
             f"no row of suite {suite.name} has a record; `dxbench run --suite {suite.name}` makes them"
         )
     notes = [f"{line.label}: {line.note}" for line in suite.rows if line.note]
+    notes += unmeasured(used)
+    if not_run:
+        notes.append(f"Not run: {'; '.join(not_run)}.")
     return _table(suite.title, rows, metrics or _headline(entries), used, papers=papers, notes=notes)
 
 
@@ -161,10 +174,6 @@ def _best_first(rows: Sequence[Row], metrics: Sequence[str] | None) -> list[Row]
     return sorted(rows, key=key)
 
 
-def _not_run(line: SuiteRow) -> Row:
-    return Row(label=line.label, kind="measured", remarks=("not run",))
-
-
 def _entries_of(line: SuiteRow, entries: Sequence[Entry]) -> list[Entry]:
     """Runs of a suite's row: as it names them, and of the newest configuration if its recipe has changed."""
     named = [e for e in entries if (e.method, e.preset, e.overrides) == (line.method, line.preset, line.set)]
@@ -199,7 +208,7 @@ def _table(
 
 
 def _blocks(rows: Sequence[Row], metrics: Sequence[str], entries: Sequence[Entry]) -> list[Block]:
-    """Rows parted by the protocols they were measured by; papers' rows and rows not run go with the first block."""
+    """Rows parted by the protocols they were measured by; papers' rows go with the first block."""
     groups: list[tuple[dict[str, str], list[Row]]] = []
     for row in rows:
         measured = row.scores if row.kind != "published" else {}

@@ -5,11 +5,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import Any, Literal
 
 from dxbench import paths
 from dxbench.boards.claims import Claim, Verdict, claims
 from dxbench.boards.published import PublishedRow, Source, read_published
+from dxbench.boards.render.cells import number
+from dxbench.boards.render.text import ELSEWHERE
 from dxbench.cli.common import open_records, say
 from dxbench.errors import ExitCode, UsageError, unknown
 
@@ -63,6 +67,11 @@ def _lines(found: Sequence[Claim], format: Format) -> Iterator[str]:
     """A section per table of a paper: its judged cells as a table, and by name those that were not run."""
     from tabulate import tabulate
 
+    width = get_terminal_size(ELSEWHERE).columns
+
+    def broken(line: str) -> str:
+        return line if format == "md" else fill(line, width, subsequent_indent="  ")
+
     counts = Counter(one.verdict for one in found)
     yield ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
     for (key, table, task), group in groupby(found, key=lambda one: (one.source.key, one.table, one.task)):
@@ -74,27 +83,34 @@ def _lines(found: Sequence[Claim], format: Format) -> Iterator[str]:
             body = [[_cell(text, format) for text in _columns(one)] for one in shown]
             headers = ["cell", "metric", "paper", "ours", "seeds", "verdict", "why"]
             style = "pipe" if format == "md" else "simple"
-            yield tabulate(body, headers=headers, tablefmt=style, disable_numparse=True)
+            narrow = None if format == "md" else _widths(width)
+            yield tabulate(body, headers=headers, tablefmt=style, disable_numparse=True, maxcolwidths=narrow)
             yield from [""] if format == "md" else []
         bullet = "- " if format == "md" else ""
         for reason, rest in _by_reason([one for one in cells if one.verdict == Verdict.NOT_RUN]).items():
-            yield f"{bullet}not run ({reason}): {_cell('; '.join(rest), format)}"
+            yield broken(f"{bullet}not run ({reason}): {_cell('; '.join(rest), format)}")
         for note in dict.fromkeys(_notes(cells)):
-            yield f"{bullet}{_cell(note, format)}"
+            yield broken(f"{bullet}{_cell(note, format)}")
+
+
+def _widths(width: int) -> list[int | None]:
+    """Of the columns of a terminal, broken where they would be wider."""
+    if width < 120:
+        return [18, 9, 8, 8, 5, 10, max(10, width - 78)]
+    return [26, 14, None, None, None, 14, width - 105 if width > 130 else 24]
 
 
 def _columns(one: Claim) -> list[str]:
-    spread = "" if one.published.std is None else f" ± {one.published.std:g}"
     ours, seeds = "", ""
     if one.ours is not None:
-        ours = f"{one.ours.value:.4f}" + ("" if one.ours.std is None else f" ± {one.ours.std:.4f}")
+        ours = number(one.ours)
         seeds = str(one.ours.seeds)
     marks = "".join(f" [{mark}]" for mark in one.marks)
     disputed = " (disputed)" if one.disputed else ""
     return [
         one.label,
         one.metric,
-        f"{one.published.value:g}{spread}",
+        one.published.printed,
         ours,
         seeds,
         one.verdict + disputed,

@@ -1,5 +1,6 @@
 """`dxbench leaderboard build` and `serve`."""
 
+import signal
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -55,6 +56,8 @@ def serve_command(*, port: int, folders: Sequence[Path] | None, pictures: bool) 
             server = ThreadingHTTPServer((_HOST, port), partial(_Quiet, directory=str(site)))
         except OSError as error:
             raise UsageError(f"port {port}: {error.strerror or error}; choose another with --port") from None
+        # A shell that starts a command in the background has it ignore SIGINT, which Python then does, too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         with server, suppress(KeyboardInterrupt):
             print(f"http://{_HOST}:{server.server_address[1]}/  (Ctrl-C ends it)", flush=True)
             server.serve_forever()

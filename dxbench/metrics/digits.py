@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from dxbench.api import Estimate, Evidence, MetricCard, MetricProtocol, Recheck
 from dxbench.metrics.authenticity import authenticity
 from dxbench.metrics.digits_net import NUM_FEATURES, SHA256, features_and_logits
-from dxbench.metrics.energy import auroc
 from dxbench.metrics.fidelity import fld_card
 from dxbench.metrics.frechet import array_moments, frechet_distance
 from dxbench.metrics.likelihood import FITTED, feature_likelihood_divergence
 from dxbench.metrics.modes import share_tolerance
 from dxbench.metrics.neighbours import nearest_distances
 from dxbench.metrics.precision_recall import coverage, density, precision, recall
+from dxbench.metrics.ranking import auroc
 from dxbench.metrics.scoring import repeated, require_energy, require_part, require_samples, single
 from dxbench.metrics.vendi import vendi_score
 from dxbench.metrics.vwkde import KL_ESTIMATOR, kernel_kl_on_axes
@@ -465,4 +465,4 @@ class DigitsEnergyAUC:
         energy = require_energy(evidence)
         reference: HasDigits = evidence.reference
         negatives = reference.uniform if self.negatives == "uniform" else reference.blends
-        return single(self.protocol, auroc(-energy(reference.test), -energy(negatives)), better="higher")
+        return single(self.protocol, auroc(normal=energy(reference.test), anomalous=energy(negatives)), better="higher")

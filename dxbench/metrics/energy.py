@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dxbench.api import Estimate, Evidence, MetricCard, MetricProtocol, NotApplicable
 from dxbench.densities import GaussianMixture
+from dxbench.metrics.ranking import auroc
 from dxbench.metrics.scoring import repeated, require_energy, single
 
 Array = NDArray[np.float64]
@@ -24,13 +25,6 @@ class HasEnergyReference(Protocol):
 
 def _square(box: tuple[float, float]) -> str:
     return f"[{box[0]:g}, {box[1]:g}]^2"
-
-
-def auroc(positive: Array, negative: Array) -> float:
-    """Share of pairs in which the positive scores higher, ties half: Mann-Whitney's U / (n m)."""
-    from scipy.stats import mannwhitneyu
-
-    return float(mannwhitneyu(positive, negative).statistic / (len(positive) * len(negative)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +70,7 @@ class EnergyAUC:
         energy = require_energy(evidence)
         reference: HasEnergyReference = evidence.reference
         pairs = zip(reference.test_draws, reference.uniform_draws, strict=True)
-        values = [auroc(-energy(test), -energy(uniform)) for test, uniform in pairs]
+        values = [auroc(normal=energy(test), anomalous=energy(uniform)) for test, uniform in pairs]
         return repeated(self.protocol, values, better="higher")
 
 

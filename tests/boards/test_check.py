@@ -422,7 +422,9 @@ def test_the_summary_goes_to_github_and_shows_no_markup_of_others(
     ended = command(row(VALUES), [*row(VALUES[:4]), broken])
     text = summary.read_text()
     assert text.startswith("before\n### dxbench check: 1 regression, 2 unchanged")
-    assert ended.out in text
+    assert "\x1b" not in ended.out
+    assert "<script>alert(1)</script>" in ended.out  # a terminal knows no markup
+    assert "\\_" not in ended.out
     assert "<script" not in text
     table = [line for line in text.splitlines() if line.startswith("| ")]
     assert len({line.replace("\\|", "").count("|") for line in table}) == 1

@@ -136,7 +136,7 @@ def test_what_cannot_be_judged_says_why(
 def test_failed_runs_are_no_runs_and_stay_visible(claim: Callable[..., list[Claim]]) -> None:
     (found,) = claim(published(), [made.model_copy(update={"status": "failed", "scores": {}}) for made in row(OURS)])
     assert found.verdict == "not run"
-    assert "5 of 5 seeds failed" in found.reason
+    assert "(5 failed)" in found.reason
 
 
 def test_every_configuration_that_the_row_describes_gets_a_claim_and_none_is_chosen(
@@ -191,10 +191,12 @@ def test_every_cell_of_the_papers_table_1_is_held_against_the_committed_records(
 def test_the_command_names_every_cell_and_what_was_assumed(dxbench: Callable[..., Ended]) -> None:
     text = dxbench("claims")
     assert text.code == 0
-    assert "the paper leaves open, and we assume: the distance is rooted" in text.out
-    assert "disputed: SFT-PG: 4.82 in Table 2 but 4.32 in the caption of Figure 4" in text.out
+    unbroken = " ".join(text.out.split())
+    assert "the paper leaves open, and we assume: the distance is rooted" in unbroken
+    assert "disputed: SFT-PG: 4.82 in Table 2 but 4.32 in the caption of Figure 4" in unbroken
+    whole = dxbench("claims", "--format", "md").out
     for _, line in read_published(paths.published()):
-        assert line.label in text.out
+        assert line.label in whole
     markdown = dxbench("claims", "--task", "gaussians8", "--format", "md").out
     assert markdown.count("| DxMI, T=5") == 10
     everything = dxbench("claims", "--json").json

@@ -145,12 +145,14 @@ def test_a_lost_or_damaged_index_is_made_again(tmp_path: Path, damage: str) -> N
 
 
 @pytest.mark.usefixtures("indexed")
-def test_of_two_folders_the_later_counts(tmp_path: Path) -> None:
+def test_of_two_folders_the_first_counts_and_the_other_is_a_repeat(tmp_path: Path) -> None:
     write_record(tmp_path / "a", record(0, 1.0))
     write_record(tmp_path / "b", record(0, 2.0))
     write_record(tmp_path / "a", record(1, 3.0))
-    found = open_index([tmp_path / "a", tmp_path / "b"]).entries("gaussians8")
-    assert {(entry.seed, entry.scores["sw2"].value) for entry in found} == {(0, 2.0), (1, 3.0)}
+    index = open_index([tmp_path / "a", tmp_path / "b"], own=tmp_path / "b")
+    found, (repeat,) = index.entries("gaussians8"), index.repeats("gaussians8")
+    assert {(entry.seed, entry.scores["sw2"].value) for entry in found} == {(0, 1.0), (1, 3.0)}
+    assert (repeat.seed, repeat.scores["sw2"].value, repeat.origin) == (0, 2.0, "yours")
 
 
 def test_a_copied_record_is_a_duplicate_named_and_not_counted(dxbench: Callable[..., Ended], tmp_path: Path) -> None:

@@ -250,8 +250,23 @@ def test_pictures_are_of_the_samples_that_were_scored_or_not_at_all(tmp_path: Pa
     assert built.picture_bytes > 0
 
 
-def test_serve_says_its_address_serves_and_ends_cleanly(folder: Path) -> None:
-    command = [sys.executable, "-m", "dxbench", "leaderboard", "serve", "--port", "0", "--results", str(folder)]
+@pytest.mark.parametrize("ignored", [False, True])
+def test_serve_says_its_address_serves_and_ends_cleanly(folder: Path, ignored: bool) -> None:
+    """Where a shell in the background has set SIGINT to be ignored, too."""
+    start = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    before = [sys.executable, "-c", start] if ignored else []
+    command = [
+        *before,
+        sys.executable,
+        "-m",
+        "dxbench",
+        "leaderboard",
+        "serve",
+        "--port",
+        "0",
+        "--results",
+        str(folder),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import Ended
 
-from dxbench.api import Estimate, Provenance, ResultRecord
+from dxbench.api import Estimate, Failure, Provenance, ResultRecord
 from dxbench.boards.aggregate import Mark, Row, rows_of, summarise
 from dxbench.boards.entries import Entry
 from dxbench.boards.index import open_index
@@ -151,11 +151,36 @@ def test_nan_cannot_enter_a_record(tmp_path: Path) -> None:
     assert isinstance(read_record(path), Unreadable)
 
 
-def test_of_one_run_in_two_folders_the_later_folder_counts(tmp_path: Path) -> None:
-    write_record(tmp_path / "a", record(0, 1.0))
-    write_record(tmp_path / "b", record(0, 2.0))
-    (found,) = open_index([tmp_path / "a", tmp_path / "b"]).entries("gaussians8")
-    assert found.scores["sw2"].value == 2.0
+def test_own_records_stand_beside_the_references_and_never_within_them(tmp_path: Path) -> None:
+    """A repeat of a seed, and a further seed of the same configuration, are a row of their own."""
+    for seed in (0, 1):
+        write_record(tmp_path / "a", record(seed, 1.0 + seed))
+    for seed in (0, 7):
+        write_record(tmp_path / "b", record(seed, 5.0 + seed))
+    index = open_index([tmp_path / "a", tmp_path / "b"], own=tmp_path / "b")
+    rows = task_table(index, "gaussians8", published=False).rows
+    assert {row.label: dict(row.scores["sw2"].by_seed) for row in rows} == {
+        "made-up": {0: 1.0, 1: 2.0},
+        "made-up (yours)": {0: 5.0, 7: 12.0},
+    }
+    elsewhere = open_index([tmp_path / "a", tmp_path / "b"])
+    assert {row.label for row in task_table(elsewhere, "gaussians8", published=False).rows} == {
+        "made-up",
+        f"made-up (from {tmp_path / 'b'})",
+    }
+
+
+def test_what_has_no_number_is_told_below_and_is_no_row(tmp_path: Path) -> None:
+    failure = Failure(phase="setup", type="MissingData", message="no weights")
+    write_record(tmp_path, record(0, 1.0))
+    for seed in (0, 1):
+        write_record(
+            tmp_path,
+            record(seed, None, method="absent", run_id=f"absent-s{seed}", status="skipped", scores={}, failure=failure),
+        )
+    table = task_table(open_index([tmp_path]), "gaussians8", published=False)
+    assert [row.label for row in table.rows] == ["made-up"]
+    assert "No number of absent (2 skipped): setup: MissingData: no weights" in table.footnotes
 
 
 def test_columns_are_those_that_the_newest_record_names(tmp_path: Path) -> None:
@@ -186,9 +211,9 @@ def test_suite_rows_come_in_its_order_with_published_ones_behind_and_the_floor_l
     at = labels.index("DxMI, T=5, from scratch, tau=0.1")
     assert labels[at + 1] == "DxMI, T=5, from scratch, tau=0.1 — DxMI 2024"
     assert labels[-1] == "fresh draws of the truth"
-    assert len(labels) == 10 + 9
-    assert len(dxbench(*suite, "--format", "json").json["blocks"][0]["rows"]) == 10
-    assert "DDPM, T=5: not run." in dxbench(*suite).out
+    assert len(labels) == 2 + 9
+    assert len(dxbench(*suite, "--format", "json").json["blocks"][0]["rows"]) == 2
+    assert "Not run: DDPM, T=5; DDPM, T=10;" in dxbench(*suite).out
 
 
 def test_a_suite_without_records_shows_the_papers_rows_where_they_are_asked_for(
@@ -199,10 +224,9 @@ def test_a_suite_without_records_shows_the_papers_rows_where_they_are_asked_for(
     shown = dxbench(*suite, "--published", "--format", "json")
     assert shown.code == 0
     labels = [row["label"] for row in shown.json["blocks"][0]["rows"]]
-    for ours, paper in (("DDIM, T=10", "DDIM"), ("SFT-PG, T=10", "SFT-PG"),
-                        ("Consistency model (CD), 1 step", "Consistency Model")):  # fmt: skip
-        assert labels[labels.index(ours) + 1] == f"{paper} — DxMI 2024"
-    assert "DDIM, T=10: not run." in dxbench(*suite, "--published").out
+    assert {"DDIM — DxMI 2024", "SFT-PG — DxMI 2024", "Consistency Model — DxMI 2024"} <= set(labels)
+    assert all(label.endswith(" — DxMI 2024") for label in labels)
+    assert "DDIM, T=10" in next(note for note in shown.json["footnotes"] if note.startswith("Not run: "))
 
 
 def test_csv_and_markdown_quote_what_they_must(dxbench: Callable[..., Ended], tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
-from dxbench.metrics.energy import auroc
 from dxbench.metrics.scoring import require_samples, single
 from dxbench.metrics.start import OfTheStart
 
@@ -45,9 +44,3 @@ def test_the_start_is_measured_in_place_of_the_model_in_the_same_way_and_is_no_m
 def test_a_model_without_a_start_has_no_such_number():
     with pytest.raises(NotApplicable, match="not fine-tuned"):
         OfTheStart(Mean()).measure(evidence(None))
-
-
-def test_auroc_counts_pairs_and_ties_half():
-    assert auroc(np.array([2.0, 3.0]), np.array([1.0, 2.5])) == 0.75
-    assert auroc(np.zeros(5), np.zeros(7)) == 0.5
-    assert auroc(np.array([0.0, 1.0]), np.array([1.0])) == 0.25

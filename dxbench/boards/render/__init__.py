@@ -3,17 +3,24 @@
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from dxbench.boards.render import data, html, latex, text
+from dxbench.boards.render import data, latex, text
 from dxbench.boards.tables import Table
 
 Format = Literal["text", "md", "latex", "latex-table", "html", "csv", "json"]
+
+
+def _html(table: Table) -> str:
+    from dxbench.boards.render import html  # jinja2, which no other format has to wait for
+
+    return html.page(table)
+
 
 _FORMATS: Mapping[Format, Callable[[Table], str]] = {
     "text": text.plain,
     "md": text.markdown,
     "latex": latex.document,
     "latex-table": latex.table_environment,
-    "html": html.page,
+    "html": _html,
     "csv": data.as_csv,
     "json": data.as_json,
 }

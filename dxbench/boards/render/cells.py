@@ -1,7 +1,8 @@
 """What every format prints of a table: header, cells and notes, before any mark-up."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from statistics import median
 
 from dxbench.api import Direction
 from dxbench.boards.aggregate import Mark, Row, Summary
@@ -25,11 +26,22 @@ class Cell:
         return self.rank is not None and self.rank.best
 
 
-def number(summary: Summary) -> str:
-    """Mean ± std with four decimals, fewer for large numbers."""
-    digits = 4 if abs(summary.value) < 10 else 2 if abs(summary.value) < 1000 else 1
-    spread = "" if summary.std is None else f" ± {summary.std:.{digits}f}"
-    return f"{summary.value:.{digits}f}{spread}"
+def number(summary: Summary, digits: int | None = None) -> str:
+    """Mean ± std: a paper's as it printed them, ours with the decimals of their column, or those that suit them."""
+    if summary.printed is not None:
+        return summary.printed
+    places = decimals([summary]) if digits is None else digits
+    spread = "" if summary.std is None else f" ± {summary.std:.{places}f}"
+    return f"{summary.value:.{places}f}{spread}"
+
+
+def decimals(summaries: Iterable[Summary]) -> int:
+    """Decimals of a column: two of percentages and of numbers from 1 on, four below, one from 1,000 on."""
+    ours = [summary for summary in summaries if summary.printed is None]
+    if any(summary.unit == "%" for summary in ours):
+        return 2
+    middle = median(abs(summary.value) for summary in ours) if ours else 0.0
+    return 4 if middle < 1 else 2 if middle < 1000 else 1
 
 
 def quantity(value: float | None) -> str:
@@ -58,11 +70,12 @@ def header(table: Table) -> list[str]:
 
 def cells(table: Table, block: Block) -> Iterator[list[Cell]]:
     """The rows of a block, cell by cell as `header` names them."""
+    digits = {name: decimals(row.scores[name] for row in table.rows if name in row.scores) for name in table.metrics}
     for index, row in enumerate(block.rows):
         yield [
             Cell(text=label(row)),
             Cell(text="" if row.nfe is None else f"{row.nfe:g}"),
-            *(_score(row, block, index, name) for name in table.metrics),
+            *(_score(row, block, index, name, digits[name]) for name in table.metrics),
             Cell(text=str(row.seeds) if row.seeds else ""),
             Cell(text=quantity(row.cost.training_passes)),
             Cell(text=quantity(row.cost.training_flops)),
@@ -76,10 +89,10 @@ def label(row: Row) -> str:
     return f"{KIND_SIGNS[row.kind]}{row.label}{marks}"
 
 
-def _score(row: Row, block: Block, index: int, metric: str) -> Cell:
+def _score(row: Row, block: Block, index: int, metric: str, digits: int) -> Cell:
     if metric not in row.scores:
         return Cell(text=MISSING)
-    return Cell(text=number(row.scores[metric]), rank=block.ranks[metric].get(index))
+    return Cell(text=number(row.scores[metric], digits), rank=block.ranks[metric].get(index))
 
 
 def notes(table: Table) -> list[str]:

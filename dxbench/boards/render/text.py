@@ -1,33 +1,89 @@
 """Tables for terminals and for Markdown."""
 
-from tabulate import tabulate
+from collections.abc import Iterator, Sequence
+from shutil import get_terminal_size
+from textwrap import fill, wrap
+
+from tabulate import MIN_PADDING, tabulate
 
 from dxbench.boards.render.cells import Cell, cells, header, notes
 from dxbench.boards.tables import Block, Table
 
 _RAISED = str.maketrans("0123456789–", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+ELSEWHERE = (120, 24)
+"""Columns and lines where no terminal says how many it has."""
+_LABEL_SHARE = 0.45
+"""Of a line, what labels may take before they are broken."""
+_GAP = 2
 
 
 def plain(table: Table) -> str:
-    """Aligned columns, blocks one below the other."""
-    parts = [table.title]
+    """Aligned columns, blocks one below the other; a block that is too wide for a line goes on below itself."""
+    width = get_terminal_size(ELSEWHERE).columns
+    parts = [fill(table.title, width)]
     for block in table.blocks:
-        body = [[_raised(cell) for cell in row] for row in cells(table, block)]
-        grid = tabulate(body, headers=header(table), colalign=_alignment(table), disable_numparse=True)
-        parts += ["", *block.differing, grid]
-    found = notes(table)
+        parts += ["", *(fill(text, width) for text in block.differing), *_grids(table, block, width)]
+    found = [fill(note, width, subsequent_indent="  ") for note in notes(table)]
     return "\n".join([*parts, *([""] if found else []), *found])
 
 
+def _grids(table: Table, block: Block, width: int) -> Iterator[str]:
+    """The block in as many grids as it takes, each with the labels and the columns that fit."""
+    heads = header(table)
+    body = [[_raised(cell) for cell in row] for row in cells(table, block)]
+    longest = max(20, int(_LABEL_SHARE * width))
+    labels = ["\n".join(wrap(row[0], longest)) if len(row[0]) > longest else row[0] for row in body]
+    room = width - max((len(line) for label in labels for line in label.split("\n")), default=0)
+    for number, group in enumerate(_fitting(_column_widths(heads, body), room)):
+        lines = [[label, *(row[column] for column in group)] for label, row in zip(labels, body, strict=True)]
+        if number:
+            yield ""
+        yield tabulate(
+            lines,
+            headers=["", *(heads[column] for column in group)],
+            colalign=["left", *["right"] * len(group)],
+            disable_numparse=True,
+        )
+
+
+def _column_widths(heads: Sequence[str], body: Sequence[Sequence[str]]) -> list[int]:
+    """Of columns as tabulate sets them, which leaves heads some room."""
+    return [max([len(head) + MIN_PADDING, *(len(row[column]) for row in body)]) for column, head in enumerate(heads)]
+
+
+def _fitting(widths: Sequence[int], room: int) -> Iterator[list[int]]:
+    """Columns after the first, in groups that are no wider than the room; one at least."""
+    group: list[int] = []
+    used = 0
+    for column in range(1, len(widths)):
+        wanted = widths[column] + _GAP
+        if group and used + wanted > room:
+            yield group
+            group, used = [], 0
+        group.append(column)
+        used += wanted
+    yield group
+
+
 def by_metric(table: Table) -> str:
-    """A table of one block and few rows, turned: a line per metric, so that it fits a terminal."""
+    """A table of one block and few rows, turned: a line per metric. What is too wide goes on below itself."""
+    width = get_terminal_size(ELSEWHERE).columns
     columns = [[_raised(cell) for cell in row] for block in table.blocks for row in cells(table, block)]
     names = [table.title, *header(table)[1:]]
-    lines = [list(line) for line in zip(names, *columns, strict=True)]
-    heads = [text.replace(" — ", "\n").replace(", ", ",\n") for text in lines[0]]
-    align = ["left", *["right"] * len(columns)]
-    grid = tabulate(lines[1:], headers=heads, colalign=align, disable_numparse=True)
-    return "\n".join([grid, "", *notes(table)])
+    heads = [column[0].replace(" — ", "\n").replace(", ", ",\n") for column in columns]
+    first = max(len(name) for name in names)
+    sizes = [first, *(_widest(head, column[1:]) for head, column in zip(heads, columns, strict=True))]
+    parts = []
+    for group in _fitting(sizes, width - first):
+        lines = [[name, *(columns[i - 1][row] for i in group)] for row, name in enumerate(names) if row]
+        aligned = ["left", *["right"] * len(group)]
+        grid_heads = [names[0], *(heads[i - 1] for i in group)]
+        parts += [tabulate(lines, headers=grid_heads, colalign=aligned, disable_numparse=True), ""]
+    return "\n".join([*parts, *(fill(note, width, subsequent_indent="  ") for note in notes(table))])
+
+
+def _widest(head: str, column: Sequence[str]) -> int:
+    return max([*(len(line) + MIN_PADDING for line in head.split("\n")), *map(len, column)])
 
 
 def markdown(table: Table) -> str:
@@ -41,11 +97,8 @@ def markdown(table: Table) -> str:
 def markdown_grid(table: Table, block: Block) -> str:
     """One block as a pipe table without title and notes."""
     body = [[_marked(cell) for cell in row] for row in cells(table, block)]
-    return tabulate(body, headers=header(table), tablefmt="pipe", colalign=_alignment(table), disable_numparse=True)
-
-
-def _alignment(table: Table) -> list[str]:
-    return ["left", *["right"] * (len(header(table)) - 1)]
+    align = ["left", *["right"] * (len(header(table)) - 1)]
+    return tabulate(body, headers=header(table), tablefmt="pipe", colalign=align, disable_numparse=True)
 
 
 def _raised(cell: Cell) -> str:

@@ -44,7 +44,7 @@ def run_page(task: str, method: str, run_id: str) -> str:
 def row_anchor(row: Row) -> str:
     """Of a row within the page of its task; a paper's row has no configuration and goes by what it says."""
     if row.config_id is not None:
-        return f"r-{row.config_id}"
+        return f"r-{row.config_id}{'-' + slug(row.origin) if row.origin else ''}"
     scores: dict[str, JsonValue] = {name: [summary.value, summary.std] for name, summary in row.scores.items()}
     return f"p-{short_hash([row.label, row.nfe, scores], digits=10)}"
 
