@@ -10,6 +10,7 @@ from conftest import Ended
 from mvtec_folder import write_category, write_png
 
 from dxbench.api import ArrayEnergy, Evaluation, Problem, ProblemSet
+from dxbench.assets.catalogue import MVTEC_AD
 from dxbench.engine.parts import PartwiseModel
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.features.patches import PixelPatches
@@ -26,6 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for task in (MVTecAD, MVTecADSeparate):
         monkeypatch.setattr(task, "counts", dict.fromkeys(COUNTS, SMALL))
         monkeypatch.setattr(task, "extractor", PixelPatches(patch=2, side=28))
+        monkeypatch.setattr(task, "assets", (MVTEC_AD,))
     monkeypatch.setenv("DXBENCH_DATA", str(tmp_path))
     for category in COUNTS:
         write_category(tmp_path / "mvtec_ad" / category)
