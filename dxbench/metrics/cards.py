@@ -1,7 +1,7 @@
 """What a reader has to know of a metric before its number says anything, by the parts of its name.
 
-A name is prefixes, a stem and suffixes, then @N and what was scored: `image_robust_auroc`, `fd_resnet56@10k_start`. Each
-part says its sentence, so that metrics are listed without being imported and none lacks one.
+A name is prefixes, a stem and suffixes, then @N and what was scored: `image_robust_auroc`, `fd_resnet56@10k_start`.
+Each part says its sentence, so that metrics are listed without being imported and none lacks one.
 """
 
 from dxbench.api import DescribedMetric, Direction, Metric, MetricCard
