@@ -136,7 +136,7 @@ def load_task(name: str) -> Task:
     """
     loaded = load("tasks", name)
     if not (isinstance(loaded, type) and issubclass(loaded, Task)):
-        raise UsageError(f"task {name!r} is not a dxbench.api.Task class, got {_described(loaded)}")
+        raise UsageError(f"task {name!r} is not a dxbench.api.Task class, got {described(loaded)}")
     _check_whole("task", name, loaded, ("name", "version", "headline"))
     return loaded()
 
@@ -154,7 +154,7 @@ def load_method(name: str) -> type[Method]:
     """
     loaded = load("methods", name)
     if not (isinstance(loaded, type) and issubclass(loaded, Method)):
-        raise UsageError(f"method {name!r} is not a dxbench.api.Method class, got {_described(loaded)}")
+        raise UsageError(f"method {name!r} is not a dxbench.api.Method class, got {described(loaded)}")
     _check_whole("method", name, loaded, ("name", "version", "Config"))
     return loaded
 
@@ -176,7 +176,7 @@ def _check_whole(kind: str, name: str, cls: type[Task] | type[Method], attribute
         )
 
 
-def _described(found: object) -> str:
+def described(found: object) -> str:
     """What was found in place of a class, without its address."""
     return f"the {type(found).__name__} {getattr(found, '__qualname__', '')}".rstrip()
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from dxbench import paths
 from dxbench.api import Evaluation, NotApplicable, ProblemSet, Task
-from dxbench.cli.common import open_records, say, warn
+from dxbench.cli.common import say, warn
 from dxbench.cli.terminal import status
 from dxbench.errors import ExitCode, NothingMeasured, UsageError, unknown
 from dxbench.readers import Statistics, read_samples
@@ -89,13 +90,13 @@ def _show(evaluation: Evaluation, n: int | None, *, as_json: bool) -> None:
 
 def _print_beside(task: Task, path: Path, evaluation: Evaluation) -> None:
     """What others have, in the columns of the task's tables."""
+    from dxbench.boards.index import open_index
     from dxbench.boards.render.text import plain
     from dxbench.boards.tables import samples_beside_others
 
-    with open_records(None, task=task.name) as index:
-        table = samples_beside_others(
-            index, task.name, label=path.name, scores=evaluation.scores, metrics=task.headline
-        )
+    index = open_index([paths.reference_results(), paths.results()], task=task.name)
+    table = samples_beside_others(index, task.name, label=path.name, scores=evaluation.scores, metrics=task.headline)
+    if len(table.rows) > 1:
         print()
         print(plain(table))
 

@@ -6,10 +6,11 @@ from typing import Any
 from rich.text import Text
 
 from dxbench import paths, registry
-from dxbench.api import Config, DescribedMetric, Method, Metric, Task
+from dxbench.api import Config, Method, Metric, MetricCard, Task
 from dxbench.cli.common import recorded_tasks, say, warn
 from dxbench.cli.terminal import console, grid
 from dxbench.errors import UsageError, unknown
+from dxbench.metrics.cards import card_named, card_of, stem_of
 
 
 def list_command(kind: str, *, as_json: bool) -> None:
@@ -26,7 +27,8 @@ def list_command(kind: str, *, as_json: bool) -> None:
     table.add_column("from" if kind != "protocols" else "reached by, or fingerprint", no_wrap=True)
     table.add_column("")
     for row in rows:
-        table.add_row(row["name"], row["from"], row["summary"])
+        sense = ", ".join(row[key] for key in ("unit", "range", "better") if row.get(key, "none") not in ("", "none"))
+        table.add_row(row["name"], row["from"], f"{row['summary']} ({sense})" if sense else row["summary"])
     console().print(table)
 
 
@@ -56,25 +58,31 @@ def _suite_rows() -> list[dict[str, Any]]:
 
 
 def _metric_rows() -> list[dict[str, Any]]:
-    """Every metric by name, with what it says of itself."""
+    """Every metric by name, with what it says of itself; ours are not imported for that."""
     rows = []
     for row in _plugin_rows("metrics"):
-        if not row["usable"]:
-            rows.append(row)
-            continue
-        facts = _card_facts(registry.load("metrics", row["name"]))
-        sense = ", ".join(part for part in (facts["unit"], facts["range"], facts["better"]) if part)
-        rows.append({**row, **facts, "summary": f"{facts['summary']} [{sense}]" if sense else facts["summary"]})
+        name = row["name"]
+        if row["usable"] and row["from"] == registry.OWN_DISTRIBUTION:
+            row |= _card_facts(card_named(name), title=row["summary"])
+        elif row["usable"]:
+            metric = registry.load("metrics", name)
+            row |= _card_facts(card_of(metric), title=metric.title)
+        rows.append(row)
     return rows
 
 
-def _card_facts(metric: Metric) -> dict[str, str]:
-    """Sentence, unit, range, direction and source; the last four "" for a metric that does not say."""
-    if not isinstance(metric, DescribedMetric):
-        return {"summary": metric.title, "unit": "", "range": "", "better": "", "source": ""}
-    card = metric.card
+def _card_facts(card: MetricCard | None, *, title: str) -> dict[str, str]:
+    """Sentence, unit, range, direction and source; the title, and "" four times, for a metric that does not say."""
+    if card is None:
+        return {"summary": title, "unit": "", "range": "", "better": "", "source": ""}
     better = "no merit" if card.better == "none" else f"{card.better} is better"
-    return {"summary": card.summary, "unit": card.unit, "range": card.range, "better": better, "source": card.source}
+    return {
+        "summary": card.summary,
+        "unit": card.unit or "none",
+        "range": card.range,
+        "better": better,
+        "source": card.source,
+    }
 
 
 def _protocol_rows() -> list[dict[str, Any]]:
@@ -140,9 +148,7 @@ def _facts(name: str) -> dict[str, Any]:
         return _metric_facts(name)
     family = [known for known in sorted(registry.plugins("metrics")) if stem_of(known) == name]
     if family:
-        return {
-            f"metrics {name}@N": {known: _card_facts(registry.load("metrics", known))["summary"] for known in family}
-        }
+        return {f"metrics {name}@N": {row["name"]: row["summary"] for row in _metric_rows() if row["name"] in family}}
     if name in registry.plugins("launchers"):
         return {f"launcher {name}": inspect.getdoc(registry.load("launchers", name)) or ""}
     if name in suite_names() or name.endswith(".toml"):
@@ -165,19 +171,14 @@ def _file_facts(name: str) -> dict[str, Any]:
         return _task_facts(name)
     if isinstance(loaded, type) and issubclass(loaded, Method):
         return _method_facts(registry.load_method(name))
-    raise UsageError(f"{name!r} is neither a dxbench.api.Task class nor a Method class, got {loaded!r}")
-
-
-def stem_of(metric: str) -> str:
-    """A metric's name without its number of samples and what follows: fid of "fid@50k_start"."""
-    return metric.partition("@")[0]
+    raise UsageError(f"{name!r} is neither a dxbench.api.Task class nor a Method class, got {registry.described(loaded)}")
 
 
 def _metric_facts(name: str) -> dict[str, Any]:
     metric = registry.load("metrics", name)
     protocol = metric.protocol
-    facts = _card_facts(metric)
-    siblings = [known for known in sorted(registry.plugins("metrics")) if stem_of(known) == stem_of(name) != known]
+    facts = _card_facts(card_of(metric), title=metric.title)
+    siblings = [known for known in sorted(registry.plugins("metrics")) if stem_of(known) == stem_of(name)]
     return {
         f"metric {name}: {metric.title}": facts.pop("summary"),
         "what its number is": {key: value or "not said" for key, value in facts.items()},

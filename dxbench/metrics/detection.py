@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Estimate, Evidence, MetricCard, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
 from dxbench.metrics import ranking
 from dxbench.metrics.ranking import Scores
 from dxbench.metrics.regions import FPR_LIMIT, PIMO_RATES, STRICT_FPR_LIMIT, RankedPixels
@@ -87,7 +87,6 @@ class DetectionMetric:
 
     name: str
     title: str
-    card: MetricCard
     statistic: Statistic
     image_score: str
     reference: str
@@ -128,7 +127,6 @@ class LocalisationMetric:
 
     name: str
     title: str
-    card: MetricCard
     statistic: PixelStatistic
     fields: Fields
     map_recipe: str
@@ -162,57 +160,22 @@ def detection_metrics(
     *, reference: str, image_score: str, prefix: str = "", view: str | None = None
 ) -> tuple[DetectionMetric, ...]:
     """AUROC, average precision, largest F1 and MinRank of image scores, by one protocol."""
-    rows: tuple[tuple[str, str, Statistic, MetricCard], ...] = (
-        (
-            "auroc",
-            "AUROC [%]",
-            ranking.auroc,
-            percent(
-                "Probability that an anomalous point scores above a normal one, ties half; 50 is chance.",
-                "Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747",
-            ),
-        ),
-        (
-            "ap",
-            "average precision [%]",
-            ranking.average_precision,
-            percent(
-                "Mean precision at the scores of the anomalies, the area under the precision-recall curve by steps; "
-                "the share of anomalies is chance.",
-                "Davis and Goadrich 2006, doi:10.1145/1143844.1143874",
-            ),
-        ),
-        (
-            "f1_max",
-            "largest F1 [%]",
-            ranking.f1_max,
-            percent(
-                "Largest F1 of any threshold, which is chosen on the test points, for all methods alike.",
-                "van Rijsbergen 1979; as in UniAD, arXiv:2206.03687",
-            ),
-        ),
-        (
-            "min_rank",
-            "MinRank [% of normals]",
-            ranking.min_rank,
-            percent(
-                "Share of normal points that score below the lowest anomalous one: 0 where some anomaly is held more "
-                "normal than all of them.",
-                "arXiv:2208.10940, section 5",
-            ),
-        ),
+    rows: tuple[tuple[str, str, Statistic], ...] = (
+        ("auroc", "AUROC [%]", ranking.auroc),
+        ("ap", "average precision [%]", ranking.average_precision),
+        ("f1_max", "largest F1 [%]", ranking.f1_max),
+        ("min_rank", "MinRank [% of normals]", ranking.min_rank),
     )
     return tuple(
         DetectionMetric(
             name=prefix + name + _suffix(view),
             title=title + _note(view),
-            card=seen_as(card, view),
             statistic=statistic,
             image_score=image_score,
             reference=reference,
             view=view,
         )
-        for name, title, statistic, card in rows
+        for name, title, statistic in rows
     )
 
 
@@ -237,85 +200,41 @@ def localisation_metrics(*, reference: str, map_recipe: str, view: str | None = 
     def overlap(limit: float) -> Fields:
         return ("statistic", "per-region overlap"), ("fpr_limit", limit), ("connectivity", "8")
 
-    rows: tuple[tuple[str, str, PixelStatistic, Fields, MetricCard], ...] = (
-        (
-            "pixel_auroc",
-            "pixel AUROC [%]",
-            lambda pixels: pixels.auroc,
-            (("statistic", "auroc"),),
-            percent(
-                "Probability that a defective pixel scores above a normal one, over all images; 50 is chance, and "
-                "large defects decide.",
-                "Bergmann et al. 2019, doi:10.1109/CVPR.2019.00982",
-            ),
-        ),
-        (
-            "aupro",
-            "AUPRO [%]",
-            lambda pixels: pixels.aupro(FPR_LIMIT),
-            overlap(FPR_LIMIT),
-            percent(f"{_PRO.format(FPR_LIMIT)}; {50 * FPR_LIMIT:g} is chance.", _PRO_SOURCE),
-        ),
+    pimo: Fields = (
+        ("statistic", "mean over images with a defect of the mean over log rates of the share of its pixels found"),
+        ("rates", list(PIMO_RATES)),
+        ("rates_of", "pixels of images without a defect"),
+    )
+    rows: tuple[tuple[str, str, PixelStatistic, Fields], ...] = (
+        ("pixel_auroc", "pixel AUROC [%]", lambda pixels: pixels.auroc, (("statistic", "auroc"),)),
+        ("aupro", "AUPRO [%]", lambda pixels: pixels.aupro(FPR_LIMIT), overlap(FPR_LIMIT)),
         (
             "pixel_ap",
             "pixel average precision [%]",
             lambda pixels: pixels.detections.average_precision,
             (("statistic", "average_precision"),),
-            percent(
-                "Mean precision at the scores of the defective pixels, over all images; their share of all pixels is "
-                "chance.",
-                "Davis and Goadrich 2006, doi:10.1145/1143844.1143874",
-            ),
         ),
-        (
-            "pixel_f1_max",
-            "largest pixel F1 [%]",
-            lambda pixels: pixels.detections.f1_max,
-            (("statistic", "f1_max"),),
-            percent(
-                "Largest F1 over pixels of any threshold, which is chosen on the test images.", "van Rijsbergen 1979"
-            ),
-        ),
+        ("pixel_f1_max", "largest pixel F1 [%]", lambda pixels: pixels.detections.f1_max, (("statistic", "f1_max"),)),
         (
             "aupro_5",
             "AUPRO up to 5 % [%]",
             lambda pixels: pixels.aupro(STRICT_FPR_LIMIT),
             overlap(STRICT_FPR_LIMIT),
-            percent(f"{_PRO.format(STRICT_FPR_LIMIT)}; {50 * STRICT_FPR_LIMIT:g} is chance.", _PRO_SOURCE),
         ),
-        (
-            "aupimo",
-            "AUPIMO [%]",
-            aupimo,
-            (
-                ("statistic", "mean over images with a defect of the mean over log rates of the pixels found"),
-                ("rates", list(PIMO_RATES)),
-                ("rates_of", "pixels of images without a defect"),
-            ),
-            percent(
-                f"Share of a defect's pixels found while {PIMO_RATES[0]:g} to {PIMO_RATES[1]:g} of the pixels of good "
-                "images raise a false alarm, over the logarithm of that rate, then over images with a defect.",
-                "Bertoldo et al. 2024, arXiv:2401.01984",
-            ),
-        ),
+        ("aupimo", "AUPIMO [%]", aupimo, pimo),
     )
     return tuple(
         LocalisationMetric(
             name=name + _suffix(view),
             title=title + _note(view),
-            card=seen_as(card, view),
             statistic=statistic,
             fields=fields,
             map_recipe=map_recipe,
             reference=reference,
             view=view,
         )
-        for name, title, statistic, fields, card in rows
+        for name, title, statistic, fields in rows
     )
-
-
-_PRO = "Area under the share of each connected defect found, up to {:.0%} of normal pixels as false alarms, over that"
-_PRO_SOURCE = "Bergmann et al. 2021, doi:10.1007/s11263-020-01400-4"
 
 
 def aupimo(pixels: RankedPixels) -> float:
@@ -326,20 +245,6 @@ def aupimo(pixels: RankedPixels) -> float:
             f"{PIMO_RATES[1]:g}"
         )
     return float(pixels.image_aupimo().mean())
-
-
-def percent(summary: str, source: str) -> MetricCard:
-    """The card of a share in percent of which more is better."""
-    return MetricCard(summary=summary, unit="%", low=0.0, high=100.0, better="higher", source=source)
-
-
-def seen_as(card: MetricCard, view: str | None) -> MetricCard:
-    """The card of the same statistic of another view."""
-    seen = {
-        None: "",
-        ROBUST: "With each anomaly at the worst that a search finds: ",
-    }.get(view, f"Scored as `{view}`: ")
-    return card.model_copy(update={"summary": f"{seen}{card.summary[0].lower()}{card.summary[1:]}"}) if seen else card
 
 
 def _suffix(view: str | None) -> str:

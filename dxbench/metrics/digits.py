@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Estimate, Evidence, MetricCard, MetricProtocol, Recheck
+from dxbench.api import Direction, Estimate, Evidence, MetricProtocol, Recheck
 from dxbench.metrics.authenticity import authenticity
-from dxbench.metrics.digits_net import NUM_FEATURES, SHA256, features_and_logits
-from dxbench.metrics.fidelity import fld_card
+from dxbench.metrics.digits_net import SHA256, features_and_logits
 from dxbench.metrics.frechet import array_moments, frechet_distance
 from dxbench.metrics.likelihood import FITTED, feature_likelihood_divergence
 from dxbench.metrics.modes import share_tolerance
@@ -72,18 +71,6 @@ class DigitsFrechet:
     reference: str
 
     @property
-    def card(self) -> MetricCard:
-        return MetricCard(
-            summary=f"Frechet distance of Gaussians fitted to the digit net's features of 4,000 samples and of the "
-            f"{self.split} digits; never comparable with an FID.",
-            unit="",
-            low=0.0,
-            high=None,
-            better="lower",
-            source="Heusel et al. 2017, arXiv:1706.08500, in the features of `dxbench.metrics.digits_net`",
-        )
-
-    @property
     def protocol(self) -> MetricProtocol:
         fields = _fields(
             f"{self.split} split of {self.reference}",
@@ -133,14 +120,6 @@ class DigitsPrecisionRecall:
         return f"{self.which} in digit features"
 
     @property
-    def card(self) -> MetricCard:
-        said = {
-            "precision": "Share of samples on the manifold of test digits; made-up samples lower it.",
-            "recall": "Share of test digits on the manifold of the samples; lost modes lower it.",
-        }
-        return _share(said[self.which], "Kynkaanniemi et al. 2019, arXiv:1904.06991")
-
-    @property
     def protocol(self) -> MetricProtocol:
         fields = _fields(
             f"test split of {self.reference}",
@@ -169,18 +148,6 @@ class DigitsKL:
     title: str = "KL in digit features [nats]"
     components: int = 8
     reference: str
-
-    @property
-    def card(self) -> MetricCard:
-        return MetricCard(
-            summary="KL divergence of samples from test digits on the leading principal axes of the digit net's "
-            "features, by weighted kernel density ratios; an estimate, which may fall below 0.",
-            unit="nats",
-            low=None,
-            high=None,
-            better="lower",
-            source="Noh et al. 2023, arXiv:2311.03001",
-        )
 
     @property
     def protocol(self) -> MetricProtocol:
@@ -219,7 +186,7 @@ class DigitsFeatureMetric:
 
     name: str
     title: str
-    card: MetricCard
+    better: Direction
     fields: tuple[tuple[str, str | int], ...]
     values: Measure
     reference: str
@@ -231,7 +198,7 @@ class DigitsFeatureMetric:
     def measure(self, evidence: Evidence) -> Estimate:
         reference: HasDigits = evidence.reference
         features = reference.feature_pass(require_samples(evidence, NUM_SAMPLES)).features
-        return repeated(self.protocol, self.values(features, reference), better=self.card.better)
+        return repeated(self.protocol, self.values(features, reference), better=self.better)
 
 
 def of_blocks(measure: Callable[[Array, Array], float]) -> Measure:
@@ -247,7 +214,6 @@ def feature_metrics(name: str) -> tuple[DigitsFeatureMetric, ...]:
     blocks = ("n_samples", f"{NUM_SAMPLES // BLOCK} blocks of {BLOCK}, as many as test digits")
     balls = ("manifold", "balls to the 5. nearest neighbour, distance < radius"), blocks
     every = ("n_samples", NUM_SAMPLES)
-    naeem = "Naeem et al. 2020, arXiv:2002.09797"
 
     def likelihood(features: Array, reference: HasDigits) -> list[float]:
         rng = np.random.default_rng(derive_seed("feature likelihood", "half"))
@@ -258,15 +224,7 @@ def feature_metrics(name: str) -> tuple[DigitsFeatureMetric, ...]:
         DigitsFeatureMetric(
             name="density_digits",
             title="density in digit features",
-            card=MetricCard(
-                summary="Mean number of balls around test digits that a sample lies in, over k; 1 for one law, and "
-                "more where samples crowd.",
-                unit="",
-                low=0.0,
-                high=None,
-                better="higher",
-                source=naeem,
-            ),
+            better="higher",
             fields=balls,
             values=of_blocks(density),
             reference=test,
@@ -274,9 +232,7 @@ def feature_metrics(name: str) -> tuple[DigitsFeatureMetric, ...]:
         DigitsFeatureMetric(
             name="coverage_digits",
             title="coverage in digit features",
-            card=_share(
-                "Share of test digits with a sample nearer than their k-th neighbour; lost modes lower it.", naeem
-            ),
+            better="higher",
             fields=balls,
             values=of_blocks(coverage),
             reference=test,
@@ -284,11 +240,7 @@ def feature_metrics(name: str) -> tuple[DigitsFeatureMetric, ...]:
         DigitsFeatureMetric(
             name="authenticity_digits",
             title="authenticity in digit features",
-            card=_share(
-                "Share of samples that lie further from the nearest training digit than that one from its own nearest; "
-                "copies lower it, and samples that are far off raise it.",
-                "Alaa et al. 2022, arXiv:2102.08921",
-            ),
+            better="higher",
             fields=(every,),
             values=lambda features, reference: [authenticity(features, reference.train_features)],
             reference=train,
@@ -296,7 +248,7 @@ def feature_metrics(name: str) -> tuple[DigitsFeatureMetric, ...]:
         DigitsFeatureMetric(
             name="fld_digits",
             title="feature likelihood divergence in digit features",
-            card=fld_card("test digits in the digit net's features", "the training digits"),
+            better="lower",
             fields=(("train", train), ("density", FITTED), ("n_samples", FLD_SAMPLES)),
             values=likelihood,
             reference=test,
@@ -304,23 +256,12 @@ def feature_metrics(name: str) -> tuple[DigitsFeatureMetric, ...]:
         DigitsFeatureMetric(
             name="vendi_digits",
             title="Vendi score in digit features",
-            card=MetricCard(
-                summary="How many different samples the samples are worth in the digit net's features, good or bad.",
-                unit="",
-                low=1.0,
-                high=float(NUM_FEATURES),
-                better="higher",
-                source="Friedman and Dieng 2023, arXiv:2210.02410",
-            ),
+            better="higher",
             fields=(("kernel", "cosine"), every),
             values=lambda features, reference: [vendi_score(features)],
             reference="none",
         ),
     )
-
-
-def _share(summary: str, source: str) -> MetricCard:
-    return MetricCard(summary=summary, unit="", low=0.0, high=1.0, better="higher", source=source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,16 +270,6 @@ class NearestTrain:
 
     Memorised samples are nearer than unseen digits are (row `data`), poor ones further: neither way is good.
     """
-
-    card: ClassVar[MetricCard] = MetricCard(
-        summary="Mean distance of a sample to the nearest training digit over pixels; smaller than that of unseen "
-        "digits tells of memorisation, larger of poor samples.",
-        unit="",
-        low=0.0,
-        high=2.0,
-        better="none",
-        source="the check of Meehan et al. 2020, arXiv:2004.05675, as a mean",
-    )
 
     name: str = "nearest_train"
     title: str = "distance to the nearest training digit"
@@ -386,19 +317,6 @@ class ClassShare:
         return f"{self.extreme} class share"
 
     @property
-    def card(self) -> MetricCard:
-        least = self.extreme == "min"
-        return MetricCard(
-            summary=f"{'Smallest' if least else 'Largest'} share of samples that the digit net calls one digit; a "
-            f"{'lost' if least else 'swollen'} class {'lowers' if least else 'raises'} it, about 1/10 is right.",
-            unit="",
-            low=0.0,
-            high=1.0,
-            better="higher" if least else "lower",
-            source="dxbench, by `dxbench.metrics.digits_net`",
-        )
-
-    @property
     def protocol(self) -> MetricProtocol:
         fields = _fields(self.reference, assignment="largest logit", n_samples=NUM_SAMPLES, extreme=self.extreme)
         return MetricProtocol(name=self.name, version=1, fields=dict(fields))
@@ -442,14 +360,6 @@ class DigitsEnergyAUC:
     @property
     def title(self) -> str:
         return f"energy AUC against {self.negatives}"
-
-    @property
-    def card(self) -> MetricCard:
-        told = {"uniform": "an image of uniformly random levels", "blends": "the mean of two test digits"}
-        return _share(
-            f"Probability that a test digit has a lower energy than {told[self.negatives]}, ties half.",
-            "Mann and Whitney 1947; as energy AUC in arXiv:2407.00626",
-        )
 
     @property
     def protocol(self) -> MetricProtocol:

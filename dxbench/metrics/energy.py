@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Estimate, Evidence, MetricCard, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
 from dxbench.densities import GaussianMixture
 from dxbench.metrics.ranking import auroc
 from dxbench.metrics.scoring import repeated, require_energy, single
@@ -34,15 +34,6 @@ class EnergyAUC:
     10,000 against 10,000, as the paper; mean and std over disjoint pairs of draws, because one pair moves the
     ideal itself by 0.002.
     """
-
-    card: ClassVar[MetricCard] = MetricCard(
-        summary="Probability that a test draw has a lower energy than a uniform draw over the domain, ties half.",
-        unit="",
-        low=0.0,
-        high=1.0,
-        better="higher",
-        source="arXiv:2407.00626, App. C.1; Mann and Whitney 1947",
-    )
 
     name: str = "energy_auc"
     title: str = "energy AUC"
@@ -77,16 +68,6 @@ class EnergyAUC:
 @dataclass(frozen=True, kw_only=True)
 class EnergyKL:
     """KL(p || q), q proportional to exp(-E / temperature), both normalised on a grid over the domain; nats."""
-
-    card: ClassVar[MetricCard] = MetricCard(
-        summary="KL divergence of exp(-E / temperature) from the true density, both normalised on a grid over the "
-        "domain.",
-        unit="nats",
-        low=0.0,
-        high=None,
-        better="lower",
-        source="Kullback and Leibler 1951, on a grid",
-    )
 
     name: str = "energy_kl"
     title: str = "energy KL [nats]"
@@ -123,16 +104,6 @@ class EnergyKL:
 @dataclass(frozen=True, kw_only=True)
 class EnergyRank:
     """Spearman correlation of -E with the true log density, over test and uniform draws together."""
-
-    card: ClassVar[MetricCard] = MetricCard(
-        summary="Spearman's correlation of -E with the true log density, over test and uniform draws: whether the "
-        "energy orders points rightly, at whatever scale.",
-        unit="",
-        low=-1.0,
-        high=1.0,
-        better="higher",
-        source="Spearman 1904",
-    )
 
     name: str = "energy_rank"
     title: str = "energy rank correlation"

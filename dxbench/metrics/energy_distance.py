@@ -6,23 +6,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Estimate, Evidence, MetricCard, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
 from dxbench.metrics.adjust import Adjustable, Choice, whole
 from dxbench.metrics.scoring import repeated, require_samples
 from dxbench.metrics.sliced import HasTestDraws
 
 Array = NDArray[np.floating]
 ROWS = 512
-
-ENERGY_DISTANCE = MetricCard(
-    summary="2 E|X - Y| - E|X - X'| - E|Y - Y'| of samples and reference, unbiased: 0 on average for one law, of "
-    "either sign.",
-    unit="",
-    low=None,
-    high=None,
-    better="lower",
-    source="Szekely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018",
-)
 
 
 def energy_distance(x: Array, y: Array) -> float:
@@ -64,8 +54,6 @@ class EnergyDistance(Adjustable):
         "n_reference": Choice(attribute="num_samples", read=whole),
         "repeats": Choice(attribute="repeats", read=whole),
     }
-    card: ClassVar[MetricCard] = ENERGY_DISTANCE
-
     name: str = "energy_distance"
     title: str = "energy distance"
     num_samples: int = 5_000

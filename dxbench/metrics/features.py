@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from dxbench.api import Estimate, Evidence, MetricCard, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
 from dxbench.metrics.frechet import Moments
 from dxbench.metrics.neighbours import DEFAULT_TILING, Tiling
 
@@ -73,11 +73,6 @@ class FeatureSet:
     @property
     def fields(self) -> dict[str, JsonValue]:
         return {**self.extractor.fields, "features": self.kind, "dim": self.dim}
-
-    @property
-    def text(self) -> str:
-        """For sentences."""
-        return f"{self.kind} features of {self.extractor.name}"
 
 
 class FeatureSource(Protocol):
@@ -163,11 +158,6 @@ class FeatureMetric(ABC):
         if self.labels is not None:
             common["labels"] = self.labels
         return MetricProtocol(name=self.name, version=1, fields={**common, **self.choices})
-
-    @property
-    @abstractmethod
-    def card(self) -> MetricCard:
-        """As `dxbench.api.DescribedMetric`."""
 
     @abstractmethod
     def measure(self, evidence: Evidence) -> Estimate:

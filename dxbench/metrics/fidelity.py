@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import JsonValue
 
-from dxbench.api import Estimate, Evidence, MetricCard, NotApplicable
+from dxbench.api import Estimate, Evidence, NotApplicable
 from dxbench.metrics.authenticity import authenticity
-from dxbench.metrics.energy_distance import ENERGY_DISTANCE, energy_distance
+from dxbench.metrics.energy_distance import energy_distance
 from dxbench.metrics.features import FeatureMetric, Features, FeatureSource, exactly, tiling
 from dxbench.metrics.frechet import frechet_distance
 from dxbench.metrics.inception import inception_scores, sorted_by_class
@@ -37,18 +37,6 @@ class FrechetDistance(FeatureMetric):
         return self.features.extractor.kinds[self.features.kind].frechet
 
     @property
-    def card(self) -> MetricCard:
-        return MetricCard(
-            summary=f"Frechet distance of Gaussians fitted to {self.features.text}, samples against {self.reference}; "
-            "it falls with the number of samples, which is therefore in the name.",
-            unit="",
-            low=0.0,
-            high=None,
-            better="lower",
-            source="Heusel et al. 2017, arXiv:1706.08500",
-        )
-
-    @property
     def choices(self) -> dict[str, JsonValue]:
         return {
             "reference": self.reference,
@@ -73,18 +61,6 @@ class KernelDistance(FeatureMetric):
     @property
     def stem(self) -> str:
         return self.features.extractor.kinds[self.features.kind].kernel
-
-    @property
-    def card(self) -> MetricCard:
-        return MetricCard(
-            summary=f"Unbiased MMD^2 with a cubic kernel of {self.features.text}, samples against {self.reference}; 0 "
-            "on average for one law, of either sign. Its spread is the std (ddof 1) over subsets.",
-            unit="",
-            low=None,
-            high=None,
-            better="lower",
-            source="Binkowski et al. 2018, arXiv:1801.01401",
-        )
 
     @property
     def choices(self) -> dict[str, JsonValue]:
@@ -121,18 +97,6 @@ class KernelKL(FeatureMetric):
     @property
     def stem(self) -> str:
         return "vwkde_kl"
-
-    @property
-    def card(self) -> MetricCard:
-        return MetricCard(
-            summary=f"KL divergence of samples from {self.reference} in {self.features.text}, on the reference's "
-            "leading principal axes, by weighted kernel density ratios; an estimate, which may fall below 0.",
-            unit="nats",
-            low=None,
-            high=None,
-            better="lower",
-            source="Noh et al. 2023, arXiv:2311.03001",
-        )
 
     @property
     def choices(self) -> dict[str, JsonValue]:
@@ -226,13 +190,6 @@ class Precision(PrecisionMetric):
     def stem(self) -> str:
         return "precision"
 
-    @property
-    def card(self) -> MetricCard:
-        return _share(
-            f"Share of samples on the manifold of {self.reference} in {self.features.text}; made-up samples lower it.",
-            "Kynkaanniemi et al. 2019, arXiv:1904.06991",
-        )
-
     def measure(self, evidence: Evidence) -> Estimate:
         generated, reference = self.both(evidence)
         value = self.arithmetic.share_inside(generated, reference, k=self.k, tiling=tiling(evidence))
@@ -246,13 +203,6 @@ class Recall(PrecisionMetric):
     @property
     def stem(self) -> str:
         return "recall"
-
-    @property
-    def card(self) -> MetricCard:
-        return _share(
-            f"Share of {self.reference} on the manifold of the samples in {self.features.text}; lost modes lower it.",
-            "Kynkaanniemi et al. 2019, arXiv:1904.06991",
-        )
 
     def measure(self, evidence: Evidence) -> Estimate:
         generated, reference = self.both(evidence)
@@ -271,19 +221,6 @@ class Density(ManifoldMetric):
     def stem(self) -> str:
         return "density"
 
-    @property
-    def card(self) -> MetricCard:
-        return MetricCard(
-            summary=f"Mean number of balls around {self.reference} that a sample lies in, over k, in "
-            f"{self.features.text}: precision that outliers among the references do not widen; 1 for one law, and more "
-            "where samples crowd.",
-            unit="",
-            low=0.0,
-            high=None,
-            better="higher",
-            source="Naeem et al. 2020, arXiv:2002.09797",
-        )
-
     def measure(self, evidence: Evidence) -> Estimate:
         generated, reference = self.both(evidence)
         value = density(generated, reference, k=self.k, tiling=tiling(evidence))
@@ -300,14 +237,6 @@ class Coverage(ManifoldMetric):
     @property
     def stem(self) -> str:
         return "coverage"
-
-    @property
-    def card(self) -> MetricCard:
-        return _share(
-            f"Share of {self.reference} with a sample nearer than their k-th neighbour in {self.features.text}; lost "
-            "modes lower it, and samples far off do not raise it.",
-            "Naeem et al. 2020, arXiv:2002.09797",
-        )
 
     def measure(self, evidence: Evidence) -> Estimate:
         generated, reference = self.both(evidence)
@@ -326,18 +255,6 @@ class Vendi(FeatureMetric):
     @property
     def choices(self) -> dict[str, JsonValue]:
         return {"kernel": "cosine", "order": 1}
-
-    @property
-    def card(self) -> MetricCard:
-        return MetricCard(
-            summary=f"Exponential of the entropy of the eigenvalues of the samples' cosine similarities in "
-            f"{self.features.text}: how many different samples they are worth, good or bad.",
-            unit="",
-            low=1.0,
-            high=float(min(self.num_samples, self.features.dim)),
-            better="higher",
-            source="Friedman and Dieng 2023, arXiv:2210.02410",
-        )
 
     def measure(self, evidence: Evidence) -> Estimate:
         value = vendi_score(self.generated(evidence).features(self.features))
@@ -358,18 +275,10 @@ class EnergyDistanceOfFeatures(FeatureMetric):
     def choices(self) -> dict[str, JsonValue]:
         return {"reference": self.reference, "estimator": "unbiased (U-statistics), float64"}
 
-    @property
-    def card(self) -> MetricCard:
-        return ENERGY_DISTANCE
-
     def measure(self, evidence: Evidence) -> Estimate:
         generated = self.generated(evidence).features(self.features)
         reference = evidence.reference[self.reference].features(self.features)
         return single(self.protocol, energy_distance(generated, reference), better="lower")
-
-
-def _share(summary: str, source: str) -> MetricCard:
-    return MetricCard(summary=summary, unit="", low=0.0, high=1.0, better="higher", source=source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -381,18 +290,6 @@ class InceptionScore(FeatureMetric):
     @property
     def stem(self) -> str:
         return "inception_score"
-
-    @property
-    def card(self) -> MetricCard:
-        return MetricCard(
-            summary=f"exp of the mean KL(p(y|x) || p(y)) of the classes that {self.features.extractor.name} sees in "
-            f"the samples; it looks at no reference. Its spread is the std (ddof 1) over {self.splits} blocks.",
-            unit="",
-            low=1.0,
-            high=float(self.features.dim),
-            better="higher",
-            source="Salimans et al. 2016, arXiv:1606.03498",
-        )
 
     @property
     def choices(self) -> dict[str, JsonValue]:
@@ -438,14 +335,6 @@ class Authenticity(TrainMetric):
             "authentic": "further from the nearest training image than that from its own nearest, float64",
         }
 
-    @property
-    def card(self) -> MetricCard:
-        return _share(
-            f"Share of samples that lie further from the nearest of {self.train} than that one from its own nearest, "
-            f"in {self.features.text}; copies lower it, and samples that are far off raise it.",
-            "Alaa et al. 2022, arXiv:2102.08921",
-        )
-
     def measure(self, evidence: Evidence) -> Estimate:
         generated, train = self.generated(evidence).features(self.features), self.train_features(evidence)
         return single(self.protocol, authenticity(generated, train, tiling=tiling(evidence)), better="higher")
@@ -475,29 +364,11 @@ class FeatureLikelihood(TrainMetric):
             "baseline": "a random half of the training features, sha256 of (feature likelihood, half)",
         }
 
-    @property
-    def card(self) -> MetricCard:
-        return fld_card(f"{self.test} in {self.features.text}", self.train)
-
     def measure(self, evidence: Evidence) -> Estimate:
         generated, train = self.generated(evidence).features(self.features), self.train_features(evidence)
         test = evidence.reference[self.test].features(self.features)
         rng = np.random.default_rng(derive_seed("feature likelihood", "half"))
         return single(self.protocol, feature_likelihood_divergence(generated, train, test, rng=rng), better="lower")
-
-
-def fld_card(unseen: str, train: str) -> MetricCard:
-    """Of a feature likelihood divergence."""
-    return MetricCard(
-        summary=f"How many nats per dimension less (times 100) Gaussians around the samples give {unseen} than "
-        f"Gaussians around half of {train}: fidelity, diversity and novelty in one number; 0 is as good as training "
-        "images.",
-        unit="",
-        low=None,
-        high=None,
-        better="lower",
-        source="Jiralerspong et al. 2023, arXiv:2302.04440",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -510,18 +381,6 @@ class NearestTrain(TrainMetric):
     @property
     def stem(self) -> str:
         return "nearest_train"
-
-    @property
-    def card(self) -> MetricCard:
-        return MetricCard(
-            summary=f"Mean distance of a sample to the nearest of {self.train} in {self.features.text}; smaller than "
-            "that of unseen images tells of memorisation, larger of poor samples.",
-            unit="",
-            low=0.0,
-            high=None,
-            better="none",
-            source="the check of Meehan et al. 2020, arXiv:2004.05675, as a mean",
-        )
 
     @property
     def choices(self) -> dict[str, JsonValue]:

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from dxbench.api import Estimate, Evidence, MetricCard, MetricProtocol, Recheck
+from dxbench.api import Estimate, Evidence, MetricProtocol, Recheck
 from dxbench.metrics.adjust import Adjustable, Choice, positive, whole
 from dxbench.metrics.scoring import require_part, require_samples, single
 from dxbench.metrics.sliced import HasMixture
@@ -47,20 +47,6 @@ class ModeShare(Adjustable):
         return f"{self.extreme} mode share"
 
     @property
-    def card(self) -> MetricCard:
-        least = self.extreme == "min"
-        return MetricCard(
-            summary=f"{'Smallest' if least else 'Largest'} share of samples whose nearest centre is one mode; a "
-            f"{'lost' if least else 'swollen'} mode {'lowers' if least else 'raises'} it, one over the number of modes "
-            "is right.",
-            unit="",
-            low=0.0,
-            high=1.0,
-            better="higher" if least else "lower",
-            source="dxbench, for mixtures with known centres",
-        )
-
-    @property
     def protocol(self) -> MetricProtocol:
         return MetricProtocol(
             name=self.name,
@@ -100,15 +86,6 @@ class OutlierShare(Adjustable):
         "radius_in_std": Choice(attribute="num_stds", read=positive),
         "n_samples": Choice(attribute="num_samples", read=whole),
     }
-
-    card: ClassVar[MetricCard] = MetricCard(
-        summary="Share of samples that lie far from every centre of the mixture: invented points.",
-        unit="",
-        low=0.0,
-        high=1.0,
-        better="lower",
-        source="dxbench, for mixtures with known centres",
-    )
 
     name: str = "outlier_share"
     title: str = "outlier share"

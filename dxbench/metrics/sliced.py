@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Estimate, Evidence, MetricCard, MetricProtocol, NotApplicable, Recheck
+from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable, Recheck
 from dxbench.densities import GaussianMixture
 from dxbench.metrics.adjust import Adjustable, Choice, first_number, whole
 from dxbench.metrics.scoring import repeated, require_part, require_samples, single
@@ -96,16 +96,6 @@ class SlicedWasserstein(Adjustable):
         "repeats": Choice(attribute="repeats", read=whole),
     }
 
-    card: ClassVar[MetricCard] = MetricCard(
-        summary="Sliced Wasserstein-2 distance of samples to as many test draws, rooted; two sets of test draws are "
-        "not at 0 but at the floor that the reference row shows.",
-        unit="",
-        low=0.0,
-        high=None,
-        better="lower",
-        source="Bonneel et al. 2015, doi:10.1007/s10851-014-0506-3; protocol of arXiv:2407.00626, App. C.1",
-    )
-
     name: str = "sw2"
     title: str = "sliced W2"
     num_projections: int = 1000
@@ -173,16 +163,6 @@ class ExactSlicedWasserstein(Adjustable):
         "projections": Choice(attribute="num_angles", read=first_number),
         "n_samples": Choice(attribute="num_samples", read=whole),
     }
-
-    card: ClassVar[MetricCard] = MetricCard(
-        summary="Sliced Wasserstein-2 distance of samples to the mixture itself, whose quantiles are known in closed "
-        "form, so that the reference adds no noise.",
-        unit="",
-        low=0.0,
-        high=None,
-        better="lower",
-        source="Bonneel et al. 2015, doi:10.1007/s10851-014-0506-3",
-    )
 
     name: str = "sw2_exact"
     title: str = "sliced W2 (exact reference)"

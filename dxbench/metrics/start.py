@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dxbench.api import DescribedMetric, Estimate, Evidence, Metric, MetricCard, MetricProtocol
+from dxbench.api import Estimate, Evidence, Metric, MetricProtocol
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,6 @@ class OfTheStart:
         measured = self.metric.protocol
         fields = {**measured.fields, "model": "the one that training began from"}
         return MetricProtocol(name=self.name, version=measured.version, fields=fields)
-
-    @property
-    def card(self) -> MetricCard:
-        if not isinstance(self.metric, DescribedMetric):
-            return MetricCard(
-                summary=f"{self.title}.", unit="", low=None, high=None, better="none", source="the metric it repeats"
-            )
-        measured = self.metric.card
-        summary = f"Of the model before fine-tuning: {measured.summary[0].lower()}{measured.summary[1:]}"
-        return measured.model_copy(update={"summary": summary, "better": "none"})
 
     def measure(self, evidence: Evidence) -> Estimate:
         estimate = self.metric.measure(evidence.of_start())

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import DataSource, Estimate, Evidence, Metric, MetricCard, MetricProtocol, Model, NotApplicable
+from dxbench.api import DataSource, Estimate, Evidence, Metric, MetricProtocol, Model, NotApplicable
 from dxbench.assets import Asset
 from dxbench.assets.catalogue import (
     CIFAR10,
@@ -155,13 +155,6 @@ class Floor:
     @property
     def title(self) -> str:
         return f"{self.metric.title} of real images"
-
-    @property
-    def card(self) -> MetricCard:
-        summary = (
-            f"The Frechet distance of real images, {self.real}, in place of samples: what is left without a difference."
-        )
-        return self.metric.card.model_copy(update={"summary": summary, "better": "none"})
 
     @property
     def protocol(self) -> MetricProtocol:

@@ -89,6 +89,21 @@ def test_a_broken_plugin_is_a_warning_in_list_and_an_error_when_used(
     assert "Mend or uninstall broken-plugin" in used.err
 
 
+def test_eval_shows_its_numbers_beside_the_floor_the_best_and_the_papers(dxbench: Command, tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).normal(size=(50_000, 2)).astype(np.float32)
+    np.savez(tmp_path / "mine.npz", samples=samples)
+    lines = dxbench("eval", tmp_path / "mine.npz", "-t", "gaussians8").out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line == "gaussians8")
+    board = [line for line in lines[start:] if line.strip()]
+    own = next(i for i, line in enumerate(board) if line.startswith("mine.npz"))
+    floor = next(i for i, line in enumerate(board) if line.startswith("= data "))
+    best = dxbench("table", "-t", "gaussians8").out.splitlines()[4].split("  ")[0]
+    assert board[own + 1].split("  ")[0] == best
+    assert all("— DxMI 2024" in line for line in board[own + 2 : floor])
+    assert floor > own + 6
+    assert "1.1" in board[own]
+
+
 @pytest.mark.parametrize("kind", ["tasks", "methods", "metrics", "protocols", "launchers", "suites"])
 def test_list_names_what_there_is(dxbench: Command, kind: str) -> None:
     rows = dxbench("list", kind, "--json").json

@@ -21,6 +21,11 @@ SAMPLE_METRICS = {
     "class_share_min",
     "class_share_max",
     "vwkde_kl_digits",
+    "density_digits",
+    "coverage_digits",
+    "authenticity_digits",
+    "fld_digits",
+    "vendi_digits",
 }
 
 
@@ -147,6 +152,11 @@ def test_the_floor_is_what_unseen_digits_score(floor):
     assert 0.07 < values["class_share_min"] < 0.1 < values["class_share_max"] < 0.13
     assert 0.2 < values["nearest_train"] < 0.35
     assert abs(values["vwkde_kl_digits"]) < 0.1
+    assert 0.9 < values["density_digits"] < 1.1
+    assert values["coverage_digits"] > 0.95
+    assert 0.45 < values["authenticity_digits"] < 0.65
+    assert abs(values["fld_digits"]) < 5.0
+    assert 3.0 < values["vendi_digits"] < 5.0
 
 
 def test_memorised_digits_are_seen_as_such(floor):
@@ -154,6 +164,8 @@ def test_memorised_digits_are_seen_as_such(floor):
     assert values["nearest_train"] == 0.0
     assert values["fd_digits_train"] < 0.05
     assert values["fd_digits"] == pytest.approx(floor.scores["fd_digits"].value, abs=0.5)
+    assert values["authenticity_digits"] == 0.0
+    assert values["fld_digits"] > 1000.0
 
 
 WRONG: dict[str, Callable[[], np.ndarray]] = {
