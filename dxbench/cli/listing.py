@@ -171,7 +171,8 @@ def _file_facts(name: str) -> dict[str, Any]:
         return _task_facts(name)
     if isinstance(loaded, type) and issubclass(loaded, Method):
         return _method_facts(registry.load_method(name))
-    raise UsageError(f"{name!r} is neither a dxbench.api.Task class nor a Method class, got {registry.described(loaded)}")
+    got = registry.described(loaded)
+    raise UsageError(f"{name!r} is neither a dxbench.api.Task class nor a Method class, got {got}")
 
 
 def _metric_facts(name: str) -> dict[str, Any]:

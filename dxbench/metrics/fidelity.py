@@ -215,7 +215,10 @@ class Density(ManifoldMetric):
     """How many balls of the references a sample lies in, over k; 1 for one law."""
 
     k: int = 5
-    comparison = "distance < radius, decided in float64"
+
+    @property
+    def comparison(self) -> str:
+        return "distance < radius, decided in float64"
 
     @property
     def stem(self) -> str:
@@ -232,7 +235,10 @@ class Coverage(ManifoldMetric):
     """Share of references with a sample in their ball; lost modes lower it."""
 
     k: int = 5
-    comparison = "distance < radius, decided in float64"
+
+    @property
+    def comparison(self) -> str:
+        return "distance < radius, decided in float64"
 
     @property
     def stem(self) -> str:
