@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
     from torch import Tensor
+    from torch.amp import GradScaler
 
     from dxbench.assets import Asset
 
 RECORD_SCHEMA_VERSION = 2
 
 Direction = Literal["lower", "higher", "none"]
-Precision = Literal["32", "bf16"]
+Precision = Literal["32", "bf16", "fp16"]
 Status = Literal["ok", "partial", "failed", "timeout", "out_of_memory", "skipped"]
 
 
@@ -288,6 +289,10 @@ class Parallel(Protocol):
 
     def autocast(self) -> AbstractContextManager[object]:
         """The precision of networks, around their forward passes."""
+        ...
+
+    def scaler(self) -> "GradScaler":
+        """A new scale of losses, for one optimiser: in float16 small gradients would vanish. Passes through else."""
         ...
 
 
@@ -811,7 +816,8 @@ class Cost(Frozen):
         stored: what the trained parts took that the run found in the store, such as a teacher; None as `train`.
         devices: processes with a device each.
         accumulate: micro-batches that a device took one after the other.
-        precision: of networks in training and sampling; "bf16" is by autocast, with weights and losses in float32.
+        precision: of networks in training and sampling; "bf16" and "fp16" are by autocast, with weights and losses in
+            float32.
     """
 
     train_seconds: float

@@ -6,6 +6,7 @@ loss; their networks differ in layout and in the clock that they are told.
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -37,7 +38,8 @@ class EDMFamily(ImageBackbone):
         classes: that it is told; 0 for none.
         levels: Karras levels down to 0, whose last step has `last_std`; or down to sigma_min = 0.002, whose last step
             has the noise of that level (released: `stochastic_last`). In both the last std stays (`fix_last`).
-        precision: of the network's inside while it trains and samples.
+        precision: of the network's inside where the run does not say one (autocast around it, which rules then);
+            float16 is the run's to say, since its gradients need their losses scaled.
     """
 
     head_channels: int | None
@@ -220,5 +222,6 @@ class _Timed(nn.Module):
         self.net, self.clock, self.precision = net, clock, precision
 
     def forward(self, x: Points, time: PerSample, labels: ClassLabels | None = None) -> Tensor:
-        with torch.autocast(x.device.type, dtype=self.precision, enabled=self.precision != x.dtype):
+        own = self.precision != x.dtype and not torch.is_autocast_enabled(x.device.type)
+        with torch.autocast(x.device.type, dtype=self.precision) if own else nullcontext():
             return self.net(x, self.clock * time, labels=labels)

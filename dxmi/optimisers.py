@@ -1,13 +1,15 @@
 """Modules under training: optimisers and weight averages that methods share."""
 
+import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dxmi.parallel import ONE_PROCESS, Parallel
@@ -50,12 +52,24 @@ class Trainee:
 
     Attributes:
         parallel: what batches of `descend_in_parts` are spread over.
+        scaler: of the loss before gradients are taken, where they are of float16. A step whose scaled gradient is not
+            finite is left out, and the next one is scaled by less.
     """
 
     module: nn.Module
     optimizer: torch.optim.Optimizer
     max_grad_norm: float | None = None
     parallel: Parallel = ONE_PROCESS
+    scaler: GradScaler = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scaler = self.parallel.scaler()
+
+    def clipped(self, max_grad_norm: float | None) -> "Trainee":
+        """The same module, optimiser and scaler, with another largest gradient norm."""
+        other = copy.copy(self)
+        other.max_grad_norm = max_grad_norm
+        return other
 
     def descend(self, loss: Tensor) -> None:
         """One optimiser step of this process; gradients reach this module's parameters only."""
@@ -89,15 +103,17 @@ class Trainee:
         return [p for p in self.module.parameters() if p.requires_grad]
 
     def _gradients(self, loss: Tensor) -> list[Tensor | None]:
-        return list(torch.autograd.grad(loss, self._parameters, allow_unused=True))
+        return list(torch.autograd.grad(self.scaler.scale(loss), self._parameters, allow_unused=True))
 
     def _step(self, gradients: list[Tensor | None]) -> None:
         parameters = self._parameters
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
+        self.scaler.unscale_(self.optimizer)
         if self.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
 
 
@@ -174,4 +190,10 @@ class Learner:
             part.load_state_dict(state[name])
 
     def _parts(self) -> dict[str, Any]:
-        return {"module": self.module, "optimiser": self._trainee.optimizer, "decay": self._decay, "ema": self._ema}
+        return {
+            "module": self.module,
+            "optimiser": self._trainee.optimizer,
+            "scaler": self._trainee.scaler,
+            "decay": self._decay,
+            "ema": self._ema,
+        }

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
+from torch.amp import GradScaler
 
 
 @runtime_checkable
@@ -32,6 +33,10 @@ class Parallel(Protocol):
         """The precision of networks, around their forward passes."""
         ...
 
+    def scaler(self) -> GradScaler:
+        """A new scale of losses, for one optimiser: in float16 small gradients would vanish. Passes through else."""
+        ...
+
 
 class OneProcess:
     """All rows at once, here, in the precision of the weights."""
@@ -47,6 +52,9 @@ class OneProcess:
 
     def autocast(self) -> AbstractContextManager[object]:
         return nullcontext()
+
+    def scaler(self) -> GradScaler:
+        return GradScaler("cpu", enabled=False)
 
 
 ONE_PROCESS = OneProcess()

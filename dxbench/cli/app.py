@@ -37,7 +37,7 @@ Pictures = Annotated[
 ]
 ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "suites"]
 Start = Literal["pretrained", "train"]
-Precision = Literal["32", "bf16"]
+Precision = Literal["32", "bf16", "fp16"]
 ClaimsFormat = Literal["text", "md"]
 TableFormat = Literal["text", "md", "latex", "latex-table", "html", "csv", "json"]
 
@@ -107,7 +107,7 @@ def run(
         int, typer.Option(min=1, help="Micro-batches per device; the batch size stays that of all devices together.")
     ] = 1,
     precision: Annotated[
-        Precision, typer.Option(help="Of networks; bf16 by autocast.", **_one_of("precision", Precision))
+        Precision, typer.Option(help="Of networks; bf16 and fp16 by autocast.", **_one_of("precision", Precision))
     ] = "32",
     launcher: Annotated[str, typer.Option(help="How cells are run; see `dxbench list launchers`.")] = "local",
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Cells at a time.")] = 1,

@@ -92,7 +92,7 @@ def _several_devices() -> Check:
             bf16 = f"on the CPU ({torch.backends.cpu.get_cpu_capability()}), for trying out"
         return (
             f"lightning-fabric {version('lightning-fabric')}, processes over {' and '.join(backends) or 'nothing'}; "
-            f"precision 32, and bf16 {bf16}"
+            f"precision 32 and fp16, and bf16 {bf16}"
         )
 
     return _guard("several devices", found)

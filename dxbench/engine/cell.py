@@ -351,7 +351,7 @@ class _Run:
         largest = batch // self.workers.count
         accumulate = min(4 * spread.accumulate, largest)
         if accumulate <= spread.accumulate:
-            return "; each device takes one row at a time already: a larger device, or --precision bf16, may do"
+            return "; each device takes one row at a time already: a larger device, or --precision bf16 or fp16, may do"
         return f"; try --accumulate {accumulate} ({-(-largest // accumulate)} rows at a time)"
 
     def _failure(self, kind: str, message: str) -> Failure:

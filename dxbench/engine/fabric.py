@@ -1,15 +1,15 @@
-"""Several devices, micro-batches and precision by Lightning Fabric.
+"""Several devices and micro-batches by Lightning Fabric, precision by torch's autocast.
 
-Fabric finds or makes the process group (its own processes, torchrun, SLURM), chooses the device of each process and
-knows autocast. Modules are not wrapped in DDP, which hooks into `backward` of one module at a time: a step of DxMI
-takes the gradient of the policy through the value, and leaves the value's own alone. Gradients are summed here instead,
-in one reduction per step and dtype.
+Fabric finds or makes the process group (its own processes, torchrun, SLURM) and chooses the device of each process. Its
+own precision is left alone: on a CPU it takes bfloat16 for float16. Modules are not wrapped in DDP, which hooks into
+`backward` of one module at a time: a step of DxMI takes the gradient of the policy through the value, and leaves the
+value's own alone. Gradients are summed here instead, in one reduction per step and dtype.
 """
 
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
+from torch.amp import GradScaler
 
 from dxbench.engine.spread import Place, Spread, outer
 from dxbench.engine.workers import PeerLost
@@ -28,7 +29,7 @@ from dxbench.errors import UsageError
 
 T = TypeVar("T")
 
-PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed"}
+CAST_TO = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # The other processes wait while the first one scores samples, which may take hours.
 PATIENCE = timedelta(days=2)
 
@@ -39,7 +40,7 @@ class FabricWorkers:
     def __init__(self, spread: Spread, *, device: str, place: Place | None) -> None:
         self._spread = spread
         for name in ("lightning_fabric", "lightning_fabric.utilities.rank_zero"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # "Initializing distributed", "Using bfloat16"
+            logging.getLogger(name).setLevel(logging.WARNING)  # "Initializing distributed"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice on srun and on idle GPUs
             self._fabric = Fabric(
@@ -47,7 +48,6 @@ class FabricWorkers:
                 devices=spread.devices,
                 num_nodes=spread.machines,
                 strategy=DDPStrategy(timeout=PATIENCE) if spread.processes > 1 else "auto",
-                precision=PRECISIONS[spread.precision],  # pyright: ignore[reportArgumentType]
                 plugins=_environment(place),
             )
             self._fabric.launch()
@@ -88,12 +88,14 @@ class FabricWorkers:
             for tensor, total in zip(same, flat.split([tensor.numel() for tensor in same]), strict=True):
                 tensor.copy_(total.view_as(tensor))
 
-    @contextmanager
-    def autocast(self) -> Iterator[None]:
-        with self._fabric.autocast():
-            # A weight cast without a graph, in a target or a rollout, would be taken again where a graph is wanted.
-            torch.set_autocast_cache_enabled(False)
-            yield
+    def autocast(self) -> AbstractContextManager[object]:
+        if self._spread.precision == "32":
+            return nullcontext()
+        # From a cache a weight cast without a graph, in a target or a rollout, would be taken where a graph is wanted.
+        return torch.autocast(self._fabric.device.type, dtype=CAST_TO[self._spread.precision], cache_enabled=False)
+
+    def scaler(self) -> GradScaler:
+        return GradScaler(self._fabric.device.type, enabled=self._spread.precision == "fp16")
 
     # --- what the harness asks ---------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ class Spread:
         devices: of each machine, with a process for each.
         machines: that torchrun or SLURM has started processes on.
         accumulate: micro-batches that a device takes one after the other.
-        precision: 32, or bf16 by autocast with weights, optimisers and losses in float32.
+        precision: 32, or bf16 or fp16 by autocast with weights, optimisers and losses in float32.
     """
 
     devices: int = 1

@@ -5,7 +5,7 @@ Diffusion by Maximum Entropy Inverse Reinforcement Learning, NeurIPS 2024, arXiv
 cost inside the value target are parts handed in, not branches.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -135,7 +135,7 @@ class DxMIUpdate:
 
     def _value_steps(self, batch: _Batch) -> dict[str, Tensor]:
         losses = []
-        learner = replace(self.value, max_grad_norm=self.td_max_grad_norm)
+        learner = self.value.clipped(self.td_max_grad_norm)
         for steps in self.sweep:
 
             def means(rows: slice, steps: tuple[int, ...] = steps) -> tuple[Tensor, ...]:

@@ -303,3 +303,30 @@ def test_a_typo_in_a_backbone_is_refused() -> None:
 def test_networks_are_what_they_say() -> None:
     assert isinstance(on_meta(TINY_DDPM, SHAPE), UNet)
     assert isinstance(on_meta(TINY_DDGAN, SHAPE), DDGANGenerator)
+
+
+@pytest.mark.parametrize(("levels", "rho", "steps"), [("above_zero", 4.0, 4), ("to_zero", 7.0, 10)])
+def test_a_denoiser_in_float16_is_off_by_an_eighth_of_what_bfloat16_costs(levels: Any, rho: float, steps: int) -> None:
+    """11 bits of a number against 8, at DxMI's levels, around a random ADM whose branches do not end in zeros."""
+    backbone = ADMUNet(
+        width=32, multipliers=(1, 2), blocks_per_level=1, attention_levels=(1,), head_channels=16, classes=2,
+        levels=levels, rho=rho, precision="float32",
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(0)
+    net = backbone.network((3, 16, 16), generator)
+    for p in net.parameters():
+        if not p.any():
+            torch.nn.init.normal_(p, std=0.1 if p.ndim == 1 else p[0].numel() ** -0.5, generator=generator)
+    policy = backbone.policy(net, event_shape=(3, 16, 16), num_steps=steps)
+    sigmas = policy.net.steps.float()
+    data, noise = torch.randn(2, steps, 3, 16, 16, generator=generator)
+    given = 0.5 * data + sigmas[:, None, None, None] * noise, sigmas, torch.arange(steps) % 2
+    denoiser = backbone.denoiser(net)
+    with torch.no_grad():
+        exact = denoiser(*given)
+        error = {}
+        for dtype in (torch.bfloat16, torch.float16):
+            with torch.autocast("cpu", dtype=dtype):
+                error[dtype] = (denoiser(*given) - exact).square().mean().sqrt().item()
+    assert 0 < error[torch.float16] < 0.2 * error[torch.bfloat16]
+    assert error[torch.float16] < 1e-3 < error[torch.bfloat16]

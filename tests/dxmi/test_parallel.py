@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 
 from dxmi.algorithms.dxmi import DxMIUpdate
 from dxmi.algorithms.sweeps import batched_sweep, sequential_sweep
@@ -79,6 +80,9 @@ class Member:
 
     def autocast(self) -> AbstractContextManager[object]:
         return nullcontext()
+
+    def scaler(self) -> GradScaler:
+        return GradScaler("cpu", enabled=False)
 
 
 def net(dim_out: int, levels: int, seed: int) -> nn.Module:

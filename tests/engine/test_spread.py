@@ -21,6 +21,8 @@ from dxbench.engine.spread import machines as count_machines
 from dxbench.errors import UsageError
 from dxbench.metrics.digits_net import quantise
 from dxbench.records import read_record
+from dxmi.edm_backbones import PRECISIONS, EDMUNet
+from dxmi.optimisers import Learner, Trainee
 
 RUN = ("run", "--task", "gaussians8", "--no-report")
 SMALL = ("--set", "iterations=8", "--set", "policy_hidden=16", "--set", "value_hidden=16")
@@ -95,9 +97,11 @@ def test_a_twin_of_a_model_is_able_to_do_what_the_model_is() -> None:
 # --- precision ------------------------------------------------------------------------------------------------
 
 
-def test_bf16_trains_close_to_float32_with_weights_and_scalars_in_float32() -> None:
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_16_bits_train_close_to_float32_with_weights_and_scalars_in_float32(precision: Any) -> None:
+    """In fp16 the value's first step overflows, and is left out."""
     whole, scalars, _ = train("digits", "dxmi", None)
-    workers = FabricWorkers(Spread(precision="bf16"), device="cpu", place=None)
+    workers = FabricWorkers(Spread(precision=precision), device="cpu", place=None)
     rounded, found, _ = train("digits", "dxmi", workers)
     assert all(tensor.dtype == torch.float32 for tensor in rounded.values())
     nets = [path for path in whole if "/policy/net" in path or "/value/net" in path]
@@ -106,6 +110,67 @@ def test_bf16_trains_close_to_float32_with_weights_and_scalars_in_float32() -> N
     assert 0 < max(apart) < 0.02
     assert found == pytest.approx(scalars, rel=0.05, abs=0.02)
     assert found != scalars
+
+
+def fp16_trainee(weight: torch.nn.Parameter, optimiser: torch.optim.Optimizer, **rest: Any) -> Trainee:
+    module = torch.nn.Module()
+    module.register_parameter("weight", weight)
+    workers = FabricWorkers(Spread(precision="fp16"), device="cpu", place=None)
+    return Trainee(module=module, optimizer=optimiser, parallel=workers, **rest)
+
+
+def test_fp16_keeps_gradients_that_float16_would_lose() -> None:
+    """A gradient of 1e-9 is below float16's least number, 6e-8."""
+    weight = torch.nn.Parameter(torch.ones(1))
+    trainee = fp16_trainee(weight, torch.optim.SGD([weight], lr=1e8))
+    (loss,) = trainee.descend_in_parts(1, lambda rows: (1e-9 * weight.half().float().sum(),))
+    assert loss.item() == pytest.approx(1e-9)
+    assert weight.item() == pytest.approx(0.9, rel=1e-3)
+
+
+def test_fp16_clips_the_gradient_itself_and_not_its_scaled_one() -> None:
+    weight = torch.nn.Parameter(torch.ones(1))
+    trainee = fp16_trainee(weight, torch.optim.SGD([weight], lr=1.0), max_grad_norm=0.1)
+    trainee.clipped(0.5).descend(0.2 * weight.sum())
+    assert weight.item() == pytest.approx(0.8)
+    trainee.descend(0.2 * weight.sum())
+    assert weight.item() == pytest.approx(0.7)
+
+
+def test_fp16_leaves_out_a_step_that_overflows_and_scales_the_next_by_half() -> None:
+    weight = torch.nn.Parameter(torch.ones(1))
+    trainee = fp16_trainee(weight, torch.optim.Adam([weight], lr=0.1, fused=True))
+    assert trainee.scaler.get_scale() == 2**16
+    trainee.descend(weight.half().float().sum())  # 2^16 is more than 65,504
+    assert (weight.item(), trainee.scaler.get_scale()) == (1.0, 2**15)
+    trainee.descend((0.1 * weight.half()).float().sum())
+    assert (weight.item(), trainee.scaler.get_scale()) == (pytest.approx(0.9), 2**15)
+
+
+def test_the_scale_of_losses_is_part_of_the_state() -> None:
+    workers = FabricWorkers(Spread(precision="fp16"), device="cpu", place=None)
+
+    def learner() -> Learner:
+        layer = torch.nn.Linear(1, 1, bias=False)
+        return Learner(layer, lr=0.1, iterations=10, ema_decay=0.0, parallel=workers)
+
+    first, second = learner(), learner()
+    first.descend(first.module(torch.ones(1, 1)).half().float().sum())
+    second.load_state_dict(first.state_dict())
+    assert second.state_dict()["scaler"] == first.state_dict()["scaler"]
+    assert second.state_dict()["scaler"]["scale"] == 2**15
+
+
+def test_the_runs_precision_goes_before_a_backbones_own() -> None:
+    for own in ("float32", "bfloat16"):
+        backbone = EDMUNet(width=16, multipliers=(1, 2), blocks_per_level=1, attention_levels=(), precision=own)
+        net = backbone.network((3, 8, 8), torch.Generator().manual_seed(0))
+        seen: set[torch.dtype] = set()
+        net.stem.register_forward_hook(lambda module, given, out, seen=seen: seen.add(out.dtype))
+        for precision in ("32", "bf16", "fp16"):
+            with FabricWorkers(Spread(accumulate=2, precision=precision), device="cpu", place=None).autocast():
+                backbone.denoiser(net)(torch.zeros(1, 3, 8, 8), torch.ones(1))
+        assert seen == {torch.float16, torch.bfloat16, PRECISIONS[own]}
 
 
 def test_energies_keep_float32_under_autocast() -> None:
@@ -141,24 +206,27 @@ def only_record(home: Path) -> ResultRecord:
     return record
 
 
-def test_micro_batches_and_precision_are_in_the_record(dxbench: Callable[..., Ended], home: Path) -> None:
-    ended = dxbench(*RUN, "-m", "dxmi", *SMALL, "--accumulate", 3, "--precision", "bf16")
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_micro_batches_and_precision_are_in_the_record(
+    dxbench: Callable[..., Ended], home: Path, precision: str
+) -> None:
+    ended = dxbench(*RUN, "-m", "dxmi", *SMALL, "--accumulate", 3, "--precision", precision)
     assert ended.code == 0, ended.err
     cost = only_record(home).cost
     assert cost is not None
-    assert (cost.devices, cost.accumulate, cost.precision) == (1, 3, "bf16")
+    assert (cost.devices, cost.accumulate, cost.precision) == (1, 3, precision)
 
 
 def test_another_precision_is_another_row(dxbench: Callable[..., Ended], home: Path) -> None:
     data = (*RUN, "-m", "dxmi", *SMALL, "--results", home / "results")
-    for options in ((), ("--precision", "bf16")):
+    for options in ((), ("--precision", "bf16"), ("--precision", "fp16")):
         assert dxbench(*data, *options).code == 0
-    assert len(list((home / "results").glob("*/*/*.json"))) == 2
+    assert len(list((home / "results").glob("*/*/*.json"))) == 3
     table = dxbench("table", "-t", "gaussians8", "--results", home / "results", "--format", "csv")
     assert table.code == 0, table.err
     rows = [line for line in table.out.splitlines() if "policy_hidden=16" in line]
-    assert [" bf16" in row for row in rows].count(True) == 1, table.out
-    assert len(rows) == 2
+    assert [sum(precision in row for row in rows) for precision in (" bf16", " fp16")] == [1, 1], table.out
+    assert len(rows) == 3
 
 
 @pytest.mark.parametrize("options", [("--devices", 2), ("--accumulate", 4), ("--precision", "bf16")])
@@ -176,7 +244,7 @@ def test_a_method_of_one_device_is_named(dxbench: Callable[..., Ended], options:
         (("--devices", 2, "--jobs", 2, "--seed", "0,1"), "--jobs and --devices do not go together"),
         (("--accumulate", 201), "a batch of 200 cannot be cut into 201 pieces"),
         (("--devices", max(2, os.cpu_count() or 1) + 1), "CPU cores here"),
-        (("--precision", "16"), "bf16"),
+        (("--precision", "16"), "fp16"),
     ],
 )
 def test_what_cannot_be_spread_is_refused(
