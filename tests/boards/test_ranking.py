@@ -90,9 +90,9 @@ def test_rows_that_never_vary_are_as_far_apart_as_they_are() -> None:
 
 
 def test_many_rows_make_it_harder_to_tell_two_apart() -> None:
-    a, b = list(0.5 + NOISE), list(0.62 + NOISE)
+    a, b = list(0.5 + NOISE), list(0.55 + NOISE)
     assert places([row("a", a), row("b", b)]) == {0: (1, 1), 1: (2, 2)}
-    crowd = [row(f"c{i}", list(0.62 + NOISE + 1e-6 * i)) for i in range(19)]
+    crowd = [row(f"c{i}", list(0.55 + NOISE + 1e-6 * i)) for i in range(19)]
     assert places([row("a", a), row("b", b), *crowd])[1] == (1, 21)
 
 
