@@ -114,6 +114,18 @@ def test_distances_are_compared_by_their_logarithms_and_spreads_have_a_floor() -
     assert set(places([*ordinary, precise]).values()) == {(1, 5)}
 
 
+@pytest.mark.parametrize("skewed", [False, True])
+def test_equal_rows_are_told_apart_in_one_board_of_twenty_at_most(skewed: bool) -> None:
+    """Ten equal rows at five seeds, normal or of skewness 6 with spreads of a factor of ten."""
+    rng, boards, apart = np.random.default_rng(11), 300, 0
+    for _ in range(boards):
+        noise = rng.normal(size=(10, 5))
+        if skewed:
+            noise = np.exp(rng.uniform(np.log(0.3), np.log(3), (10, 1))) * (np.exp(noise) - np.exp(0.5))
+        apart += any(last < 10 for _, last in places([row(str(i), v) for i, v in enumerate(1 + 0.1 * noise)]).values())
+    assert apart / boards < 0.05 + 4 * (0.05 * 0.95 / boards) ** 0.5
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.floats(-5, 5), min_size=4, max_size=4), min_size=1, max_size=8))
 def test_places_say_what_holm_over_all_pairs_says_and_nothing_else(values: list[list[float]]) -> None:
