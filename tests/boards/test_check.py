@@ -177,15 +177,19 @@ def test_a_row_that_is_worse_in_all_its_numbers_is_seen(
     assert codes.count(4) / draws >= least  # type: ignore[arg-type]
 
 
-def test_numbers_that_are_a_little_worse_together_are_worse_and_none_alone_is(gate: Callable[..., Gate]) -> None:
-    rng = np.random.default_rng(3)
-    found = gate(table(rng, rows=10, seeds=5), table(rng, rows=10, seeds=5, worse=2.0))
+def test_numbers_that_are_a_little_worse_together_are_worse_with_more_certainty(gate: Callable[..., Gate]) -> None:
+    """Five numbers, each two spreads worse with noise of its own, among twenty rows that are as they were."""
+    rng = np.random.default_rng(4)
+    others = [made for i in range(20) for made in row(VALUES, method=f"other{i}")]
+    found = gate(table(rng, rows=1, seeds=5) + others, table(rng, rows=1, seeds=5, worse=2.0) + others)
     first = {one.metric: one for one in found.findings if one.row == "m0"}
     assert first["row"].verdict == Verdict.REGRESSION
-    assert first["row"].better == "lower"
     assert (first["row"].change or 0) > 0
-    assert [one.verdict for one in first.values()].count(Verdict.REGRESSION) < 5
+    alone = [first[f"metric{i}"] for i in range(5)]
+    assert [one.verdict for one in alone].count(Verdict.REGRESSION) < 5
+    assert all((first["row"].p_value or 0) < 0.2 * (one.p_value or 0) for one in alone)
     assert {one.verdict for one in found.findings if one.row != "m0"} == {Verdict.UNCHANGED}
+    assert found.exit_code == 4
 
 
 def test_a_row_counts_only_where_some_number_of_it_exceeds_the_tolerance(gate: Callable[..., Gate]) -> None:

@@ -90,9 +90,9 @@ def test_rows_that_never_vary_are_as_far_apart_as_they_are() -> None:
 
 
 def test_many_rows_make_it_harder_to_tell_two_apart() -> None:
-    a, b = list(0.5 + NOISE), list(0.62 + NOISE)
+    a, b = list(0.5 + NOISE), list(0.55 + NOISE)
     assert places([row("a", a), row("b", b)]) == {0: (1, 1), 1: (2, 2)}
-    crowd = [row(f"c{i}", list(0.62 + NOISE + 1e-6 * i)) for i in range(19)]
+    crowd = [row(f"c{i}", list(0.55 + NOISE + 1e-6 * i)) for i in range(19)]
     assert places([row("a", a), row("b", b), *crowd])[1] == (1, 21)
 
 
@@ -112,6 +112,18 @@ def test_distances_are_compared_by_their_logarithms_and_spreads_have_a_floor() -
     alone = stats.ttest_ind(np.log([0.44, 0.441, 0.442, 0.4405, 0.4415]), np.log(0.5 + NOISE), equal_var=False)
     assert alone.pvalue < 0.05
     assert set(places([*ordinary, precise]).values()) == {(1, 5)}
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+def test_equal_rows_are_told_apart_in_one_board_of_twenty_at_most(skewed: bool) -> None:
+    """Ten equal rows at five seeds, normal or of skewness 6 with spreads of a factor of ten."""
+    rng, boards, apart = np.random.default_rng(11), 300, 0
+    for _ in range(boards):
+        noise = rng.normal(size=(10, 5))
+        if skewed:
+            noise = np.exp(rng.uniform(np.log(0.3), np.log(3), (10, 1))) * (np.exp(noise) - np.exp(0.5))
+        apart += any(last < 10 for _, last in places([row(str(i), v) for i, v in enumerate(1 + 0.1 * noise)]).values())
+    assert apart / boards < 0.05 + 4 * (0.05 * 0.95 / boards) ** 0.5
 
 
 @settings(max_examples=60, deadline=None)

@@ -62,7 +62,7 @@ class TaskSummary:
         runs: how many there are.
         metric: its first column, with an arrow; "" without any.
         lines: all rows of ours.
-        best: those that share the first rank of the first column.
+        best: those that may be the first by the first column.
     """
 
     task: str
