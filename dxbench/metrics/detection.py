@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
 from dxbench.metrics import ranking
@@ -21,7 +22,7 @@ ROBUST = "robust"
 
 Statistic = Callable[[Scores, Scores], float]
 PixelStatistic = Callable[[RankedPixels], float]
-Fields = tuple[tuple[str, float | str | list[float]], ...]
+Fields = tuple[tuple[str, JsonValue], ...]
 
 
 @dataclass(frozen=True, kw_only=True)

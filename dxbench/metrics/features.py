@@ -13,7 +13,7 @@ from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
 from dxbench.metrics.frechet import Moments
 from dxbench.metrics.neighbours import DEFAULT_TILING, Tiling
 
-Features = NDArray[np.float32]
+Features = NDArray[np.floating]
 Images = NDArray[np.uint8]
 Extract = Callable[[Images], dict[str, Features]]
 
