@@ -196,8 +196,9 @@ class DigitsFeatureMetric:
         return MetricProtocol(name=self.name, version=1, fields=dict(_fields(self.reference, **dict(self.fields))))
 
     def measure(self, evidence: Evidence) -> Estimate:
+        samples = require_samples(evidence, NUM_SAMPLES)
         reference: HasDigits = evidence.reference
-        features = reference.feature_pass(require_samples(evidence, NUM_SAMPLES)).features
+        features = reference.feature_pass(samples).features
         return repeated(self.protocol, self.values(features, reference), better=self.better)
 
 

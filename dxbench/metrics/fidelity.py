@@ -211,14 +211,19 @@ class Recall(PrecisionMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Density(ManifoldMetric):
-    """How many balls of the references a sample lies in, over k; 1 for one law."""
+class BallMetric(ManifoldMetric):
+    """Base of density and coverage (arXiv:2002.09797)."""
 
     k: int = 5
 
     @property
     def comparison(self) -> str:
         return "distance < radius, decided in float64"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Density(BallMetric):
+    """How many balls of the references a sample lies in, over k; 1 for one law."""
 
     @property
     def stem(self) -> str:
@@ -231,14 +236,8 @@ class Density(ManifoldMetric):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coverage(ManifoldMetric):
+class Coverage(BallMetric):
     """Share of references with a sample in their ball; lost modes lower it."""
-
-    k: int = 5
-
-    @property
-    def comparison(self) -> str:
-        return "distance < radius, decided in float64"
 
     @property
     def stem(self) -> str:

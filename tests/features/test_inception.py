@@ -17,9 +17,13 @@ from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d
 from torch_fidelity.utils import get_featuresdict_from_dataset
 
 from dxbench.errors import InvalidFile, MissingData
+from dxbench.features import protocols
 from dxbench.features.extractor import NetworkExtractor
 from dxbench.features.inception import INCEPTION_CLEAN, INCEPTION_TENSORFLOW, INCEPTION_TORCH
+from dxbench.features.protocols import SET_PROTOCOLS
 from dxbench.features.resizing import pil_bicubic, tensorflow1, torch_bilinear
+from dxbench.features.sets import SampleSet, score_against
+from dxbench.metrics.frechet import array_moments, frechet_distance
 
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(3, 32, 32, 3), dtype=np.uint8)
 
@@ -166,3 +170,36 @@ def test_absent_weights_name_the_command_that_fetches_them(
     monkeypatch.setenv("DXBENCH_DATA", str(tmp_path))
     with pytest.raises(MissingData, match=r"no pt_inception-2015.*dxbench prepare --task cifar10"):
         extractor.load("cpu")
+
+
+def test_two_sets_are_scored_by_every_protocol_of_the_inception(
+    random_weights: Callable[[NetworkExtractor], NetworkExtractor], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each FID is the formula on the features that its own way to prepare pixels gives, and the three differ."""
+    monkeypatch.setenv("DXBENCH_CACHE", str(tmp_path))
+    ways = {"": INCEPTION_TENSORFLOW, "_pytorch": INCEPTION_TORCH, "_clean": INCEPTION_CLEAN}
+    loaded = {suffix: random_weights(extractor) for suffix, extractor in ways.items()}
+    for name, extractor in zip(("TENSORFLOW", "TORCH", "CLEAN"), loaded.values(), strict=True):
+        monkeypatch.setattr(protocols, f"INCEPTION_{name}", extractor)
+    rng = np.random.default_rng(1)
+    a, b = (rng.integers(0, high, size=(10, 32, 32, 3), dtype=np.uint8) for high in (256, 200))
+    found = score_against(
+        [SET_PROTOCOLS[name] for name in ("adm", "adm-fp16", "edm", "pytorch-fid", "clean")],
+        SampleSet(name="a", images=a),
+        SampleSet(name="b", images=b),
+        train=None,
+        n=None,
+        progress=lambda text: None,
+    )
+    assert set(found.scores) == {
+        *(f"{name}@10" for name in ("fid", "sfid", "inception_score", "precision", "recall", "fid_edm")),
+        *(f"{name}@10" for name in ("precision_fp16", "recall_fp16", "fid_pytorch", "fid_clean", "kid_clean")),
+    }
+    for suffix, extractor in loaded.items():
+        extract = extractor.load("cpu")
+        moments = [array_moments(extract(images)["pool3"]) for images in (a, b)]
+        wanted = frechet_distance(*moments)
+        assert found.scores[f"fid{suffix}@10"].value == pytest.approx(wanted, rel=1e-4)
+    values = [found.scores[f"fid{suffix}@10"].value for suffix in ways]
+    assert len({round(value, 3) for value in values}) == 3
+    assert found.scores["fid_edm@10"].value == found.scores["fid@10"].value

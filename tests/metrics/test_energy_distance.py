@@ -1,13 +1,15 @@
 """The energy distance against its definition by loops, scipy's in one dimension, and what it has to reject."""
 
 from itertools import combinations, product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import energy_distance as scipy_energy_distance
 
+from dxbench.api import Evidence, NotApplicable
 from dxbench.densities import GaussianMixture
-from dxbench.metrics.energy_distance import ROWS, energy_distance
+from dxbench.metrics.energy_distance import ROWS, EnergyDistance, energy_distance
 
 
 def by_loops(x: np.ndarray, y: np.ndarray) -> float:
@@ -51,3 +53,29 @@ def test_is_zero_on_average_for_one_law_and_tells_a_lost_mode() -> None:
 def test_what_cannot_be_compared_is_refused(x: tuple[int, ...], y: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="two sets of at least 2 points of one width"):
         energy_distance(np.zeros(x), np.zeros(y))
+
+
+def test_another_protocol_is_reached_field_by_field_as_explain_does() -> None:
+    metric = EnergyDistance(reference="r")
+    other = metric.with_field("n_samples", 300).with_field("repeats", 2)
+    assert other == EnergyDistance(reference="r", num_samples=300, repeats=2)
+    assert other.protocol.fields["n_reference"] == 300
+    with pytest.raises(NotApplicable, match="fixed by the metric's code"):
+        metric.with_field("estimator", "biased")
+
+
+def test_each_block_meets_draws_of_its_own() -> None:
+    rng = np.random.default_rng(3)
+    samples, draws = rng.normal(size=(650, 2)), [rng.normal(size=(400, 2)) for _ in range(2)]
+    evidence = Evidence(
+        samples=samples, energy=None, temperature=None, nfe=None, reference=SimpleNamespace(test_draws=draws)
+    )
+    found = EnergyDistance(reference="r", num_samples=300, repeats=2).measure(evidence)
+    values = [energy_distance(samples[i * 300 : (i + 1) * 300], draws[i][:300]) for i in range(2)]
+    assert (found.value, found.std, found.n) == (
+        pytest.approx(np.mean(values)),
+        pytest.approx(np.std(values, ddof=1)),
+        2,
+    )
+    with pytest.raises(NotApplicable, match="needs 900 samples, got 650"):
+        EnergyDistance(reference="r", num_samples=300, repeats=3).measure(evidence)
