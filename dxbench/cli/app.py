@@ -254,7 +254,7 @@ def compare(
     results: Results = None,
     as_json: Json = False,
 ) -> None:
-    """Is A better than B? Paired over training seeds; exit code 6 where the two cannot be compared."""
+    """Is A better than B? Over their training seeds; exit code 6 where the two cannot be compared."""
     from dxbench.cli.compare import compare_command
 
     raise typer.Exit(compare_command(a, b, task=task, alpha=alpha, folders=results, as_json=as_json))
