@@ -17,19 +17,20 @@ from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Need, NoTraining, Problem, RandomStreams, Training
 from dxbench.staged import FromWeights, StagedTraining, Stateful
 from dxmi.algorithms.learner import DxMILearner, Rates
 from dxmi.algorithms.sweeps import PolicySweep, ShuffledSteps, batched_sweep, sequential_sweep
 from dxmi.backbones import IMAGE_DDPM, DDPMBackbone
+from dxmi.checkpoints import dxmi_sampler, dxmi_value
 from dxmi.costs import TIME_COSTS, RunningCost
 from dxmi.denoising import DDPMLoss, DenoiserTraining
 from dxmi.dropout import quiet_dropout
 from dxmi.edm_backbones import ADMUNet
 from dxmi.image_backbones import DDGANGeneratorNet, DDPMUNet
-from dxmi.models import DxMIModel, dxmi_model
+from dxmi.models import ClassPolicyModel, DxMIModel, PolicyModel, dxmi_model, guided_model, policy_model
 from dxmi.nets.energy_resnet import EnergyResNet
 from dxmi.nets.mlp import StepMLP
 from dxmi.noise import StreamNoise
@@ -268,7 +269,9 @@ class DxMIUNetConfig(FromWeights, DxMIBase):
     )
     tau: NonNegativeFloat = Field(default=0.1, description="of the entropy, per dimension: the paper's tau_1")
     tau_velocity: NonNegativeFloat | None = Field(default=0.01, description="of the velocity: tau_2; None: tau")
-    iterations: PositiveInt = 78_000
+    iterations: NonNegativeInt = Field(
+        default=78_000, description="0: the backbone's weights are a trained sampler of DxMI's authors, scored as it is"
+    )
     batch_size: PositiveInt = 128
     policy_optimiser: Literal["adam", "radam"] = "adam"
     policy_lr: PositiveFloat = 1e-7
@@ -291,7 +294,39 @@ class DxMIUNetConfig(FromWeights, DxMIBase):
     def _sampler_can_be_built(self) -> Self:
         self.policy_sweep()
         self.backbone.check_steps(self.num_steps)
+        if self.iterations == 0 and self.init == "train":
+            raise ValueError("init=train trains a backbone, not DxMI: with iterations=0 nothing would follow it")
         return self
+
+    def uses_data(self) -> bool:
+        return self.iterations > 0
+
+    def official_weights(self) -> tuple[str, ...]:
+        value = (f"{self.backbone.weights}-value",) if self.iterations == 0 and self.guidance > 0 else ()
+        return (*super().official_weights(), *value)
+
+    def selected_on_test(self) -> bool:
+        """The released checkpoints are those of the best FID in training, against the statistics that score them."""
+        return self.iterations == 0
+
+    def released(self, problem: Problem, compute: Compute, streams: RandomStreams) -> PolicyModel | ClassPolicyModel:
+        """The sampler that DxMI's authors have trained, guided by their value where guidance is asked for."""
+        if problem.pretrained is None:
+            raise ValueError("the task grants no weights of DxMI's authors; set iterations above 0 and train")
+        weights, shape = self.backbone.weights, problem.event_shape
+        official, log_std = dxmi_sampler(problem.pretrained.load(weights))
+        if len(log_std) != self.num_steps:
+            raise ValueError(f"{weights} is a sampler of {len(log_std)} steps, got num_steps={self.num_steps}")
+        start = self.backbone.begin(problem, compute, streams, official=official, flips=False)
+        policy = self.backbone.policy(start.average, event_shape=shape, num_steps=self.num_steps).to(compute.device)
+        with torch.no_grad():
+            policy.learned_log_std.copy_(log_std)
+        if self.guidance == 0:
+            return policy_model(policy, num_classes=start.data.num_classes)
+        energy = EnergyResNet(generator=Generator().manual_seed(0), in_channels=shape[0], width=self.value_width)
+        energy.load_state_dict(dxmi_value(width=self.value_width)(problem.pretrained.load(f"{weights}-value")))
+        value = TimeIndependentValue(energy).to(compute.device)
+        return guided_model(policy, value, num_classes=start.data.num_classes, strength=self.guidance)
 
     def parts(self, problem: Problem, compute: Compute, rng: RandomStreams) -> "Parts":
         shape = problem.event_shape
@@ -363,6 +398,8 @@ class DxMI(Method):
     parallel = True
 
     def start(self, problem: Problem, config: DxMIBase, *, compute: Compute, rng: RandomStreams) -> Training:
+        if isinstance(config, DxMIUNetConfig) and config.iterations == 0:
+            return NoTraining(config.released(problem, compute, rng.common))
         return DxMITraining(problem, config, compute, rng)
 
 

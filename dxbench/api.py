@@ -58,6 +58,10 @@ class Config(Frozen):
         """Whether the training data are used; False where official weights are sampled as they are."""
         return True
 
+    def selected_on_test(self) -> bool:
+        """Whether a choice behind these weights, such as of a checkpoint, looked at what the final score uses."""
+        return False
+
 
 def canonical_json(value: JsonValue) -> str:
     """One text per value: sorted keys, no spaces, no NaN."""

@@ -112,7 +112,9 @@ def _read_safetensors(path: Path) -> "dict[str, Tensor]":
 
 
 def read_torch(path: Path) -> Any:
-    """What torch saved, if it is tensors and plain values in lists and dictionaries; nothing is executed.
+    """What torch saved, if it is tensors, numbers and plain values in lists and dictionaries; nothing is executed.
+
+    NumPy's numbers are let in: training scripts keep an FID or a loss beside the weights.
 
     Raises:
         MissingData: if there is no such file.
@@ -123,7 +125,8 @@ def read_torch(path: Path) -> Any:
     if not path.is_file():
         raise MissingData(f"no file {path}; fetch it first, or give another path")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_numpy_numbers()):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise InvalidFile(
@@ -133,6 +136,18 @@ def read_torch(path: Path) -> Any:
         raise InvalidFile(
             f"{path} is cut short or no torch file ({type(error).__name__}: {error}); fetch it again"
         ) from error
+
+
+def _numpy_numbers() -> list[Any]:
+    """What a pickled NumPy number asks for, also by the name of before NumPy 2."""
+    import _codecs
+
+    import numpy as np
+
+    scalar = np.float64(0).__reduce__()[0]
+    kinds = {type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"}
+    names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    return [*names, np.dtype, *kinds, _codecs.encode]
 
 
 def _state_dict(tree: Any, path: Path) -> "dict[str, Tensor]":

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from dxmi.arrays import ClassLabels, PerSample, Points, SampleSeeds
 from dxmi.noise import Noise, SeededNoise, SilencedNoise
 from dxmi.policies import GaussianPolicy
-from dxmi.rollout import Guidance, rollout, sample
+from dxmi.rollout import Guidance, rollout, sample, value_guidance
 from dxmi.values import ValueNet
 
 States = Float[Tensor, " steps b *event"]
@@ -95,6 +95,16 @@ def policy_model(
     if num_classes is None:
         return PolicyModel(policy, guidance=guidance, quiet_end=quiet_end)
     return ClassPolicyModel(policy, num_classes=num_classes, guidance=guidance, quiet_end=quiet_end)
+
+
+def guided_model(
+    policy: GaussianPolicy, value: ValueNet, *, num_classes: int | None, strength: float
+) -> PolicyModel | ClassPolicyModel:
+    """`policy_model` with value guidance, whose passes count."""
+    guidance = value_guidance(value, strength=strength)
+    model = policy_model(policy, num_classes=num_classes, guidance=guidance)
+    model.networks += _guiding(value, guidance)
+    return model
 
 
 class _Judged:

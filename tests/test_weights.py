@@ -310,3 +310,24 @@ def test_the_page_names_presets_and_conversions_that_exist() -> None:
         assert not [name for name in called if name not in scope]
         converted += bool(called)
     assert converted == 9  # the others have no weights to convert, or names of their own
+
+
+@pytest.mark.parametrize("core", ["core", "_core"])
+@pytest.mark.parametrize("number", [np.float64(3.19), np.float32(0.5), np.int64(7), np.bool_(True)])
+def test_numbers_of_numpy_beside_the_weights_are_let_in(tmp_path: Path, core: str, number: Any) -> None:
+    """Training scripts keep an FID or a loss with a checkpoint; before NumPy 2 its module had another name."""
+    path = tmp_path / "sampler.pth"
+    torch.save({"state_dict": tensors(), "fid": number}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    own = np.float64(0).__reduce__()[0].__module__
+    renamed = content.replace(f"c{own}\nscalar".encode(), f"cnumpy.{core}.multiarray\nscalar".encode())
+    assert own == f"numpy.{core}.multiarray" or renamed != content
+    path.write_bytes(renamed)
+    assert_same(weights.read(path), tensors())
+
+
+def test_arrays_and_objects_of_numpy_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "sampler.pth"
+    torch.save({"state_dict": tensors(), "other": np.random.default_rng(0)}, path)
+    with pytest.raises(InvalidFile, match="more than tensors"):
+        weights.read(path)

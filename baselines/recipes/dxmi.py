@@ -1,11 +1,12 @@
 """Recipes of DxMI."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from baselines.dxmi import DxMIBase, DxMIConfig, DxMIImageConfig, DxMIUNetConfig
 from dxmi.backbones import DDPMBackbone
 from dxmi.edm_backbones import EDM_LSUN256, ADMUNet
-from dxmi.image_backbones import SMALL_DDPM, DDGANGeneratorNet
+from dxmi.image_backbones import SMALL_DDPM, DDGANGeneratorNet, DDPMUNet
 
 
 def gaussians8() -> DxMIConfig:
@@ -128,6 +129,29 @@ def lsun_bedroom() -> DxMIUNetConfig:
     )
 
 
+def cifar10_released() -> DxMIUNetConfig:
+    """Table 2, T = 10: the sampler that the authors have trained, scored as it is."""
+    return DxMIUNetConfig(backbone=DDPMUNet(weights="dxmi-t10"), iterations=0)
+
+
+def imagenet64_released() -> DxMIUNetConfig:
+    """Table 3, T = 10, as trained by the authors; the release samples it with `--precision fp16`."""
+    return DxMIUNetConfig(backbone=ADMUNet(weights="dxmi-t10", precision="float32"), iterations=0)
+
+
+def imagenet64_released_t4() -> DxMIUNetConfig:
+    """Table 3, T = 4, as trained by the authors."""
+    backbone = ADMUNet(levels="above_zero", rho=4.0, weights="dxmi-t4", precision="float32")
+    return DxMIUNetConfig(backbone=backbone, num_steps=4, iterations=0)
+
+
+def lsun_bedroom_released() -> DxMIUNetConfig:
+    """Table 4, T = 4, as trained by the authors; the code of its value was not released."""
+    return DxMIUNetConfig(
+        backbone=replace(EDM_LSUN256, weights="dxmi-t4", precision="float32"), num_steps=4, iterations=0
+    )
+
+
 def cifar10_quick() -> DxMIUNetConfig:
     """Minutes on a processor, to see that everything works, backbone included; its numbers mean nothing."""
     return DxMIUNetConfig(
@@ -146,6 +170,7 @@ RECIPES: dict[tuple[str, str], Callable[[], DxMIBase]] = {
     ("cifar10", "paper"): cifar10,
     ("cifar10", "paper-ddgan"): cifar10_ddgan,
     ("cifar10", "quick"): cifar10_quick,
+    ("cifar10", "released"): cifar10_released,
     ("cifar10_jpeg75", "default"): cifar10_jpeg75,
     ("cifar10_jpeg75", "quick"): cifar10_quick,
     ("cifar10_subset", "default"): cifar10,
@@ -159,9 +184,14 @@ RECIPES: dict[tuple[str, str], Callable[[], DxMIBase]] = {
     ("imagenet64", "default"): imagenet64,
     ("imagenet64", "paper"): imagenet64,
     ("imagenet64", "paper-t4"): imagenet64_t4,
+    ("imagenet64", "released"): imagenet64_released,
+    ("imagenet64", "released-t4"): imagenet64_released_t4,
     ("imagenet64_balanced", "default"): imagenet64,
     ("imagenet64_balanced", "paper"): imagenet64,
     ("imagenet64_balanced", "paper-t4"): imagenet64_t4,
+    ("imagenet64_balanced", "released"): imagenet64_released,
+    ("imagenet64_balanced", "released-t4"): imagenet64_released_t4,
     ("lsun_bedroom", "default"): lsun_bedroom,
     ("lsun_bedroom", "paper"): lsun_bedroom,
+    ("lsun_bedroom", "released"): lsun_bedroom_released,
 }

@@ -164,11 +164,33 @@ LPIPS_VGG = Asset(
     task="cifar10",
 )
 LPIPS_WEIGHTS = {"vgg16": VGG16, "lpips": LPIPS_VGG}
+
+# --- what DxMI's authors have trained --------------------------------------------------------------------------
+
+
+def _dxmi(task: str, folder: str, part: str, steps: int) -> Asset:
+    return Asset(
+        name=f"dxmi-{part}-{task.replace('_', '-')}-t{steps}",
+        title=f"{part} of DxMI on {task} in {steps} steps, by its authors, the checkpoint of the best FID in training",
+        kind="weights",
+        path=f"weights/{folder}/{part}.pth",
+        also=(f"weights/{folder}/{part}_best.pth",),
+        licence="MIT, https://github.com/swyoon/Diffusion-by-MaxEntIRL",
+        by_hand=(
+            "Follow the link to model checkpoints in the README of https://github.com/swyoon/Diffusion-by-MaxEntIRL in "
+            f"a browser, and put {part}.pth of its folder {folder} there."
+        ),
+        task=task,
+    )
+
+
 CIFAR10_WEIGHTS = {
     "ddpm": DDPM_CIFAR10,
     "ddgan": DDGAN_CIFAR10,
     "edm": EDM_CIFAR10,
     "edm-ve": EDM_CIFAR10_VE,
+    "dxmi-t10": _dxmi("cifar10", "cifar10_ddpm_dxmi_T10", "sampler", 10),
+    "dxmi-t10-value": _dxmi("cifar10", "cifar10_ddpm_dxmi_T10", "value", 10),
     **LPIPS_WEIGHTS,
 }
 
@@ -249,6 +271,10 @@ IMAGENET64_WEIGHTS = {
     "cd-lpips": _consistency("imagenet64", "cd_imagenet64_lpips", "cd-lpips", "distilled by LPIPS"),
     "cd-l2": _consistency("imagenet64", "cd_imagenet64_l2", "cd-l2", "distilled by l2"),
     "ct": _consistency("imagenet64", "ct_imagenet64", "ct", "trained without a teacher"),
+    "dxmi-t10": _dxmi("imagenet64", "imagenet64_edm_dxmi_T10", "sampler", 10),
+    "dxmi-t10-value": _dxmi("imagenet64", "imagenet64_edm_dxmi_T10", "value", 10),
+    "dxmi-t4": _dxmi("imagenet64", "imagenet64_edm_dxmi_T4", "sampler", 4),
+    "dxmi-t4-value": _dxmi("imagenet64", "imagenet64_edm_dxmi_T4", "value", 4),
     **LPIPS_WEIGHTS,
 }
 
@@ -290,6 +316,7 @@ LSUN_BEDROOM_WEIGHTS = {
     "cd-lpips": _consistency("lsun_bedroom", "cd_bedroom256_lpips", "cd-lpips", "distilled by LPIPS"),
     "cd-l2": _consistency("lsun_bedroom", "cd_bedroom256_l2", "cd-l2", "distilled by l2"),
     "ct": _consistency("lsun_bedroom", "ct_bedroom256", "ct", "trained without a teacher"),
+    "dxmi-t4": _dxmi("lsun_bedroom", "lsun_bedroom_edm_dxmi_T4", "sampler", 4),
     **LPIPS_WEIGHTS,
 }
 

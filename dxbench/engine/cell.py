@@ -5,6 +5,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from filelock import FileLock, Timeout
 from dxbench.api import (
     Compute,
     ConditionalSampler,
+    Config,
     Cost,
     Evaluation,
     Failure,
@@ -154,6 +156,10 @@ class _Run:
         self.waited = 0.0
         self.eval_seconds = 0.0
 
+    @cached_property
+    def config(self) -> Config:
+        return config_class(self.method, preset_task(self.task), self.cell.preset).model_validate(self.cell.config)
+
     def assist(self) -> None:
         """What a process other than the first does."""
         process.prepare_process(self.compute)
@@ -211,11 +217,9 @@ class _Run:
     def _set_up(self) -> Training:
         self.rng = RandomStreams(self.cell.method, self.cell.task, self.cell.seed)
         process.seed_global_generators(self.rng)
-        kind = config_class(self.method, preset_task(self.task), self.cell.preset)
-        config = kind.model_validate(self.cell.config)
-        problem = problem_for(self.task, self.method, config, self.compute)
+        problem = problem_for(self.task, self.method, self.config, self.compute)
         begun, self.waited = time.monotonic(), 0.0
-        training = start_training(self.method, problem, config, compute=self.compute, rng=self.rng)
+        training = start_training(self.method, problem, self.config, compute=self.compute, rng=self.rng)
         self.train_seconds = time.monotonic() - begun - self.waited  # some methods fit here and take no step
         self.curves = CurveLog(training.total_steps)
         self.ledger.meter = TrainingMeter(training.total_steps, processes=self.workers.count)
@@ -378,7 +382,7 @@ class _Run:
             method=self.cell.method,
             method_version=self.cell.method_version,
             reference=self.method.reference,
-            selected_on_test=self.method.selected_on_test,
+            selected_on_test=self.method.selected_on_test or self.config.selected_on_test(),
             card=method_card(self.method),
             preset=self.cell.preset,
             overrides=self.cell.overrides,

@@ -1,6 +1,5 @@
 """Layouts of the files DxMI's released code writes: `sampler.pth` and `value.pth`."""
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -29,28 +28,23 @@ def dxmi_value(*, width: int = 128) -> Conversion:
     return Conversion("DxMI's value net", partial(_energy, width), origins)
 
 
-def dxmi_sampler(backbone: Conversion) -> Callable[[State], dict[str, Tensor]]:
-    """The sampler: a backbone and `log_betas`, the log of the std of each step from noise to sample.
+def dxmi_sampler(state: State) -> tuple[dict[str, Tensor], Tensor]:
+    """The sampler's file taken apart: the backbone as its own authors name it, and the log of the std of each step.
 
-    The result is the state dict of a policy with a `net` and `learned_log_std`. Where the released code kept the last
-    std fixed, its value comes from the buffer `std`, as there.
+    The file calls these `log_betas`, from noise to sample; the last one is the buffer `std`'s where there is one, since
+    the release keeps it fixed.
 
     Raises:
-        ValueError: on call, if the log stds are missing or no vector, or the backbone is another.
+        ValueError: if the log stds are missing or no vector.
     """
-    return partial(_sampler, backbone)
+    log_std = state.get("log_betas")
+    if log_std is None or log_std.ndim != 1 or len(log_std) == 0:
+        got = "no log_betas" if log_std is None else f"log_betas of shape {tuple(log_std.shape)}"
+        raise ValueError(f"got {got}; a DxMI sampler has one log std per step. Take a plain backbone as such.")
+    if "std" in state:
+        log_std = torch.cat([log_std[:-1], state["std"][-1:].log()])
+    return {key: value for key, value in state.items() if key not in ("log_betas", "std")}, log_std
 
 
 def _energy(width: int, generator: Generator) -> EnergyResNet:
     return EnergyResNet(generator=generator, width=width)
-
-
-def _sampler(backbone: Conversion, state: State) -> dict[str, Tensor]:
-    log_std = state.get("log_betas")
-    if log_std is None or log_std.ndim != 1 or len(log_std) == 0:
-        got = "no log_betas" if log_std is None else f"log_betas of shape {tuple(log_std.shape)}"
-        raise ValueError(f"got {got}; a DxMI sampler has one log std per step. Convert a plain backbone as such.")
-    net = backbone({key: value for key, value in state.items() if key not in ("log_betas", "std")})
-    if "std" in state:
-        log_std = torch.cat([log_std[:-1], state["std"][-1:].log()])
-    return {**{f"net.{key}": value for key, value in net.items()}, "learned_log_std": log_std}

@@ -1,5 +1,6 @@
 """Methods on images of the papers' size: published settings, small networks through the whole path, released files."""
 
+import math
 import pickle
 import sys
 import types
@@ -9,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from baselines.consistency import Consistency, ConsistencyUNetConfig
 from baselines.ddim import DDIM, DDIMUNetConfig
+from baselines.dxmi import DxMI, DxMIUNetConfig
 from baselines.ect import ECT, ECTUNetConfig
 from baselines.edm import EDM, EDMUNetConfig
 from baselines.fastdpm import FastDPM, FastDPMUNetConfig
@@ -450,3 +453,83 @@ def test_a_released_file_that_is_absent_is_named_with_the_command_that_fetches_i
 def test_the_file_of_another_network_is_refused(method: Any, config: Any, released: PretrainedFiles) -> None:
     with pytest.raises(ValueError, match="not the weights of the consistency models' UNet"):
         model_of(method, config, released)
+
+
+LOG_STDS = {4: [3.0, 1.0, -1.0, -3.0], 10: [-0.1 * k - 0.5 for k in range(10)]}
+
+
+def save_as_dxmi(released: PretrainedFiles, name: str, layout: str, num_steps: int, **buffers: Tensor) -> Problem:
+    """`sampler.pth` as the authors' training leaves it: beside the weights, some in float16, an FID of NumPy."""
+    state = {key: value.half() if value.ndim > 1 else value.float() for key, value in official_state(layout).items()}
+    state |= {"log_betas": torch.tensor(LOG_STDS[num_steps]), **buffers}
+    folder = released.files["absent"].target.parent
+    torch.save({"state_dict": state, "fid": np.float64(3.19), "i_iter": 7}, folder / f"{name}.pth")
+    files = {**released.files, name: file_of(name, f"weights/{name}.pth")}
+    return replace(synthetic_problem((3, 8, 8)), pretrained=PretrainedFiles(task="synthetic", files=files))
+
+
+def dxmi_model_of(problem: Problem, config: DxMIUNetConfig) -> Any:
+    problem = replace(problem, num_classes=config.backbone.num_classes)
+    training = DxMI().start(problem, config, compute=CPU, rng=RandomStreams("dxmi", "released", 0))
+    assert training.total_steps == 0
+    return training.model()
+
+
+@pytest.mark.parametrize("layout", ["cm_imagenet64", "cm_lsun256"])
+def test_a_released_sampler_of_dxmi_around_edm_takes_the_released_steps(layout: str, released: PretrainedFiles) -> None:
+    """mean = x + (x - D) / sigma (sigma_down - sigma), noise exp(log_betas), of the last step sigma_min = 0.002."""
+    problem = save_as_dxmi(released, "dxmi-t4", layout, 4)
+    backbone = replace({"cm_imagenet64": CM64, "cm_lsun256": CM256}[layout], weights="dxmi-t4", levels="above_zero",
+                       rho=4.0)  # fmt: skip
+    config = DxMIUNetConfig(backbone=backbone, num_steps=4, iterations=0)
+    assert (config.official_weights(), config.uses_data(), config.selected_on_test()) == (("dxmi-t4",), False, True)
+    model, seeds = dxmi_model_of(problem, config), torch.arange(4)
+    labels = None if backbone.num_classes is None else seeds % backbone.num_classes
+    with counted_passes(model.networks) as counter:
+        drawn = images(model, backbone.num_classes)
+    assert counter.rows == 4 * 4
+    net = backbone.network((3, 8, 8), torch.Generator().manual_seed(9))
+    state = {key: value.half().float() if value.ndim > 1 else value.float()
+             for key, value in official_state(layout).items()}  # fmt: skip
+    net.load_state_dict(backbone.official((3, 8, 8))(state))
+    sigmas = karras_sigmas(5, sigma_min=0.002, sigma_max=80.0, rho=4.0).tolist()
+    noise = SeededNoise(seeds=seeds, event_shape=(3, 8, 8))
+    x = 80.0 * noise.normal(0)
+    for k, (sigma, after) in enumerate(pairwise(sigmas)):
+        with torch.no_grad():
+            denoised = backbone.denoiser(net)(x, torch.full((4,), sigma), *([] if labels is None else [labels]))
+        up = (after**2 * (sigma**2 - after**2) / sigma**2) ** 0.5
+        std = torch.tensor(LOG_STDS[4][k]).exp() if k < 3 else up
+        x = x + (x - denoised) / sigma * ((after**2 - up**2) ** 0.5 - sigma) + std * noise.normal(k + 1)
+    torch.testing.assert_close(drawn, x, rtol=1e-3, atol=1e-3)
+
+
+def test_a_released_sampler_of_dxmi_around_ddpm_has_its_stds_and_may_be_guided(released: PretrainedFiles) -> None:
+    problem = save_as_dxmi(released, "dxmi-t10", "fastdpm_cifar10", 10, std=torch.full((10,), 1e-3))
+    backbone = DDPMUNet(width=128, multipliers=(1, 2), blocks_per_level=1, weights="dxmi-t10")
+    config = DxMIUNetConfig(backbone=backbone, iterations=0)
+    model = dxmi_model_of(problem, config)
+    stds = [*LOG_STDS[10][:9], math.log(1e-3)]
+    assert model.policy.step_log_stds().tolist() == pytest.approx(stds, rel=1e-5)
+    plain = images(model, None)
+    with pytest.raises(ValueError, match="a sampler of 10 steps, got num_steps=4"):
+        dxmi_model_of(problem, config.model_copy(update={"num_steps": 4}))
+
+    folder = released.files["absent"].target.parent
+    value = {key: value.float() for key, value in official_state("dxmi_value").items()}
+    torch.save({"state_dict": value}, folder / "dxmi-t10-value.pth")
+    assert isinstance(problem.pretrained, PretrainedFiles)
+    files = {**problem.pretrained.files, "dxmi-t10-value": file_of("value", "weights/dxmi-t10-value.pth")}
+    problem = replace(problem, pretrained=PretrainedFiles(task="synthetic", files=files))
+    guided = DxMIUNetConfig(backbone=backbone, iterations=0, guidance=0.5, value_width=16)
+    assert guided.official_weights() == ("dxmi-t10", "dxmi-t10-value")
+    model = dxmi_model_of(problem, guided)
+    with counted_passes(model.networks) as counter:
+        drawn = images(model, None)
+    assert counter.rows == 4 * 2 * 10
+    assert not torch.allclose(drawn, plain)
+
+
+def test_a_released_sampler_of_dxmi_begins_from_no_backbone_of_this_project() -> None:
+    with pytest.raises(ValueError, match="init=train trains a backbone, not DxMI"):
+        DxMIUNetConfig(iterations=0, init="train")

@@ -174,6 +174,7 @@ def test_the_presets_and_settings_of_a_method_decide_what_it_needs(dxbench: Comm
     assert names("-m", "dxmi") == scored | {"ddpm-cifar10"}
     assert names("-m", "dxmi", "--preset", "quick") < names()
     assert names("-m", "dxmi", "--preset", "paper-ddgan") == scored | {"ddgan-cifar10"}
+    assert names("-m", "dxmi", "--preset", "released") == scored | {"dxmi-sampler-cifar10-t10"}
     assert dxbench("prepare", "-t", "cifar10", "--preset", "quick").code == 2
 
 

@@ -218,18 +218,18 @@ def sampler_state(**more: Tensor) -> dict[str, Tensor]:
 
 
 def test_a_dxmi_sampler_is_a_backbone_and_the_log_of_its_stds() -> None:
-    case = small("fastdpm_cifar10")
-    log_betas = torch.tensor([-1.0, -2.0, -3.0])
-    free = checkpoints.dxmi_sampler(case.conversion)(sampler_state(log_betas=log_betas))
-    assert torch.equal(free["learned_log_std"], log_betas)
-    assert {key.removeprefix("net.") for key in free} == {*case.net.state_dict(), "learned_log_std"}
+    case, log_betas = small("fastdpm_cifar10"), torch.tensor([-1.0, -2.0, -3.0])
+    backbone, free = checkpoints.dxmi_sampler(sampler_state(log_betas=log_betas))
+    assert torch.equal(free, log_betas)
+    assert {*case.conversion(backbone)} == {*case.net.state_dict()}
     std = torch.tensor([0.5, 0.5, 1e-3])
-    fixed = checkpoints.dxmi_sampler(case.conversion)(sampler_state(log_betas=log_betas, std=std))
-    torch.testing.assert_close(fixed["learned_log_std"], torch.tensor([-1.0, -2.0, math.log(1e-3)]))
+    backbone, fixed = checkpoints.dxmi_sampler(sampler_state(log_betas=log_betas, std=std))
+    torch.testing.assert_close(fixed, torch.tensor([-1.0, -2.0, math.log(1e-3)]))
+    assert {*case.conversion(backbone)} == {*case.net.state_dict()}
 
 
 @pytest.mark.parametrize("log_betas", [None, torch.zeros(2, 2), torch.zeros(0)])
 def test_a_dxmi_sampler_without_log_stds_is_refused(log_betas: Tensor | None) -> None:
     state = sampler_state() if log_betas is None else sampler_state(log_betas=log_betas)
     with pytest.raises(ValueError, match="one log std per step"):
-        checkpoints.dxmi_sampler(small("fastdpm_cifar10").conversion)(state)
+        checkpoints.dxmi_sampler(state)

@@ -67,6 +67,9 @@ class OfficialConfig(Toy.Config):
     def uses_data(self) -> bool:
         return self.tuned
 
+    def selected_on_test(self) -> bool:
+        return not self.tuned
+
 
 class FineTuner(Toy):
     """Begins from official weights."""
@@ -137,6 +140,17 @@ def test_training_data_are_asked_for_only_where_they_are_used(dxbench: Callable[
     assert ended.code == 7
     assert "no training data" in ended.err
     assert dxbench(*run, "--set", "tuned=false").code == 0
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+def test_a_record_says_of_a_configuration_that_its_weights_were_chosen_by_the_score(
+    dxbench: Callable[..., Ended], home: Path, tuned: bool
+) -> None:
+    untrained = ("-m", f"{HERE}:Untrained", "--set", f"tuned={tuned}".lower())
+    assert dxbench("run", "-t", "gaussians8", *untrained, "--no-report").code == 0
+    (record,) = [read_record(path) for path in (home / "results").glob("*/*/*.json")]
+    assert isinstance(record, ResultRecord)
+    assert record.selected_on_test == (not tuned)
 
 
 def test_the_kit_does_not_judge_a_method_whose_weights_are_absent() -> None:
