@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from dxbench.api import Direction, Estimate
-from dxbench.boards.entries import Entry
+from dxbench.boards.entries import YOURS, Entry
 from dxbench.configure import DEFAULT_PRESET
 
 Kind = Literal["measured", "reference", "published"]
@@ -130,11 +130,12 @@ def label_of(entry: Entry) -> str:
 
 def selector_of(entry: Entry) -> str:
     """What to type for the row of a run."""
+    origin = f"@{entry.origin}" if entry.origin else ""
     if entry.precision != "32":
-        return entry.config_id
+        return f"{entry.config_id}{origin}"
     preset = "" if entry.preset == DEFAULT_PRESET else f":{entry.preset}"
     changes = ",".join(f"{key}={value}" for key, value in entry.overrides.items())
-    return f"{entry.method}{preset}{f'[{changes}]' if changes else ''}"
+    return f"{entry.method}{preset}{f'[{changes}]' if changes else ''}{origin}"
 
 
 def summarise(by_seed: Mapping[int, Estimate]) -> Summary:
@@ -181,12 +182,13 @@ def unmeasured(entries: Iterable[Entry]) -> list[str]:
             ends = Counter(entry.status.replace("_", " ") for entry in group)
             reasons = dict.fromkeys(entry.failure for entry in group if entry.failure)
             told = ", ".join(f"{count} {status}" for status, count in ends.items())
-            found.append(f"No number of {_located(label_of(group[0]), group[0].origin)} ({told}): {'; '.join(reasons)}")
+            found.append(f"No number of {located(label_of(group[0]), group[0].origin)} ({told}): {'; '.join(reasons)}")
     return found
 
 
-def _located(label: str, origin: str) -> str:
-    return f"{label} ({origin})" if origin else label
+def located(label: str, origin: str) -> str:
+    """A label that says which folder its runs are from, where that is not the first."""
+    return f"{label} ({origin if origin == YOURS else f'from {origin}'})" if origin else label
 
 
 def _row(group: Sequence[Entry], *, label: str, superseded: bool) -> Row:
@@ -196,7 +198,7 @@ def _row(group: Sequence[Entry], *, label: str, superseded: bool) -> Row:
         remarks.append(f"{count} of {len(group)} seeds {status.replace('_', ' ')}")
     first = group[0]
     return Row(
-        label=_located(label, first.origin),
+        label=located(label, first.origin),
         kind="reference" if first.reference else "measured",
         method=first.method,
         family=first.family,

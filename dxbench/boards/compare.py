@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from dxbench.api import Direction, Estimate
-from dxbench.boards.aggregate import label_of, newest_configuration, selector_of
+from dxbench.boards.aggregate import label_of, located, newest_configuration, selector_of
 from dxbench.boards.entries import Entry
 from dxbench.boards.tables import differing_fields, protocols_of
 from dxbench.configure import DEFAULT_PRESET, parse_assignments
@@ -16,7 +16,9 @@ from dxbench.errors import UsageError, unknown
 from dxbench.stats import Interval, TStatistic, welch_t
 
 Verdict = Literal["better", "worse", "not separable", "not comparable", "too few seeds"]
-_SELECTOR = re.compile(r"(?P<method>[^:\[\]]+)(:(?P<preset>[^:\[\]]+))?(\[(?P<set>[^\[\]]*)\])?")
+_SELECTOR = re.compile(
+    r"(?P<method>[^:\[\]@]+)(:(?P<preset>[^:\[\]@]+))?(\[(?P<set>[^\[\]]*)\])?(@(?P<origin>.+))?", re.DOTALL
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,26 +54,30 @@ class MetricComparison:
 def select(entries: Sequence[Entry], selector: str) -> Selection:
     """Runs named by `method`, `method:preset`, `method[key=value,...]` or the ten digits of a configuration.
 
+    `@yours` behind any of these takes your own, `@FOLDER` those of another folder. Runs of several folders are not
+    mixed: without it the first folder's count, which are the reference's where it has any.
+
     Raises:
         UsageError: if nothing or no such form matches; of several versions the newest counts.
     """
-    scored = [entry for entry in entries if entry.status == "ok"]
-    named = [entry for entry in scored if entry.config_id == selector]
+    match = _SELECTOR.fullmatch(selector)
+    if match is None:
+        raise UsageError(
+            f"cannot read {selector!r}; use method, method:preset, method[key=value] or a config id, and @yours behind "
+            "it for your own runs"
+        )
+    scored = [entry for entry in entries if entry.status == "ok" and match["origin"] in (None, entry.origin)]
+    named = [entry for entry in scored if entry.config_id == selector.partition("@")[0]]
     if not named:
-        match = _SELECTOR.fullmatch(selector)
-        if match is None:
-            raise UsageError(f"cannot read {selector!r}; use method, method:preset, method[key=value] or a config id")
         overrides = parse_assignments([part for part in (match["set"] or "").split(",") if part])
         wanted = (match["method"], match["preset"] or DEFAULT_PRESET, overrides, "32")
         named = [entry for entry in scored if (entry.method, entry.preset, entry.overrides, entry.precision) == wanted]
     if not named:
-        raise unknown("row", selector, {selector_of(entry) for entry in scored})
+        raise unknown("row", selector, {selector_of(entry) for entry in entries if entry.status == "ok"})
     newest = newest_configuration(named)
-    # Runs of the reference and yours are not mixed; where there are both, the reference's count.
-    origin = min(entry.origin for entry in newest)
+    origin = newest[0].origin
     chosen = [entry for entry in newest if entry.origin == origin]
-    label = label_of(chosen[0])
-    return Selection(label=f"{label} ({origin})" if origin else label, by_seed={entry.seed: entry for entry in chosen})
+    return Selection(label=located(label_of(chosen[0]), origin), by_seed={entry.seed: entry for entry in chosen})
 
 
 def compare(a: Selection, b: Selection, *, alpha: float = 0.05) -> list[MetricComparison]:

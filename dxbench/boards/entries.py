@@ -8,6 +8,9 @@ from dxbench.api import Estimate, ResultRecord
 from dxbench.errors import InvalidFile
 from dxbench.records import Unreadable, config_id_of, precision_of, read_record
 
+YOURS = "yours"
+"""Where entries of `paths.results()` are from."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
@@ -15,7 +18,7 @@ class Entry:
 
     Attributes:
         path: of its record.
-        origin: the folder it is from, where rows have to say so: "yours", or its path.
+        origin: the folder it is from, where rows have to say so: YOURS, or its path.
         dirty: the code had uncommitted changes.
         failure: why the run did not end well, in a line.
         training_flops: of the run and of the trained parts that it found; `training_passes` and `training_seconds`

@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from dxbench.boards.entries import Entry
+from dxbench import paths
+from dxbench.boards.entries import YOURS, Entry
 from dxbench.errors import InvalidFile
 from dxbench.records import Unreadable, read_record
 
@@ -67,16 +68,16 @@ class ReadFolder:
 
 
 class RecordIndex:
-    """Entries of the records in some folders; of one run in several folders the first folder's counts.
+    """Entries of the records in some folders, each with the folder it is from.
 
     Attributes:
         problems: files that are no records of ours, or lie where they do not belong.
     """
 
     def __init__(self, folders: Sequence[FolderRecords], origins: Sequence[str]) -> None:
-        """`origins` name the folders in rows; "" for the one whose rows need no name."""
+        """`origins` are as `Entry.origin`, of each folder."""
         self._folders, self._origins = folders, origins
-        self._last: tuple[str, list[Entry], list[Entry]] = ("", [], [])
+        self._last: tuple[str, list[Entry]] = ("", [])
         self.problems = tuple(problem for folder in folders for problem in folder.problems)
 
     @property
@@ -91,36 +92,35 @@ class RecordIndex:
             raise InvalidFile(f"{len(self.problems)} file(s) among the records cannot be believed:\n{listing}")
 
     def entries(self, task: str) -> list[Entry]:
-        """Entries of a task in the order of their names, each run once; none for a task without records."""
-        return list(self._of(task)[0])
+        """Entries of a task, folder by folder in the order of their names; none for a task without records.
 
-    def repeats(self, task: str) -> list[Entry]:
-        """Further entries of runs that `entries` has from an earlier folder: the same seed, measured again."""
-        return list(self._of(task)[1])
-
-    def _of(self, task: str) -> tuple[list[Entry], list[Entry]]:
+        A run that was measured again in another folder has an entry from either; a mere copy counts once.
+        """
         # Boards ask for one task several times over, and then for the next.
         if self._last[0] != task:
-            runs: dict[tuple[str, str], Entry] = {}
-            repeats: list[Entry] = []
+            first: dict[tuple[str, str], Entry] = {}
+            found = []
             for folder, origin in zip(self._folders, self._origins, strict=True):
                 for entry in folder.entries(task):
-                    of_origin = replace(entry, origin=origin) if origin else entry
-                    if runs.setdefault((entry.method, entry.run_id), of_origin) is not of_origin:
-                        repeats.append(of_origin)
-            self._last = (task, list(runs.values()), repeats)
-        return self._last[1:]
+                    known = first.setdefault((entry.method, entry.run_id), entry)
+                    if known is entry or replace(entry, path=known.path) != known:
+                        found.append(replace(entry, origin=origin) if origin else entry)
+            self._last = (task, found)
+        return list(self._last[1])
 
 
-def open_index(folders: Sequence[Path], *, task: str | None = None, own: Path | None = None) -> RecordIndex:
-    """All records of folders; with `task`, no more than that task's need be read.
+def open_index(folders: Sequence[Path], *, task: str | None = None) -> RecordIndex:
+    """All records of folders, each folder once; with `task`, no more than that task's need be read.
 
-    Rows of the first folder go by their names alone; others say where they are from, those of `own` that they are
-    yours.
+    Rows of the first folder go by their names alone; others say where they are from, those of `paths.results()` that
+    they are yours.
     """
-    chosen = list(dict.fromkeys(folders))
-    origins = ["", *("yours" if folder == own else f"from {folder}" for folder in chosen[1:])]
-    return RecordIndex([_open_folder(folder, task) for folder in chosen], origins[: len(chosen)])
+    own = paths.results().resolve()
+    chosen: dict[Path, Path] = {}
+    for folder in folders:
+        chosen.setdefault(folder.resolve(), folder)
+    origins = ["" if n == 0 else YOURS if real == own else str(name) for n, (real, name) in enumerate(chosen.items())]
+    return RecordIndex([_open_folder(folder, task) for folder in chosen.values()], origins)
 
 
 def _open_folder(folder: Path, task: str | None) -> FolderRecords:

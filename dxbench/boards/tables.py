@@ -81,7 +81,7 @@ def task_table(index: RecordIndex, task: str, *, metrics: Sequence[str] | None =
     Raises:
         NothingMeasured: if there is neither a record nor a published row.
     """
-    entries = [*index.entries(task), *index.repeats(task)]
+    entries = index.entries(task)
     papers = Papers(rows=[(s, r) for s, r in read_published(published_folder()) if r.task == task and published])
     if not entries and not papers.rows:
         raise NothingMeasured(f"no record of task {task!r}; `dxbench run --task {task} ...` makes one")
@@ -96,7 +96,7 @@ def suite_table(index: RecordIndex, suite: Suite, *, metrics: Sequence[str] | No
     Raises:
         NothingMeasured: if no row has a record, nor a paper's row where those are asked for.
     """
-    entries = [*index.entries(suite.task), *index.repeats(suite.task)]
+    entries = index.entries(suite.task)
     known = {row.id: (source, row) for source, row in read_published(published_folder())} if published else {}
     rows: list[Row] = []
     used: list[Entry] = []

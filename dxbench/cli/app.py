@@ -244,10 +244,16 @@ def table(
     epilog=_examples(
         "dxbench compare dxmi 'ddpm[num_steps=10]' -t gaussians8",
         "dxbench compare 'dxmi:pretrained' 'dxmi:pretrained[tau=0.01]' -t gaussians8",
+        "dxbench compare dxmi@yours dxmi -t gaussians8",
     )
 )
 def compare(
-    a: Annotated[str, typer.Argument(help="A row: method, method:preset, method[key=value], or a config id.")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            help="A row: method, method:preset, method[key=value], or a config id. With @yours, your own runs."
+        ),
+    ],
     b: Annotated[str, typer.Argument(help="The row it is compared with.")],
     task: OneTask,
     alpha: Annotated[float, typer.Option(help="Family-wise error over the metrics.")] = 0.05,

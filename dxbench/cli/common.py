@@ -43,7 +43,7 @@ def open_records(folders: Sequence[Path] | None, *, task: str | None = None) -> 
     chosen = folders or [paths.reference_results(), paths.results()]
     if task is not None:
         check_task(task, chosen)
-    index = open_index(chosen, task=task, own=paths.results())
+    index = open_index(chosen, task=task)
     try:
         yield index
     except NothingMeasured:

@@ -134,3 +134,23 @@ def test_rows_are_named_by_method_preset_changes_or_id(compare: Callable[..., En
 def test_nothing_measured_is_not_a_verdict(compare: Callable[..., Ended]) -> None:
     assert compare([], "a", "b").code == 6
     assert compare(row("a", [0.1, 0.2]), "a", "a", "--alpha", "2").code == 2
+
+
+def test_your_runs_of_a_row_are_held_against_the_references_of_it(
+    dxbench: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DXBENCH_RESULTS", str(tmp_path / "yours"))
+    for folder, shift in (("reference", 0.0), ("yours", 0.5)):
+        for made in row("same", list(1 + shift + NOISE)):
+            write_record(tmp_path / folder, made)
+    folders = ("-t", "gaussians8", "--results", tmp_path / "reference", "--results", tmp_path / "yours", "--json")
+    ended = dxbench("compare", "same@yours", "same", *folders)
+    assert (ended.json["a"], ended.json["b"]) == ("same (yours)", "same")
+    (found,) = ended.json["metrics"]
+    assert found["difference"]["point"] == pytest.approx(0.5)
+    assert found["verdict"] == "worse"
+    rows = dxbench("table", *folders[:-1], "-f", "json").json["blocks"][0]["rows"]
+    assert {line["selector"] for line in rows} == {"same", "same@yours"}
+    wrong = dxbench("compare", "same@mine", "same", *folders)
+    assert wrong.code == 2
+    assert "Did you mean 'same'" in wrong.err

@@ -145,14 +145,17 @@ def test_a_lost_or_damaged_index_is_made_again(tmp_path: Path, damage: str) -> N
 
 
 @pytest.mark.usefixtures("indexed")
-def test_of_two_folders_the_first_counts_and_the_other_is_a_repeat(tmp_path: Path) -> None:
-    write_record(tmp_path / "a", record(0, 1.0))
-    write_record(tmp_path / "b", record(0, 2.0))
-    write_record(tmp_path / "a", record(1, 3.0))
-    index = open_index([tmp_path / "a", tmp_path / "b"], own=tmp_path / "b")
-    found, (repeat,) = index.entries("gaussians8"), index.repeats("gaussians8")
-    assert {(entry.seed, entry.scores["sw2"].value) for entry in found} == {(0, 1.0), (1, 3.0)}
-    assert (repeat.seed, repeat.scores["sw2"].value, repeat.origin) == (0, 2.0, "yours")
+def test_a_run_measured_again_in_another_folder_counts_there_too_and_a_copy_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DXBENCH_RESULTS", str(tmp_path / "yours"))
+    for folder, seed, value in (("a", 0, 1.0), ("a", 1, 3.0), ("yours", 0, 2.0), ("yours", 1, 3.0), ("c", 0, 2.5)):
+        write_record(tmp_path / folder, record(seed, value))
+    folders = [tmp_path / name for name in ("a", "yours", "c", "c/../a")]
+    found = [
+        (entry.seed, entry.scores["sw2"].value, entry.origin) for entry in open_index(folders).entries("gaussians8")
+    ]
+    assert found == [(0, 1.0, ""), (1, 3.0, ""), (0, 2.0, "yours"), (0, 2.5, str(tmp_path / "c"))]
 
 
 def test_a_copied_record_is_a_duplicate_named_and_not_counted(dxbench: Callable[..., Ended], tmp_path: Path) -> None:

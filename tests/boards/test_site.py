@@ -20,11 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from site_records import CLOSED, EVIL, make_site, record, write_records
 
+from dxbench.api import Failure
 from dxbench.boards.index import open_index
 from dxbench.boards.site.build import MARKER, Built, build_site
 from dxbench.boards.site.names import run_page, slug
 from dxbench.boards.site.pictures import KeptPictures
 from dxbench.boards.site.rendering import linked
+from dxbench.boards.site.run_pages import NoPictures
 from dxbench.boards.site.runs import repeat_command
 from dxbench.configure import assignments, parse_assignments
 from dxbench.errors import NothingMeasured, UsageError
@@ -64,6 +66,10 @@ def built(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @pytest.fixture(scope="module")
 def pages(built: Built) -> dict[str, Page]:
+    return pages_of(built)
+
+
+def pages_of(built: Built) -> dict[str, Page]:
     return {name: Page(text.decode()) for name, text in contents(built.folder).items() if name.endswith(".html")}
 
 
@@ -74,6 +80,11 @@ def test_every_task_method_and_run_has_its_page(pages: dict[str, Page], folder: 
 
 
 def test_every_link_within_the_site_leads_somewhere(pages: dict[str, Page], built: Built) -> None:
+    follow_links(pages, built)
+
+
+def follow_links(pages: dict[str, Page], built: Built) -> None:
+    """Anchors are unique, and every link within the site has its file and its anchor."""
     for name, page in pages.items():
         ids = page.values("id")
         assert len(ids) == len(set(ids)), name
@@ -84,6 +95,34 @@ def test_every_link_within_the_site_leads_somewhere(pages: dict[str, Page], buil
             target = os.path.normpath(Path(name).parent / path) if path else name
             assert (built.folder / target).is_file(), f"{name}: {link}"
             assert not anchor or anchor in pages[target].values("id"), f"{name}: {link}"
+
+
+def test_own_runs_have_rows_and_pages_of_their_own_and_runs_without_a_number_have_none(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seed 0 of a row of the reference measured again, a further seed, and a method that was skipped."""
+    monkeypatch.setenv("DXBENCH_RESULTS", str(tmp_path / "mine"))
+    for seed, value in ((0, 0.7), (5, 0.9)):
+        write_record(tmp_path / "mine", record("fast", seed, value, nfe=2))
+    failure = Failure(phase="setup", type="MissingData", message="no weights")
+    write_record(tmp_path / "mine", record("absent", 0, 0.1, nfe=3, status="skipped", scores={}, failure=failure))
+    built = build_site(open_index([folder, tmp_path / "mine"]), tmp_path / "site", pictures=NoPictures())
+    pages = pages_of(built)
+    follow_links(pages, built)
+    method = (built.folder / "methods/fast.html").read_text()
+    theirs, ours = (re.search(rf'<tr id="plane-[0-9a-f]+{at}".*?</tr>', method, re.DOTALL) for at in ("", "@yours"))
+    assert theirs is not None
+    assert ours is not None
+    assert re.findall(r"-s(\d)(?:@yours)?\.html", theirs[0]) == ["0", "1", "2"]
+    assert re.findall(r"-s(\d)@yours\.html", ours[0]) == ["0", "5"]
+    run = re.search(r'href="\.\./(runs/[^"]+-s0@yours\.html)"', ours[0])
+    assert run is not None
+    text = (built.folder / run[1]).read_text()
+    assert "fast on plane, seed 0 (yours)" in text
+    assert "0.7" in text
+    assert not [name for name in pages if "absent" in name]
+    assert "No number of absent (steps=3) (yours) (1 skipped)" in (built.folder / "tasks/plane.html").read_text()
+    assert built.runs == sum(name.startswith("runs/") for name in pages)
 
 
 def test_nothing_on_a_page_runs_or_styles_inline_or_comes_from_elsewhere(pages: dict[str, Page]) -> None:
@@ -117,7 +156,7 @@ def test_names_are_text_wherever_they_stand(built: Built) -> None:
 def test_a_name_cannot_leave_its_folder(name: str) -> None:
     assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", slug(name))
     assert len(slug(name)) < 80
-    assert ".." not in run_page(name, name, name).split("/")
+    assert ".." not in run_page(name, name, name, origin=name).split("/")
 
 
 @settings(deadline=None)
@@ -244,9 +283,9 @@ def test_pictures_are_of_the_samples_that_were_scored_or_not_at_all(tmp_path: Pa
     assert KeptPictures(tmp_path).of(measured.model_copy(update={"samples_sha256": "0" * 64})) == []
     write_record(tmp_path / "records", kept)
     built = build_site(open_index([tmp_path / "records"]), tmp_path / "site", pictures=KeptPictures(tmp_path))
-    page = (built.folder / run_page(kept.task, kept.method, kept.run_id)).read_text()
+    page = (built.folder / run_page(kept.task, kept.method, kept.run_id, origin="")).read_text()
     (first, *_) = re.findall(r'<img src="([^"]+)"', page)
-    assert (built.folder / run_page(kept.task, kept.method, kept.run_id)).with_name(first).is_file()
+    assert (built.folder / run_page(kept.task, kept.method, kept.run_id, origin="")).with_name(first).is_file()
     assert built.picture_bytes > 0
 
 

@@ -151,19 +151,21 @@ def test_nan_cannot_enter_a_record(tmp_path: Path) -> None:
     assert isinstance(read_record(path), Unreadable)
 
 
-def test_own_records_stand_beside_the_references_and_never_within_them(tmp_path: Path) -> None:
+def test_own_records_stand_beside_the_references_and_never_within_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A repeat of a seed, and a further seed of the same configuration, are a row of their own."""
     for seed in (0, 1):
         write_record(tmp_path / "a", record(seed, 1.0 + seed))
     for seed in (0, 7):
         write_record(tmp_path / "b", record(seed, 5.0 + seed))
-    index = open_index([tmp_path / "a", tmp_path / "b"], own=tmp_path / "b")
-    rows = task_table(index, "gaussians8", published=False).rows
+    elsewhere = open_index([tmp_path / "a", tmp_path / "b"])
+    monkeypatch.setenv("DXBENCH_RESULTS", str(tmp_path / "b"))
+    rows = task_table(open_index([tmp_path / "a", tmp_path / "b"]), "gaussians8", published=False).rows
     assert {row.label: dict(row.scores["sw2"].by_seed) for row in rows} == {
         "made-up": {0: 1.0, 1: 2.0},
         "made-up (yours)": {0: 5.0, 7: 12.0},
     }
-    elsewhere = open_index([tmp_path / "a", tmp_path / "b"])
     assert {row.label for row in task_table(elsewhere, "gaussians8", published=False).rows} == {
         "made-up",
         f"made-up (from {tmp_path / 'b'})",

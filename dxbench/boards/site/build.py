@@ -127,9 +127,11 @@ def build_site(index: RecordIndex, out: Path, *, pictures: PictureSource) -> Bui
         files = _Files(place)
         with RunPages(place, pictures=pictures) as runs:
             for task in tasks:
-                entries = index.entries(task)
-                runs.add([entry.path for entry in entries])
                 table = task_table(index, task, published=True)
+                rows = {(row.config_id, row.origin) for row in table.rows}
+                # Runs without a number have no row, and the table's notes tell of them.
+                entries = [entry for entry in index.entries(task) if (entry.config_id, entry.origin) in rows]
+                runs.add([(entry.path, entry.origin) for entry in entries])
                 texts, summary = task_files(
                     table,
                     task,

@@ -44,13 +44,13 @@ class OnTask:
 
 def on_task(summary: TaskSummary, entries: Sequence[Entry]) -> dict[str, OnTask]:
     """By method, what its page says of a task."""
-    runs: dict[str, list[Entry]] = defaultdict(list)
+    runs: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
-        runs[entry.config_id].append(entry)
+        runs[entry.config_id, entry.origin].append(entry)
     found: dict[str, list[Configuration]] = defaultdict(list)
     for line in summary.lines:
         assert line.row.config_id is not None
-        group = runs[line.row.config_id]
+        group = runs[line.row.config_id, line.row.origin]
         found[group[0].method].append(_configuration(line, group))
     return {
         method: OnTask(
@@ -63,12 +63,16 @@ def on_task(summary: TaskSummary, entries: Sequence[Entry]) -> dict[str, OnTask]
 def _configuration(line: Line, group: Sequence[Entry]) -> Configuration:
     first = group[0]
     return Configuration(
-        anchor=config_anchor(first.task, first.config_id),
+        anchor=config_anchor(first.task, first.config_id, origin=first.origin),
         line=line,
         version=first.method_version,
         config=assignments(first.config),
         runs=[
-            RunLink(seed=entry.seed, status=entry.status, page=run_page(entry.task, entry.method, entry.run_id))
+            RunLink(
+                seed=entry.seed,
+                status=entry.status,
+                page=run_page(entry.task, entry.method, entry.run_id, origin=entry.origin),
+            )
             for entry in sorted(group, key=lambda entry: (entry.seed, entry.run_id))
         ],
     )

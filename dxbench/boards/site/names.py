@@ -37,18 +37,23 @@ def run_folder(task: str, method: str) -> str:
     return f"runs/{slug(task)}/{slug(method)}"
 
 
-def run_page(task: str, method: str, run_id: str) -> str:
-    return f"{run_folder(task, method)}/{slug(run_id)}.html"
+def run_page(task: str, method: str, run_id: str, *, origin: str) -> str:
+    return f"{run_folder(task, method)}/{slug(run_id)}{_from(origin)}.html"
 
 
 def row_anchor(row: Row) -> str:
     """Of a row within the page of its task; a paper's row has no configuration and goes by what it says."""
     if row.config_id is not None:
-        return f"r-{row.config_id}{'-' + slug(row.origin) if row.origin else ''}"
+        return f"r-{row.config_id}{_from(row.origin)}"
     scores: dict[str, JsonValue] = {name: [summary.value, summary.std] for name, summary in row.scores.items()}
     return f"p-{short_hash([row.label, row.nfe, scores], digits=10)}"
 
 
-def config_anchor(task: str, config_id: str) -> str:
-    """Of a configuration within the page of its method."""
-    return f"{slug(task)}-{config_id}"
+def config_anchor(task: str, config_id: str, *, origin: str) -> str:
+    """Of a configuration's runs of one folder within the page of its method."""
+    return f"{slug(task)}-{config_id}{_from(origin)}"
+
+
+def _from(origin: str) -> str:
+    """What parts the same run of several folders; no slug holds an "@"."""
+    return f"@{slug(origin)}" if origin else ""

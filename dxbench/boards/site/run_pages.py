@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from dxbench.api import ResultRecord
-from dxbench.boards.site.names import run_page, slug
+from dxbench.boards.site.names import run_page
 from dxbench.boards.site.runs import run_text
 from dxbench.errors import InvalidFile
 from dxbench.records import Unreadable, read_record
@@ -45,15 +45,15 @@ class RunPages:
     def __init__(self, folder: Path, *, pictures: PictureSource) -> None:
         self._folder = folder
         self._pictures = pictures
-        self._waiting: list[str] = []
+        self._waiting: list[tuple[str, str]] = []
         self._pool: ProcessPoolExecutor | None = None
         self._futures: list[Future[tuple[int, int]]] = []
         self.count = self.bytes = self.picture_bytes = 0
 
-    def add(self, paths: Sequence[str]) -> None:
-        """Records whose pages are to be written."""
-        self.count += len(paths)
-        self._waiting += paths
+    def add(self, records: Sequence[tuple[str, str]]) -> None:
+        """Paths of records whose pages are to be written, each with the origin of its entry."""
+        self.count += len(records)
+        self._waiting += records
         if self._pool is None and len(self._waiting) >= _PARALLEL_FROM:
             self._pool = ProcessPoolExecutor(
                 cpu_count(),
@@ -81,25 +81,25 @@ class RunPages:
         self.picture_bytes += sizes[1]
 
 
-def _write(folder: Path, paths: Sequence[str], pictures: PictureSource) -> tuple[int, int]:
+def _write(folder: Path, records: Sequence[tuple[str, str]], pictures: PictureSource) -> tuple[int, int]:
     """Pages and pictures of some records; returns the bytes of either."""
     size = picture_size = 0
     places: set[str] = set()
-    for path in paths:
+    for path, origin in records:
         record = read_record(path)
         if isinstance(record, Unreadable):
             raise InvalidFile(f"{record.path}: {record.reason}")
-        name = run_page(record.task, record.method, record.run_id)
+        name = run_page(record.task, record.method, record.run_id, origin=origin)
         place, page = name.rsplit("/", 1)
         if place not in places:
             (folder / place).mkdir(parents=True, exist_ok=True)
             places.add(place)
         drawn = []
         for number, (title, caption, png) in enumerate(pictures.of(record), 1):
-            file = f"{slug(record.run_id)}-{number}.png"
+            file = f"{page.removesuffix('.html')}-{number}.png"
             picture_size += (folder / place / file).write_bytes(png)
             drawn.append({"title": title, "caption": caption, "file": file})
-        text = run_text(record, drawn).encode()
+        text = run_text(record, drawn, origin=origin).encode()
         with open(f"{folder}/{place}/{page}", "wb") as out:  # noqa: PTH123 - Path costs as much as the write
             size += out.write(text)
     return size, picture_size

@@ -3,6 +3,7 @@
 import shlex
 
 from dxbench.api import ResultRecord, TrainingCost
+from dxbench.boards.aggregate import located
 from dxbench.boards.render.cells import quantity
 from dxbench.boards.site.names import config_anchor, method_page, task_page
 from dxbench.boards.site.plots import line
@@ -25,19 +26,20 @@ def repeat_command(record: ResultRecord) -> str:
     return shlex.join(parts)
 
 
-def run_text(record: ResultRecord, pictures: list[dict[str, str]]) -> str:
+def run_text(record: ResultRecord, pictures: list[dict[str, str]], *, origin: str) -> str:
     """The page of a run.
 
     Args:
         pictures: title, caption and file of each, beside the page.
+        origin: as `Entry.origin`.
     """
     return template("run").render(
         root="../../../",
         record=record,
-        title=f"{record.method} on {record.task}, seed {record.seed}",
+        title=located(f"{record.method} on {record.task}, seed {record.seed}", origin),
         task_page=task_page(record.task),
         method_page=method_page(record.method),
-        config_anchor=config_anchor(record.task, config_id_of(record)),
+        config_anchor=config_anchor(record.task, config_id_of(record), origin=origin),
         command=repeat_command(record),
         config=assignments(record.config),
         lines=[drawn for name, curve in record.curves.items() if (drawn := line(name, curve)) is not None],

@@ -79,7 +79,7 @@ def lines_of(table: Table, block: Block, task: str) -> Iterator[Line]:
     for row, line in zip(block.rows, cells(table, block), strict=True):
         page = None
         if row.method is not None and row.config_id is not None:
-            page = f"{method_page(row.method)}#{config_anchor(task, row.config_id)}"
+            page = f"{method_page(row.method)}#{config_anchor(task, row.config_id, origin=row.origin)}"
         yield Line(anchor=row_anchor(row), row=row, cells=line, page=page)
 
 
