@@ -27,7 +27,7 @@ from dxmi.backbones import IMAGE_DDPM, DDPMBackbone
 from dxmi.checkpoints import dxmi_sampler, dxmi_value
 from dxmi.costs import TIME_COSTS, RunningCost
 from dxmi.denoising import DDPMLoss, DenoiserTraining
-from dxmi.dropout import quiet_dropout
+from dxmi.dropout import set_dropout
 from dxmi.edm_backbones import ADMUNet
 from dxmi.image_backbones import DDGANGeneratorNet, DDPMUNet
 from dxmi.models import ClassPolicyModel, DxMIModel, PolicyModel, dxmi_model, guided_model, policy_model
@@ -335,7 +335,7 @@ class DxMIUNetConfig(FromWeights, DxMIBase):
         def policy(net: nn.Module) -> GaussianPolicy:
             return self.backbone.policy(net, event_shape=shape, num_steps=self.num_steps).to(compute.device)
 
-        quiet_dropout(start.net, self.dropout)
+        set_dropout(start.net, self.dropout)
         energy = EnergyResNet(generator=rng.torch("init value"), in_channels=shape[0], width=self.value_width)
         return Parts(
             policy=policy(start.net),

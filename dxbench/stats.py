@@ -232,15 +232,11 @@ def welch_t(a: Sequence[float], b: Sequence[float]) -> TStatistic:
 
 
 def welch(a: Moments, b: Moments, *, floor: float = 0.0) -> TStatistic:
-    """Welch's t, the spread of a side that varies taken for no less than `floor`.
-
-    The degrees of freedom are those of the spreads as they are, so that a floor only ever widens.
-    """
-    of_a, of_b = a.std**2 / a.count, b.std**2 / b.count
+    """Welch's t, the spread of a side that varies taken for no less than `floor`."""
+    of_a, of_b = (max(one.std, floor) ** 2 / one.count if one.std > 0 else 0.0 for one in (a, b))
     weights = of_a**2 / (a.count - 1) + of_b**2 / (b.count - 1)
     dof = (of_a + of_b) ** 2 / weights if weights > 0 else a.count + b.count - 2
-    variance = sum(max(one.std, floor) ** 2 / one.count for one in (a, b) if one.std > 0)
-    return TStatistic(effect=a.mean - b.mean, standard_error=sqrt(variance), dof=dof)
+    return TStatistic(effect=a.mean - b.mean, standard_error=sqrt(of_a + of_b), dof=dof)
 
 
 def prediction_t(value: float, among: Sequence[float]) -> TStatistic:

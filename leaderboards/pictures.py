@@ -31,10 +31,12 @@ LABELLED = (2, 3, 5)
 
 
 def picture(table: Table, metric: str) -> Figure:
-    """One panel per cost; a line for the yardstick, whose data no method saw."""
+    """One panel per cost that some row has; a line for the yardstick, whose data no method saw."""
     rows = [row for row in table.rows if metric in row.scores and row.kind != "published"]
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    for axes, (cost, cost_of) in zip(figure.subplots(1, len(COSTS), sharey=True), COSTS.items(), strict=True):
+    costs = {cost: of for cost, of in COSTS.items() if any((of(row) or 0) > 0 for row in rows)}
+    figure = Figure(figsize=(3 + 4 * len(costs), 4.6), layout="constrained")
+    panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    for axes, (cost, cost_of) in zip(panels, costs.items(), strict=True):
         for number, row in enumerate(row for row in rows if row.kind != "reference"):
             _dot(axes, row, metric, cost_of(row), colour=f"C{number % 10}", marker="os^D"[number // 10 % 4])
         for row in rows:

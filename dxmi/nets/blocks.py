@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dxmi.dropout import Dropout
 from dxmi.nets.layers import Image, Layers, PlainNorm, SelfAttention, StyleNorm
 from dxmi.nets.unet_config import UNetConfig
 
@@ -31,7 +32,7 @@ class ResidualBlock(nn.Module):
         self.conv0 = layers.conv(cin, cout, 3)
         self.affine = layers.linear(config.embedding_channels, cout * (2 if config.scale_shift else 1))
         self.norm1 = _norm(layers, config, cout)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.conv1 = layers.conv(cout, cout, 3, scale=layers.law.branch_end)
         projects = cin != cout or (resample is not None and config.project_resampled)
         self.skip = layers.conv(cin, cout, 1) if projects else nn.Identity()

@@ -105,13 +105,30 @@ def test_bold_is_every_row_than_which_none_is_better_and_a_noisy_one_behind_othe
     assert str(found[1]) == "2–3"
 
 
-def test_distances_are_compared_by_their_logarithms_and_spreads_have_a_floor() -> None:
-    """A row that looks precise by chance is held to the spread of the median row; a scale of errors is relative."""
-    ordinary = [row(f"o{i}", list(0.5 * np.exp(2 * NOISE[::-1] + 0.01 * i))) for i in range(4)]
-    precise = row("precise", [0.44, 0.441, 0.442, 0.4405, 0.4415])
-    alone = stats.ttest_ind(np.log([0.44, 0.441, 0.442, 0.4405, 0.4415]), np.log(0.5 + NOISE), equal_var=False)
-    assert alone.pvalue < 0.05
-    assert set(places([*ordinary, precise]).values()) == {(1, 5)}
+def test_distances_are_compared_by_their_logarithms_and_higher_scores_as_they_are() -> None:
+    """0.05 against 0.1 is a doubling and far beyond a spread of a tenth of each; 9.05 against 9.1 is nothing."""
+    tenth = np.array([-0.1, -0.05, 0.0, 0.05, 0.1])
+    near, twice, far = (row(str(v), list(v * (1 + tenth))) for v in (0.05, 0.1, 9.0))
+    assert places([near, twice, far]) == {0: (1, 1), 1: (2, 2), 2: (3, 3)}
+    shifted = [row(r.label, [9 + v for v in r.scores["m"].by_seed.values()], better="higher") for r in (near, twice)]
+    noisy = row("noisy", list(9.0 + 10 * tenth), better="higher")
+    assert places([*shifted, noisy, row("too", list(9.1 + 9 * tenth), better="higher")])[0] == (1, 4)
+
+
+def test_a_row_that_looks_precise_by_chance_is_held_to_the_spread_of_the_median_row() -> None:
+    values = [1.0 + d for d in (-0.1, -0.05, 0.0, 0.05, 0.1)]
+    nearly = [0.8 + d for d in (-0.001, -0.0005, 0.0, 0.0005, 0.001)]
+    lone = places([row("a", nearly, better="higher"), row("b", [v + 0.005 for v in nearly], better="higher")])
+    assert lone == {0: (2, 2), 1: (1, 1)}
+    wide = [row(f"w{i}", [v + 0.01 * i for v in values], better="higher") for i in range(3)]
+    board = [row("a", nearly, better="higher"), row("b", [v + 0.005 for v in nearly], better="higher"), *wide]
+    assert places(board)[1][1] == 5
+
+
+def test_what_is_seven_times_as_far_is_told_apart_at_three_seeds_however_precise_it_looks() -> None:
+    """Twenty-three rows, of which the worst varies by less than a tenth of the others' spread."""
+    rows = [row(f"r{i}", [4.9 + i + d for d in (-0.25, 0.0, 0.25)]) for i in range(22)]
+    assert places([*rows, row("last", [34.0, 34.1, 34.3])])[22][0] > 1
 
 
 @pytest.mark.parametrize("skewed", [False, True])
@@ -138,9 +155,8 @@ def test_places_say_what_holm_over_all_pairs_says_and_nothing_else(values: list[
     p_values = []
     for i, j in pairs:
         gap = logs[i][0] - logs[j][0] if spreads[i] == spreads[j] == 0 else np.mean(logs[i]) - np.mean(logs[j])
-        own = [spreads[i] ** 2 / 4, spreads[j] ** 2 / 4]
-        dof = sum(own) ** 2 / (own[0] ** 2 / 3 + own[1] ** 2 / 3) if any(own) else 6
         error = (held[i] + held[j]) ** 0.5
+        dof = error**4 / (held[i] ** 2 / 3 + held[j] ** 2 / 3) if error else 6
         p_values.append(2 * stats.t.sf(abs(gap) / error, dof) if error else float(gap == 0))
     apart = [pair for pair, p in zip(pairs, holm(p_values), strict=True) if p < ALPHA]
     for i, (first, last) in found.items():

@@ -3,12 +3,12 @@
 import torch
 from torch import nn
 
-from dxmi.dropout import dropping, quiet_dropout
+from dxmi.dropout import Dropout, dropping, set_dropout
 
 
 def net(probability: float) -> nn.Sequential:
-    layers = nn.Sequential(nn.Dropout(0.9), nn.Sequential(nn.Dropout(0.1)))
-    quiet_dropout(layers, probability)
+    layers = nn.Sequential(Dropout(0.9), nn.Sequential(Dropout(0.1)))
+    set_dropout(layers, probability)
     return layers
 
 
