@@ -106,6 +106,6 @@ def test_a_stream_without_the_character_gets_another(encoding: str, arguments: t
 def test_a_refusal_names_no_address(tmp_path: Path):
     (tmp_path / "ring.py").write_text("class Ring:\n    pass\n\nring = Ring()\nmake = lambda: Ring()\n")
     for name in ("Ring", "ring", "make"):
-        with pytest.raises(UsageError, match=r"is not a dxbench\.api\.Task, got the") as refusal:
+        with pytest.raises(UsageError, match=r"is not a dxbench\.api\.Task class, got the") as refusal:
             load_task(f"{tmp_path / 'ring.py'}:{name}")
         assert " at 0x" not in str(refusal.value)

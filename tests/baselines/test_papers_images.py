@@ -443,7 +443,7 @@ def test_ddim_and_fastdpm_take_the_released_ddpm_at_their_steps(released: Pretra
 def test_a_released_file_that_is_absent_is_named_with_the_command_that_fetches_it(released: PretrainedFiles) -> None:
     config = ConsistencyUNetConfig(backbone=replace(CM64, weights="absent"), iterations=0)
     (name,) = Consistency.pretrained(config)
-    with pytest.raises(MissingData, match=r"absent.pt \(a small one\).*dxbench prepare --task synthetic"):
+    with pytest.raises(MissingData, match=r"absent.pt \(a small one, .*dxbench prepare --task synthetic"):
         released.require(name)
 
 

@@ -83,8 +83,8 @@ def test_its_records_are_gated_and_submitted(dxbench: Command, ring: Path, home:
     assert "bundle.zip: valid" in dxbench("validate", "bundle.zip", "--task", TASK).out
     assert dxbench("merge", "bundle.zip", "--results", "merged").code == 5
     assert dxbench("merge", "bundle.zip", "--results", "merged", "-t", TASK).code == 0
-    gate = dxbench("check", "--baseline", "merged", "-t", TASK)
-    assert "ring" in gate.out
+    gate = dxbench("check", "--baseline", "merged", "-t", TASK, "--json")
+    assert {found["task"] for found in gate.json["findings"]} == {"ring"}
     assert gate.code in (0, 6), gate.out
     assert dxbench("validate", "bundle.zip", "--results", "merged", "-t", TASK).code == 5  # known already
 

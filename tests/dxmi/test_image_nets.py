@@ -11,6 +11,7 @@ import torch
 from formula_weights import SMALL, by_formula, converted, generator, official_output, small
 from torch import Tensor, nn
 
+from dxmi.dropout import dropping
 from dxmi.nets import presets
 from dxmi.nets.ddgan import DDGANGenerator
 from dxmi.nets.embeddings import ADMSinusoid, DDPMSinusoid, FourierFeatures
@@ -178,14 +179,18 @@ def test_adm_begins_with_branches_that_add_nothing() -> None:
     torch.testing.assert_close(net.middle[0](x := by_formula("h", (2, 16, 4, 4)).float(), torch.zeros(2, 32)), x)
 
 
-def test_dropout_acts_in_training_only() -> None:
+def test_dropout_acts_where_it_is_asked_for_only() -> None:
     net = UNet(replace(presets.DDPM_CIFAR10, width=8, multipliers=(1, 2), dropout=0.5), generator=generator())
     x, time = by_formula("x", (2, 3, 8, 8)).float(), torch.zeros(2)
     with torch.no_grad():
         for p in net.parameters():
             p.copy_(by_formula("p", tuple(p.shape)))
-    assert not torch.equal(net(x, time), net(x, time))
-    assert torch.equal(net.eval()(x, time), net(x, time))
+    plain = net(x, time)
+    assert torch.equal(net(x, time), plain)
+    with dropping(net, generator()):
+        dropped = net(x, time)
+    assert not torch.equal(dropped, plain)
+    assert torch.equal(net(x, time), plain)
 
 
 def test_the_energy_sums_over_positions() -> None:

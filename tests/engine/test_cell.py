@@ -32,7 +32,14 @@ def test_a_run_leaves_one_complete_record(dxbench: Callable[..., Ended], home: P
     assert record.config == {"iterations": 25, "bad_step": 20, "pause": 0.0}
     assert record.overrides == {"iterations": 25}
     assert record.nfe == 1.0
-    assert set(record.scores) == {"sw2", "sw2_exact", "mode_share_min", "mode_share_max", "outlier_share"}
+    assert set(record.scores) == {
+        "sw2",
+        "sw2_exact",
+        "mode_share_min",
+        "mode_share_max",
+        "outlier_share",
+        "energy_distance",
+    }
     assert record.notes["energy_auc"] == "the model has no energy"
     assert all(estimate.fingerprint in record.protocols for estimate in record.scores.values())
     assert record.curves["loss"].step == list(range(1, 26))

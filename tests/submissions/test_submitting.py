@@ -124,7 +124,9 @@ def test_nothing_to_submit_and_rows_that_are_not_there_are_named(dxbench: Callab
     assert dxbench("submit", "-t", "tiny", "-m", "sount").code == 2
     assert dxbench("submit", "-t", "tiny", "-m", "sound", "--results", "empty").code == 2
     Path("empty").mkdir()
-    ended = dxbench("submit", "-t", "tiny", "-m", "sound", "--results", "empty")
+    unknown = dxbench("submit", "-t", "tiny", "-m", "sound", "--results", "empty")
+    assert unknown.code == 2  # neither installed nor on record there
+    ended = dxbench("submit", "-t", "tiny", "-m", "dxmi", "--results", "empty")
     assert ended.code == 6
     assert "dxbench run --task tiny" in ended.err
 

@@ -89,6 +89,10 @@ def test_prepare_lists_fetches_nothing_offline_and_names_what_it_knows(
         "ct-imagenet64": "missing",
         "vgg16": "missing",
         "lpips-vgg": "missing",
+        "dxmi-sampler-imagenet64-t10": "by hand",
+        "dxmi-sampler-imagenet64-t4": "by hand",
+        "dxmi-value-imagenet64-t10": "by hand",
+        "dxmi-value-imagenet64-t4": "by hand",
     }
     assert all(one["licence"] for one in offline.json)
     monkeypatch.setenv("DXBENCH_OFFLINE", "1")
