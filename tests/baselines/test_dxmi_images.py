@@ -206,7 +206,8 @@ def test_a_setting_resumes_to_the_bit(setting: str, stop: int) -> None:
         ("cifar10", {"tau": 0.0, "tau_velocity": 0.0}),
         ("cifar10", {"value_cost": "none", "num_steps": 4}),
         ("cifar10-ddgan", {"value_cost": "linear"}),
-        ("imagenet64-t4", {"guidance": 0.5}),
+        # RAdam's first steps are as long as the gradient, and a fresh network hardly tells classes apart by them.
+        ("imagenet64-t4", {"guidance": 0.5, "policy_optimiser": "adam", "ema_decay": 0.0}),
         ("lsun_bedroom", {"guidance": 0.5, "tau": 0.0, "tau_velocity": 0.0}),
     ],
     ids=str,
