@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check board site clean
+.PHONY: help demo test attack test-all check board site clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,8 +22,11 @@ $(SETUP): pyproject.toml constraints.txt
 demo: $(SETUP)  ## set up, run DxMI on 8 Gaussians, print the result and the path of its report
 	$(BIN)/dxbench run --task gaussians8 --method dxmi
 
-test: $(SETUP)  ## set up and run everything but the slow tests
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+test: $(SETUP)  ## set up and run everything but the slow tests and the attacks
+	$(BIN)/python -m pytest -n 2 -m "not slow and not attack"
+
+attack: $(SETUP)  ## set up and attack every reader with hostile input, kill runs, fill disks
+	$(BIN)/python -m pytest -n 2 -m attack
 
 test-all: $(SETUP)  ## set up and run all tests
 	$(BIN)/python -m pytest -n 2

@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     INVALID = 5
     NOT_COMPARABLE = 6
     MISSING_DATA = 7
+    MACHINE = 8
     INTERRUPTED = 130
 
 
@@ -35,6 +36,12 @@ class InvalidFile(DxbenchError):
     """A record, checkpoint or bundle that cannot be believed."""
 
     exit_code = ExitCode.INVALID
+
+
+class MachineFault(DxbenchError):
+    """No room, no permission, a lost connection: nothing that the work is to blame for."""
+
+    exit_code = ExitCode.MACHINE
 
 
 class NothingMeasured(DxbenchError):

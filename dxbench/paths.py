@@ -6,6 +6,9 @@ from pathlib import Path
 
 from dxbench.errors import UsageError
 
+HOME_REMEDY = "Choose another folder for the work of runs with DXBENCH_HOME."
+RESULTS_REMEDY = "Choose another folder for records with --results or DXBENCH_RESULTS."
+
 
 def _place(variable: str, default: Path) -> Path:
     """What a variable names, "~" expanded; the default where it is unset or empty.

@@ -2,46 +2,19 @@
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue, ValidationError
 
 from dxbench.api import RECORD_SCHEMA_VERSION, Precision, ResultRecord, short_hash
-from dxbench.errors import UsageError
+from dxbench.files import atomic_file, write_text_atomically
 
 if TYPE_CHECKING:
     import numpy as np
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path` when all went well: readers see the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """`text` as UTF-8, through `atomic_file`."""
-    with atomic_file(path) as file:
-        file.write(text.encode())
 
 
 def save_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
@@ -50,19 +23,6 @@ def save_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
 
     with atomic_file(path) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-def check_writable(folder: Path) -> None:
-    """Raises UsageError, naming the remedy, unless files can be written under `folder`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"cannot write results to {folder}: {error.strerror or error}. "
-            "Choose another folder with --results or DXBENCH_RESULTS."
-        ) from None
 
 
 def config_id(

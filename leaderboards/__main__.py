@@ -9,8 +9,8 @@ from dxbench.boards.render import render
 from dxbench.boards.render.text import markdown_grid
 from dxbench.boards.tables import Table, suite_table, task_table
 from dxbench.errors import NothingMeasured
+from dxbench.files import write_text_atomically
 from dxbench.paths import reference_results
-from dxbench.records import write_text_atomically
 from dxbench.suites import load_suite, suite_names
 
 HERE = Path(__file__).resolve().parent

@@ -20,7 +20,8 @@ from dxbench import paths
 from dxbench.api import Estimate
 from dxbench.boards.entries import Entry
 from dxbench.boards.index import RecordFile, read_entry
-from dxbench.records import Unreadable, atomic_file
+from dxbench.files import atomic_file
+from dxbench.records import Unreadable
 
 _TEXT, _WORD, _INTEGER = pa.string(), pa.dictionary(pa.int32(), pa.string()), pa.int64()
 _FILE = {"name": _TEXT, "mtime_ns": _INTEGER, "size": _INTEGER, "problem": _TEXT}

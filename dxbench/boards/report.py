@@ -10,8 +10,8 @@ from dxbench.api import Picture, ResultRecord, Task
 from dxbench.boards.render.cells import cells, header, notes
 from dxbench.boards.render.html import environment
 from dxbench.boards.tables import Table
+from dxbench.files import write_text_atomically
 from dxbench.pictures.curves import learning_curves
-from dxbench.records import write_text_atomically
 
 
 def write_report(record: ResultRecord, folder: Path, *, task: Task, table: Table) -> Path:

@@ -5,6 +5,7 @@ import sys
 
 from dxbench.cli.app import app
 from dxbench.errors import DxbenchError, ExitCode
+from dxbench.files import machine_fault
 
 
 def main() -> None:
@@ -20,3 +21,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(int(ExitCode.OK))
+    except OSError as error:
+        fault = machine_fault(error)
+        if fault is None:
+            raise
+        print(f"dxbench: {fault}", file=sys.stderr)
+        sys.exit(int(fault.exit_code))

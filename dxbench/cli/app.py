@@ -16,7 +16,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # help is text: brackets in it are brackets
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 ok, 1 internal error, 2 usage, 3 some run failed, 4 regression, 5 validation failed, "
-    "6 nothing measured or not comparable, 7 data missing, 130 interrupted with the state saved.",
+    "6 nothing measured or not comparable, 7 data missing, 8 the machine refuses (no room, no permission), "
+    "130 interrupted with the state saved.",
 )
 
 leaderboard = typer.Typer(help="The leaderboard as a static site.", no_args_is_help=True)

@@ -13,7 +13,7 @@ from dxbench.boards.index import RecordIndex, open_index
 from dxbench.boards.render.text import ELSEWHERE
 from dxbench.cli.common import check_task, say
 from dxbench.errors import UsageError
-from dxbench.records import write_text_atomically
+from dxbench.files import write_named
 from dxbench.registry import task_name
 
 
@@ -49,7 +49,7 @@ def check_command(
         check_task(task, [baseline, candidate])
     gate = check(_opened(baseline), _opened(candidate), task=task, alpha=alpha, rel_tol=rel_tol)
     if junit_file is not None:
-        write_text_atomically(junit_file, junit(gate))
+        write_named(junit_file, junit(gate))
     if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(step_summary).open("a", encoding="utf-8") as file:
             file.write(markdown(gate) + "\n")

@@ -100,10 +100,10 @@ def _several_devices() -> Check:
 
 def _folders() -> Check:
     def found() -> str:
-        from dxbench.records import check_writable
+        from dxbench.files import check_writable
 
-        for folder in (paths.home(), paths.results()):
-            check_writable(folder)
+        check_writable(paths.home(), remedy=paths.HOME_REMEDY)
+        check_writable(paths.results(), remedy=paths.RESULTS_REMEDY)
         return f"work in {paths.home().resolve()}, records in {paths.results().resolve()}"
 
     return _guard("folders", found)

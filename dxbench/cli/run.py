@@ -21,7 +21,8 @@ from dxbench.engine.process import choose_device
 from dxbench.engine.spread import Spread, check_support, machines, outer_rank
 from dxbench.engine.stopping import StopSignals
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, MissingData, UsageError, unknown
-from dxbench.records import check_writable, read_record, record_path, work_folder
+from dxbench.files import check_writable
+from dxbench.records import read_record, record_path, work_folder
 from dxbench.registry import in_file, load_method, load_task
 from dxbench.suites import Suite, load_suite
 
@@ -80,7 +81,7 @@ def run_command(request: RunRequest) -> int:
         if first:
             _dry_run(cells, done, options, jobs=request.jobs, as_json=request.as_json)
         return int(ExitCode.OK)
-    check_writable(options.results)
+    check_writable(options.results, remedy=paths.RESULTS_REMEDY)
     if in_file(cells[0].task_ref) and cells[0].task in registry.plugins("tasks"):
         console.print(
             f"warning: {cells[0].task_ref} calls itself {cells[0].task}, as an installed task does: its records stand "

@@ -10,7 +10,7 @@ from dxbench.boards.render import Format, render
 from dxbench.boards.tables import suite_table, task_table
 from dxbench.cli.common import open_records
 from dxbench.errors import ExitCode, NothingMeasured, UsageError, unknown
-from dxbench.records import write_text_atomically
+from dxbench.files import write_named
 from dxbench.registry import task_name
 from dxbench.suites import load_suite
 
@@ -48,7 +48,7 @@ def table_command(
         if out is None:
             print(text)
         else:
-            write_text_atomically(out, text + "\n")
+            write_named(out, text + "\n")
     return int(ExitCode.OK)
 
 

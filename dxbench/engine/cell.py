@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from filelock import FileLock, Timeout
 
+from dxbench import paths
 from dxbench.api import (
     Compute,
     ConditionalSampler,
@@ -38,7 +39,8 @@ from dxbench.engine.spread import ONE_DEVICE, Place, Spread
 from dxbench.engine.store import FolderStore
 from dxbench.engine.workers import POLL_SECONDS, LastWords, PeerLost, SharedStore, assemble
 from dxbench.errors import DxbenchError, Interrupted, InvalidFile, MissingData, UsageError
-from dxbench.records import array_sha256, check_writable, save_arrays, work_folder, write_record
+from dxbench.files import check_writable
+from dxbench.records import array_sha256, save_arrays, work_folder, write_record
 from dxbench.registry import load_method, load_task, method_card
 from dxbench.sampling import count_parameters, sampling_flops
 from dxbench.streams import RandomStreams, derive_seed
@@ -99,9 +101,9 @@ def run_cell(
         Interrupted: when `stop_requested` turned true; the state is saved.
         UsageError: if results cannot be written, or another process runs the same cell.
     """
-    check_writable(options.results)
+    check_writable(options.results, remedy=paths.RESULTS_REMEDY)
     folder = work_folder(options.home, task=cell.task, method=cell.method, run_id=cell.run_id)
-    check_writable(folder)
+    check_writable(folder, remedy=paths.HOME_REMEDY)
     run = _Run(cell, options, listener, stop_requested, place)
     if run.workers.rank != 0:
         return run.assist()

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from dxbench.errors import InvalidFile
-from dxbench.records import atomic_file
+from dxbench.files import atomic_file
 
 _FORMAT = "dxbench-checkpoint-1"
 

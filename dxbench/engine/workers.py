@@ -11,7 +11,7 @@ from dxbench.api import Failure, Frozen, Parallel, Slot, Status, Store
 from dxbench.engine.spread import Place, Spread
 from dxbench.engine.store import Busy
 from dxbench.errors import DxbenchError
-from dxbench.records import atomic_file
+from dxbench.files import atomic_file
 
 T = TypeVar("T")
 POLL_SECONDS = 1.0

@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from dxbench import __version__, registry
 from dxbench.errors import UsageError
-from dxbench.records import write_text_atomically
+from dxbench.files import write_text_atomically
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 

@@ -7,9 +7,11 @@ from tempfile import TemporaryDirectory
 
 from filelock import FileLock
 
+from dxbench import paths
 from dxbench.api import ResultRecord, Task
 from dxbench.errors import InvalidFile
-from dxbench.records import check_writable, record_path, record_text
+from dxbench.files import check_writable
+from dxbench.records import record_path, record_text
 from dxbench.submissions.validate import Report, validate
 
 
@@ -23,7 +25,7 @@ def merge(
         UsageError: if `results` cannot be written.
         InvalidFile: if a record appeared in `results` meanwhile.
     """
-    check_writable(results)
+    check_writable(results, remedy=paths.RESULTS_REMEDY)
     with FileLock(results / ".merge.lock"):  # two merges at a time would both find no duplicate
         report = validate(bundle, results=results, task=task, progress=progress)
         return report, place(report.records, results) if report.valid else []

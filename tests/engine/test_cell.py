@@ -211,7 +211,7 @@ def test_results_that_cannot_be_written_stop_before_training(dxbench: Callable[.
     blocked.write_text("in the way")
     ended = dxbench(*RUN, "-m", method("Toy"), "--results", blocked / "results")
     assert ended.code == 2
-    assert "cannot write results" in ended.err
+    assert "cannot write to" in ended.err
     assert "--results or DXBENCH_RESULTS" in ended.err
 
 

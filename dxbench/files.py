@@ -1,0 +1,132 @@
+"""Files: our own are replaced whole, a user's output goes where they say, a stranger's is read with bounds."""
+
+import errno
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from dxbench.errors import InvalidFile, MachineFault, UsageError
+
+MACHINE = {
+    errno.ENOSPC: "no space is left there",
+    errno.EDQUOT: "the quota there is used up",
+    errno.EFBIG: "the file is larger than is allowed there",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
+    errno.EROFS: "the file system is read-only",
+    errno.EIO: "the disk reports an error",
+    errno.ESTALE: "the network file system has lost it",
+    errno.EMFILE: "too many files are open",
+    errno.ENFILE: "too many files are open on this machine",
+}
+"""What a machine may refuse through no fault of the work, by error number."""
+
+
+def machine_fault(error: BaseException, *, doing: str = "") -> MachineFault | None:
+    """What a user reads of an error that the machine is to blame for; None for any other."""
+    if not isinstance(error, OSError) or error.errno not in MACHINE:
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return MachineFault(f"{where}{doing}{MACHINE[error.errno]}. Mend that, and give the same command again")
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file of our own that takes the place of `path` when all went well: readers see the old or the new one.
+
+    A new file has the mode that the umask leaves, one that is replaced keeps its own.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}")
+    # Not mkstemp, whose files are private whatever the umask says.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if path.is_file():
+                os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """`text` as UTF-8, through `atomic_file`."""
+    with atomic_file(path) as file:
+        file.write(text.encode())
+
+
+def write_named(path: Path, data: bytes | str) -> None:
+    """Writes to a place that a user named, as a shell would: a device, a pipe or a link stays what it is.
+
+    Raises:
+        UsageError: for a folder, or a place that cannot be.
+        MachineFault: where there is no room or no permission.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        error.filename = error.filename or str(path)  # a failing write does not say where
+        raise machine_fault(error) or UsageError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def read_regular(path: str | Path, *, limit: int) -> bytes:
+    """The bytes of a regular file, which may be reached through links.
+
+    Nothing but a regular file is opened: a pipe would wait for ever, a device may never end.
+
+    Raises:
+        InvalidFile: for anything but a regular file, or for one of more than `limit` bytes.
+        OSError: if it cannot be read.
+    """
+    mode = os.stat(path).st_mode  # noqa: PTH116 (boards read many; a Path costs as much as the call)
+    if not stat.S_ISREG(mode):
+        raise InvalidFile(f"no regular file but a {_kind(mode)}")
+    # Not blocking, should a pipe have taken its place since.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:  # noqa: PTH123
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise InvalidFile(f"no regular file but a {_kind(found.st_mode)}")
+        if found.st_size > limit:
+            raise InvalidFile(f"{found.st_size:,} bytes, at most {limit:,} are read")
+        return file.read(found.st_size)
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFDIR: "folder",
+        stat.S_IFIFO: "pipe",
+        stat.S_IFCHR: "device",
+        stat.S_IFBLK: "device",
+        stat.S_IFSOCK: "socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "special file")
+
+
+def check_writable(folder: Path, *, remedy: str) -> None:
+    """See that files can be written under `folder`.
+
+    Args:
+        remedy: a sentence on how to choose another folder.
+
+    Raises:
+        UsageError: with the remedy.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror or error}. {remedy}") from None
