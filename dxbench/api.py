@@ -719,7 +719,9 @@ class Task(ABC):
         presets_of: the task whose presets methods take here as well, for one that is like it.
         problem_is_quick: False where `problem` may take minutes, so that looking ahead (`--dry-run`) does not ask it.
         image_bytes: images made elsewhere are scored as bytes [n, H, W, C]; else as floats [n, C, H, W] in [-1, 1].
-        challenge_blocks: how many blocks of 100 samples a submission shows (`dxbench.submissions.challenge`).
+        num_samples: how many samples each run of it is scored on; 0 where that is not one number.
+        challenge_blocks: how many blocks of 100 samples a submission shows (`dxbench.submissions.challenge`); None for
+            all of them, so that its claims are computed again. Fewer are for samples too large to be sent.
     """
 
     name: ClassVar[str]
@@ -731,7 +733,8 @@ class Task(ABC):
     presets_of: ClassVar[str | None] = None
     problem_is_quick: ClassVar[bool] = True
     image_bytes: ClassVar[bool] = True
-    challenge_blocks: ClassVar[int] = 50
+    num_samples: ClassVar[int] = 0
+    challenge_blocks: ClassVar[int | None] = None
 
     @property
     @abstractmethod
@@ -898,6 +901,7 @@ class ResultRecord(Frozen):
     Attributes:
         selected_on_test: a choice of the training looked at what the final score uses.
         samples_sha256: of the samples that were scored, as `records.array_sha256` takes it; None without samples.
+        samples_sketch: of them, as `dxbench.sketches` takes it; none without samples and from before it was taken.
     """
 
     schema_version: Literal[2] = RECORD_SCHEMA_VERSION
@@ -917,6 +921,7 @@ class ResultRecord(Frozen):
     failure: Failure | None = None
     nfe: float | None = None
     samples_sha256: str | None = None
+    samples_sketch: list[str] = Field(default_factory=list)
     headline: list[str] = Field(default_factory=list)
     scores: dict[str, Estimate] = Field(default_factory=dict)
     notes: dict[str, str] = Field(default_factory=dict)

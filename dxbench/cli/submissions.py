@@ -11,6 +11,7 @@ from dxbench.boards.entries import Entry
 from dxbench.cli.common import open_records, row_name, say
 from dxbench.cli.terminal import console, status
 from dxbench.errors import ExitCode, NothingMeasured
+from dxbench.plain import plain
 from dxbench.registry import load_method, load_task, task_name
 from dxbench.submissions.merge import merge
 from dxbench.submissions.pack import pack
@@ -104,7 +105,7 @@ def _as_json(bundle: Path, report: Report) -> dict[str, object]:
         "runs": [record.run_id for record in report.records],
         "defects": [asdict(defect) for defect in report.defects],
         "rechecked": [asdict(one) | {"holds": one.holds} for one in report.rechecked],
-        "taken_on_trust": report.taken_on_trust,
+        "on_trust": [asdict(one) for one in report.on_trust],
     }
 
 
@@ -117,23 +118,18 @@ def _print(report: Report) -> None:
             f"configuration {manifest.config_id}, NFE {manifest.nfe}, {_endings(report.records)}"
         )
     for one in report.rechecked:
-        verdict = "confirmed" if one.holds else "REFUTED"
+        verdict = "REFUTED" if not one.holds else "computed" if one.exact else "possible"
         out.print(
             f"{verdict:10} {one.run_id}  {one.metric:16} claims {one.claimed:.4f}, "
-            f"samples give {one.measured:.4f}, allowing {one.range}"
+            f"{'all' if one.exact else 'some'} samples give {one.measured:.4f}, allowing {one.range}"
         )
-    if report.taken_on_trust:
-        out.print(f"on trust   {', '.join(report.taken_on_trust)}: not to be rechecked from samples")
+    for one in report.on_trust:
+        out.print(f"on trust   {plain(one.what)}: {plain(one.why)}")
     for defect in report.defects:
-        out.print(f"DEFECT     {_plain(defect.where)}: {_plain(defect.problem)}")
+        out.print(f"DEFECT     {plain(defect.where)}: {plain(defect.problem)}")
         out.print(f"           {defect.remedy}")
 
 
 def _endings(records: list[ResultRecord]) -> str:
     statuses = [record.status for record in records]
     return f"{len(records)} runs: " + ", ".join(f"{statuses.count(s)} {s}" for s in sorted(set(statuses)))
-
-
-def _plain(text: str) -> str:
-    """Text of a stranger's without control characters, which could rewrite the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)

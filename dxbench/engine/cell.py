@@ -43,6 +43,7 @@ from dxbench.files import check_writable
 from dxbench.records import array_sha256, save_arrays, work_folder, write_record
 from dxbench.registry import load_method, load_task, method_card
 from dxbench.sampling import count_parameters, sampling_flops
+from dxbench.sketches import sketch
 from dxbench.streams import RandomStreams, derive_seed
 
 Phase = Literal["setup", "train", "evaluate"]
@@ -395,6 +396,7 @@ class _Run:
             headline=list(self.task.headline),
             nfe=evaluation.nfe if evaluation else None,
             samples_sha256=array_sha256(samples) if samples is not None else None,
+            samples_sketch=sketch(samples) if samples is not None else [],
             scores=evaluation.scores if evaluation else {},
             notes=evaluation.notes if evaluation else {},
             warnings=list(evaluation.warnings) if evaluation else [],

@@ -101,20 +101,36 @@ def score(
     return scores, notes, protocols
 
 
-def spot_check(task: Task, samples: Array) -> dict[str, Recheck]:
-    """By metric, what a uniformly random part of a model's samples, [n, *event], says.
+def recompute(
+    task: Task, samples: Array, *, progress: Callable[[str], None]
+) -> tuple[dict[str, Estimate], dict[str, str]]:
+    """Scores that all of a model's samples, [n, *event], give by themselves; for other metrics, why not.
 
-    A metric that is not named cannot be rechecked from samples.
+    Raises:
+        NothingMeasured: if a metric is not finite.
     """
-    found: dict[str, Recheck] = {}
     try:
         evidence = task.evidence(samples)
-    except NotApplicable:
-        return found
+    except NotApplicable as reason:
+        return {}, {metric.name: str(reason) for metric in task.metrics}
+    scores, notes, _ = score(task.metrics, evidence, progress=progress)
+    return scores, notes
+
+
+def spot_check(task: Task, samples: Array) -> tuple[dict[str, Recheck], dict[str, str]]:
+    """What a uniformly random part of a model's samples, [n, *event], says of each metric; for others, why not."""
+    found: dict[str, Recheck] = {}
+    notes: dict[str, str] = {}
+    try:
+        evidence = task.evidence(samples)
+    except NotApplicable as reason:
+        return found, {metric.name: str(reason) for metric in task.metrics}
     for metric in task.metrics:
-        if isinstance(metric, Recheckable):
-            try:
-                found[metric.name] = metric.recheck(evidence)
-            except NotApplicable:
-                continue
-    return found
+        if not isinstance(metric, Recheckable):
+            notes[metric.name] = "a part of the samples does not bound it"
+            continue
+        try:
+            found[metric.name] = metric.recheck(evidence)
+        except NotApplicable as reason:
+            notes[metric.name] = str(reason)
+    return found, notes

@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from dxbench.api import ResultRecord
-from dxbench.boards.entries import Entry
 from dxbench.boards.index import open_index
 from dxbench.submissions.claims import PACK, RUN_AGAIN
 from dxbench.submissions.defects import Defect
-from dxbench.submissions.manifest import Manifest
+from dxbench.submissions.manifest import MANIFEST, Manifest
 
 
 def manifest_defects(manifest: Manifest) -> Iterator[Defect]:
@@ -25,6 +25,13 @@ def manifest_defects(manifest: Manifest) -> Iterator[Defect]:
             problem=f"seeds {', '.join(map(str, seeds))}; wanted 0, 1, 2 and on, none left out, so that none is picked",
             remedy="Run the missing seeds and pack anew.",
         )
+    first: dict[str, str] = {}
+    for run in manifest.runs:
+        shared = {first[block] for block in (run.samples.blocks if run.samples else []) if block in first}
+        for other in sorted(shared - {run.run_id}):
+            problem = f"{run.run_id} and {other} have samples in common"
+            yield Defect(where=f"{MANIFEST}: runs", problem=problem, remedy=RUN_AGAIN)
+        first |= dict.fromkeys(run.samples.blocks if run.samples else [], run.run_id)
 
 
 def agreement_defects(records: Sequence[ResultRecord]) -> Iterator[Defect]:
@@ -41,60 +48,67 @@ def agreement_defects(records: Sequence[ResultRecord]) -> Iterator[Defect]:
         if len(set(values)) > 1:
             listing = ", ".join(f"seed {r.seed}: {v}" for r, v in zip(well, values, strict=False))
             yield Defect(where=f"records: {field}", problem=f"differs between seeds ({listing})", remedy=RUN_AGAIN)
-    yield from _repeated_samples(well)
 
 
-def _repeated_samples(records: Sequence[ResultRecord]) -> Iterator[Defect]:
-    first: dict[str, str] = {}
-    for record in records:
-        if record.samples_sha256 is None:
-            continue
-        earlier = first.setdefault(record.samples_sha256, record.run_id)
-        if earlier != record.run_id:
-            problem = f"the very samples of {earlier}"
-            yield Defect(where=f"records/{record.run_id}: samples_sha256", problem=problem, remedy=RUN_AGAIN)
+@dataclass(frozen=True)
+class Known:
+    """What the records that are there already say of a task.
 
-
-def known_entries(results: Path, task: str) -> list[Entry]:
-    """Runs of a task that are there already.
-
-    Raises:
-        InvalidFile: if a file among them is no record, so that a duplicate could hide.
+    Attributes:
+        nfe: by configuration.
+        sketches: of samples, by run.
+        hashes: the run of each hash of samples.
+        readings: how a metric is read, and of how many measurements, by fingerprint of its protocol.
     """
-    index = open_index([results], task=task)
-    index.refuse_problems()
-    return index.entries(task)
+
+    results: Path
+    runs: frozenset[str]
+    nfe: Mapping[str, float | None]
+    sketches: Mapping[str, list[str]]
+    hashes: Mapping[str, str]
+    readings: Mapping[str, tuple[str, str, int]]
+
+    @classmethod
+    def of(cls, results: Path, task: str) -> "Known":
+        """Read from a folder.
+
+        Raises:
+            InvalidFile: if a file among its records is no record, so that a duplicate could hide.
+        """
+        index = open_index([results], task=task)
+        index.refuse_problems()
+        entries = index.entries(task)
+        records = [entry.record() for entry in entries]
+        return cls(
+            results=results,
+            runs=frozenset(entry.run_id for entry in entries),
+            nfe={entry.config_id: entry.nfe for entry in entries if entry.status == "ok"},
+            sketches={record.run_id: record.samples_sketch for record in records},
+            hashes={record.samples_sha256: record.run_id for record in records if record.samples_sha256 is not None},
+            readings={e.fingerprint: (e.better, e.unit, e.n) for entry in entries for e in entry.scores.values()},
+        )
 
 
-def known_defects(records: Sequence[ResultRecord], known: Sequence[Entry], results: Path) -> Iterator[Defect]:
+def known_defects(records: Sequence[ResultRecord], known: Known) -> Iterator[Defect]:
     """Runs that are there already, samples of someone else, another NFE or another reading of a metric."""
-    runs = {entry.run_id for entry in known}
-    samples = {entry.record().samples_sha256: entry.run_id for entry in known}
-    counted = {entry.config_id: entry.nfe for entry in known if entry.status == "ok"}
-    readings = {e.fingerprint: (e.better, e.unit) for entry in known for e in entry.scores.values()}
     for record in records:
         where = f"records/{record.run_id}"
-        if record.run_id in runs:
+        if record.run_id in known.runs:
             remedy = "Remove the older record first if this one is to take its place; git keeps it."
-            yield Defect(where=where, problem=f"is in {results} already", remedy=remedy)
-        elif record.samples_sha256 is not None and record.samples_sha256 in samples:
-            problem = f"the very samples of {samples[record.samples_sha256]} in {results}"
+            yield Defect(where=where, problem=f"is in {known.results} already", remedy=remedy)
+        elif (known_run := known.hashes.get(record.samples_sha256 or "")) is not None:
+            problem = f"the very samples of {known_run} in {known.results}"
             yield Defect(where=f"{where}: samples_sha256", problem=problem, remedy=RUN_AGAIN)
-        yield from _against_known(record, counted, readings, results)
+        yield from _against_known(record, known)
 
 
-def _against_known(
-    record: ResultRecord,
-    counted: Mapping[str, float | None],
-    readings: Mapping[str, tuple[str, str]],
-    results: Path,
-) -> Iterator[Defect]:
-    config = record.run_id.rpartition("-s")[0]
-    if record.status == "ok" and config in counted and counted[config] != record.nfe:
-        problem = f"{record.nfe}, other seeds of this configuration in {results} have {counted[config]}"
-        yield Defect(where=f"records/{record.run_id}: nfe", problem=problem, remedy=RUN_AGAIN)
+def _against_known(record: ResultRecord, known: Known) -> Iterator[Defect]:
+    where, config = f"records/{record.run_id}", record.run_id.rpartition("-s")[0]
+    if record.status == "ok" and config in known.nfe and known.nfe[config] != record.nfe:
+        problem = f"{record.nfe}, other seeds of this configuration in {known.results} have {known.nfe[config]}"
+        yield Defect(where=f"{where}: nfe", problem=problem, remedy=RUN_AGAIN)
     for name, estimate in record.scores.items():
-        reading = readings.get(estimate.fingerprint)
-        if reading is not None and reading != (estimate.better, estimate.unit):
-            problem = f"better = {estimate.better!r}, unit = {estimate.unit!r}; records in {results} have {reading}"
-            yield Defect(where=f"records/{record.run_id}: scores.{name}", problem=problem, remedy=RUN_AGAIN)
+        reading, own = known.readings.get(estimate.fingerprint), (estimate.better, estimate.unit, estimate.n)
+        if reading is not None and reading != own:
+            problem = f"better, unit, n = {own}; records in {known.results} have {reading}"
+            yield Defect(where=f"{where}: scores.{name}", problem=problem, remedy=RUN_AGAIN)

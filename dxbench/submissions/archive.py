@@ -1,6 +1,7 @@
 """Reading a zip file from a stranger: nothing is unpacked to disk, nothing unpickled, sizes are bounded."""
 
 import io
+import math
 import re
 import stat
 import zipfile
@@ -16,9 +17,22 @@ from dxbench.submissions.defects import Defect
 from dxbench.submissions.manifest import MANIFEST, NAME
 
 MEBIBYTE = 1 << 20
-LIMITS = {MANIFEST: 64 * MEBIBYTE, "records": 8 * MEBIBYTE, "samples": 512 * MEBIBYTE}
-TOTAL_LIMIT = 2048 * MEBIBYTE
+LIMITS = {MANIFEST: 8 * MEBIBYTE, "records": MEBIBYTE, "samples": 1024 * MEBIBYTE}
+"""Of one member; records of the suite itself have some 40 kB, and samples are held against their task besides."""
+TEXT_LIMIT = 64 * MEBIBYTE
+"""Of the manifest and all records together."""
 MEMBER_LIMIT = 2001
+DIRECTORY_LIMIT = MEMBER_LIMIT * 512
+"""Bytes of a zip file's table of contents, all of which is read at once."""
+RATIO_LIMIT = 200
+"""Text that expands more is a bomb."""
+NODE_LIMIT = 200_000
+"""Values in one JSON text, each of which takes a hundred times its one byte when it is read."""
+
+_TAIL = (1 << 16) + 4096
+"""Bytes at the end of a zip file that its end records lie in: a comment has at most 64 KiB."""
+_END, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x07"
+_NPY_HEADER = 4096
 
 _KNOWN = re.compile(rf"manifest\.json|records/(?P<record>{NAME[1:-1]})\.json|samples/(?P<samples>{NAME[1:-1]})\.npy")
 
@@ -34,6 +48,7 @@ class Archive:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise MissingData(f"no file {path}; `dxbench submit` writes a bundle")
+        _check_directory(path)
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
@@ -55,15 +70,29 @@ class Archive:
         """Members that are safe to read."""
         return set(self._members)
 
-    def read(self, name: str) -> bytes:
+    def read_text(self, name: str) -> bytes:
+        """The bytes of a JSON text, which has no more values than may be read.
+
+        Raises:
+            InvalidFile: as `read`, or if there are more.
+        """
+        text = self.read(name)
+        nodes = sum(text.count(mark) for mark in (b",", b"[", b"{"))
+        if nodes > NODE_LIMIT:
+            raise InvalidFile(f"{nodes:,} values, at most {NODE_LIMIT:,} are read")
+        return text
+
+    def read(self, name: str, *, at_most: int = LIMITS["samples"]) -> bytes:
         """A member's bytes.
 
         Raises:
-            InvalidFile: if it is not there, damaged, or longer than it says.
+            InvalidFile: if it is not there, damaged, or longer than it says or than `at_most`.
         """
         if name not in self._members:
             raise InvalidFile("not in the bundle")
         info = self._members[name]
+        if info.file_size > at_most:
+            raise InvalidFile(f"{info.file_size:,} bytes, wanted at most {at_most:,}")
         try:
             with self._zip.open(info) as file:
                 data = file.read(info.file_size + 1)
@@ -76,12 +105,12 @@ class Archive:
         return data
 
     def _look_at(self, infos: list[zipfile.ZipInfo]) -> None:
-        total = sum(info.file_size for info in infos)
-        if len(infos) > MEMBER_LIMIT or total > TOTAL_LIMIT:
+        text = sum(info.file_size for info in infos if not info.filename.startswith("samples/"))
+        if len(infos) > MEMBER_LIMIT or text > TEXT_LIMIT:
             self._refuse(
                 "bundle",
-                f"{len(infos):,} members of {total / MEBIBYTE:,.0f} MiB together; "
-                f"at most {MEMBER_LIMIT:,} of {TOTAL_LIMIT / MEBIBYTE:,.0f} MiB are read",
+                f"{len(infos):,} members with {text / MEBIBYTE:,.0f} MiB of text together; "
+                f"at most {MEMBER_LIMIT:,} with {TEXT_LIMIT / MEBIBYTE:,.0f} MiB are read",
             )
             return
         for info in infos:
@@ -106,9 +135,11 @@ class Archive:
             return f"no member of a bundle, which has {MANIFEST}, records/<run>.json and samples/<run>.npy"
         if name in self._members:
             return "twice in the bundle"
-        limit = LIMITS[name.split("/")[0]]
-        if info.file_size > limit:
-            return f"{info.file_size / MEBIBYTE:,.1f} MiB unpacked, at most {limit / MEBIBYTE:,.0f} are read"
+        kind = name.split("/")[0]
+        if info.file_size > LIMITS[kind]:
+            return f"{info.file_size / MEBIBYTE:,.1f} MiB unpacked, at most {LIMITS[kind] / MEBIBYTE:,.0f} are read"
+        if kind != "samples" and info.file_size > RATIO_LIMIT * max(info.compress_size, 1):
+            return f"expands from {info.compress_size:,} to {info.file_size:,} bytes, more than {RATIO_LIMIT} times"
         return None
 
     def _refuse(self, where: str, problem: str) -> None:
@@ -120,6 +151,31 @@ def npy_bytes(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     npy.write_array(buffer, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
     return buffer.getvalue()
+
+
+def _check_directory(path: Path) -> None:
+    """Refuse a zip file whose table of contents would fill the memory, before it is read.
+
+    Raises:
+        InvalidFile: for one that says it has more than `DIRECTORY_LIMIT` bytes, or is too large for the plain format.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        tail = file.read()
+    # APPNOTE.TXT 6.3.10, 4.3.15 and 4.3.16; `zipfile` takes the last of these marks, or the one without a comment.
+    for end in {tail.rfind(_END), len(tail) - 22}:
+        if end < 0 or tail[end : end + 4] != _END:
+            continue
+        size = int.from_bytes(tail[end + 12 : end + 16], "little")
+        if size > DIRECTORY_LIMIT:
+            raise InvalidFile(f"a table of contents of {size:,} bytes, at most {DIRECTORY_LIMIT:,} are read")
+        if tail[max(0, end - 20) : end].startswith(_LOCATOR_64):
+            raise InvalidFile("4 GiB or more; fewer seeds in a bundle make it smaller")
+
+
+def npy_limit(dtype: str, shape: tuple[int, ...]) -> int:
+    """The most bytes that the text of such an .npy file has."""
+    return np.dtype(dtype).itemsize * math.prod(shape) + _NPY_HEADER
 
 
 def parse_npy(data: bytes, *, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -140,11 +196,11 @@ def parse_npy(data: bytes, *, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
         raise InvalidFile("holds pickled objects, which are never read")
     if fortran or found_dtype.str != dtype or found_shape != shape:
         raise InvalidFile(f"holds {found_dtype.str} of shape {list(found_shape)}, wanted {dtype} of {list(shape)}")
-    body = data[file.tell() :]
-    if len(body) != found_dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
+    body = memoryview(data)[file.tell() :]
+    if len(body) != found_dtype.itemsize * math.prod(shape):
         raise InvalidFile(f"{len(body):,} bytes of data do not fill shape {list(shape)} of {dtype}")
     array = np.frombuffer(body, dtype=found_dtype).reshape(shape)
-    bad = int((~np.isfinite(array.reshape(len(array), -1)).all(axis=1)).sum())
+    bad = 0 if found_dtype.kind == "u" else int((~np.isfinite(array.reshape(len(array), -1)).all(axis=1)).sum())
     if bad:
         raise InvalidFile(f"{bad:,} of {len(array):,} samples are not finite")
     return array

@@ -1,11 +1,17 @@
-"""What a record says, held against itself and against the task. Pure functions of records."""
+"""What a record says, held against itself, the task and the method. Pure functions of records."""
 
 from collections.abc import Iterator
 
 from pydantic import JsonValue
 
-from dxbench.api import ResultRecord, Task
+from dxbench import registry
+from dxbench.api import MetricCard, ResultRecord, Task
+from dxbench.configure import configure, preset_task
+from dxbench.errors import UsageError
+from dxbench.metrics.cards import card_of
+from dxbench.plain import is_plain, plain
 from dxbench.records import config_id_of
+from dxbench.registry import load_method
 from dxbench.submissions.defects import Defect
 from dxbench.submissions.manifest import Manifest, RunEntry
 
@@ -15,10 +21,9 @@ PACK = "Pack the bundle with `dxbench submit`."
 
 def record_defects(record: ResultRecord, entry: RunEntry, manifest: Manifest, task: Task | None) -> list[Defect]:
     """All that is wrong with one record of a bundle; `task` is None where it is not installed."""
-    found = [*_identity(record, entry, manifest), *_origin(record), *_evaluations(record, manifest)]
-    found += _overrides(record)
+    found = [*_identity(record, entry, manifest), *_origin(record), *_evaluations(record, manifest), *_texts(record)]
     if task is not None:
-        found += [*_protocols(record, task), *_completeness(record, task)]
+        found += [*_configuration(record, task), *_protocols(record, task), *_completeness(record, task)]
     return found
 
 
@@ -38,7 +43,7 @@ def _identity(record: ResultRecord, entry: RunEntry, manifest: Manifest) -> Iter
 
 
 def _origin(record: ResultRecord) -> Iterator[Defect]:
-    if record.provenance.git_dirty:
+    if record.provenance.git_dirty or (record.provenance.git_dirty is None and record.provenance.git_sha is not None):
         remedy = f"Commit, so that the code can be found again. {RUN_AGAIN}"
         yield _defect(record, "provenance.git_dirty", "measured with uncommitted changes to dxbench", remedy)
     if record.reference:
@@ -54,16 +59,73 @@ def _evaluations(record: ResultRecord, manifest: Manifest) -> Iterator[Defect]:
         yield _defect(record, "nfe", f"counted {nfe}, the manifest declares {manifest.nfe}", PACK)
     if (nfe is None) != (record.samples_sha256 is None):
         yield _defect(record, "nfe", f"{nfe} with samples {record.samples_sha256}: one without the other", RUN_AGAIN)
+    if cost is None:
+        yield _defect(record, "cost", "absent from a run that ended well", RUN_AGAIN)
     if nfe is None:
         return
     steps = record.config.get("num_steps")
-    if isinstance(steps, int) and nfe < steps:
+    if isinstance(steps, int | float) and nfe < steps:
         yield _defect(
             record, "nfe", f"{nfe:g} evaluations for num_steps = {steps}: fewer than one per sampling step", RUN_AGAIN
         )
-    if nfe < 0 or (nfe == 0 and cost is not None and cost.parameters and cost.sampling_flops):
+    if nfe < 1 and (nfe != 0 or cost is None or cost.parameters or cost.sampling_flops):
         flops = cost.sampling_flops if cost else None
         yield _defect(record, "nfe", f"{nfe:g} evaluations, although a sample took {flops} operations", RUN_AGAIN)
+
+
+def _texts(record: ResultRecord) -> Iterator[Defect]:
+    """Texts that a reader would not see as they are: controls, marks that reorder, halves of characters."""
+    for where, text in _strings(record.model_dump(mode="json"), ""):
+        if not is_plain(text.replace("\n", "")):
+            yield _defect(record, plain(where), f"has characters that nobody sees: {plain(text)[:80]}", RUN_AGAIN)
+        elif "\n" in text and where not in _LONG:
+            yield _defect(record, where, f"has more than one line: {plain(text)[:80]}", RUN_AGAIN)
+
+
+_LONG = ("card.description", "failure.message")
+"""Where a text may have several lines."""
+
+
+def _strings(value: JsonValue, where: str) -> Iterator[tuple[str, str]]:
+    """Every text of a record, keys included, with where it stands."""
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item, where)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            inner = f"{where}.{key}" if where else key
+            yield inner, key
+            yield from _strings(item, inner)
+
+
+def _configuration(record: ResultRecord, task: Task) -> Iterator[Defect]:
+    """A method that is installed here has to accept preset and overrides, and to make this very configuration of them.
+
+    What is installed is the reader's own; a name in a bundle loads no file.
+    """
+    if record.method not in registry.plugins("methods"):
+        yield from _overrides(record)
+        return
+    method = load_method(record.method)
+    if record.method_version != method.version:
+        problem = f"version {record.method_version}, {method.name} is at {method.version} here"
+        yield _defect(record, "method_version", problem, RUN_AGAIN)
+        return
+    try:
+        made = configure(method, preset_task(task), record.preset, record.overrides).model_dump(mode="json")
+    except UsageError as error:
+        yield _defect(record, "config", f"{method.name} does not accept it ({error})", RUN_AGAIN)
+        return
+    for key in sorted(made.keys() | record.config.keys()):
+        got, wanted = record.config.get(key, _ABSENT), made.get(key, _ABSENT)
+        if type(got) is not type(wanted) or got != wanted:
+            problem = f"{got!r}, where preset {record.preset!r} and the overrides make it {wanted!r}"
+            yield _defect(record, f"config.{key}", problem, RUN_AGAIN)
+
+
+_ABSENT = "no such key"
 
 
 def _overrides(record: ResultRecord) -> Iterator[Defect]:
@@ -102,8 +164,21 @@ def _protocols(record: ResultRecord, task: Task) -> Iterator[Defect]:
             )
         elif estimate.fingerprint not in record.protocols:
             yield _defect(record, where, f"its protocol {estimate.fingerprint} is not in the record", RUN_AGAIN)
-        if estimate.n < 1 or (estimate.std is not None and estimate.std < 0):
-            yield _defect(record, where, f"n = {estimate.n}, std = {estimate.std}: not a measurement", RUN_AGAIN)
+        if (estimate.n > 1) != (estimate.std is not None):
+            yield _defect(record, where, f"n = {estimate.n}, std = {estimate.std}: one without the other", RUN_AGAIN)
+    cards = {metric.name: card for metric in task.metrics if (card := card_of(metric)) is not None}
+    for name in record.scores.keys() & cards.keys():
+        yield from _range(record, name, cards[name])
+
+
+def _range(record: ResultRecord, name: str, card: MetricCard) -> Iterator[Defect]:
+    """Values that the metric can have, and the way it is read."""
+    estimate, where = record.scores[name], f"scores.{name}"
+    for value in (estimate.value, *estimate.parts.values()):
+        if (card.low is not None and value < card.low) or (card.high is not None and value > card.high):
+            yield _defect(record, where, f"{value:g}, outside of {card.range}", RUN_AGAIN)
+    if estimate.better != card.better:
+        yield _defect(record, where, f"better = {estimate.better!r}, the metric's is {card.better!r}", RUN_AGAIN)
 
 
 def _differing(claimed: dict[str, JsonValue], current: dict[str, JsonValue]) -> str:

@@ -87,7 +87,7 @@ def write_bundle(
     records: Sequence[ResultRecord],
     arrays: dict[str, np.ndarray | None],
     *,
-    wanted: int,
+    wanted: int | None,
 ) -> None:
     """Manifest, records, and of the samples the blocks that the manifest's hash asks for."""
     text = manifest.text()

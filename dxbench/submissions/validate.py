@@ -1,4 +1,4 @@
-"""Is a bundle to be believed? Everything in it is data: no method is imported, nothing is run or unpickled."""
+"""Is a bundle to be believed? Everything in it is data: nothing of it is imported, run or unpickled."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dxbench import registry
-from dxbench.api import Problem, ResultRecord, Task
+from dxbench.api import ResultRecord, Task
 from dxbench.errors import InvalidFile, MissingData
-from dxbench.records import Unreadable, parse_record
+from dxbench.records import Unreadable, parse_record, record_text
 from dxbench.registry import load_task
-from dxbench.submissions.agreement import agreement_defects, known_defects, known_entries, manifest_defects
+from dxbench.submissions.agreement import Known, agreement_defects, known_defects, manifest_defects
 from dxbench.submissions.archive import Archive
 from dxbench.submissions.claims import PACK, record_defects
 from dxbench.submissions.defects import Defect
-from dxbench.submissions.evidence import Rechecked, read_samples, recheck, recheck_defects
+from dxbench.submissions.evidence import Copies, Rechecked, Shape, read_samples, recheck, recheck_defects
 from dxbench.submissions.manifest import (
     MANIFEST,
     Manifest,
@@ -24,6 +24,7 @@ from dxbench.submissions.manifest import (
     samples_member,
     sha256,
 )
+from dxbench.submissions.trust import OnTrust, on_trust
 
 INSTALL = "Install the package that has it, or give its file with --task path/to/file.py:Class."
 
@@ -35,14 +36,14 @@ class Report:
     Attributes:
         records: those that could be read.
         rechecked: claims held against the samples shown.
-        taken_on_trust: metrics with scores that samples cannot confirm.
+        on_trust: what is believed because the sender says so.
     """
 
     manifest: Manifest | None = None
     records: list[ResultRecord] = field(default_factory=list)
     defects: list[Defect] = field(default_factory=list)
     rechecked: list[Rechecked] = field(default_factory=list)
-    taken_on_trust: list[str] = field(default_factory=list)
+    on_trust: list[OnTrust] = field(default_factory=list)
 
     @property
     def valid(self) -> bool:
@@ -63,7 +64,7 @@ def validate(path: Path, *, results: Path, task: Task | None = None, progress: C
     with _noting(report, "bundle"), Archive(path) as archive:
         report.defects += archive.defects
         with _noting(report, MANIFEST):
-            text = archive.read(MANIFEST)
+            text = archive.read_text(MANIFEST)
             report.manifest = parse_manifest(text)
             _validate_contents(report, report.manifest, sha256(text), archive, results, task, progress)
     return report
@@ -87,7 +88,11 @@ def _validate_contents(
     given: Task | None,
     progress: Callable[[str], None],
 ) -> None:
-    task, event_shape = _task(report, manifest, given)
+    task, shape = _task(report, manifest, given)
+    known = None
+    with _noting(report, str(results)):
+        known = Known.of(results, manifest.task)
+    copies = Copies()
     report.defects += manifest_defects(manifest)
     report.defects += _strays(archive, manifest)
     for entry in {run.run_id: run for run in manifest.runs}.values():
@@ -98,29 +103,29 @@ def _validate_contents(
         report.defects += record_defects(record, entry, manifest, task)
         if task is None:
             continue
-        samples, defects = read_samples(
-            archive, entry, record, manifest_sha256=manifest_sha256, task=task, event_shape=event_shape
-        )
+        shown, defects = read_samples(archive, entry, record, manifest_sha256=manifest_sha256, task=task, shape=shape)
         report.defects += defects
-        if samples is not None:
-            report.rechecked += recheck(record, samples, task, progress=progress)
+        if shown is not None:
+            report.defects += copies.look(shown, known.sketches if known else {})
+            rechecked, defects = recheck(record, shown, task, progress=progress)
+            report.rechecked += rechecked
+            report.defects += defects
     report.defects += recheck_defects(report.rechecked)
     report.defects += agreement_defects(report.records)
-    with _noting(report, str(results)):
-        report.defects += known_defects(report.records, known_entries(results, manifest.task), results)
-    confirmed = {one.metric for one in report.rechecked}
-    report.taken_on_trust = sorted({name for record in report.records for name in record.scores} - confirmed)
+    if known is not None:
+        report.defects += known_defects(report.records, known)
+    known_nfe = known is not None and manifest.config_id in known.nfe
+    report.on_trust += on_trust(report.records, report.rechecked, known_nfe=known_nfe)
 
 
-def _task(report: Report, manifest: Manifest, given: Task | None) -> tuple[Task | None, list[int] | None]:
-    """The task and its event shape: the reader's own, or by its registered name; a bundle's name must load no file."""
+def _task(report: Report, manifest: Manifest, given: Task | None) -> tuple[Task | None, Shape | None]:
+    """The task and its samples: the reader's own, or by its registered name; a bundle's name must load no file."""
     known = registry.plugins("tasks")
     own = given is not None and given.name == manifest.task
     if own or manifest.task in known:
         try:
             task = given if own and given is not None else load_task(manifest.task)
-            problem = task.problem(oracle=False)
-            return task, list(problem.event_shape) if isinstance(problem, Problem) else None
+            return task, Shape.of(task)
         except MissingData as error:
             report.defects.append(Defect(where=f"{MANIFEST}: task", problem=str(error), remedy="Prepare its data."))
             return None, None
@@ -143,11 +148,13 @@ def _record(report: Report, archive: Archive, entry: RunEntry) -> ResultRecord |
     """The record of a run, its bytes being those the manifest commits to."""
     where = record_member(entry.run_id)
     with _noting(report, where):
-        text = archive.read(where)
+        text = archive.read_text(where)
         if sha256(text) != entry.record_sha256:
             raise InvalidFile(f"sha256 is {sha256(text)}, the manifest says {entry.record_sha256}: changed afterwards")
         record = parse_record(text, path=Path(where))
         if isinstance(record, Unreadable):
             raise InvalidFile(record.reason)
+        if record_text(record).encode() != text:
+            raise InvalidFile("not as dxbench writes records: a number of another type, a field twice or another order")
         return record
     return None

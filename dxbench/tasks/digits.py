@@ -111,7 +111,7 @@ class Digits(Task):
     threads = 1
     auto_device = "cpu"
     image_bytes = False  # 17 levels, not 256
-    challenge_blocks = 20  # half of the 4,000 samples that are measured
+    num_samples = NUM_SAMPLES
     headline = ("fd_digits", "fd_digits_start", "precision_digits", "recall_digits", "class_share_min", "nearest_train")
 
     def __init__(self) -> None:

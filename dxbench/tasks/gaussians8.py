@@ -112,8 +112,7 @@ class Gaussians8(Task):
     threads = 1
     auto_device = "cpu"  # batches of a few hundred points keep no GPU busy
     headline = ("sw2", "sw2_exact", "energy_auc", "energy_kl", "mode_share_min", "outlier_share")
-
-    challenge_blocks = 400  # four times the 10,000 samples that sw2 measures; points are cheap to show
+    num_samples = NUM_SAMPLES
 
     def __init__(self) -> None:
         self._reference = Reference()

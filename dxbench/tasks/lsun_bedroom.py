@@ -32,6 +32,7 @@ class LSUNBedroom(ImageTask):
     name, version = "lsun_bedroom", 1
     event_shape = (3, SIZE, SIZE)
     batch_size = 32
+    challenge_blocks = 5  # a hundred megabytes of ten gigabytes
     headline = ("fid@50k", "fid@50k_start", "precision@50k", "recall@50k")
     data_asset = LSUN_BEDROOM
     scored_with = (INCEPTION_2015, LSUN_BEDROOM_ADM)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Ended
-from tiny_task import draw, keep, measured
+from tiny_task import Tiny, draw, keep, measured
 
 from dxbench.errors import InvalidFile
 from dxbench.records import read_record, save_arrays, work_folder
@@ -38,7 +38,7 @@ def test_submit_validate_merge_and_the_records_are_the_same(
     assert checked.json["valid"] is True
     assert checked.json["runs"] == [record.run_id for record in sound]
     assert {one["metric"] for one in checked.json["rechecked"]} == {"sw2_exact", "mode_share_min", "outlier_share"}
-    assert checked.json["taken_on_trust"] == ["energy_rank"]
+    assert {"energy_rank", "NFE", "configuration"} <= {one["what"] for one in checked.json["on_trust"]}
     merged = dxbench("merge", "bundle.zip", "--results", "results")
     assert merged.code == 0, merged.out
     assert [read_record(path) for path in sorted(Path("results").rglob("*.json"))] == sound
@@ -55,14 +55,18 @@ def test_one_content_gives_one_bundle(dxbench: Callable[..., Ended], kept: Path)
     assert Path("bundle.zip").read_bytes() == first
 
 
-def test_a_bundle_holds_the_challenge_and_not_all_samples(dxbench: Callable[..., Ended], kept: Path) -> None:
+@pytest.mark.parametrize(("blocks", "shown"), [(None, 5000), (15, 1500)])
+def test_a_bundle_holds_all_samples_or_those_of_the_challenge(
+    dxbench: Callable[..., Ended], kept: Path, monkeypatch: pytest.MonkeyPatch, blocks: int | None, shown: int
+) -> None:
+    monkeypatch.setattr(Tiny, "challenge_blocks", blocks)
     assert dxbench(*SUBMIT).code == 0
     with zipfile.ZipFile("bundle.zip") as bundle:
         samples = [name for name in bundle.namelist() if name.startswith("samples/")]
         assert len(samples) == 2
         for name in samples:
             with bundle.open(name) as file:
-                assert np.load(file, allow_pickle=False).shape == (1500, 2)
+                assert np.load(file, allow_pickle=False).shape == (shown, 2)
 
 
 def test_without_out_the_bundle_is_named_after_what_it_holds(

@@ -52,7 +52,7 @@ class Workshop:
         samples: dict[str, np.ndarray | None] | None = None,
         manifest: Callable[[Manifest], Manifest] = lambda manifest: manifest,
         shown: dict[str, np.ndarray | None] | None = None,
-        wanted: int = 15,
+        wanted: int | None = None,
     ) -> Path:
         """`samples` are committed to, `shown` are put into the bundle."""
         records = self.records if records is None else records
