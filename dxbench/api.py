@@ -895,6 +895,33 @@ class MethodCard(Frozen):
     citation: str = ""
 
 
+class MeasuredAgain(Frozen):
+    """A score computed anew, by whom a run was submitted to, from samples that it showed.
+
+    Attributes:
+        exact: from all samples; else from a part, and the score may lie between `low` and `high`.
+    """
+
+    value: float
+    low: float
+    high: float | None
+    exact: bool
+
+
+class Submission(Frozen):
+    """What became known of a run from elsewhere when it was taken in.
+
+    Attributes:
+        bundle_sha256: of the bundle that it came in.
+        measured: by metric.
+        on_trust: what is believed because the sender says so -> why it could not be checked.
+    """
+
+    bundle_sha256: str
+    measured: dict[str, MeasuredAgain]
+    on_trust: dict[str, str]
+
+
 class ResultRecord(Frozen):
     """One run, whatever its end.
 
@@ -902,6 +929,7 @@ class ResultRecord(Frozen):
         selected_on_test: a choice of the training looked at what the final score uses.
         samples_sha256: of the samples that were scored, as `records.array_sha256` takes it; None without samples.
         samples_sketch: of them, as `dxbench.sketches` takes it; none without samples and from before it was taken.
+        submission: of a run from elsewhere; None of one that was made where the record lies.
     """
 
     schema_version: Literal[2] = RECORD_SCHEMA_VERSION
@@ -930,3 +958,4 @@ class ResultRecord(Frozen):
     curves: dict[str, Curve] = Field(default_factory=dict)
     cost: Cost | None = None
     provenance: Provenance
+    submission: Submission | None = None

@@ -90,7 +90,7 @@ class Row:
         selector: what to type for it; see `compare.select`.
         origin: where its records are from, if the label has to say so.
         marks: why it does not rank.
-        remarks: what a reader has to know in sentences: failed seeds, disputes.
+        remarks: what a reader has to know in sentences: failed seeds, disputes, what is on trust.
     """
 
     label: str
@@ -196,6 +196,8 @@ def _row(group: Sequence[Entry], *, label: str, superseded: bool) -> Row:
     for status in sorted({entry.status for entry in group} - {"ok"}):
         count = sum(entry.status == status for entry in group)
         remarks.append(f"{count} of {len(group)} seeds {status.replace('_', ' ')}")
+    if trusted := dict.fromkeys(what for entry in group for what in entry.on_trust):
+        remarks.append(f"submitted from elsewhere; on trust are {', '.join(trusted)}")
     first = group[0]
     return Row(
         label=located(label, first.origin),

@@ -23,6 +23,7 @@ class Entry:
         failure: why the run did not end well, in a line.
         training_flops: of the run and of the trained parts that it found; `training_passes` and `training_seconds`
             likewise. None where they were not counted.
+        on_trust: what of a submitted run is believed because its sender says so; empty of a run made here.
     """
 
     path: str
@@ -56,6 +57,7 @@ class Entry:
     training_flops: int | None
     training_passes: int | None
     training_seconds: float | None
+    on_trust: tuple[str, ...]
     origin: str = ""
 
     @classmethod
@@ -94,6 +96,7 @@ class Entry:
             training_flops=cost.training.flops if cost and cost.training else None,
             training_passes=cost.training.passes if cost and cost.training else None,
             training_seconds=cost.training.seconds if cost and cost.training else None,
+            on_trust=tuple(record.submission.on_trust) if record.submission else (),
         )
 
     def record(self) -> ResultRecord:

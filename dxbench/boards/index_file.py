@@ -57,11 +57,12 @@ _JSON: dict[str, tuple[pa.DataType, TypeAdapter[Any]]] = {
     "overrides": (_WORD, TypeAdapter(dict[str, JsonValue])),
     "config": (_WORD, TypeAdapter(dict[str, JsonValue])),
     "headline": (_WORD, TypeAdapter(tuple[str, ...])),
+    "on_trust": (_WORD, TypeAdapter(tuple[str, ...])),
     "scores": (_TEXT, TypeAdapter(dict[str, Estimate])),
 }
 _SCHEMA = pa.schema(
     [*_FILE.items(), *_PLAIN.items(), *((name, kind) for name, (kind, _) in _JSON.items())],
-    metadata={"dxbench.layout": "3"},
+    metadata={"dxbench.layout": "4"},
 )
 _PARALLEL_FROM = 5_000
 """Records from which starting further processes takes less time than it saves."""

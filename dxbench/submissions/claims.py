@@ -46,6 +46,8 @@ def _origin(record: ResultRecord) -> Iterator[Defect]:
     if record.provenance.git_dirty or (record.provenance.git_dirty is None and record.provenance.git_sha is not None):
         remedy = f"Commit, so that the code can be found again. {RUN_AGAIN}"
         yield _defect(record, "provenance.git_dirty", "measured with uncommitted changes to dxbench", remedy)
+    if record.submission is not None:
+        yield _defect(record, "submission", "taken in elsewhere already", "Pack the bundle where the run was made.")
     if record.reference:
         yield _defect(record, "reference", "a yardstick row, which only the suite itself adds", "Submit a method.")
 

@@ -8,9 +8,10 @@ from tempfile import TemporaryDirectory
 from filelock import FileLock
 
 from dxbench import paths
-from dxbench.api import ResultRecord, Task
+from dxbench.api import MeasuredAgain, ResultRecord, Submission, Task
+from dxbench.assets.asset import file_digest
 from dxbench.errors import InvalidFile
-from dxbench.files import check_writable
+from dxbench.files import check_writable, write_text_atomically
 from dxbench.records import record_path, record_text
 from dxbench.submissions.validate import Report, validate
 
@@ -28,7 +29,30 @@ def merge(
     check_writable(results, remedy=paths.RESULTS_REMEDY)
     with FileLock(results / ".merge.lock"):  # two merges at a time would both find no duplicate
         report = validate(bundle, results=results, task=task, progress=progress)
-        return report, place(report.records, results) if report.valid else []
+        return report, place(
+            taken_in(report, file_digest(bundle).removeprefix("sha256:")), results
+        ) if report.valid else []
+
+
+def taken_in(report: Report, bundle_sha256: str) -> list[ResultRecord]:
+    """The records of a valid bundle with what validation found."""
+    trusted = {one.what: one.why for one in report.on_trust}
+    return [
+        record.model_copy(
+            update={
+                "submission": Submission(
+                    bundle_sha256=bundle_sha256,
+                    measured={
+                        one.metric: MeasuredAgain(value=one.measured, low=one.low, high=one.high, exact=one.exact)
+                        for one in report.rechecked
+                        if one.run_id == record.run_id
+                    },
+                    on_trust=trusted,
+                )
+            }
+        )
+        for record in report.records
+    ]
 
 
 def place(records: list[ResultRecord], results: Path) -> list[Path]:
@@ -38,8 +62,7 @@ def place(records: list[ResultRecord], results: Path) -> list[Path]:
         try:
             for record in records:
                 draft = Path(folder) / f"{record.run_id}.json"
-                draft.write_text(record_text(record), encoding="utf-8")
-                draft.chmod(0o644)
+                write_text_atomically(draft, record_text(record))
                 path = record_path(results, record)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 os.link(draft, path)  # unlike a rename, never over a file that is there

@@ -11,9 +11,11 @@ import pytest
 from conftest import Ended
 from tiny_task import Tiny, draw, keep, measured
 
+from dxbench.api import Submission
 from dxbench.errors import InvalidFile
 from dxbench.records import read_record, save_arrays, work_folder
 from dxbench.submissions import merge as merging
+from dxbench.submissions.manifest import sha256
 from dxbench.submissions.merge import merge, place
 
 pytest_plugins = ("workshop",)
@@ -41,10 +43,38 @@ def test_submit_validate_merge_and_the_records_are_the_same(
     assert {"energy_rank", "NFE", "configuration"} <= {one["what"] for one in checked.json["on_trust"]}
     merged = dxbench("merge", "bundle.zip", "--results", "results")
     assert merged.code == 0, merged.out
-    assert [read_record(path) for path in sorted(Path("results").rglob("*.json"))] == sound
+    taken_in = [read_record(path) for path in sorted(Path("results").rglob("*.json"))]
+    assert [record.model_copy(update={"submission": None}) for record in taken_in] == sound
     again = dxbench("merge", "bundle.zip", "--results", "results")
     assert again.code == 5
     assert "is in results already" in again.out
+
+
+def test_what_is_on_trust_and_what_was_computed_again_stays_with_the_record(
+    dxbench: Callable[..., Ended], kept: Path, sound: list[Any], tmp_path: Path
+) -> None:
+    assert dxbench(*SUBMIT).code == 0
+    assert dxbench("merge", "bundle.zip", "--results", "results").code == 0
+    submission = read_record(next(iter(sorted(Path("results").rglob("*.json"))))).submission
+    assert submission.bundle_sha256 == sha256(Path("bundle.zip").read_bytes())
+    measured = submission.measured["sw2_exact"]
+    assert measured.exact
+    assert measured.value == pytest.approx(sound[0].scores["sw2_exact"].value, rel=1e-6)
+    table = dxbench("table", "--task", "tiny", "--results", "results")
+    assert "submitted from elsewhere; on trust are training, NFE, configuration, costs" in " ".join(table.out.split())
+    assert dxbench("leaderboard", "build", "--results", "results", "--out", "site").code == 0
+    (page, _) = sorted(path for path in Path("site").rglob("*.html") if "-s" in path.name)
+    text = page.read_text()
+    assert "Submitted from elsewhere" in text
+    assert "no other run of this configuration is known" in text
+
+
+def test_a_record_that_was_taken_in_is_not_submitted_again(
+    dxbench: Callable[..., Ended], kept: Path, home: Path, workshop: Any
+) -> None:
+    taken = Submission(bundle_sha256="0" * 64, measured={}, on_trust={})
+    report = workshop.validate(workshop.build(records=workshop.changed(submission=taken)))
+    assert ["taken in elsewhere already" in defect.problem for defect in report.defects] == [True]
 
 
 def test_one_content_gives_one_bundle(dxbench: Callable[..., Ended], kept: Path) -> None:
