@@ -9,6 +9,7 @@ from typing import Literal
 
 from dxbench import paths
 from dxbench.errors import InvalidFile, MissingData
+from dxbench.files import write_text_atomically
 
 Kind = Literal["data", "weights", "reference"]
 Make = Callable[[Path, Path, Callable[[int, int | None], None]], None]
@@ -26,8 +27,9 @@ class Asset:
         path: where it lies under DXBENCH_DATA.
         also: other places under DXBENCH_DATA that it is found at.
         urls: its homes, tried in turn; none where a person has to fetch it.
-        digest: "sha256:..." or "md5:..." of the file; None where no one publishes it: then the hash is recorded when
-            the file is first used, and the file checked against that ever after.
+        digest: "sha256:..." or "md5:..." of the file, of the former the first digits suffice; None where no one
+            publishes it: then the hash is recorded when the file is first used, and the file checked against that ever
+            after. Until somebody states it, the file is called unverified.
         size: bytes; None where unknown.
         holds: bytes of the numbers in it, where the size of the file is unknown: a little less than that.
         licence: its terms, and where they stand.
@@ -78,6 +80,25 @@ class Asset:
         )
 
     @property
+    def algorithm(self) -> str:
+        """Of its hash."""
+        return self.digest.partition(":")[0] if self.digest else "sha256"
+
+    def is_right(self, digest: str) -> bool:
+        """Whether "algorithm:hex" is that of the file as it is published."""
+        return self.digest is not None and digest.startswith(self.digest)
+
+    @property
+    def unverified(self) -> str | None:
+        """What to say of a file that is there, and whose hash nobody publishes; None of any other."""
+        found = self.find()
+        if self.digest is not None or found is None or found.is_dir():
+            return None
+        recorded = self._recorded(found)
+        known = f"{recorded.replace(':', ' ')} as first used here" if recorded else "not hashed yet"
+        return f"{self.name} is unverified: nobody publishes the hash of {found.name} ({known})"
+
+    @property
     def sha256(self) -> str:
         """Its published sha256, in hex."""
         assert self.digest is not None
@@ -89,6 +110,11 @@ class Asset:
     def target(self) -> Path:
         """Where it is put."""
         return paths.data() / self.path
+
+    @property
+    def made_of(self) -> Path:
+        """Where what it is made of is put."""
+        return paths.data() / self.source
 
     def find(self) -> Path | None:
         """Where it lies; for an archive that is unpacked, the folder; None if it does not, or in part only."""
@@ -139,10 +165,10 @@ class Asset:
 
     def _verify_file(self, path: Path) -> None:
         wanted = self.digest or self._recorded(path)
-        got = file_digest(path, algorithm=wanted.split(":")[0] if wanted else "sha256")
+        got = file_digest(path, algorithm=self.algorithm)
         if wanted is None:
             self._record(path, got)
-        elif got != wanted:
+        elif not got.startswith(wanted):
             source = "" if self.digest else f" (recorded in {self._record_file(path)} when it was first used)"
             raise InvalidFile(
                 f"{path}: wanted {wanted.replace(':', ' ')}{source}, got {got.split(':')[1]}; "
@@ -166,9 +192,7 @@ class Asset:
         return f"sha256:{digest}"
 
     def _record(self, path: Path, digest: str) -> None:
-        file = self._record_file(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{digest.removeprefix('sha256:')}  {path.name}\n", encoding="utf-8")
+        write_text_atomically(self._record_file(path), f"{digest.removeprefix('sha256:')}  {path.name}\n")
 
 
 def file_digest(path: Path, *, algorithm: str = "sha256") -> str:

@@ -128,6 +128,8 @@ EDM_CIFAR10 = Asset(
     path="weights/edm-cifar10-32x32-uncond-vp.pkl",
     urls=(f"{NVIDIA}/pretrained/edm-cifar10-32x32-uncond-vp.pkl",),
     holds=4 * 55_733_891,
+    # As reproductions of ECT state it, which begin from this file.
+    digest="sha256:4d5dcc1f1d0d41c8934ad21626eeddbdc0460182becf9fc059a0631b1eedb4da",
     licence=NON_COMMERCIAL,
     task="cifar10",
 )
@@ -150,7 +152,9 @@ VGG16 = Asset(
     kind="weights",
     path="weights/vgg16-397923af.pth",
     urls=("https://download.pytorch.org/models/vgg16-397923af.pth",),
-    holds=4 * 138_357_544,
+    # As torchvision names it by, and several projects state in full.
+    digest="sha256:397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    size=553_433_881,
     licence="BSD-3-Clause, https://github.com/pytorch/vision",
     task="cifar10",
 )
@@ -160,6 +164,9 @@ LPIPS_VGG = Asset(
     kind="weights",
     path="weights/lpips_v0.1_vgg.pth",
     urls=("https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/vgg.pth",),
+    # Of the file in its authors' repository.
+    digest="sha256:a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+    size=7_289,
     licence="BSD-2-Clause, https://github.com/richzhang/PerceptualSimilarity",
     task="cifar10",
 )
@@ -352,6 +359,8 @@ EFFICIENTNET_B4 = Asset(
         "tf_efficientnet_b4_aa-818f208c.pth",
     ),
     holds=4 * 19_341_616,
+    # As timm names it by.
+    digest="sha256:818f208c",
     licence="Apache-2.0, https://github.com/huggingface/pytorch-image-models",
     task="mvtec_ad",
 )
@@ -383,6 +392,8 @@ MNIST = Asset(
     path="mnist/mnist.npz",
     urls=("https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",),
     holds=70_000 * (28 * 28 + 1),
+    # As Keras checks it by.
+    digest="sha256:731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
     licence="CC BY-SA 3.0, LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/",
     task="holdout_mnist",
 )

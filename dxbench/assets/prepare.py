@@ -6,7 +6,7 @@ from typing import Literal
 
 from dxbench.archives import unpack_tar
 from dxbench.assets.asset import Asset
-from dxbench.assets.download import fetch
+from dxbench.assets.download import fetch, held
 from dxbench.errors import DxbenchError, InvalidFile
 
 State = Literal["there", "fetched", "missing", "by hand", "licence", "damaged", "failed"]
@@ -57,34 +57,49 @@ def prepare(asset: Asset, *, offline: bool, accept_licence: bool, progress: Prog
 
 def _prepare(asset: Asset, *, offline: bool, accept_licence: bool, progress: Progress) -> Found:
     if asset.find() is not None:
-        progress(f"checking {asset.name}", 0, None)
-        return Found(asset=asset, state="there", note=str(asset.verify()))
-    fetched = asset.unpack and asset.target.is_file()
-    if not fetched and asset.make is not None:
-        return _make(asset, progress)
-    if not fetched and not asset.urls:
+        return _there(asset, progress)
+    if hindered := _hindered(asset, offline=offline, accept_licence=accept_licence):
+        return hindered
+    with held(asset, waiting=lambda: progress(f"waiting for another process that fetches {asset.name}", 0, None)):
+        if asset.find() is not None:  # the other one has
+            return _there(asset, progress)
+        return _get(asset, progress)
+
+
+def _hindered(asset: Asset, *, offline: bool, accept_licence: bool) -> Found | None:
+    """Why nothing can be done about a file that is not there, if so."""
+    if asset.unpack and asset.target.is_file():
+        return None
+    if asset.make is not None:
+        return None if asset.made_of.exists() else Found(asset=asset, state="by hand", note=_by_hand(asset))
+    if not asset.urls:
         return Found(asset=asset, state="by hand", note=_by_hand(asset))
-    if not fetched and offline:
+    if offline:
         return Found(asset=asset, state="missing", note=f"not fetched, because of --offline; wanted at {asset.target}")
-    if not fetched and asset.must_accept and not accept_licence:
-        note = f"`{asset.prepare}` fetches it{_terms(asset)}"
-        return Found(asset=asset, state="licence", note=note)
-    if not fetched:
+    if asset.must_accept and not accept_licence:
+        return Found(asset=asset, state="licence", note=f"`{asset.prepare}` fetches it{_terms(asset)}")
+    return None
+
+
+def _there(asset: Asset, progress: Progress) -> Found:
+    progress(f"checking {asset.name}", 0, None)
+    return Found(asset=asset, state="there", note=_note(asset, str(asset.verify())))
+
+
+def _note(asset: Asset, text: str) -> str:
+    """The text, and what to say of a file whose hash nobody publishes."""
+    return f"{text}; {asset.unverified}" if asset.unverified else text
+
+
+def _get(asset: Asset, progress: Progress) -> Found:
+    if asset.make is not None:
+        asset.make(asset.made_of, asset.target, lambda done, total: progress(f"making {asset.name}", done, total))
+        return Found(asset=asset, state="fetched", note=f"made of {asset.made_of}: {asset.verify()}")
+    if not (asset.unpack and asset.target.is_file()):
         fetch(asset, progress=lambda done, total: progress(f"fetching {asset.name}", done, total))
     if asset.unpack:
         _unpack(asset, progress)
-    return Found(asset=asset, state="fetched", note=str(asset.verify()))
-
-
-def _make(asset: Asset, progress: Progress) -> Found:
-    from dxbench import paths
-
-    source = paths.data() / asset.source
-    if not source.exists():
-        return Found(asset=asset, state="by hand", note=_by_hand(asset))
-    assert asset.make is not None
-    asset.make(source, asset.target, lambda done, total: progress(f"making {asset.name}", done, total))
-    return Found(asset=asset, state="fetched", note=f"made of {source}: {asset.verify()}")
+    return Found(asset=asset, state="fetched", note=_note(asset, str(asset.verify())))
 
 
 def _unpack(asset: Asset, progress: Progress) -> None:

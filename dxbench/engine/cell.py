@@ -32,7 +32,7 @@ from dxbench.engine.checkpoint import NonFiniteState, load_checkpoint, save_chec
 from dxbench.engine.curves import CurveLog
 from dxbench.engine.ledger import Ledger, TrainingMeter
 from dxbench.engine.listener import Listener
-from dxbench.engine.parts import UnmetNeed, problem_for, start_training
+from dxbench.engine.parts import UnmetNeed, needed_files, problem_for, start_training
 from dxbench.engine.plan import Cell
 from dxbench.engine.sampling_crew import SamplingCrew, sampling_together
 from dxbench.engine.spread import ONE_DEVICE, Place, Spread
@@ -399,7 +399,7 @@ class _Run:
             samples_sketch=sketch(samples) if samples is not None else [],
             scores=evaluation.scores if evaluation else {},
             notes=evaluation.notes if evaluation else {},
-            warnings=list(evaluation.warnings) if evaluation else [],
+            warnings=[*(evaluation.warnings if evaluation else []), *self._unverified()],
             protocols=evaluation.protocols if evaluation else {},
             curves=self.curves.curves(),
             cost=self._cost(model),
@@ -408,6 +408,11 @@ class _Run:
         write_record(self.options.results, record)
         self.listener.ended(self.cell, record)
         return record
+
+    def _unverified(self) -> list[str]:
+        """Files behind the numbers whose hash nobody publishes."""
+        assets = needed_files(self.task, self.method, self.config)
+        return [note for asset in assets if (note := asset.unverified) is not None]
 
     def _cost(self, model: Model | None) -> Cost:
         self.ledger.seconds = self.train_seconds

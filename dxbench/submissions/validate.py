@@ -1,6 +1,6 @@
 """Is a bundle to be believed? Everything in it is data: nothing of it is imported, run or unpickled."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from dxbench.errors import InvalidFile, MissingData
 from dxbench.records import Unreadable, parse_record, record_text
 from dxbench.registry import load_task
 from dxbench.submissions.agreement import Known, agreement_defects, known_defects, manifest_defects
-from dxbench.submissions.archive import Archive
+from dxbench.submissions.archive import Archive, npy_limit
 from dxbench.submissions.claims import PACK, record_defects
 from dxbench.submissions.defects import Defect
 from dxbench.submissions.evidence import Copies, Rechecked, Shape, read_samples, recheck, recheck_defects
@@ -19,6 +19,7 @@ from dxbench.submissions.manifest import (
     MANIFEST,
     Manifest,
     RunEntry,
+    SampleCommitment,
     parse_manifest,
     record_member,
     samples_member,
@@ -66,7 +67,10 @@ def validate(path: Path, *, results: Path, task: Task | None = None, progress: C
         with _noting(report, MANIFEST):
             text = archive.read_text(MANIFEST)
             report.manifest = parse_manifest(text)
-            _validate_contents(report, report.manifest, sha256(text), archive, results, task, progress)
+            runs = _readable(report, report.manifest, archive)
+            if runs:
+                # What is no bundle at all is refused before torch and the task are loaded.
+                _judge(report, report.manifest, runs, sha256(text), archive, results, task, progress)
     return report
 
 
@@ -79,27 +83,31 @@ def _noting(report: Report, where: str) -> Iterator[None]:
         report.defects.append(Defect(where=where, problem=str(error), remedy=PACK))
 
 
-def _validate_contents(
+def _readable(report: Report, manifest: Manifest, archive: Archive) -> list[tuple[RunEntry, ResultRecord]]:
+    """Runs with a record that can be read."""
+    report.defects += [*manifest_defects(manifest), *_strays(archive, manifest)]
+    runs = {run.run_id: run for run in manifest.runs}.values()
+    found = [(run, record) for run in runs if (record := _record(report, archive, run)) is not None]
+    report.records += [record for _, record in found]
+    return found
+
+
+def _judge(
     report: Report,
     manifest: Manifest,
+    runs: Sequence[tuple[RunEntry, ResultRecord]],
     manifest_sha256: str,
     archive: Archive,
     results: Path,
     given: Task | None,
     progress: Callable[[str], None],
 ) -> None:
+    """Holds records and samples against the task, the method, each other and what is there already."""
     task, shape = _task(report, manifest, given)
-    known = None
+    known, copies = None, Copies()
     with _noting(report, str(results)):
         known = Known.of(results, manifest.task)
-    copies = Copies()
-    report.defects += manifest_defects(manifest)
-    report.defects += _strays(archive, manifest)
-    for entry in {run.run_id: run for run in manifest.runs}.values():
-        record = _record(report, archive, entry)
-        if record is None:
-            continue
-        report.records.append(record)
+    for entry, record in runs:
         report.defects += record_defects(record, entry, manifest, task)
         if task is None:
             continue
@@ -135,13 +143,20 @@ def _task(report: Report, manifest: Manifest, given: Task | None) -> tuple[Task 
 
 
 def _strays(archive: Archive, manifest: Manifest) -> Iterator[Defect]:
+    """Members that the manifest does not name. Raises InvalidFile for one larger than the manifest can mean."""
     expected = {MANIFEST}
     for run in manifest.runs:
         expected.add(record_member(run.run_id))
         if run.samples is not None:
             expected.add(samples_member(run.run_id))
+            archive.require_size(samples_member(run.run_id), at_most=_all_samples(run.samples))
     for name in sorted(archive.names - expected):
         yield Defect(where=name, problem="not named in the manifest", remedy=PACK)
+
+
+def _all_samples(commitment: SampleCommitment) -> int:
+    """The most bytes that its samples can have."""
+    return npy_limit(commitment.dtype, (commitment.count, *commitment.event_shape))
 
 
 def _record(report: Report, archive: Archive, entry: RunEntry) -> ResultRecord | None:

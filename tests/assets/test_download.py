@@ -3,6 +3,8 @@
 import hashlib
 import resource
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from homes import Home, serving
 
 from dxbench.assets import Asset
-from dxbench.assets.download import DownloadFailed, fetch
+from dxbench.assets.download import DownloadFailed, fetch, held
 from dxbench.assets.prepare import look, prepare
 from dxbench.errors import InvalidFile, MissingData
 
@@ -52,7 +54,7 @@ def get(one: Asset, **options: bool) -> tuple[str, str]:
 
 
 def files(one: Asset) -> list[str]:
-    return sorted(path.name for path in one.target.parent.glob("*"))
+    return sorted(path.name for path in one.target.parent.glob("*") if not path.name.endswith(".lock"))
 
 
 def test_a_file_comes_whole_with_progress_and_nothing_beside_it(server: Home) -> None:
@@ -135,6 +137,78 @@ def test_a_file_of_another_size_is_not_kept(server: Home) -> None:
     one = asset(server, size=299_999, digest=None)
     assert "has 300,000 bytes, wanted 299,999" in get(one)[1]
     assert files(one) == []
+
+
+def test_a_cut_transfer_of_unknown_length_is_not_taken_for_the_file(server: Home) -> None:
+    server.lengths, server.break_after = False, [100_000]
+    state, note = get(asset(server, digest=None))
+    assert state == "failed"
+    assert "does not say how long the file is, so that a cut transfer would look whole" in note
+    server.break_after = [100_000]
+    one = asset(server)  # with a digest it is found out
+    assert get(one)[0] == "damaged"
+    assert get(one)[0] == "fetched"
+
+
+def test_chunks_mark_their_end(server: Home) -> None:
+    server.chunked, server.break_after = True, [100_000]
+    one = asset(server, digest=None)
+    assert get(one)[0] == "failed"
+    assert get(one)[0] == "fetched"
+    assert one.target.read_bytes() == CONTENT
+
+
+def test_what_no_digest_would_check_is_not_pieced_together(server: Home) -> None:
+    server.break_after = [100_000]
+    one = asset(server, digest=None)
+    assert get(one)[0] == "failed"
+    assert files(one) == []
+    server.files["/a.bin"] = CONTENT[::-1]  # another version, meanwhile
+    assert get(one)[0] == "fetched"
+    assert one.target.read_bytes() == CONTENT[::-1]
+
+
+def test_a_part_that_is_a_link_is_not_written_through(server: Home, tmp_path: Path) -> None:
+    one, precious = asset(server), tmp_path / "precious"
+    precious.write_bytes(b"mine")
+    one.target.parent.mkdir(parents=True)
+    one.target.with_name("a.bin.part").symlink_to(precious)
+    assert get(one)[0] == "fetched"
+    assert precious.read_bytes() == b"mine"
+    assert not one.target.is_symlink()
+
+
+def test_the_first_digits_of_a_sha256_suffice(server: Home) -> None:
+    assert get(asset(server, digest=f"sha256:{SHA256[:8]}"))[0] == "fetched"
+    assert get(asset(server, digest="sha256:00000000"))[0] == "damaged"
+
+
+def test_a_first_use_is_called_unverified_until_somebody_states_the_hash(server: Home) -> None:
+    one = asset(server, digest=None)
+    assert one.unverified is None  # nothing is there
+    for state in ("fetched", "there"):
+        assert get(one) == (
+            state,
+            f"{one.target}; a is unverified: nobody publishes the hash of a.bin (sha256 {SHA256} as first used here)",
+        )
+    assert asset(server).unverified is None
+
+
+def test_one_process_fetches_and_the_other_finds_it_there(server: Home) -> None:
+    one, told = asset(server), list[str]()
+    with held(one, waiting=lambda: None):
+        other = threading.Thread(
+            target=lambda: prepare(
+                one, offline=False, accept_licence=False, progress=lambda text, done, total: told.append(text)
+            )
+        )
+        other.start()
+        while not told:
+            time.sleep(0.01)
+        fetch(one, progress=quiet)
+    other.join()
+    assert told == ["waiting for another process that fetches a", "checking a"]
+    assert len(server.asked) == 1
 
 
 def test_md5_is_checked_where_it_is_what_the_authors_publish(server: Home) -> None:
