@@ -55,8 +55,7 @@ class Tiny(Task):
         self.reference = Reference()
 
     def problem(self, *, oracle: bool) -> Problem:
-        stream = MixtureStream(mixture=self.reference.mixture)
-        return Problem(task=self.name, event_shape=(2,), data=stream, data_std=2.0)
+        return Problem(task=self.name, event_shape=(2,), data=MixtureStream(), data_std=2.0)
 
     def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
         raise NotImplementedError

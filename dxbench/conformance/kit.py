@@ -11,6 +11,7 @@ from dxbench.configure import DEFAULT_PRESET, configure, preset_task
 from dxbench.conformance.describing import check_config, check_identity
 from dxbench.conformance.devices import check_device
 from dxbench.conformance.evaluations import check_nfe
+from dxbench.conformance.hidden import check_hidden
 from dxbench.conformance.sampling import (
     check_batch_size,
     check_capabilities,
@@ -76,6 +77,13 @@ CHECKS = (
         remedy="Derive Config from dxbench.api.Config, keep its model_config, and use immutable fields.",
         run=check_config,
         needs=("identity",),
+    ),
+    Check(
+        name="hidden",
+        wants="the task shows the method data, and nothing behind them",
+        remedy="This is the task's to mend: give `Problem.data` the points or a function of the module to draw them, "
+        "not an object that holds the task, a density or a test set.",
+        run=check_hidden,
     ),
     Check(
         name="training",

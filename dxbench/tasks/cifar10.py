@@ -6,7 +6,7 @@ them as the manifold, as ADM's evaluator does for its own references; DxMI's own
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -85,7 +85,8 @@ class Cifar10(ImageTask):
         return read_cifar10(CIFAR10.verify())
 
     def training_data(self) -> DataSource:
-        return ImageData(read=lambda: self._splits["train"])
+        # Not bound to this task, which knows the test images.
+        return ImageData(read=lambda: read_cifar10(CIFAR10.verify())["train"])
 
     def real_images(self) -> Images:
         return self._splits["test"].images
@@ -211,7 +212,7 @@ class Cifar10Subset(ImageTask):
         return read_subset(CIFAR10_SUBSET.verify())
 
     def training_data(self) -> DataSource:
-        return ImageData(read=lambda: self._splits["train"])
+        return ImageData(read=lambda: read_subset(CIFAR10_SUBSET.verify())["train"])
 
     def real_images(self) -> Images:
         return self._splits["test"].images
@@ -233,6 +234,7 @@ def halves() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.sort(order[:HALF]), np.sort(order[HALF:])
 
 
+@cache
 def read_subset(path: Path) -> dict[str, LabelledImages]:
     """Training and test images of the subset's npz; raises InvalidFile if it is damaged or another."""
     wanted = [f"{split}_{kind}" for split in SUBSET_SIZES for kind in ("images", "labels")]

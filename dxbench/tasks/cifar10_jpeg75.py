@@ -67,14 +67,14 @@ class Cifar10Jpeg75(ImageTask):
 
     @cached_property
     def _train(self) -> LabelledImages:
-        return read_jpegs(tuple(asset.verify() for asset in CIFAR10_JPEG75_TRAIN), split="train", n=NUM_TRAIN)
+        return training_images()
 
     @cached_property
     def _test(self) -> LabelledImages:
         return read_jpegs((CIFAR10_JPEG75_TEST.verify(),), split="test", n=NUM_TEST)
 
     def training_data(self) -> DataSource:
-        return ImageData(read=lambda: self._train)
+        return ImageData(read=training_images)
 
     def real_images(self) -> Images:
         return self._test.images
@@ -88,6 +88,11 @@ class Cifar10Jpeg75(ImageTask):
             TRAIN: first_images(self._train.images, NUM_TRAIN),
             TEST: first_images(self._test.images, NUM_TEST),
         }
+
+
+def training_images() -> LabelledImages:
+    """Of both archives; raises MissingData and InvalidFile as `Asset.verify` and `read_jpegs`."""
+    return read_jpegs(tuple(asset.verify() for asset in CIFAR10_JPEG75_TRAIN), split="train", n=NUM_TRAIN)
 
 
 @cache

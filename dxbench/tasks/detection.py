@@ -42,7 +42,7 @@ class Group:
     """A category or data set: what of it trains, and what tests.
 
     Attributes:
-        train: normal points, [n, *event].
+        train: normal points, [n, *event], as floats or as bytes of 255 levels.
         test: [m, *event].
         anomalous: which test points are, [m].
 
@@ -51,7 +51,7 @@ class Group:
         ValueError: if `anomalous` is not as many booleans as there are test points.
     """
 
-    train: Array
+    train: NDArray[Any]
     test: Array
     anomalous: NDArray[np.bool_]
 
@@ -77,19 +77,18 @@ class PointSet:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Rows:
-    """Some rows of points that several problems share, gathered when asked for (`dxbench.api.FiniteData`)."""
+class Bytes:
+    """Points kept as bytes, divided by 255 when asked for (`dxbench.api.FiniteData`): ten large sets fit in memory."""
 
-    shared: Tensor
-    rows: Tensor
+    levels: Tensor
 
     @property
     def points(self) -> Tensor:
-        return self.shared[self.rows]
+        return self.levels.float() / 255.0
 
     def batch(self, n: int, *, rng: np.random.Generator) -> Tensor:
         """n points drawn with replacement."""
-        return self.shared[self.rows[torch.from_numpy(rng.integers(len(self.rows), size=n))]]
+        return self.levels[torch.from_numpy(rng.integers(len(self.levels), size=n))].float() / 255.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,7 +98,7 @@ class PatchSet(PointSet):
     grid: tuple[int, int]
 
 
-def problem_of(task: str, data: PointSet | Rows) -> Problem:
+def problem_of(task: str, data: PointSet | Bytes) -> Problem:
     """The problem of one model for a set of normal points."""
     points = data.points
     std = float(points.flatten(1).std(dim=0).square().mean().sqrt())
@@ -141,7 +140,7 @@ class DetectionTask(Task):
             parts={name: problem_of(self.name, self.training_set([group])) for name, group in self.loaded.items()}
         )
 
-    def training_set(self, groups: Sequence[Group]) -> PointSet | Rows:
+    def training_set(self, groups: Sequence[Group]) -> PointSet | Bytes:
         """The normal points of groups, which a model of all of them cannot tell apart."""
         train = [group.train for group in groups]
         return PointSet(points=torch.from_numpy(train[0] if len(train) == 1 else np.concatenate(train)))
@@ -205,9 +204,15 @@ class DetectionTask(Task):
         if not len(chosen) or not len(normal):  # nothing to rank, which the metrics say
             return GroupScores(scores=scores, anomalous=group.anomalous)
         rng = np.random.default_rng(derive_seed(ROBUST, self.name, self.version))
-        worst = search(energy, points(chosen), own=scores[chosen], normal=normal, train=group.train, rng=rng)
+        worst = search(
+            energy, points(chosen), own=scores[chosen], normal=normal, train=self.normal_points(group), rng=rng
+        )
         anomalous = np.arange(len(normal) + len(chosen)) >= len(normal)
         return GroupScores(scores=np.concatenate([normal, worst]), anomalous=anomalous)
+
+    def normal_points(self, group: Group) -> Array:
+        """Its training points in the units of its test points."""
+        return group.train
 
     def kept(self, name: str, group: GroupScores) -> dict[str, NDArray[Any]]:
         """What of a group's scores is kept for pictures, by kind."""

@@ -10,8 +10,8 @@ images are told from those of the digit held out; AUROC and average precision (t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from dxbench.metrics.detection import detection_metrics, robust_metrics
 from dxbench.metrics.robust import Affine, Tone, WorstCase
 from dxbench.readers import array_names, load_arrays
 from dxbench.streams import derive_seed
-from dxbench.tasks.detection import DetectionTask, Group, Rows
+from dxbench.tasks.detection import Bytes, DetectionTask, Group
 
 NAME, VERSION = "holdout_digit", 1
 GREYS = 16.0
@@ -77,17 +77,6 @@ class HoldoutDigit(LeaveOut):
 _, _, _, _, ROBUST_AUROC, ROBUST_MIN_RANK = HoldoutDigit.scored_by
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SharedGroup(Group):
-    """A digit held out of images that all ten groups share.
-
-    Attributes:
-        rows: of `train`, those of the other nine digits, which train.
-    """
-
-    rows: NDArray[np.intp]
-
-
 class HoldoutMNIST(LeaveOut):
     """MNIST: nine digits train, the tenth is the anomaly, split as NAE and MPDR do."""
 
@@ -101,24 +90,23 @@ class HoldoutMNIST(LeaveOut):
 
     def load(self) -> dict[str, Group]:
         arrays = read_mnist(MNIST.require())
-        train, test = (
-            arrays[name].reshape(-1, 28 * 28).astype(np.float32) / 255.0 for name in ("train_images", "test_images")
-        )
+        train, test = (arrays[name].reshape(-1, 28 * 28) for name in ("train_images", "test_images"))
         labels = arrays["train_labels"][:MNIST_TRAIN]
         return {
-            f"digit {digit}": SharedGroup(
-                train=train[:MNIST_TRAIN],
-                test=test,
+            f"digit {digit}": Group(
+                train=train[np.flatnonzero(labels != digit)],
+                test=test.astype(np.float32) / 255.0,
                 anomalous=arrays["test_labels"] == digit,
-                rows=np.flatnonzero(labels != digit),
             )
             for digit in range(10)
         }
 
-    def training_set(self, groups: Sequence[Group]) -> Rows:
+    def training_set(self, groups: Sequence[Group]) -> Bytes:
         (group,) = groups
-        assert isinstance(group, SharedGroup)
-        return Rows(shared=torch.from_numpy(group.train), rows=torch.from_numpy(group.rows))
+        return Bytes(levels=torch.from_numpy(group.train))
+
+    def normal_points(self, group: Group) -> NDArray[Any]:
+        return group.train.astype(np.float32) / 255.0
 
 
 def read_mnist(path: Path) -> dict[str, NDArray[np.uint8]]:
