@@ -38,7 +38,8 @@ def test_each_fault_is_found_by_its_check_and_no_other(check: str, fault: str, b
 
 
 def test_every_check_has_a_method_that_fails_it() -> None:
-    assert {check for check, _, _ in BAD} == {check.name for check in CHECKS}
+    of_the_task = {"hidden"}  # tests/conformance/test_hidden.py
+    assert {check for check, _, _ in BAD} == {check.name for check in CHECKS} - of_the_task
 
 
 def test_checks_after_a_failed_one_say_so_instead_of_failing_too() -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bad_methods import Good
 from torch import Tensor
 
 from dxbench import registry
 from dxbench.api import Problem, ProblemSet
+from dxbench.conformance import check_method
 from dxbench.conformance.hidden import reachable, revealed
 from dxbench.errors import MissingData
 from dxbench.registry import load_task
@@ -69,6 +71,13 @@ def test_whatever_holds_the_truth_is_found(kind: str) -> None:
 )
 def test_data_alone_reveal_nothing(held: Any) -> None:
     assert revealed(holding(held)) == []
+
+
+def test_the_conformance_kit_says_that_the_task_has_to_mend_it() -> None:
+    results = {result.name: result for result in check_method(Good, holding(eight_gaussians()), Good.Config())}
+    assert results["hidden"].outcome == "fail"
+    assert "['data'].held is a density" in results["hidden"].found
+    assert "This is the task's to mend" in results["hidden"].remedy
 
 
 def problems(name: str) -> list[Problem]:
