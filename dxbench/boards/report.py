@@ -8,7 +8,7 @@ import numpy as np
 
 from dxbench.api import Picture, ResultRecord, Task
 from dxbench.boards.render.cells import cells, header, notes
-from dxbench.boards.render.html import environment
+from dxbench.boards.render.html import environment, filled
 from dxbench.boards.tables import Table
 from dxbench.files import write_text_atomically
 from dxbench.pictures.curves import learning_curves
@@ -27,7 +27,8 @@ def write_report(record: ResultRecord, folder: Path, *, task: Task, table: Table
     if record.curves:
         figures.append(learning_curves(record.curves))
     template = environment().get_template("report.html.j2")
-    page = template.render(
+    page = filled(
+        template,
         record=record,
         header=header(table),
         rows=[

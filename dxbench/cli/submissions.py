@@ -11,6 +11,7 @@ from dxbench.boards.entries import Entry
 from dxbench.cli.common import open_records, row_name, say
 from dxbench.cli.terminal import console, status
 from dxbench.errors import ExitCode, NothingMeasured
+from dxbench.plain import plain
 from dxbench.registry import load_method, load_task, task_name
 from dxbench.submissions.merge import merge
 from dxbench.submissions.pack import pack
@@ -125,15 +126,10 @@ def _print(report: Report) -> None:
     if report.taken_on_trust:
         out.print(f"on trust   {', '.join(report.taken_on_trust)}: not to be rechecked from samples")
     for defect in report.defects:
-        out.print(f"DEFECT     {_plain(defect.where)}: {_plain(defect.problem)}")
+        out.print(f"DEFECT     {plain(defect.where)}: {plain(defect.problem)}")
         out.print(f"           {defect.remedy}")
 
 
 def _endings(records: list[ResultRecord]) -> str:
     statuses = [record.status for record in records]
     return f"{len(records)} runs: " + ", ".join(f"{statuses.count(s)} {s}" for s in sorted(set(statuses)))
-
-
-def _plain(text: str) -> str:
-    """Text of a stranger's without control characters, which could rewrite the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
