@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from dxbench.errors import InvalidFile, MachineFault, UsageError
+from dxbench.errors import DxbenchError, InvalidFile, MachineFault, UsageError
 
 MACHINE = {
     errno.ENOSPC: "no space is left there",
@@ -43,22 +43,47 @@ _OWN_STREAMS = {"stdout": 1, "stderr": 2}
 
 
 @contextmanager
+def refusing_damage(says: str) -> Iterator[None]:
+    """Turns whatever a parser raises for a file that is damaged, or made to harm, into an error that begins so.
+
+    Parsers of others have no list of what they raise. Our own errors, and what the machine is to blame for, pass.
+
+    Raises:
+        InvalidFile: with the parser's reason.
+    """
+    try:
+        yield
+    except DxbenchError:
+        raise
+    except Exception as error:
+        if machine_fault(error):
+            raise
+        raise InvalidFile(f"{says}: {str(error) or type(error).__name__}") from None
+
+
+@contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A file of our own that takes the place of `path` when all went well: readers see the old or the new one.
 
     A new file has the mode that the umask leaves, one that is replaced keeps its own.
     """
+    with atomic_path(path) as temporary, temporary.open("r+b") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """As `atomic_file`, for what writes to a path: the file at the path given is empty, and may be replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}")
     # Not mkstemp, whose files are private whatever the umask says.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            if path.is_file():
-                os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
-            yield file
-            file.flush()
-            os.fsync(descriptor)
+        if path.is_file():
+            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+        yield temporary
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

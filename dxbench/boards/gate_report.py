@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from dxbench.boards.gate import Finding, Gate, Verdict
-from dxbench.boards.render.text import escape
+from dxbench.boards.render.text import markdown_text
 from dxbench.plain import plain, plain_lines
 
 _GROWTH_SHOWN = 1.1
@@ -139,7 +139,7 @@ def _number(value: float | None, *, sign: str = "") -> str:
 
 
 def _text(text: str) -> str:
-    return escape(_one_line(text))
+    return markdown_text(_one_line(text))
 
 
 # --- JUnit ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from dxbench import paths
 from dxbench.boards.claims import Claim, Verdict, claims
 from dxbench.boards.published import PublishedRow, Source, read_published
 from dxbench.boards.render.cells import number
-from dxbench.boards.render.text import ELSEWHERE, escape
+from dxbench.boards.render.text import ELSEWHERE, markdown_text
 from dxbench.cli.common import open_records, say
 from dxbench.errors import ExitCode, UsageError, unknown
 from dxbench.plain import plain
@@ -136,4 +136,4 @@ def _notes(cells: Sequence[Claim]) -> Iterator[str]:
 
 
 def _cell(text: str, format: Format) -> str:
-    return escape(text) if format == "md" else plain(text)
+    return markdown_text(text) if format == "md" else plain(text)

@@ -89,17 +89,17 @@ def _widest(head: str, column: Sequence[str]) -> int:
 
 def markdown(table: Table) -> str:
     """GitHub's pipe tables, best in bold."""
-    parts = [f"**{escape(title(table))}**"]
+    parts = [f"**{markdown_text(title(table))}**"]
     for block in table.blocks:
-        parts += ["", *(f"{escape(text)}\n" for text in differing(block)), markdown_grid(table, block)]
-    return "\n".join([*parts, "", *(f"- {escape(note)}" for note in notes(table))])
+        parts += ["", *(f"{markdown_text(text)}\n" for text in differing(block)), markdown_grid(table, block)]
+    return "\n".join([*parts, "", *(f"- {markdown_text(note)}" for note in notes(table))])
 
 
 def markdown_grid(table: Table, block: Block) -> str:
     """One block as a pipe table without title and notes."""
     body = [[_marked(cell) for cell in row] for row in cells(table, block)]
     align = ["left", *["right"] * (len(header(table)) - 1)]
-    heads = [escape(head) for head in header(table)]
+    heads = [markdown_text(head) for head in header(table)]
     return tabulate(body, headers=heads, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 
@@ -108,12 +108,12 @@ def _raised(cell: Cell) -> str:
 
 
 def _marked(cell: Cell) -> str:
-    text = escape(cell.text)
+    text = markdown_text(cell.text)
     raised = "" if cell.rank is None else f" {str(cell.rank).translate(_RAISED)}"
     return f"**{text}**{raised}" if cell.best else f"{text}{raised}"
 
 
-def escape(text: str) -> str:
+def markdown_text(text: str) -> str:
     """A text as a part of a Markdown cell: from a name can come neither a cell's end, HTML, a link nor a picture."""
     text = plain(text).replace("\\", "\\\\").replace("](", "]\\(")
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "\\|")
