@@ -174,8 +174,8 @@ class _TensorUnpickler(pickle.Unpickler):
         raise InvalidFile("refused: the pickle refers to something outside itself")
 
 
-def load_torch(file: IO[bytes]) -> Any:
-    """What torch saved, if it is tensors, numbers and plain values; nothing is executed.
+def load_torch(file: IO[bytes], *, where: object) -> Any:
+    """What torch saved, if it is tensors, numbers and plain values; nothing is executed. `where` names it in errors.
 
     Raises:
         InvalidFile: if it is an archive that was made to harm.
@@ -185,7 +185,7 @@ def load_torch(file: IO[bytes]) -> Any:
 
     if zipfile.is_zipfile(file):  # torch stores what it packs, and unpacks what others have compressed
         with zipfile.ZipFile(file) as archive:
-            check_archive("the file", archive)
+            check_archive(where, archive)
     file.seek(0)
     return torch.load(file, map_location="cpu", weights_only=True)
 
@@ -194,7 +194,7 @@ def _storage(data: bytes) -> "Tensor":
     """A storage, from the bytes torch wrote for it, as a flat tensor."""
     import torch
 
-    storage = load_torch(io.BytesIO(data))
+    storage = load_torch(io.BytesIO(data), where="a storage of the pickle")
     return torch.empty(0, dtype=storage.dtype).set_(storage)
 
 

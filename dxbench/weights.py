@@ -121,7 +121,7 @@ def read_torch(path: Path) -> Any:
     with refusing_damage(f"{path} is cut short or no torch file; fetch it again"):
         try:
             with torch.serialization.safe_globals(_numpy_numbers()), path.open("rb") as file:
-                tree = load_torch(file)
+                tree = load_torch(file, where=path)
         except pickle.UnpicklingError as error:
             (reason, *_) = str(error).splitlines() or [""]
             raise InvalidFile(

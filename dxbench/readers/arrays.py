@@ -135,7 +135,6 @@ class _Npy:
         self.header("arr_0")  # any file that is no zip archive comes here
 
     def header(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
-        self._file.seek(0)
         return _header(self._file, self._size)
 
     def read(self, name: str) -> NDArray[Any]:
@@ -161,6 +160,7 @@ class _Npz:
 
 def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and dtype of an array that has `size` bytes, header included."""
+    file.seek(0)
     version = npy.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version} of the format is for names of fields, which no numbers have")
