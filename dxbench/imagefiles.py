@@ -10,12 +10,15 @@
 import io
 import logging
 import os
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from dxbench.errors import InvalidFile
+from dxbench.files import read_regular, refusing_damage
+from dxbench.plain import plain
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,6 +31,9 @@ LOSSY = (".avif", ".heic", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jxl", ".w
 IMAGES = (*LOSSY, ".bmp", ".gif", ".pgm", ".png", ".ppm", ".tif", ".tiff")
 FORMATS = {".png": "PNG", ".jpeg": "JPEG", ".jpg": "JPEG", ".webp": "WEBP"}
 LEFTOVERS = ("__macosx", "thumbs.db", "desktop.ini")
+MAX_IMAGE_BYTES = 64 << 20
+MAX_PIXELS = 1 << 26
+"""8,192 x 8,192; what is larger is no image that a task here is about, and is not unpacked."""
 NAMED = 5  # files a message lists
 PNG_DEPTH = 24  # offset of the bits per channel: signature, length and name of IHDR, width, height
 
@@ -35,7 +41,7 @@ PNG_DEPTH = 24  # offset of the bits per channel: signature, length and name of 
 def named(names: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return ", ".join(map(plain, names[:NAMED])) + more
 
 
 def choose_images(where: object, names: Sequence[str], endings: Collection[str]) -> list[int]:
@@ -147,17 +153,26 @@ def load_image(path: Path, endings: Collection[str]) -> "Image.Image":
     Raises:
         InvalidFile: if it is damaged, empty, of another format, moving, or colour of 16 bits.
     """
-    with refusing_damage(str(path)):
-        content = path.read_bytes()
+    content = image_content(path)
     with opened(str(path), content, endings) as image:
         if png_depth(content) == 16 and not image.mode.startswith("I"):
             raise InvalidFile(f"{path} has colours of 16 bits, which would be cut off; save it with 8 bits a channel")
         return image.copy()
 
 
+def image_content(path: Path) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        InvalidFile: if it is no regular file, or larger than any image.
+    """
+    with refusing_damage(f"{path} is damaged"):
+        return read_regular(path, limit=MAX_IMAGE_BYTES)
+
+
 @contextmanager
 def opened(what: str, content: bytes, endings: Collection[str]) -> "Iterator[Image.Image]":
-    """An image whose header is read and whose checksums hold; `what` names it in errors.
+    """An image whose header is read and whose checksums hold, of at most MAX_PIXELS; `what` names it in errors.
 
     Raises:
         InvalidFile: if it is damaged, of another format, or moving; also where the body of the `with` meets damage.
@@ -165,13 +180,17 @@ def opened(what: str, content: bytes, endings: Collection[str]) -> "Iterator[Ima
     from PIL import Image, UnidentifiedImageError
 
     formats = sorted({FORMATS[ending] for ending in endings})
-    with refusing_damage(what):
+    with refusing_damage(f"{what} is damaged"):
         try:
-            image = Image.open(io.BytesIO(content), formats=formats)
+            with warnings.catch_warnings():  # the limit is ours, below that of Pillow's warning
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                image = Image.open(io.BytesIO(content), formats=formats)
         except UnidentifiedImageError:
             kind = "empty" if not content else f"no image of format {' or '.join(formats)}"
             raise InvalidFile(f"{what} is damaged: it is {kind}") from None
         with image:
+            if image.width * image.height > MAX_PIXELS:
+                raise InvalidFile(f"{what} has {image.width * image.height:,} pixels, at most {MAX_PIXELS:,} are read")
             # MPO is a JPEG with previews, as cameras write.
             if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
                 raise InvalidFile(f"{what} has {getattr(image, 'n_frames', 1)} pictures, wants one")
@@ -185,14 +204,3 @@ def opened(what: str, content: bytes, endings: Collection[str]) -> "Iterator[Ima
 def png_depth(content: bytes) -> int | None:
     """Bits per channel as stored, which Pillow hides; None for another format."""
     return content[PNG_DEPTH] if content.startswith(b"\x89PNG") and len(content) > PNG_DEPTH else None
-
-
-@contextmanager
-def refusing_damage(what: str) -> Iterator[None]:
-    """Turns what Pillow raises for damaged files into InvalidFile."""
-    from PIL import Image
-
-    try:
-        yield
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError) as error:
-        raise InvalidFile(f"{what} is damaged: {error}") from None

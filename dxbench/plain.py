@@ -3,17 +3,35 @@
 import re
 
 # C0 and C1 controls, line and paragraph separators, marks and isolates that change the direction of what follows
-# (Unicode UAX 9; "Trojan Source", CVE-2021-42574), invisible operators and tags, halves of surrogate pairs.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\U000e0000-\U000e0fff\ud800-\udfff]"
+# (Unicode UAX 9; "Trojan Source", CVE-2021-42574), what takes no room (soft hyphens, fillers, invisible operators,
+# tags), no characters at all, halves of surrogate pairs.
+_UNSAFE = (
+    "\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffc\ufffe\uffff\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff"
 )
+_WITHIN_A_LINE = re.compile(f"[{_UNSAFE}]")
+_ANYWHERE = re.compile(f"[\n{_UNSAFE}]")
 
 
 def is_plain(text: str) -> bool:
     """Whether a reader sees all of a text, in its order."""
-    return _UNSAFE.search(text) is None
+    return _ANYWHERE.search(text) is None
 
 
 def plain(text: str) -> str:
-    """The text with what `is_plain` objects to spelled out, such as `<U+001B>`."""
-    return _UNSAFE.sub(lambda found: f"<U+{ord(found[0]):04X}>", text)
+    """The text in one line, with what `is_plain` objects to spelled out, such as `<U+001B>`."""
+    return _ANYWHERE.sub(_spelled, text)
+
+
+def plain_lines(text: str) -> str:
+    """As `plain`, of a text whose lines are its own."""
+    return _WITHIN_A_LINE.sub(_spelled, text)
+
+
+def plain_markup(text: str) -> str:
+    """As `plain_lines`, of HTML or XML, where the spelling must be no tag."""
+    return _WITHIN_A_LINE.sub(lambda found: f"&lt;{_spelled(found)[1:-1]}&gt;", text)
+
+
+def _spelled(found: re.Match[str]) -> str:
+    return f"<U+{ord(found[0]):04X}>"

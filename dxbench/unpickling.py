@@ -8,16 +8,26 @@ reading, so that nothing but tensors is built.
 import io
 import math
 import pickle
+import pickletools
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
+from dxbench.archives import check_archive
 from dxbench.errors import InvalidFile
+from dxbench.files import refusing_damage
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
+
+
+MAX_STEPS = 1_000_000
+"""Of a pickle; networks of EDM's size take some 100,000."""
+MAX_MODULES = 20_000
+_DAMAGED = "got a pickle that is cut short or damaged; fetch the file again"
 
 
 class Record:
@@ -44,18 +54,30 @@ def read_tensors(file: IO[bytes], *, entry: str = "ema") -> "dict[str, Tensor]":
         InvalidFile: for a file that is cut short or no pickle, that asks for anything but tensors and records, or
             that has no such entry.
     """
-    try:
+    with refusing_damage(_DAMAGED):
+        _look_over(file)
         tree = _TensorUnpickler(file).load()
-    except InvalidFile:
-        raise
-    except Exception as error:  # a malformed pickle can end in almost any exception
-        raise InvalidFile(
-            f"got a pickle that is cut short or damaged ({type(error).__name__}: {error}); fetch the file again"
-        ) from error
-    if not isinstance(tree, dict) or not isinstance(tree.get(entry), Record):
-        got = sorted(map(str, tree)) if isinstance(tree, dict) else type(tree).__name__
-        raise InvalidFile(f"got a pickle of {got}; wanted a dictionary with a network under {entry!r}")
-    return dict(_tensors(tree[entry], ""))
+        if not isinstance(tree, dict) or not isinstance(tree.get(entry), Record):
+            got = sorted(key for key in tree if isinstance(key, str)) if isinstance(tree, dict) else type(tree).__name__
+            raise InvalidFile(f"got a pickle of {got}; wanted a dictionary with a network under {entry!r}")
+        return dict(_tensors(tree[entry]))
+
+
+def _look_over(file: IO[bytes]) -> None:
+    """Refuse a pickle of more steps than a network's, or that counts what it remembers beyond them.
+
+    Python makes room for as many memories as the largest number among them says.
+    """
+    steps = largest = 0
+    for steps, (step, argument, _) in enumerate(pickletools.genops(file), 1):
+        if steps > MAX_STEPS:
+            raise InvalidFile(f"refused: the pickle has more than {MAX_STEPS:,} steps, which no network takes")
+        if step.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            assert isinstance(argument, int)
+            largest = max(largest, argument)
+    if largest > steps:
+        raise InvalidFile(f"refused: the pickle numbers a memory {largest:,} and has {steps:,} steps")
+    file.seek(0)
 
 
 class _Array(Record):
@@ -121,19 +143,17 @@ def read_batch(file: IO[bytes]) -> "dict[str, Any]":
     Raises:
         InvalidFile: for a file that is cut short or no pickle, or that asks for anything else.
     """
-    try:
-        tree = _ByteArrayUnpickler(file, encoding="bytes").load()
-    except InvalidFile:
-        raise
-    except Exception as error:  # a malformed pickle can end in almost any exception
-        raise InvalidFile(f"got a pickle that is cut short or damaged ({type(error).__name__}: {error})") from error
-    if not isinstance(tree, dict):
-        raise InvalidFile(f"got a pickle of {type(tree).__name__}; wanted a dictionary")
-    found = {}
-    for key, value in tree.items():
-        name = key.decode("latin1") if isinstance(key, bytes) else str(key)
-        found[name] = value.as_bytes() if isinstance(value, _Array) else value
-    return found
+    with refusing_damage(_DAMAGED):
+        content = io.BytesIO(file.read())  # an archive that is compressed cannot go back
+        _look_over(content)
+        tree = _ByteArrayUnpickler(content, encoding="bytes").load()
+        if not isinstance(tree, dict):
+            raise InvalidFile(f"got a pickle of {type(tree).__name__}; wanted a dictionary")
+        found = {}
+        for key, value in tree.items():
+            name = key.decode("latin1") if isinstance(key, bytes) else str(key)
+            found[name] = value.as_bytes() if isinstance(value, _Array) else value
+        return found
 
 
 class _TensorUnpickler(pickle.Unpickler):
@@ -154,11 +174,27 @@ class _TensorUnpickler(pickle.Unpickler):
         raise InvalidFile("refused: the pickle refers to something outside itself")
 
 
+def load_torch(file: IO[bytes], *, where: object) -> Any:
+    """What torch saved, if it is tensors, numbers and plain values; nothing is executed. `where` names it in errors.
+
+    Raises:
+        InvalidFile: if it is an archive that was made to harm.
+        Exception: of whatever kind, if it is damaged, or holds anything else.
+    """
+    import torch
+
+    if zipfile.is_zipfile(file):  # torch stores what it packs, and unpacks what others have compressed
+        with zipfile.ZipFile(file) as archive:
+            check_archive(where, archive)
+    file.seek(0)
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
 def _storage(data: bytes) -> "Tensor":
     """A storage, from the bytes torch wrote for it, as a flat tensor."""
     import torch
 
-    storage = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    storage = load_torch(io.BytesIO(data), where="a storage of the pickle")
     return torch.empty(0, dtype=storage.dtype).set_(storage)
 
 
@@ -178,17 +214,23 @@ def _persistent(meta: Mapping[str, Any]) -> Record:
     return record
 
 
-def _tensors(network: Record, prefix: str) -> "Iterator[tuple[str, Tensor]]":
+def _tensors(network: Record) -> "Iterator[tuple[str, Tensor]]":
     import torch
 
-    state = network.state if isinstance(network.state, Mapping) else {}
-    for group in ("_parameters", "_buffers"):
-        for name, value in (state.get(group) or {}).items():
-            if isinstance(value, torch.Tensor):
-                yield f"{prefix}{name}", value
-    for name, child in (state.get("_modules") or {}).items():
-        if isinstance(child, Record):
-            yield from _tensors(child, f"{prefix}{name}.")
+    waiting = [("", network)]
+    visited = 0
+    while waiting:
+        prefix, module = waiting.pop()
+        visited += 1
+        if visited > MAX_MODULES:  # modules may hold each other
+            raise InvalidFile(f"refused: the network has more than {MAX_MODULES:,} modules")
+        state = module.state if isinstance(module.state, Mapping) else {}
+        for group in ("_parameters", "_buffers"):
+            for name, value in (state.get(group) or {}).items():
+                if isinstance(value, torch.Tensor):
+                    yield f"{prefix}{name}", value
+        children = (state.get("_modules") or {}).items()
+        waiting += [(f"{prefix}{name}.", child) for name, child in children if isinstance(child, Record)][::-1]
 
 
 _KNOWN: dict[str, Callable[..., Any]] = {

@@ -1,15 +1,14 @@
 """Weight files: read as tensors only, converted, kept as safetensors, loaded strictly."""
 
-import os
 import pickle
-import tempfile
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dxbench.archives import SMALL_BYTES
 from dxbench.errors import InvalidFile, MissingData, UsageError
-from dxbench.unpickling import read_tensors
+from dxbench.files import atomic_path, refusing_damage
+from dxbench.unpickling import load_torch, read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,7 +17,10 @@ if TYPE_CHECKING:
 
 TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".th")
 NESTED_UNDER = ("state_dict", "model", "ema")
+MAX_NESTED = 8
 SHOWN = 5  # names an error lists
+MAX_REPEATS = 8
+"""Weights may be shared under several names; a view of one number that goes on for ever is no weight."""
 
 
 def read(path: Path) -> "dict[str, Tensor]":
@@ -28,7 +30,7 @@ def read(path: Path) -> "dict[str, Tensor]":
 
     Raises:
         MissingData: if there is no such file.
-        InvalidFile: if it is cut short, asks for code to be run, or holds no tensors.
+        InvalidFile: if it is cut short, asks for code to be run, holds no tensors, or speaks of more than it holds.
         UsageError: for another suffix.
     """
     if not path.is_file():
@@ -38,9 +40,11 @@ def read(path: Path) -> "dict[str, Tensor]":
     if path.suffix == ".pkl":
         try:
             with path.open("rb") as file:
-                return read_tensors(file)
+                tensors = read_tensors(file)
         except InvalidFile as error:
             raise InvalidFile(f"{path}: {error}") from error
+        _check_tensors(path, tensors)
+        return tensors
     if path.suffix in TORCH_SUFFIXES:
         return _state_dict(read_torch(path), path)
     known = ", ".join((".safetensors", ".pkl", *TORCH_SUFFIXES))
@@ -52,16 +56,9 @@ def write(path: Path, state: "State") -> None:
     import torch
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    try:
-        save_file(
-            {key: tensor.detach().clone(memory_format=torch.contiguous_format) for key, tensor in state.items()}, name
-        )
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    whole = {key: tensor.detach().clone(memory_format=torch.contiguous_format) for key, tensor in state.items()}
+    with atomic_path(path) as temporary:
+        save_file(whole, temporary)
 
 
 def convert(source: Path, target: Path, conversion: "Callable[[State], State]") -> None:
@@ -102,13 +99,10 @@ def load(net: "nn.Module", path: Path) -> None:
 
 
 def _read_safetensors(path: Path) -> "dict[str, Tensor]":
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
+    with refusing_damage(f"{path} is cut short or no safetensors file; fetch or convert it again"):
         return load_file(path)
-    except SafetensorError as error:
-        raise InvalidFile(f"{path} is cut short or no safetensors file ({error}); fetch or convert it again") from error
 
 
 def read_torch(path: Path) -> Any:
@@ -124,18 +118,50 @@ def read_torch(path: Path) -> Any:
 
     if not path.is_file():
         raise MissingData(f"no file {path}; fetch it first, or give another path")
-    try:
-        with torch.serialization.safe_globals(_numpy_numbers()):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidFile(
-            f"{path} is damaged, or holds more than tensors and was refused ({reason}); fetch it again from its home"
-        ) from error
-    except (EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InvalidFile(
-            f"{path} is cut short or no torch file ({type(error).__name__}: {error}); fetch it again"
-        ) from error
+    with refusing_damage(f"{path} is cut short or no torch file; fetch it again"):
+        try:
+            with torch.serialization.safe_globals(_numpy_numbers()), path.open("rb") as file:
+                tree = load_torch(file, where=path)
+        except pickle.UnpicklingError as error:
+            (reason, *_) = str(error).splitlines() or [""]
+            raise InvalidFile(
+                f"{path} is damaged, or holds more than tensors and was refused ({reason}); fetch it again from its "
+                "home"
+            ) from error
+        _check_tensors(path, tree)
+    return tree
+
+
+def _check_tensors(path: Path, tree: Any) -> None:
+    """Refuse tensors that are not dense, or that come to more than their file can hold.
+
+    Raises:
+        InvalidFile: naming the file.
+    """
+    import torch
+
+    size = 0
+    for tensor in _tensors_of(tree):
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized or tensor.is_nested:
+            raise InvalidFile(f"{path} holds a tensor that is not dense, where weights are")
+        size += tensor.numel() * tensor.element_size()
+    held = path.stat().st_size
+    if size > max(SMALL_BYTES, MAX_REPEATS * held):
+        raise InvalidFile(f"{path} holds {held:,} bytes and speaks of tensors of {size:,}")
+
+
+def _tensors_of(tree: Any) -> "Iterator[Tensor]":
+    """Those in lists and dictionaries, each once for every place that it is named at; parts within themselves once."""
+    import torch
+
+    waiting, seen = [tree], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, torch.Tensor):
+            yield one
+        elif isinstance(one, Mapping | list | tuple) and id(one) not in seen:
+            seen.add(id(one))
+            waiting += one.values() if isinstance(one, Mapping) else one
 
 
 def _numpy_numbers() -> list[Any]:
@@ -153,11 +179,9 @@ def _numpy_numbers() -> list[Any]:
 def _state_dict(tree: Any, path: Path) -> "dict[str, Tensor]":
     import torch
 
-    while isinstance(tree, Mapping):
-        nested = next((name for name in NESTED_UNDER if isinstance(tree.get(name), Mapping)), None)
-        if nested is None:
-            break
-        tree = tree[nested]
+    for _ in range(MAX_NESTED):  # a dictionary may hold itself
+        within = [tree.get(name) for name in NESTED_UNDER] if isinstance(tree, Mapping) else []
+        tree = next((one for one in within if isinstance(one, Mapping)), tree)
     tensors = {str(k): v for k, v in tree.items() if isinstance(v, torch.Tensor)} if isinstance(tree, Mapping) else {}
     if not tensors or len(tensors) < len(tree):
         got = type(tree).__name__ if not isinstance(tree, Mapping) else f"entries {sorted(map(str, tree))[:SHOWN]}"

@@ -1,6 +1,5 @@
 """What a regression gate found, for people (Markdown), for CI (JUnit XML) and for machines (plain values)."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -9,8 +8,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from dxbench.boards.gate import Finding, Gate, Verdict
+from dxbench.boards.render.text import markdown_text
+from dxbench.plain import plain, plain_lines
 
-_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _GROWTH_SHOWN = 1.1
 
 
@@ -39,7 +39,7 @@ def as_json(gate: Gate) -> dict[str, Any]:
 # --- for a terminal ------------------------------------------------------------------------------------------
 
 
-def plain(gate: Gate, width: int) -> str:
+def summary(gate: Gate, width: int) -> str:
     """A summary in lines: what needs a reader, one by one; what is as it was, counted."""
     shown = sorted(
         (one for one in gate.findings if one.verdict != Verdict.UNCHANGED),
@@ -54,12 +54,12 @@ def plain(gate: Gate, width: int) -> str:
     if gate.absent:
         lines.append(f"rows of the baseline that were not run: {len(gate.absent)}")
     lines.append(_legend(gate).replace("*", ""))
-    return "\n".join(fill(_printable(line), width, subsequent_indent="    ") for line in lines)
+    return "\n".join(fill(plain(_one_line(line)), width, subsequent_indent="    ") for line in lines)
 
 
-def _printable(text: str) -> str:
-    """One line without what a terminal would act upon: names and reasons are others' words."""
-    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
+def _one_line(text: str) -> str:
+    """Reasons may quote several."""
+    return " ".join(text.split())
 
 
 def _told(one: Finding) -> str:
@@ -139,9 +139,7 @@ def _number(value: float | None, *, sign: str = "") -> str:
 
 
 def _text(text: str) -> str:
-    """Plain text for a Markdown cell: no markup, one line."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"([\\`*_|\[\]])", r"\\\1", " ".join(escaped.split()))
+    return markdown_text(_one_line(text))
 
 
 # --- JUnit ---------------------------------------------------------------------------------------------------
@@ -167,7 +165,7 @@ def _suite(root: ElementTree.Element, name: str, cases: Sequence[ElementTree.Ele
     suite = ElementTree.SubElement(
         root,
         "testsuite",
-        name=_xml(name),
+        name=plain(name),
         tests=str(len(cases)),
         failures=holding("failure"),
         errors=holding("error"),
@@ -177,14 +175,14 @@ def _suite(root: ElementTree.Element, name: str, cases: Sequence[ElementTree.Ele
 
 
 def _case(one: Finding) -> ElementTree.Element:
-    case = ElementTree.Element("testcase", name=_xml(one.metric), classname=_xml(f"{one.task}.{one.row}"))
+    case = ElementTree.Element("testcase", name=plain(one.metric), classname=plain(f"{one.task}.{one.row}"))
     if one.verdict == Verdict.REGRESSION:
-        failure = ElementTree.SubElement(case, "failure", type="regression", message=_xml(_sentence(one)))
-        failure.text = _xml(_details(one))
+        failure = ElementTree.SubElement(case, "failure", type="regression", message=plain_lines(_sentence(one)))
+        failure.text = plain_lines(_details(one))
     elif not one.verdict.judged:
-        ElementTree.SubElement(case, "skipped", message=_xml(f"{one.verdict}: {one.reason}"))
+        ElementTree.SubElement(case, "skipped", message=plain_lines(f"{one.verdict}: {one.reason}"))
     else:
-        ElementTree.SubElement(case, "system-out").text = _xml(f"{_sentence(one)}\n{_details(one)}")
+        ElementTree.SubElement(case, "system-out").text = plain_lines(f"{_sentence(one)}\n{_details(one)}")
     return case
 
 
@@ -201,8 +199,3 @@ def _details(one: Finding) -> str:
         f"change {_number(one.change, sign='+')}, p {_number(one.p_value)} (Benjamini-Hochberg), {one.noise} test over "
         f"{one.seeds[0]} seeds of the baseline and {one.seeds[1]} now, visible from {_number(one.detectable)}"
     )
-
-
-def _xml(text: str) -> str:
-    """Without the characters that XML 1.0 cannot hold, such as those of coloured terminal output."""
-    return _NOT_XML.sub("\ufffd", text)

@@ -4,14 +4,13 @@ import base64
 import io
 from pathlib import Path
 
-import numpy as np
-
 from dxbench.api import Picture, ResultRecord, Task
 from dxbench.boards.render.cells import cells, header, notes
-from dxbench.boards.render.html import environment
+from dxbench.boards.render.html import environment, filled
 from dxbench.boards.tables import Table
 from dxbench.files import write_text_atomically
 from dxbench.pictures.curves import learning_curves
+from dxbench.readers import load_arrays
 
 
 def write_report(record: ResultRecord, folder: Path, *, task: Task, table: Table) -> Path:
@@ -20,14 +19,13 @@ def write_report(record: ResultRecord, folder: Path, *, task: Task, table: Table
     Args:
         table: the result beside what it is to be compared with.
     """
-    with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
-        arrays = dict(stored)
-    figures: list[Picture] = list(task.pictures(arrays))
+    figures: list[Picture] = list(task.pictures(load_arrays(folder / "arrays.npz")))
     measurable = {metric.name for metric in task.metrics}
     if record.curves:
         figures.append(learning_curves(record.curves))
     template = environment().get_template("report.html.j2")
-    page = template.render(
+    page = filled(
+        template,
         record=record,
         header=header(table),
         rows=[

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from dxbench.api import AdjustableMetric, Metric, MetricProtocol, NotApplicable, ResultRecord
 from dxbench.boards.tables import differing_fields
+from dxbench.errors import DxbenchError
+from dxbench.readers import load_arrays
 from dxbench.records import array_sha256, work_folder
 
 
@@ -33,9 +34,8 @@ class KeptSamples:
 
 def _read(path: Path, record: ResultRecord) -> np.ndarray:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            samples = arrays["samples"]
-    except (OSError, KeyError, ValueError, BadZipFile) as error:
+        samples = load_arrays(path, ["samples"])["samples"]
+    except (DxbenchError, OSError, KeyError) as error:
         raise NotApplicable(f"no samples of {record.run_id} are kept in {path} ({type(error).__name__})") from None
     if record.samples_sha256 not in (None, array_sha256(samples)):
         raise NotApplicable(f"the samples kept of {record.run_id} are not those that were scored")

@@ -2,8 +2,10 @@
 
 import io
 import sys
+import traceback
 
 from dxbench.cli.app import app
+from dxbench.cli.streams import plain_streams
 from dxbench.errors import DxbenchError, ExitCode
 from dxbench.files import machine_fault
 
@@ -13,17 +15,23 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a character that the stream lacks is no reason to fail
             stream.reconfigure(errors="replace")
-    try:
-        app()
-    except DxbenchError as error:
-        print(f"dxbench: {error}", file=sys.stderr)
+    with plain_streams():
+        try:
+            app()
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(int(ExitCode.OK))
+        except Exception as error:
+            _end(machine_fault(error) or error)
+
+
+def _end(error: Exception) -> None:
+    """One line for an error that is meant for the user, and a traceback for a mistake of ours.
+
+    Should the line quote a text of several, no further one begins as ours do.
+    """
+    if isinstance(error, DxbenchError):
+        print(f"dxbench: {error}".replace("\n", "\n  "), file=sys.stderr)
         sys.exit(int(error.exit_code))
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(int(ExitCode.OK))
-    except OSError as error:
-        fault = machine_fault(error)
-        if fault is None:
-            raise
-        print(f"dxbench: {fault}", file=sys.stderr)
-        sys.exit(int(fault.exit_code))
+    traceback.print_exception(error)
+    sys.exit(int(ExitCode.INTERNAL))

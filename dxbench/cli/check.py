@@ -8,12 +8,12 @@ from shutil import get_terminal_size
 from dxbench import paths
 from dxbench.boards.check import check
 from dxbench.boards.gate_report import as_json as gate_as_json
-from dxbench.boards.gate_report import headline, junit, markdown, plain
+from dxbench.boards.gate_report import headline, junit, markdown, summary
 from dxbench.boards.index import RecordIndex, open_index
 from dxbench.boards.render.text import ELSEWHERE
 from dxbench.cli.common import check_task, say
 from dxbench.errors import UsageError
-from dxbench.files import write_named
+from dxbench.files import append_named, write_named
 from dxbench.registry import task_name
 
 
@@ -48,16 +48,15 @@ def check_command(
         task = task_name(task)
         check_task(task, [baseline, candidate])
     gate = check(_opened(baseline), _opened(candidate), task=task, alpha=alpha, rel_tol=rel_tol)
-    if junit_file is not None:
-        write_named(junit_file, junit(gate))
-    if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(step_summary).open("a", encoding="utf-8") as file:
-            file.write(markdown(gate) + "\n")
     if as_json:
         say(gate_as_json(gate))
     else:
-        print(plain(gate, get_terminal_size(ELSEWHERE).columns))
+        print(summary(gate, get_terminal_size(ELSEWHERE).columns))
     print(f"dxbench check: {headline(gate)}", file=sys.stderr)
+    if junit_file is not None:  # after the verdict, which a place that cannot be written to must not hide
+        write_named(junit_file, junit(gate))
+    if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        append_named(Path(step_summary), markdown(gate) + "\n")
     return int(gate.exit_code)
 
 

@@ -13,9 +13,10 @@ from dxbench import paths
 from dxbench.boards.claims import Claim, Verdict, claims
 from dxbench.boards.published import PublishedRow, Source, read_published
 from dxbench.boards.render.cells import number
-from dxbench.boards.render.text import ELSEWHERE
+from dxbench.boards.render.text import ELSEWHERE, markdown_text
 from dxbench.cli.common import open_records, say
 from dxbench.errors import ExitCode, UsageError, unknown
+from dxbench.plain import plain
 
 Format = Literal["text", "md"]
 
@@ -78,7 +79,7 @@ def _lines(found: Sequence[Claim], format: Format) -> Iterator[str]:
         cells = list(group)
         source = cells[0].source
         heading = f"{key}, {table}: {task} ({source.cited})"
-        yield f"\n### {heading}\n" if format == "md" else f"\n{heading}"
+        yield f"\n### {_cell(heading, format)}\n" if format == "md" else f"\n{_cell(heading, format)}"
         if shown := [one for one in cells if one.verdict != Verdict.NOT_RUN]:
             body = [[_cell(text, format) for text in _columns(one)] for one in shown]
             headers = ["cell", "metric", "paper", "ours", "seeds", "verdict", "why"]
@@ -88,7 +89,7 @@ def _lines(found: Sequence[Claim], format: Format) -> Iterator[str]:
             yield from [""] if format == "md" else []
         bullet = "- " if format == "md" else ""
         for reason, rest in _by_reason([one for one in cells if one.verdict == Verdict.NOT_RUN]).items():
-            yield broken(f"{bullet}not run ({reason}): {_cell('; '.join(rest), format)}")
+            yield broken(f"{bullet}not run ({_cell(reason, format)}): {_cell('; '.join(rest), format)}")
         for note in dict.fromkeys(_notes(cells)):
             yield broken(f"{bullet}{_cell(note, format)}")
 
@@ -135,4 +136,4 @@ def _notes(cells: Sequence[Claim]) -> Iterator[str]:
 
 
 def _cell(text: str, format: Format) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;") if format == "md" else text
+    return markdown_text(text) if format == "md" else plain(text)

@@ -8,6 +8,7 @@ from dxbench.boards.compare import MetricComparison, compare, select
 from dxbench.cli.common import open_records, row_name, say
 from dxbench.cli.terminal import console, grid
 from dxbench.errors import ExitCode, NothingMeasured, UsageError
+from dxbench.plain import plain
 from dxbench.registry import task_name
 
 STYLES = {"better": "green", "worse": "red"}
@@ -39,7 +40,7 @@ def compare_command(a: str, b: str, *, task: str, alpha: float, folders: Sequenc
 
 def _print(a: str, b: str, found: Sequence[MetricComparison], alpha: float) -> None:
     out = console()
-    out.print(f"A = {a}\nB = {b}")
+    out.print(f"A = {plain(a)}\nB = {plain(b)}")
     table = grid()
     for column in ("metric", "A - B", f"{100 * (1 - alpha):g} % interval", "p", "seeds", "A is"):
         table.add_column(column, justify="left" if column in ("metric", "A is") else "right")

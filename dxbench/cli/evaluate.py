@@ -91,14 +91,14 @@ def _show(evaluation: Evaluation, n: int | None, *, as_json: bool) -> None:
 def _print_beside(task: Task, path: Path, evaluation: Evaluation) -> None:
     """What others have, in the columns of the task's tables."""
     from dxbench.boards.index import open_index
-    from dxbench.boards.render.text import plain
+    from dxbench.boards.render.text import aligned
     from dxbench.boards.tables import samples_beside_others
 
     index = open_index([paths.reference_results(), paths.results()], task=task.name)
     table = samples_beside_others(index, task.name, label=path.name, scores=evaluation.scores, metrics=task.headline)
     if len(table.rows) > 1:
         print()
-        print(plain(table))
+        print(aligned(table))
 
 
 def _as_json(evaluation: Evaluation) -> dict[str, object]:

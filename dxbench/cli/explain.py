@@ -17,6 +17,7 @@ from dxbench.boards.explain import Differences, Explanation, explain, made_diffe
 from dxbench.cli.common import open_records, row_name, say
 from dxbench.cli.terminal import status
 from dxbench.errors import ExitCode, InvalidFile, NothingMeasured, UsageError, unknown
+from dxbench.plain import plain
 from dxbench.records import Unreadable, read_record
 from dxbench.registry import in_file, load_task, plugins, task_name
 
@@ -64,7 +65,7 @@ def explain_command(
             }
         )
     else:
-        print("\n".join(_lines(first.label, second.label, differences, found, missing)))
+        print("\n".join(map(plain, _lines(first.label, second.label, differences, found, missing))))
     return int(ExitCode.OK)
 
 
@@ -108,14 +109,17 @@ def _lines(a: str, b: str, made: Differences, found: Sequence[Explanation], miss
     yield f"A = {a}"
     yield f"B = {b}"
     if made:
-        yield "\nmade differently"
+        yield from ("", "made differently")
         yield from _fields(made)
     for one in found:
         yield ""
         yield from _waterfall(one)
     if missing:
-        yield f"\nnot measured by both: {', '.join(missing)}"
-    yield "\nA field's share depends on the order in which fields are changed: that of the protocol, as listed."
+        yield from ("", f"not measured by both: {', '.join(missing)}")
+    yield from (
+        "",
+        "A field's share depends on the order in which fields are changed: that of the protocol, as listed.",
+    )
 
 
 def _fields(fields: Differences) -> Iterator[str]:

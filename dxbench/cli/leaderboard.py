@@ -2,20 +2,20 @@
 
 import signal
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NoReturn
 
 from dxbench import paths
 from dxbench.boards.site.build import Built, build_site
 from dxbench.boards.site.run_pages import NoPictures, PictureSource
 from dxbench.cli.common import open_records, say, warn
-from dxbench.errors import ExitCode, InvalidFile, UsageError
+from dxbench.cli.server import SiteServer
+from dxbench.errors import ExitCode, Interrupted, InvalidFile
 
-_HOST = "127.0.0.1"
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def build_command(*, out: Path, folders: Sequence[Path] | None, pictures: bool, as_json: bool) -> int:
@@ -26,7 +26,7 @@ def build_command(*, out: Path, folders: Sequence[Path] | None, pictures: bool, 
         NothingMeasured: without any record.
         InvalidFile: after writing what can be shown, if a file among the records is none.
     """
-    with open_records(folders) as index:
+    with _ended_by_signals(), open_records(folders) as index:
         built = build_site(index, out, pictures=_pictures(pictures))
         if as_json:
             say(asdict(built) | {"folder": str(built.folder), "index": str(built.folder / "index.html")})
@@ -36,12 +36,12 @@ def build_command(*, out: Path, folders: Sequence[Path] | None, pictures: bool, 
 
 
 def serve_command(*, port: int, folders: Sequence[Path] | None, pictures: bool) -> int:
-    """Build into a folder that goes away again, and serve it to this machine until Ctrl-C.
+    """Build into a folder that goes away again, and serve it to this machine until Ctrl-C, SIGTERM or SIGHUP.
 
     Raises:
         UsageError: if the port is taken.
     """
-    with tempfile.TemporaryDirectory(prefix="dxbench-site-") as folder:
+    with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="dxbench-site-") as folder:
         site = Path(folder) / "site"
         try:
             with open_records(folders) as index:
@@ -52,16 +52,37 @@ def serve_command(*, port: int, folders: Sequence[Path] | None, pictures: bool) 
             warn(str(error))
         else:
             print(_summary(built), flush=True)
-        try:
-            server = ThreadingHTTPServer((_HOST, port), partial(_Quiet, directory=str(site)))
-        except OSError as error:
-            raise UsageError(f"port {port}: {error.strerror or error}; choose another with --port") from None
-        # A shell that starts a command in the background has it ignore SIGINT, which Python then does, too.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        with server, suppress(KeyboardInterrupt):
-            print(f"http://{_HOST}:{server.server_address[1]}/  (Ctrl-C ends it)", flush=True)
+        with SiteServer(site, port) as server, suppress(KeyboardInterrupt):
+            print(f"{server.address}  (Ctrl-C ends it)", flush=True)
             server.serve_forever()
     return int(ExitCode.OK)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Signals that end a process are KeyboardInterrupt here, so that no folder that is to go away stays behind.
+
+    Raises:
+        Interrupted: in place of what was not caught.
+    """
+
+    def end(number: int, _: object) -> NoReturn:
+        for one in _ENDS:
+            signal.signal(one, signal.SIG_IGN)  # what follows is short, and not to be cut off
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    # A shell that starts a command in the background has it ignore SIGINT, and nohup SIGHUP; the latter is meant.
+    before = {one: signal.getsignal(one) for one in _ENDS}
+    for one in _ENDS:
+        if one != signal.SIGHUP or before[one] != signal.SIG_IGN:
+            signal.signal(one, end)
+    try:
+        yield
+    except KeyboardInterrupt as ended:
+        raise Interrupted(f"ended by {ended}; nothing was written") from None
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _pictures(wanted: bool) -> PictureSource:
@@ -75,10 +96,3 @@ def _pictures(wanted: bool) -> PictureSource:
 def _summary(built: Built) -> str:
     pictures = f" and {built.picture_bytes / 1e6:.1f} MB of pictures" if built.picture_bytes else ""
     return f"{built.tasks} tasks, {built.methods} methods, {built.runs} runs; {built.bytes / 1e6:.2f} MB{pictures}"
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    """Files of the site, without a line per request."""
-
-    def log_message(self, format: str, *args: object) -> None:
-        return

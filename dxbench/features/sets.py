@@ -1,17 +1,14 @@
 """Any set against any set: what is read of a file or folder, and its scores by protocols for two sets."""
 
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from dxbench.api import Evaluation
-from dxbench.archives import check_archive
 from dxbench.errors import InvalidFile, MissingData, UsageError
 from dxbench.features.inception import INCEPTION_TENSORFLOW
 from dxbench.features.points import PointSource
@@ -22,7 +19,15 @@ from dxbench.features.sources import ImageSource, StatisticsSource
 from dxbench.metrics.features import FeatureEvidence, FeatureExtractor, FeatureSet, FeatureSource, Images
 from dxbench.metrics.frechet import Moments
 from dxbench.metrics.scoring import score
-from dxbench.readers import Statistics, read_reference, read_samples, read_statistics
+from dxbench.readers import (
+    Statistics,
+    array_headers,
+    first_shape,
+    holds_images,
+    read_reference,
+    read_samples,
+    read_statistics,
+)
 from dxbench.records import array_sha256
 from dxbench.streams import derive_seed
 
@@ -126,15 +131,17 @@ def read_set(path: Path) -> SampleSet:
     """
     if not path.exists():
         raise MissingData(f"no file or folder {path}")
-    arrays = _array_headers(path)
-    if arrays is None:
-        images = read_samples(path, _shape_of_first(path))
+    if holds_images(path):
+        images = read_samples(path, first_shape(path))
         assert isinstance(images, np.ndarray)
         return SampleSet(name=path.name, images=images)
+    arrays = array_headers(path)
     name = next((name for name in ("arr_0", "samples") if name in arrays), None)
     if name is None:
         return SampleSet(name=path.name, statistics=read_statistics(path))
     shape, dtype = arrays[name]
+    if 0 in shape:
+        raise InvalidFile(f"{path}: {name} {list(shape)} is empty")
     if dtype == np.uint8 and len(shape) == 4:
         event = (shape[3], shape[1], shape[2])
         if set(arrays) >= REFERENCE_FILE:
@@ -148,7 +155,7 @@ def read_set(path: Path) -> SampleSet:
             f"{path}: wants uint8 images [n, height, width, channels], float images [n, channels, height, width] in "
             f"[-1, 1] or float points [n, d], got {dtype} {list(shape)}"
         )
-    values = _floats(path, name, shape)
+    values = _points(path, shape)
     if len(shape) == 4 and shape[1] in (1, 3):
         if np.abs(values).max() > 1.0:
             raise InvalidFile(f"{path}: float images have pixels in [-1, 1], got {values.min():g} to {values.max():g}")
@@ -240,64 +247,8 @@ def _digest(statistics: Statistics) -> str:
     return " ".join(array_sha256(mean)[:8] for mean, _ in statistics.moments.values())
 
 
-def _array_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]] | None:
-    """Shape and dtype by name of the arrays of an npz or npy file; None for a folder or an archive of images."""
-    if path.is_dir():
-        return None
-    try:
-        if not zipfile.is_zipfile(path):
-            with path.open("rb") as file:
-                return {"arr_0": _header(file)}
-        with zipfile.ZipFile(path) as archive:
-            names = [member.filename for member in check_archive(path, archive)]
-            members = [name for name in names if name.endswith(".npy")]
-            if not members:
-                return None
-            return {name.removesuffix(".npy"): _header(archive.open(name)) for name in members}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise InvalidFile(f"{path} is neither an npz or npy file nor a zip archive of images: {error}") from None
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return shape, dtype
-
-
-def _floats(path: Path, name: str, shape: tuple[int, ...]) -> Array:
-    """The array [n, ...] as float64, without what is not finite; read as points whatever its shape."""
-    stored = np.load(path, allow_pickle=False)
-    values = np.asarray(stored if isinstance(stored, np.ndarray) else stored[name], dtype=np.float64)
-    if len(values) == 0 or not np.isfinite(values).all():
-        raise InvalidFile(f"{path}: {name} {list(shape)} is empty or holds values that are not finite")
+def _points(path: Path, shape: tuple[int, ...]) -> Array:
+    """The array [n, ...] as float64, read as points whatever its shape."""
+    values = read_samples(path, shape[1:], image_bytes=False)
+    assert isinstance(values, np.ndarray)
     return values
-
-
-def _shape_of_first(path: Path) -> tuple[int, int, int]:
-    """[C, H, W] of the first PNG of a folder or archive, which the reader then asks of every other.
-
-    Raises:
-        InvalidFile: if there is none that can be opened.
-    """
-    from PIL import Image
-
-    def is_png(name: str) -> bool:
-        return name.lower().endswith(".png") and not any(
-            part.startswith((".", "__")) for part in PurePosixPath(name).parts
-        )
-
-    try:
-        if path.is_dir():
-            names = sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file())
-            first = next(name for name in names if is_png(name))
-            with Image.open(path / first, formats=["PNG"]) as image:
-                return (1 if image.mode == "L" else 3, image.height, image.width)
-        with zipfile.ZipFile(path) as archive:
-            first = next(name for name in sorted(archive.namelist()) if is_png(name))
-            with archive.open(first) as member, Image.open(member, formats=["PNG"]) as image:
-                return (1 if image.mode == "L" else 3, image.height, image.width)
-    except StopIteration:
-        raise InvalidFile(f"{path} holds no PNG images") from None
-    except (OSError, ValueError, SyntaxError, zipfile.BadZipFile) as error:
-        raise InvalidFile(f"{path}: its first image cannot be read: {error}") from None

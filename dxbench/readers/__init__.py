@@ -10,20 +10,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.archives import DAMAGE, check_archive
-from dxbench.errors import InvalidFile
+from dxbench.archives import opened_zip
 from dxbench.readers.arrays import (
     NUMBERS,
     Statistics,
+    array_headers,
     array_names,
     load_arrays,
     read_arrays,
     read_reference,
     read_statistics,
 )
-from dxbench.readers.images import read_folder, read_zip
+from dxbench.readers.images import first_shape, read_folder, read_zip
 
-__all__ = ["NUMBERS", "Statistics", "array_names", "load_arrays", "read_reference", "read_samples", "read_statistics"]
+__all__ = [
+    "NUMBERS",
+    "Statistics",
+    "array_headers",
+    "array_names",
+    "first_shape",
+    "holds_images",
+    "load_arrays",
+    "read_reference",
+    "read_samples",
+    "read_statistics",
+]
 
 
 def read_samples(
@@ -45,10 +56,8 @@ def read_samples(
         InvalidFile: if it cannot be read, or holds what does not fit the task.
     """
     is_image = len(event_shape) == 3
-    if is_image and path.is_dir():
-        read = read_folder(path, event_shape)
-    elif is_image and _is_zip_of_images(path):
-        read = read_zip(path, event_shape)
+    if is_image and holds_images(path):
+        read = read_folder(path, event_shape) if path.is_dir() else read_zip(path, event_shape)
     else:
         read = read_arrays(path, event_shape, num_classes=num_classes, image_bytes=image_bytes)
     if isinstance(read, Statistics) or image_bytes or read.dtype != np.uint8:
@@ -56,12 +65,15 @@ def read_samples(
     return read.transpose(0, 3, 1, 2) / 127.5 - 1.0
 
 
-def _is_zip_of_images(path: Path) -> bool:
-    """Told by what is in it: an npz is a zip archive of arrays, whatever its own name ends in."""
+def holds_images(path: Path) -> bool:
+    """Whether it is a folder, or a zip archive that holds no array, as an npz does whatever its own name ends in.
+
+    Raises:
+        InvalidFile: for a zip archive that is damaged or made to harm.
+    """
+    if path.is_dir():
+        return True
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return not any(member.filename.lower().endswith(".npy") for member in check_archive(path, archive))
-    except DAMAGE as error:
-        raise InvalidFile(f"{path} is not a readable npz file or zip archive: {error}") from None
+    with opened_zip(path) as (_, members):
+        return not any(member.filename.lower().endswith(".npy") for member in members)

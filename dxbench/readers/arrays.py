@@ -1,18 +1,20 @@
 """Arrays of npz and npy files."""
 
+import math
 import zipfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from dxbench.archives import check_archive
 from dxbench.errors import InvalidFile, MissingData
+from dxbench.files import refusing_damage
 
 Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
 STATISTICS = {"pool3": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}
@@ -84,48 +86,113 @@ def read_reference(path: Path, event_shape: tuple[int, ...]) -> tuple[Statistics
     return _statistics(path, arrays), _images(path, arrays, "arr_0", event_shape)
 
 
-def load_arrays(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
-    """Those of the named arrays that an npz holds; an npy's array is `arr_0`. Nothing in the file is executed.
+def load_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+    """Those of the named arrays that an npz holds, or all; an npy's array is `arr_0`. Nothing in the file is executed.
+
+    An array takes no more memory than the file has for it, and an archive's come to no more than is in proportion to it
+    (`dxbench.archives`).
 
     Raises:
         MissingData: if there is no such file.
         InvalidFile: if one of them cannot be read.
     """
-    if path.is_dir():
-        raise InvalidFile(f"{path} is a folder, wants an npz or npy file")
-    if not path.is_file():
-        raise MissingData(f"no file {path}")
-    try:
-        with _opened(path) as stored:
-            if isinstance(stored, np.ndarray):
-                return {"arr_0": stored}
-            arrays = {name: stored[name] for name in names if name in stored}
-    except InvalidFile:
-        raise
-    except Exception as error:  # zip, npy and NumPy's parser of headers have many ways to be damaged
-        # NumPy takes whatever it does not know for pickled objects, and advises to unpickle them.
-        reason = "it is another file, or pickled" if "load it unsafely" in str(error) else str(error)
-        raise InvalidFile(f"{path} is not a readable npz or npy file: {reason}") from None
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise InvalidFile(f"{path} is not a readable npz or npy file: {name} is no array")
-    return arrays
+    with _opened(path) as stored:
+        return {name: stored.read(name) for name in stored.names if names is None or name in names}
 
 
 def array_names(path: Path) -> list[str]:
     """What the arrays of a file are named, for errors."""
     with _opened(path) as stored:
-        return ["arr_0"] if isinstance(stored, np.ndarray) else sorted(stored.files)
+        return sorted(stored.names)
+
+
+def array_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Shape and dtype of every array of an npz or npy file by name, as their headers have them.
+
+    Raises:
+        MissingData: if there is no such file.
+        InvalidFile: if it cannot be read.
+    """
+    with _opened(path) as stored:
+        return {name: stored.header(name) for name in stored.names}
+
+
+class _Stored(Protocol):
+    """Arrays of a file."""
+
+    @property
+    def names(self) -> Collection[str]: ...
+
+    def header(self, name: str) -> tuple[tuple[int, ...], np.dtype]: ...
+
+    def read(self, name: str) -> NDArray[Any]: ...
+
+
+class _Npy:
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self.names = ("arr_0",)
+        self._file, self._size = file, size
+        self.header("arr_0")  # any file that is no zip archive comes here
+
+    def header(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
+        return _header(self._file, self._size)
+
+    def read(self, name: str) -> NDArray[Any]:
+        return _array(self._file, self._size)
+
+
+class _Npz:
+    def __init__(self, archive: zipfile.ZipFile, members: Collection[zipfile.ZipInfo]) -> None:
+        self._archive = archive
+        self._members = {member.filename.removesuffix(".npy"): member for member in members}
+        self.names = self._members.keys()
+
+    def header(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
+        member = self._members[name]
+        with self._archive.open(member) as file:
+            return _header(file, member.file_size)
+
+    def read(self, name: str) -> NDArray[Any]:
+        member = self._members[name]
+        with self._archive.open(member) as file:
+            return _array(file, member.file_size)
+
+
+def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of an array that has `size` bytes, header included."""
+    file.seek(0)
+    version = npy.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"version {version} of the format is for names of fields, which no numbers have")
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(file)
+    claimed = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or claimed > size - file.tell():
+        raise ValueError(f"its header speaks of {claimed:,} bytes, and {size - file.tell():,} are there")
+    return shape, dtype
+
+
+def _array(file: IO[bytes], size: int) -> NDArray[Any]:
+    _, dtype = _header(file, size)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, which are never read")
+    file.seek(0)
+    return npy.read_array(file, allow_pickle=False)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[NDArray[Any] | NpzFile]:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            check_archive(path, archive)
-    loaded = np.load(path, allow_pickle=False)
-    with nullcontext(loaded) if isinstance(loaded, np.ndarray) else loaded as stored:
-        yield stored
+def _opened(path: Path) -> Iterator[_Stored]:
+    if path.is_dir():
+        raise InvalidFile(f"{path} is a folder, wants an npz or npy file")
+    if not path.is_file():
+        raise MissingData(f"no file {path}")
+    with refusing_damage(f"{path} is not a readable npz or npy file"):
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                yield _Npz(archive, check_archive(path, archive))
+        else:
+            with path.open("rb") as file:
+                yield _Npy(file, path.stat().st_size)
 
 
 def _points(path: Path, array: NDArray[Any], event_shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -1,19 +1,18 @@
 """PNG images of a folder or of a zip archive."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.archives import DAMAGE, check_archive
+from dxbench.archives import opened_zip, read_member
 from dxbench.errors import InvalidFile
-from dxbench.imagefiles import PNG, choose_images, image_files, opened, png_depth, refusing_damage
+from dxbench.imagefiles import MAX_IMAGE_BYTES, PNG, choose_images, image_content, image_files, opened, png_depth
 
 Images = NDArray[np.uint8]
 MODES = {1: "L", 3: "RGB"}
-MAX_IMAGE_BYTES = 64 << 20
 
 
 def read_folder(path: Path, event_shape: tuple[int, ...]) -> Images:
@@ -23,12 +22,8 @@ def read_folder(path: Path, event_shape: tuple[int, ...]) -> Images:
         InvalidFile: naming the first image that is damaged or does not fit.
     """
     files = image_files(path, PNG)
-    return _stack(path, ((str(file.relative_to(path)), _content(file)) for file in files), len(files), event_shape)
-
-
-def _content(file: Path) -> bytes:
-    with refusing_damage(str(file)):
-        return file.read_bytes()
+    images = ((str(file.relative_to(path)), image_content(file)) for file in files)
+    return _stack(path, images, len(files), event_shape)
 
 
 def read_zip(path: Path, event_shape: tuple[int, ...]) -> Images:
@@ -37,17 +32,35 @@ def read_zip(path: Path, event_shape: tuple[int, ...]) -> Images:
     Raises:
         InvalidFile: naming the first image that is damaged or does not fit.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = check_archive(path, archive)
-            chosen = [members[i] for i in choose_images(path, [member.filename for member in members], PNG)]
-            large = [member for member in chosen if member.file_size > MAX_IMAGE_BYTES]
-            if large:
-                raise InvalidFile(f"{path}: {large[0].filename} claims {large[0].file_size:,} bytes")
-            images = ((member.filename, archive.read(member)) for member in chosen)
-            return _stack(path, images, len(chosen), event_shape)
-    except DAMAGE as error:
-        raise InvalidFile(f"{path} is not a readable zip archive: {error}") from None
+    with opened_zip(path) as (archive, members):
+        chosen = _chosen(path, members)
+        images = ((member.filename, read_member(archive, member)) for member in chosen)
+        return _stack(path, images, len(chosen), event_shape)
+
+
+def _chosen(path: Path, members: Sequence[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
+    chosen = [members[i] for i in choose_images(path, [member.filename for member in members], PNG)]
+    large = [member for member in chosen if member.file_size > MAX_IMAGE_BYTES]
+    if large:
+        raise InvalidFile(f"{path}: {large[0].filename} claims {large[0].file_size:,} bytes")
+    return chosen
+
+
+def first_shape(path: Path) -> tuple[int, int, int]:
+    """[C, H, W] of the first PNG of a folder or zip archive, which a reader then asks of every other.
+
+    Raises:
+        InvalidFile: if there is none, or it is damaged.
+    """
+    if path.is_dir():
+        content = next((image_content(file) for file in image_files(path, PNG)[:1]), None)
+    else:
+        with opened_zip(path) as (archive, members):
+            content = next((read_member(archive, member) for member in _chosen(path, members)[:1]), None)
+    if content is None:
+        raise InvalidFile(f"{path} holds no PNG images")
+    with opened(f"{path}: the first image", content, PNG) as image:
+        return (1 if image.mode == "L" else 3, image.height, image.width)
 
 
 def _stack(path: Path, images: Iterator[tuple[str, bytes]], n: int, event_shape: tuple[int, ...]) -> Images:

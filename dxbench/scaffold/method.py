@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from dxbench import __version__, registry
 from dxbench.errors import UsageError
-from dxbench.files import write_text_atomically
+from dxbench.files import whole_folder
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -21,10 +21,11 @@ def new_method(name: str, folder: Path) -> list[Path]:
     """Write the package of a new method into `folder`; returns the files in order.
 
     Raises:
-        UsageError: for a name that is taken or cannot be a module, or a folder with something in it.
+        UsageError: for a name that is taken or cannot be a module, or a folder with something in it or below a file.
+        MachineFault: where there is no room or no permission.
     """
     check_name(name)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.is_dir() and any(folder.iterdir()):
         raise UsageError(f"{folder} is there already and not empty; choose another with --folder, or remove it")
     values = {
         "name": name,
@@ -35,10 +36,12 @@ def new_method(name: str, folder: Path) -> list[Path]:
     # The templates are Python, TOML and Markdown, which know none of HTML's escapes; the name is a checked identifier.
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     written = []
-    for path, text in _templates(resources.files("dxbench") / "scaffold" / "templates" / "method"):
-        target = folder / environment.from_string(path).render(values)
-        write_text_atomically(target, environment.from_string(text).render(values))
-        written.append(target)
+    with whole_folder(folder) as place:
+        for path, text in _templates(resources.files("dxbench") / "scaffold" / "templates" / "method"):
+            name = environment.from_string(path).render(values)
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_text(environment.from_string(text).render(values), encoding="utf-8")
+            written.append(folder / name)
     return written
 
 

@@ -4,7 +4,6 @@ The images have lost detail (median PSNR 30.5 dB), so nothing measured here is C
 number; the distance is that of ResNet-56 features, never FID.
 """
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from dxbench.api import DataSource, Metric, Model
-from dxbench.archives import DAMAGE, check_archive
+from dxbench.archives import opened_zip, read_member
 from dxbench.assets.catalogue import CIFAR10_JPEG75_TEST, CIFAR10_JPEG75_TRAIN, RESNET56_CIFAR10
 from dxbench.errors import InvalidFile
 from dxbench.features.protocols import fd_resnet56, memorisation
@@ -104,13 +103,10 @@ def read_jpegs(paths: tuple[Path, ...], *, split: str, n: int) -> LabelledImages
     """
     found: dict[str, Images] = {}
     for path in paths:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                for member in check_archive(path, archive):
-                    if member.filename.startswith(f"{split}/") and member.filename.endswith(".jpg"):
-                        found[member.filename] = _decode(f"{path}: {member.filename}", archive.read(member))
-        except DAMAGE as error:
-            raise InvalidFile(f"{path} is not a readable zip archive: {error}") from None
+        with opened_zip(path) as (archive, members):
+            for member in members:
+                if member.filename.startswith(f"{split}/") and member.filename.endswith(".jpg"):
+                    found[member.filename] = _decode(f"{path}: {member.filename}", read_member(archive, member))
     names = sorted(found)
     classes = sorted({name.split("/")[1] for name in names})
     if len(names) != n or len(classes) != CIFAR10_CLASSES:

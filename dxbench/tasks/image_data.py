@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dxbench.archives import check_tar
+from dxbench.archives import opened_tar
 from dxbench.assets.imagefolder import ImageFolder, labels_file
 from dxbench.errors import InvalidFile, MissingData
+from dxbench.files import refusing_damage
 from dxbench.unpickling import read_batch
 
 Images = NDArray[np.uint8]
@@ -69,15 +70,12 @@ def read_cifar10(path: Path) -> dict[str, LabelledImages]:
     Raises:
         InvalidFile: if it is damaged or another archive.
     """
-    try:
-        with tarfile.open(path) as archive:
-            members = {member.name: member for member in check_tar(path, archive)}
-            return {
-                split: _join([_cifar_batch(path, archive, members, name) for name in names])
-                for split, names in CIFAR10_MEMBERS.items()
-            }
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise InvalidFile(f"{path} is cut short or no tar archive ({error}); fetch it again") from None
+    with opened_tar(path) as (archive, found):
+        members = {member.name: member for member in found}
+        return {
+            split: _join([_cifar_batch(path, archive, members, name) for name in names])
+            for split, names in CIFAR10_MEMBERS.items()
+        }
 
 
 def _cifar_batch(
@@ -112,10 +110,8 @@ def read_packed(path: Path, *, size: int, num_classes: int) -> LabelledImages:
     where = labels_file(path)
     if not where.is_file():
         raise MissingData(f"no {where.name} beside {path}; remove {path.name} and run `dxbench prepare` again")
-    try:
-        images, labels = np.load(path, mmap_mode="r"), np.load(where, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InvalidFile(f"{path}, or its labels, are cut short or no npy file ({error}); make them anew") from None
+    with refusing_damage(f"{path}, or its labels, are cut short or no npy file; make them anew"):
+        images, labels = np.load(path, mmap_mode="r", allow_pickle=False), np.load(where, allow_pickle=False)
     if images.dtype != np.uint8 or images.shape[1:] != (size, size, 3) or len(images) == 0:
         raise InvalidFile(f"{path}: wants uint8 [n, {size}, {size}, 3], got {images.dtype} {list(images.shape)}")
     return LabelledImages(

@@ -9,7 +9,7 @@ import pytest
 from archives import link, write_tar
 from homes import Home, serving
 
-from dxbench.archives import check_tar, unpack_tar
+from dxbench.archives import opened_tar, unpack_tar
 from dxbench.assets import Asset
 from dxbench.assets.catalogue import MVTEC_AD, MVTEC_CATEGORIES
 from dxbench.assets.prepare import prepare
@@ -135,8 +135,8 @@ def test_a_full_disk_leaves_nothing_half_unpacked(data: Path, monkeypatch: pytes
 def test_members_come_in_the_order_of_their_names(data: Path) -> None:
     path = data / "x.tar"
     write_tar(path, dict(reversed(CONTENTS.items())), "w")
-    with tarfile.open(path) as archive:
-        assert [member.name for member in check_tar(path, archive)] == sorted(CONTENTS)
+    with opened_tar(path) as (_, members):
+        assert [member.name for member in members] == sorted(CONTENTS)
 
 
 def test_mvtec_is_fetched_only_under_its_licence_and_is_there_when_every_category_is(data: Path) -> None:

@@ -298,8 +298,9 @@ class TestArchivesThatAreRefused:
         with pytest.raises(InvalidFile, match=r"would expand from [0-9,]+ to 10,000,000 bytes"):
             read_samples(path, EVENT)
 
-    def test_members_too_large_for_an_image(self, tmp_path: Path) -> None:
-        path = archive(tmp_path / "bad.zip", {"a.png": np.random.default_rng(0).bytes(100), "b.png": bytes(65 << 20)})
+    def test_members_too_large_for_an_image(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("dxbench.readers.images.MAX_IMAGE_BYTES", 1000)
+        path = archive(tmp_path / "bad.zip", {"a.png": bytes(100), "b.png": bytes(1001)})
         with pytest.raises(InvalidFile, match=r"b\.png claims"):
             read_samples(path, EVENT)
 

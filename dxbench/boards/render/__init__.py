@@ -16,7 +16,7 @@ def _html(table: Table) -> str:
 
 
 _FORMATS: Mapping[Format, Callable[[Table], str]] = {
-    "text": text.plain,
+    "text": text.aligned,
     "md": text.markdown,
     "latex": latex.document,
     "latex-table": latex.table_environment,

@@ -1,4 +1,4 @@
-"""What every format prints of a table: header, cells and notes, before any mark-up."""
+"""What every format prints of a table: title, header, cells and notes, plain and before any mark-up."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from dxbench.api import Direction
 from dxbench.boards.aggregate import Mark, Row, Summary
 from dxbench.boards.ranking import ALPHA, Places
 from dxbench.boards.tables import Block, Table
+from dxbench.plain import plain
 
 ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
 KIND_SIGNS = {"published": "† ", "reference": "= ", "measured": ""}
@@ -62,9 +63,19 @@ def directions(table: Table) -> dict[str, Direction]:
     return better
 
 
+def title(table: Table) -> str:
+    """What the table is of."""
+    return plain(table.title)
+
+
+def differing(block: Block) -> list[str]:
+    """How the block's protocols differ from those of the first, in sentences."""
+    return [plain(text) for text in block.differing]
+
+
 def header(table: Table) -> list[str]:
     """Column heads; arrows say which way is good."""
-    metrics = [f"{name}{ARROWS[better]}" for name, better in directions(table).items()]
+    metrics = [f"{plain(name)}{ARROWS[better]}" for name, better in directions(table).items()]
     return ["", "NFE", *metrics, "seeds", "passes", "train FLOP", "FLOP"]
 
 
@@ -86,7 +97,7 @@ def cells(table: Table, block: Block) -> Iterator[list[Cell]]:
 def label(row: Row) -> str:
     """The row's label with a sign for its kind and what keeps it from ranking."""
     marks = f" [{', '.join(row.marks)}]" if row.marks and row.kind == "measured" else ""
-    return f"{KIND_SIGNS[row.kind]}{row.label}{marks}"
+    return f"{KIND_SIGNS[row.kind]}{plain(row.label)}{marks}"
 
 
 def _score(row: Row, block: Block, index: int, metric: str, digits: int) -> Cell:
@@ -117,4 +128,4 @@ def notes(table: Table) -> list[str]:
             "network, forward) and train FLOP are of the whole training, a teacher or backbone included, counted on 64 "
             "steps of it; blank where a record is from before they were counted."
         )
-    return [*found, *table.footnotes]
+    return [*found, *(plain(note) for note in table.footnotes)]

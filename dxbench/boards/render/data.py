@@ -3,32 +3,46 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 
 from pydantic import JsonValue
 
 from dxbench.boards.aggregate import Row
 from dxbench.boards.tables import Block, Table
+from dxbench.plain import plain
+
+_FORMULA = re.compile(r"(?:^|(?<=;))(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
+"""Where a spreadsheet would begin to compute: at the start of a cell, and of a part where it takes ";" for the end."""
 
 
 def as_csv(table: Table) -> str:
     """A line per row; `block` tells which rows may be compared."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
+
+    def write(*values: str | float | None) -> None:
+        writer.writerow([_inert(value) if isinstance(value, str) else value for value in values])
+
     columns = [
         column
         for name in table.metrics
         for column in (name, f"{name}_std", f"{name}_first_place", f"{name}_last_place")
     ]
     cost = ["training_passes", "training_flops", "training_seconds", "flops", "parameters", "memory"]
-    writer.writerow(["block", "label", "kind", "nfe", *columns, "seeds", *cost, "marks", "remarks"])
+    write("block", "label", "kind", "nfe", *columns, "seeds", *cost, "marks", "remarks")
     for number, block in enumerate(table.blocks):
         for index, row in enumerate(block.rows):
             scores = [value for name in table.metrics for value in _numbers(row, block, index, name)]
             costs = [getattr(row.cost, name) for name in cost]
             texts = ["; ".join(row.marks), "; ".join(row.remarks)]
-            writer.writerow([number, row.label, row.kind, row.nfe, *scores, row.seeds, *costs, *texts])
+            write(number, row.label, row.kind, row.nfe, *scores, row.seeds, *costs, *texts)
     return out.getvalue().rstrip("\n")
+
+
+def _inert(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula: an apostrophe says that it is text (OWASP, CSV injection)."""
+    return _FORMULA.sub("'", plain(text))
 
 
 def _numbers(row: Row, block: Block, index: int, metric: str) -> tuple[float | None, ...]:

@@ -2,10 +2,11 @@
 
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
-from dxbench.boards.render.cells import cells, header, notes
+from dxbench.boards.render.cells import cells, differing, header, notes, title
 from dxbench.boards.tables import Table
+from dxbench.plain import plain_markup
 
 
 @cache
@@ -21,8 +22,13 @@ def environment() -> Environment:
     )
 
 
+def filled(template: Template, **values: object) -> str:
+    """A page of a template, with nothing in it that a reader cannot see."""
+    return plain_markup(template.render(**values))
+
+
 def page(table: Table) -> str:
     """A self-contained page: no script, nothing loaded."""
-    blocks = [{"differing": block.differing, "rows": list(cells(table, block))} for block in table.blocks]
+    blocks = [{"differing": differing(block), "rows": list(cells(table, block))} for block in table.blocks]
     template = environment().get_template("render/table.html.j2")
-    return template.render(title=table.title, header=header(table), blocks=blocks, notes=notes(table)).rstrip("\n")
+    return filled(template, title=title(table), header=header(table), blocks=blocks, notes=notes(table)).rstrip("\n")

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from dxbench.boards.render.cells import Cell, cells, header, notes
+from dxbench.boards.render.cells import Cell, cells, differing, header, notes, title
 from dxbench.boards.tables import Table
 
 _TEXT = {
@@ -10,6 +10,8 @@ _TEXT = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    # At the start of a row they would be an argument of the line's end before it.
+    **{character: f"{{{character}}}" for character in "[]*"},
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "±": r"$\pm$",
@@ -48,7 +50,7 @@ def table_environment(table: Table) -> str:
         r"% needs \usepackage{booktabs,graphicx}",
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escape(table.title)}}}",
+        rf"\caption{{{escape(title(table))}}}",
         r"\resizebox{\linewidth}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * (columns - 1)}}}",
         r"\toprule",
@@ -56,7 +58,7 @@ def table_environment(table: Table) -> str:
     ]
     for block in table.blocks:
         lines.append(r"\midrule")
-        lines += [_line([rf"\multicolumn{{{columns}}}{{l}}{{{escape(text)}}}"]) for text in block.differing]
+        lines += [_line([rf"\multicolumn{{{columns}}}{{l}}{{{escape(text)}}}"]) for text in differing(block)]
         lines += [_line([_cell(cell) for cell in row]) for row in cells(table, block)]
     lines += [r"\bottomrule", r"\end{tabular}}", r"\par\smallskip\footnotesize\raggedright"]
     lines += [rf"{escape(note)}\par" for note in notes(table)]
@@ -81,5 +83,6 @@ def escape(text: str) -> str:
 def _ascii(character: str) -> str:
     if character.isascii():
         return character if character.isprintable() else " "
-    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return plain or "?"
+    # A wide backslash falls apart into a backslash.
+    parts = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return escape(parts) if parts else "?"

@@ -6,8 +6,9 @@ from textwrap import fill, wrap
 
 from tabulate import MIN_PADDING, tabulate
 
-from dxbench.boards.render.cells import Cell, cells, header, notes
+from dxbench.boards.render.cells import Cell, cells, differing, header, notes, title
 from dxbench.boards.tables import Block, Table
+from dxbench.plain import plain
 
 _RAISED = str.maketrans("0123456789–", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 ELSEWHERE = (120, 24)
@@ -17,12 +18,12 @@ _LABEL_SHARE = 0.45
 _GAP = 2
 
 
-def plain(table: Table) -> str:
+def aligned(table: Table) -> str:
     """Aligned columns, blocks one below the other; a block that is too wide for a line goes on below itself."""
     width = get_terminal_size(ELSEWHERE).columns
-    parts = [fill(table.title, width)]
+    parts = [fill(title(table), width)]
     for block in table.blocks:
-        parts += ["", *(fill(text, width) for text in block.differing), *_grids(table, block, width)]
+        parts += ["", *(fill(text, width) for text in differing(block)), *_grids(table, block, width)]
     found = [fill(note, width, subsequent_indent="  ") for note in notes(table)]
     return "\n".join([*parts, *([""] if found else []), *found])
 
@@ -69,16 +70,16 @@ def by_metric(table: Table) -> str:
     """A table of one block and few rows, turned: a line per metric. What is too wide goes on below itself."""
     width = get_terminal_size(ELSEWHERE).columns
     columns = [[_raised(cell) for cell in row] for block in table.blocks for row in cells(table, block)]
-    names = [table.title, *header(table)[1:]]
+    names = [title(table), *header(table)[1:]]
     heads = [column[0].replace(" — ", "\n").replace(", ", ",\n") for column in columns]
     first = max(len(name) for name in names)
     sizes = [first, *(_widest(head, column[1:]) for head, column in zip(heads, columns, strict=True))]
     parts = []
     for group in _fitting(sizes, width - first):
         lines = [[name, *(columns[i - 1][row] for i in group)] for row, name in enumerate(names) if row]
-        aligned = ["left", *["right"] * len(group)]
+        align = ["left", *["right"] * len(group)]
         grid_heads = [names[0], *(heads[i - 1] for i in group)]
-        parts += [tabulate(lines, headers=grid_heads, colalign=aligned, disable_numparse=True), ""]
+        parts += [tabulate(lines, headers=grid_heads, colalign=align, disable_numparse=True), ""]
     return "\n".join([*parts, *(fill(note, width, subsequent_indent="  ") for note in notes(table))])
 
 
@@ -88,17 +89,18 @@ def _widest(head: str, column: Sequence[str]) -> int:
 
 def markdown(table: Table) -> str:
     """GitHub's pipe tables, best in bold."""
-    parts = [f"**{_escape(table.title)}**"]
+    parts = [f"**{markdown_text(title(table))}**"]
     for block in table.blocks:
-        parts += ["", *(f"{_escape(text)}\n" for text in block.differing), markdown_grid(table, block)]
-    return "\n".join([*parts, "", *(f"- {_escape(note)}" for note in notes(table))])
+        parts += ["", *(f"{markdown_text(text)}\n" for text in differing(block)), markdown_grid(table, block)]
+    return "\n".join([*parts, "", *(f"- {markdown_text(note)}" for note in notes(table))])
 
 
 def markdown_grid(table: Table, block: Block) -> str:
     """One block as a pipe table without title and notes."""
     body = [[_marked(cell) for cell in row] for row in cells(table, block)]
     align = ["left", *["right"] * (len(header(table)) - 1)]
-    return tabulate(body, headers=header(table), tablefmt="pipe", colalign=align, disable_numparse=True)
+    heads = [markdown_text(head) for head in header(table)]
+    return tabulate(body, headers=heads, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 
 def _raised(cell: Cell) -> str:
@@ -106,11 +108,12 @@ def _raised(cell: Cell) -> str:
 
 
 def _marked(cell: Cell) -> str:
-    text = _escape(cell.text)
+    text = markdown_text(cell.text)
     raised = "" if cell.rank is None else f" {str(cell.rank).translate(_RAISED)}"
     return f"**{text}**{raised}" if cell.best else f"{text}{raised}"
 
 
-def _escape(text: str) -> str:
-    """Neither a cell's end nor HTML can come from a name."""
+def markdown_text(text: str) -> str:
+    """A text as a part of a Markdown cell: from a name can come neither a cell's end, HTML, a link nor a picture."""
+    text = plain(text).replace("\\", "\\\\").replace("](", "]\\(")
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "\\|")

@@ -1,10 +1,7 @@
 """From records to a folder of pages. The same records give the same bytes."""
 
-import shutil
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -23,11 +20,13 @@ from dxbench.boards.site.run_pages import PictureSource, RunPages
 from dxbench.boards.site.tasks import TaskSummary, task_files
 from dxbench.boards.tables import task_table
 from dxbench.errors import NothingMeasured, UsageError
+from dxbench.files import TEMPORARY, whole_folder
 from dxbench.paths import published as published_folder
 from dxbench.registry import plugins
 
 MARKER = ".dxbench-site"
-"""A file that says that a folder is a site of ours and may be replaced."""
+"""A file that says that a folder is a site of ours, so that our pages in it may be replaced."""
+_FOLDERS = ("methods", "runs", "tasks")
 
 
 _BIBTEX = f"""@software{{dxbench,
@@ -113,8 +112,11 @@ def _age(entry: Entry) -> tuple[int, str, str]:
 def build_site(index: RecordIndex, out: Path, *, pictures: PictureSource) -> Built:
     """Write the site of all records into a folder; an earlier site there is replaced when all went well.
 
+    What lies beside our pages in an earlier site, such as `.git` or `CNAME`, stays.
+
     Raises:
-        UsageError: if the folder holds anything but a site of ours.
+        UsageError: if the folder holds something and no site of ours, or cannot be.
+        MachineFault: where there is no room or no permission.
         NothingMeasured: without any record.
     """
     if not index.tasks:
@@ -123,7 +125,10 @@ def build_site(index: RecordIndex, out: Path, *, pictures: PictureSource) -> Bui
     about = {kind: {name: plugin.summary() for name, plugin in plugins(kind).items()} for kind in ("tasks", "metrics")}
     published = read_published(published_folder())
     tasks = sorted({*index.tasks, *(row.task for _, row in published)})
-    with _replacing(out) as place:
+    _check_ours(out)
+    with whole_folder(out) as place:
+        for name in _FOLDERS:  # even with nothing in it, so that an earlier site's is replaced
+            (place / name).mkdir()
         files = _Files(place)
         with RunPages(place, pictures=pictures) as runs:
             for task in tasks:
@@ -144,7 +149,7 @@ def build_site(index: RecordIndex, out: Path, *, pictures: PictureSource) -> Bui
         files.write(dict(board.pages()))
         files.write({"claims.html": claims_text(claims(index, published))})
         files.write({name: _asset(name) for name in ("site.css", "site.js")})
-        (place / MARKER).write_text("A generated site; `dxbench leaderboard build` replaces all of it.\n")
+        (place / MARKER).write_text("A generated site; `dxbench leaderboard build` replaces all that it has made.\n")
     return Built(
         folder=out,
         tasks=len(tasks),
@@ -173,26 +178,12 @@ def _asset(name: str) -> str:
     return (resources.files("dxbench.boards.site") / "assets" / name).read_text("utf-8")
 
 
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """A new folder that takes the place of `out` when all went well."""
-    out = out.resolve()
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; --out names a folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
+def _check_ours(out: Path) -> None:
+    """Refuse a folder in which something lies and no site of ours.
+
+    Raises:
+        UsageError: naming it.
+    """
+    found = [one.name for one in out.iterdir() if not one.name.startswith(TEMPORARY)] if out.is_dir() else []
+    if found and MARKER not in found:
         raise UsageError(f"{out} holds files that are no dxbench site; name an empty folder or a new one with --out")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    except OSError as error:
-        raise UsageError(f"cannot write beside {out}: {error.strerror or error}; choose another --out") from None
-    try:
-        place.chmod(0o755)
-        yield place
-        old = place.with_name(f"{place.name}.old")
-        if out.exists():
-            out.rename(old)
-        place.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)

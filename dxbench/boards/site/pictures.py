@@ -1,13 +1,15 @@
 """Pictures of runs whose arrays are kept on this machine."""
 
+import logging
 from pathlib import Path
-
-import numpy as np
 
 from dxbench.api import ResultRecord
 from dxbench.boards.report import png
+from dxbench.readers import load_arrays
 from dxbench.records import array_sha256, work_folder
 from dxbench.registry import load_task, plugins
+
+log = logging.getLogger(__name__)
 
 
 class KeptPictures:
@@ -17,13 +19,16 @@ class KeptPictures:
         self._home = home
 
     def of(self, record: ResultRecord) -> list[tuple[str, str, bytes]]:
-        """Title, caption and PNG of each picture of a run; none where arrays or task are missing."""
+        """Title, caption and PNG of each picture of a run; none where arrays or task are missing, or damaged."""
         folder = work_folder(self._home, task=record.task, method=record.method, run_id=record.run_id)
         path = folder / "arrays.npz"
         if record.task not in plugins("tasks") or not path.is_file():
             return []
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = dict(stored)
-        if "samples" not in arrays or array_sha256(arrays["samples"]) != record.samples_sha256:
+        try:
+            arrays = load_arrays(path)
+            if "samples" not in arrays or array_sha256(arrays["samples"]) != record.samples_sha256:
+                return []
+            return [(one.title, one.caption, png(one)) for one in load_task(record.task).pictures(arrays)]
+        except Exception as error:  # of arrays beside the samples nobody vouches for what they hold
+            log.warning("%s: its page has no pictures, for %s cannot be drawn: %s", record.run_id, path, error)
             return []
-        return [(one.title, one.caption, png(one)) for one in load_task(record.task).pictures(arrays)]

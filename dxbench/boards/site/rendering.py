@@ -10,8 +10,12 @@ from markupsafe import Markup, escape
 from dxbench import __version__
 from dxbench.boards.aggregate import Mark
 from dxbench.boards.render.cells import KIND_SIGNS
-from dxbench.boards.render.html import environment
+from dxbench.boards.render.html import environment, filled
 
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
+)
+"""What a browser may load for a page: what lies beside it."""
 _CODE = re.compile(r"`([^`\n]+)`")
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5}(?:v\d+)?)")
 
@@ -22,6 +26,7 @@ def _environment() -> Environment:
     own = shared.overlay()
     own.filters = {**shared.filters, "linked": linked}
     own.globals = {**shared.globals, "version": __version__, "signs": KIND_SIGNS, "meanings": meanings()}
+    own.globals |= {"policy": Markup(CONTENT_POLICY)}
     # One text for equal data, whatever order it came in.
     own.policies = {**shared.policies, "json.dumps_kwargs": {"sort_keys": True, "separators": (",", ":")}}
     return own
@@ -33,14 +38,14 @@ def meanings() -> Mapping[str, str]:
 
 
 @cache
-def template(name: str) -> Template:
+def _template(name: str) -> Template:
     """A compiled template of the site."""
     return _environment().get_template(f"site/templates/{name}.html.j2")
 
 
 def render(name: str, *, depth: int, **values: object) -> str:
     """A page that lies `depth` folders below the index."""
-    return template(name).render(root="../" * depth, **values)
+    return filled(_template(name), root="../" * depth, **values)
 
 
 def linked(text: str) -> Markup:

@@ -7,7 +7,7 @@ from dxbench.boards.aggregate import located
 from dxbench.boards.render.cells import quantity
 from dxbench.boards.site.names import config_anchor, method_page, task_page
 from dxbench.boards.site.plots import line
-from dxbench.boards.site.rendering import template
+from dxbench.boards.site.rendering import render
 from dxbench.configure import DEFAULT_PRESET, assignments
 from dxbench.records import config_id_of, precision_of
 
@@ -33,8 +33,9 @@ def run_text(record: ResultRecord, pictures: list[dict[str, str]], *, origin: st
         pictures: title, caption and file of each, beside the page.
         origin: as `Entry.origin`.
     """
-    return template("run").render(
-        root="../../../",
+    return render(
+        "run",
+        depth=3,
         record=record,
         title=located(f"{record.method} on {record.task}, seed {record.seed}", origin),
         task_page=task_page(record.task),
