@@ -2,6 +2,8 @@
 
 import io
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 from dxbench.cli.app import app
 from dxbench.errors import DxbenchError, ExitCode
@@ -16,14 +18,18 @@ def main() -> None:
     try:
         app()
     except DxbenchError as error:
-        print(f"dxbench: {error}", file=sys.stderr)
-        sys.exit(int(error.exit_code))
+        _end(error)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(int(ExitCode.OK))
-    except OSError as error:
+    except Exception as error:
         fault = machine_fault(error)
         if fault is None:
             raise
-        print(f"dxbench: {fault}", file=sys.stderr)
-        sys.exit(int(fault.exit_code))
+        _end(fault)
+
+
+def _end(error: DxbenchError) -> NoReturn:
+    with suppress(OSError):  # nobody listens any more
+        print(f"dxbench: {error}", file=sys.stderr)
+    sys.exit(int(error.exit_code))

@@ -4,8 +4,10 @@ Brackets in a help text, a configuration, a warning or a stranger's record are b
 is given by styles, never by words within a text. All that is printed with rich is printed through here.
 """
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import IO, TextIO, cast
 
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn, TextColumn
@@ -15,7 +17,39 @@ from rich.text import Text
 
 def console(*, stderr: bool = False, quiet: bool = False, soft_wrap: bool = False) -> Console:
     """A console that takes texts literally; with `soft_wrap` it leaves the breaking of lines to the terminal."""
-    return Console(stderr=stderr, quiet=quiet, soft_wrap=soft_wrap, markup=False, emoji=False, highlight=False)
+    file = cast(IO[str], _Stderr()) if stderr else None
+    return Console(file=file, quiet=quiet, soft_wrap=soft_wrap, markup=False, emoji=False, highlight=False)
+
+
+class _Stderr:
+    """stderr for as long as somebody reads it: that nobody does is no reason to end what is told of there."""
+
+    @property
+    def _stream(self) -> TextIO:
+        return getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # under a progress bar, rich stands before it
+
+    @property
+    def rich_proxied_file(self) -> "_Stderr":
+        return self
+
+    @property
+    def encoding(self) -> str:
+        return self._stream.encoding
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def grid(*, header: bool = True) -> Table:

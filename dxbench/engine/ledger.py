@@ -121,6 +121,11 @@ class Ledger:
         self.seconds = 0.0
         self._found: dict[str, TrainingCost] = {}
 
+    def clear(self) -> None:
+        """Begin anew: nothing spent, nothing found."""
+        self.meter, self.seconds = None, 0.0
+        self._found.clear()
+
     def spent(self) -> TrainingCost:
         """By this run itself, so far."""
         flops, passes = (self.meter.flops, self.meter.passes) if self.meter else (0.0, 0.0)
