@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM and SIGHUP as a request that the run answers at its next step."""
 
+import atexit
 import os
 import signal
 from collections.abc import Iterator
@@ -39,7 +40,11 @@ class StopSignals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, end_at_once if self._asked and number == signal.SIGINT else handler)
+            signal.signal(number, handler)
+        if self._asked:
+            signal.signal(signal.SIGINT, end_at_once)
+            # At its very end Python gives signals back to the system, which would report a death by SIGINT.
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self._interrupted:

@@ -18,6 +18,7 @@ from dxbench.api import (
     Task,
 )
 from dxbench.errors import NothingMeasured
+from dxbench.threads import fix_threads
 
 Array = NDArray[np.float64]
 
@@ -107,6 +108,7 @@ def spot_check(task: Task, samples: Array) -> dict[str, Recheck]:
     A metric that is not named cannot be rechecked from samples.
     """
     found: dict[str, Recheck] = {}
+    fix_threads(task.threads)
     try:
         evidence = task.evidence(samples)
     except NotApplicable:
