@@ -113,7 +113,7 @@ def run_cell(
         if fault is None or fault is error:
             raise
         raise MachineFault(
-            f"{cell.method} on {cell.task}, seed {cell.seed}: {fault}, which goes on from the last checkpoint"
+            f"{cell.method} on {cell.task}, seed {cell.seed}: {fault}; the last checkpoint is kept"
         ) from error
 
 
@@ -295,7 +295,10 @@ class _Run:
             process.restore_global_generators(state["global_rng"])
             self.curves.load_state_dict(state["curves"])
             self.ledger.load_state_dict(state["ledger"])
-            self.step, self.train_seconds, self.resumed = state["step"], state["train_seconds"], state["resumed"] + 1
+            self.step, self.resumed = int(state["step"]), int(state["resumed"]) + 1
+            self.train_seconds = float(state["train_seconds"])
+            if not 0 <= self.step <= training.total_steps:
+                raise InvalidFile(f"{self.checkpoint} is of step {self.step:,} of {training.total_steps:,}")
         except (UsageError, PeerLost):
             raise
         except Exception as error:  # whatever a method makes of a state that is not its own

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from dxbench.errors import InvalidFile
@@ -54,8 +53,11 @@ def load_checkpoint(path: Path, *, run_id: str) -> dict[str, Any]:
         return _load(path, run_id)
     except InvalidFile as error:
         raise InvalidFile(f"{path} is damaged or not one of ours: {error}") from None
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise machine_fault(error) or InvalidFile(f"{path} is damaged ({type(error).__name__}: {error})") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the libraries make of what is none of theirs
+        fault = machine_fault(error) if isinstance(error, OSError) else None
+        raise fault or InvalidFile(f"{path} is damaged ({type(error).__name__}: {str(error)[:200]})") from None
 
 
 def _load(path: Path, run_id: str) -> dict[str, Any]:

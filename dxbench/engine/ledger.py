@@ -78,7 +78,7 @@ class TrainingMeter:
         return {"flops": self.flops, "passes": self.passes}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        self._flops, self._passes = state["flops"], state["passes"]
+        self._flops, self._passes = float(state["flops"]), float(state["passes"])
 
 
 @dataclass(slots=True)
