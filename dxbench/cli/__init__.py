@@ -19,9 +19,10 @@ def main() -> None:
         app()
     except DxbenchError as error:
         _end(error)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(int(ExitCode.OK))
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # who reads has read enough, which Typer makes an error of
+            sys.exit(int(ExitCode.OK))
+        raise
     except Exception as error:
         fault = machine_fault(error)
         if fault is None:

@@ -81,6 +81,7 @@ def run_command(request: RunRequest) -> int:
         if first:
             _dry_run(cells, done, options, jobs=request.jobs, as_json=request.as_json)
         return int(ExitCode.OK)
+    check_writable(options.home, remedy=paths.HOME_REMEDY)
     check_writable(options.results, remedy=paths.RESULTS_REMEDY)
     if in_file(cells[0].task_ref) and cells[0].task in registry.plugins("tasks"):
         console.print(

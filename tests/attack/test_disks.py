@@ -74,8 +74,8 @@ def same(one: dict[str, object], other: dict[str, object]) -> bool:
     return all(one[key] == other[key] for key in ("scores", "curves", "samples_sha256", "status"))
 
 
-SIZES = ["size=4k", "size=40k", "size=60k", "size=120k", "size=400k", "size=800k", "size=880k"]
-NODES = [f"size=20m,nr_inodes={count}" for count in (4, 7, 9, 11, 12, 13)]
+SIZES = ["size=4k", "size=40k", "size=120k", "size=800k", "size=880k"]
+NODES = [f"size=20m,nr_inodes={count}" for count in (4, 9, 11, 13)]
 
 
 @pytest.mark.parametrize("options", [*SIZES, *NODES])
@@ -97,7 +97,7 @@ def test_a_full_disk_ends_with_a_sentence_and_with_room_the_run_goes_on(
         assert same(record, whole)
 
 
-@pytest.mark.parametrize("limit", [100, 3_000, 20_000, 200_000])
+@pytest.mark.parametrize("limit", [100, 20_000, 200_000])
 def test_a_limit_on_file_sizes_ends_with_a_sentence(tmp_path: Path, limit: int, whole: dict[str, object]) -> None:
     code, err = ended(start(tmp_path, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))))
     assert code == 8
@@ -108,7 +108,7 @@ def test_a_limit_on_file_sizes_ends_with_a_sentence(tmp_path: Path, limit: int, 
     assert same(records(tmp_path)[0], whole)
 
 
-@pytest.mark.parametrize("open_files", [5, 12, 25])
+@pytest.mark.parametrize("open_files", [5, 20])
 def test_too_few_files_blame_nobody(tmp_path: Path, open_files: int) -> None:
     """Python itself may not come far enough to say anything of its own."""
     process = start(tmp_path, before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files)))
@@ -190,10 +190,10 @@ def test_a_signal_saves_the_state_and_ends_with_130(
     assert not left_over(tmp_path)
 
 
-@pytest.mark.parametrize("gap", [0.0, 0.02, 0.1, 0.4, 1.0])
+@pytest.mark.parametrize("gap", [0.0, 0.1, 0.4])
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_second_ctrl_c_ends_at_once_with_130(tmp_path: Path, gap: float, jobs: str) -> None:
-    process = start(tmp_path, "--seed", "0,1", "--jobs", jobs, *SLOW, "--set", "pause=0.3")
+    process = start(tmp_path, "--seed", "0,1", "--jobs", jobs, "--set", "pause=0.3")
     checkpointed(tmp_path, process)
     process.send_signal(signal.SIGINT)
     time.sleep(gap)
@@ -221,11 +221,19 @@ def test_a_run_whose_listener_has_left_goes_on(tmp_path: Path) -> None:
     assert records(tmp_path)[0]["status"] == "ok"
 
 
+def test_a_reader_who_has_read_enough_is_no_error(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(timeout=120) == 0
+    assert records(tmp_path)[0]["status"] == "ok"
+
+
 # --- races ---------------------------------------------------------------------------------------------------
 
 
 def test_of_several_launchers_of_one_cell_one_runs_it(tmp_path: Path, whole: dict[str, object]) -> None:
-    processes = [start(tmp_path, "--set", "pause=0.05") for _ in range(4)]
+    processes = [start(tmp_path, "--set", "pause=0.05") for _ in range(3)]
     ends = [ended(process) for process in processes]
     codes = sorted(code for code, _ in ends)
     assert codes[0] == 0
