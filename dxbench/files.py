@@ -1,7 +1,9 @@
 """Files: our own are replaced whole, a user's output goes where they say, a stranger's is read with bounds."""
 
 import errno
+import fcntl
 import os
+import re
 import secrets
 import stat
 import sys
@@ -9,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,19 +25,55 @@ MACHINE = {
     errno.EPERM: "permission is denied",
     errno.EROFS: "the file system is read-only",
     errno.EIO: "the disk reports an error",
+    errno.EREMOTEIO: "the disk reports an error",
     errno.ESTALE: "the network file system has lost it",
+    errno.ENOTCONN: "the network file system is gone",
+    errno.EHOSTDOWN: "the network file system is gone",
+    errno.ETIMEDOUT: "the network does not answer",
+    errno.ENOLCK: "the file system has no locks",
     errno.EMFILE: "too many files are open",
     errno.ENFILE: "too many files are open on this machine",
+    errno.EAGAIN: "the machine has no more processes to give",
+    errno.EPIPE: "whoever was to read it is gone",
+    errno.ECONNRESET: "the connection is lost",
 }
 """What a machine may refuse through no fault of the work, by error number."""
 
+# Libraries report what a disk refused without the number, or as an error of their own.
+_NUMBER = re.compile(r"\((?:os error|errno) (\d+)\)|\[[Ee]rrno (\d+)\]")
+_FULL = re.compile(r"No space left on device|inline_container\S* \. unexpected pos|^\d+ requested and \d+ written$")
+_QUOTA = re.compile(r"Disk quota exceeded")
 
-def machine_fault(error: BaseException, *, doing: str = "") -> MachineFault | None:
-    """What a user reads of an error that the machine is to blame for; None for any other."""
-    if not isinstance(error, OSError) or error.errno not in MACHINE:
-        return None
-    where = f"{error.filename}: " if error.filename else ""
-    return MachineFault(f"{where}{doing}{MACHINE[error.errno]}. Mend that, and give the same command again")
+
+def machine_fault(
+    error: BaseException, *, remedy: str = "Mend that, and give the same command again"
+) -> MachineFault | None:
+    """What a user reads of an error that the machine is to blame for; None for any other.
+
+    Errors of libraries count by their text, and those that were raised from another by that one.
+    """
+    if isinstance(error, MachineFault):
+        return error
+    number = _error_number(error)
+    if number not in MACHINE:
+        return None if error.__cause__ is None else machine_fault(error.__cause__, remedy=remedy)
+    if isinstance(error, OSError) and error.errno is not None:
+        where = error.filename or "the system says"
+    else:
+        where = str(error).splitlines()[0]
+    return MachineFault(f"{where}: {MACHINE[number]}. {remedy}")
+
+
+def _error_number(error: BaseException) -> int | None:
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    text = str(error)
+    if _FULL.search(text):
+        return errno.ENOSPC
+    if _QUOTA.search(text):
+        return errno.EDQUOT
+    found = _NUMBER.search(text)
+    return int(found[1] or found[2]) if found else None
 
 
 READER_SECONDS = 10.0
@@ -79,15 +118,41 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}")
     # Not mkstemp, whose files are private whatever the umask says.
-    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
+        with suppress(OSError):  # whoever sweeps does without, where the file system has no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if path.is_file():
             temporary.chmod(stat.S_IMODE(path.stat().st_mode))
         yield temporary
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(path)  # a failing write does not say where
         raise
+    finally:
+        os.close(descriptor)
+
+
+def sweep_temporaries(folder: Path, names: str = "*") -> None:
+    """Remove what writers by `atomic_file` left when they were killed; the living hold theirs locked.
+
+    Args:
+        names: a pattern of the files they were to become.
+    """
+    for left in folder.glob(f".{names}.{'[0-9a-f]' * 12}"):
+        with suppress(OSError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+
+
+def set_aside(path: Path, why: str) -> Path:
+    """Move what cannot be used to <name>.<why>-1 and so on beside it, before the suffix; returns where it is."""
+    number = 1
+    while os.path.lexists(aside := path.with_name(f"{path.stem}.{why}-{number}{path.suffix}")):
+        number += 1
+    return path.rename(aside)
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -225,14 +290,15 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
-def read_regular(path: str | Path, *, limit: int) -> bytes:
-    """The bytes of a regular file, which may be reached through links.
+@contextmanager
+def open_regular(path: str | Path) -> Iterator[tuple[FileIO, int]]:
+    """A regular file, which may be reached through links, and its size in bytes.
 
     Nothing but a regular file is opened: a pipe would wait for ever, a device may never end.
 
     Raises:
-        InvalidFile: for anything but a regular file, or for one of more than `limit` bytes.
-        OSError: if it cannot be read.
+        InvalidFile: for anything but a regular file.
+        OSError: if it cannot be opened.
     """
     mode = os.stat(path).st_mode  # noqa: PTH116 (boards read many; a Path costs as much as the call)
     if not stat.S_ISREG(mode):
@@ -242,9 +308,20 @@ def read_regular(path: str | Path, *, limit: int) -> bytes:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise InvalidFile(f"no regular file but a {_kind(found.st_mode)}")
-        if found.st_size > limit:
-            raise InvalidFile(f"{found.st_size:,} bytes, at most {limit:,} are read")
-        return file.read(found.st_size)
+        yield file, found.st_size
+
+
+def read_regular(path: str | Path, *, limit: int) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        InvalidFile: as `open_regular`, and for more than `limit` bytes.
+        OSError: if it cannot be read.
+    """
+    with open_regular(path) as (file, size):
+        if size > limit:
+            raise InvalidFile(f"{size:,} bytes, at most {limit:,} are read")
+        return file.read(size)
 
 
 def _kind(mode: int) -> str:
@@ -265,11 +342,13 @@ def check_writable(folder: Path, *, remedy: str) -> None:
         remedy: a sentence on how to choose another folder.
 
     Raises:
-        UsageError: with the remedy.
+        UsageError: with the remedy, where there can be no such folder.
+        MachineFault: with the remedy, where there is no room or no permission.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror or error}. {remedy}") from None
+        kind = UsageError if machine_fault(error) is None else MachineFault
+        raise kind(f"cannot write to {folder}: {error.strerror or error}. {remedy}") from None

@@ -14,6 +14,7 @@ from dxbench.boards.compare import Selection
 from dxbench.boards.rescore import KeptSamples, Way, change_fields
 from dxbench.boards.tables import differing_fields
 from dxbench.errors import NothingMeasured
+from dxbench.threads import fix_threads
 
 TRAINING = "samples / training"
 AGAIN = "kept samples scored again"
@@ -109,6 +110,7 @@ def explain(
     Args:
         home: where runs keep their samples; those of A are scored again, else those of B.
     """
+    fix_threads(task.threads)
     kept = KeptSamples(home)
     known: dict[str, Metric] = {metric.name: metric for metric in task.metrics}
 

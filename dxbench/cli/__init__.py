@@ -3,6 +3,8 @@
 import io
 import sys
 import traceback
+from contextlib import suppress
+from typing import NoReturn
 
 from dxbench.cli.app import app
 from dxbench.cli.streams import plain_streams
@@ -18,20 +20,27 @@ def main() -> None:
     with plain_streams():
         try:
             app()
-        except BrokenPipeError:
-            sys.stderr.close()
-            sys.exit(int(ExitCode.OK))
+        except SystemExit as ended:
+            if isinstance(
+                ended.__context__, BrokenPipeError
+            ):  # who reads has read enough, which Typer makes an error of
+                sys.exit(int(ExitCode.OK))
+            raise
         except Exception as error:
             _end(machine_fault(error) or error)
 
 
-def _end(error: Exception) -> None:
+def _end(error: Exception) -> NoReturn:
     """One line for an error that is meant for the user, and a traceback for a mistake of ours.
 
     Should the line quote a text of several, no further one begins as ours do.
     """
-    if isinstance(error, DxbenchError):
-        print(f"dxbench: {error}".replace("\n", "\n  "), file=sys.stderr)
-        sys.exit(int(error.exit_code))
-    traceback.print_exception(error)
-    sys.exit(int(ExitCode.INTERNAL))
+    if isinstance(error, BrokenPipeError):
+        sys.stderr.close()
+        sys.exit(int(ExitCode.OK))
+    with suppress(OSError):  # nobody listens any more
+        if isinstance(error, DxbenchError):
+            print(f"dxbench: {error}".replace("\n", "\n  "), file=sys.stderr)
+        else:
+            traceback.print_exception(error)
+    sys.exit(int(error.exit_code if isinstance(error, DxbenchError) else ExitCode.INTERNAL))

@@ -9,6 +9,10 @@ from dxbench.cli.terminal import status
 from dxbench.errors import ExitCode, NothingMeasured, UsageError, unknown
 from dxbench.readers import Statistics, read_samples
 from dxbench.registry import load_task
+from dxbench.threads import fix_threads
+
+THREADS_WITHOUT_TASK = 2
+"""As tasks of images have."""
 
 
 def evaluate_command(path: Path, task_name: str, *, n: int | None, as_json: bool) -> int:
@@ -20,6 +24,7 @@ def evaluate_command(path: Path, task_name: str, *, n: int | None, as_json: bool
         NothingMeasured: if no metric could be computed.
     """
     task = load_task(task_name)
+    fix_threads(task.threads)
     problem = task.problem(oracle=False)
     if isinstance(problem, ProblemSet):
         raise NothingMeasured(f"{path}: {task_name} has a model for each of {len(problem.parts)} problems, not samples")
@@ -58,6 +63,7 @@ def against_command(
     for name in names:
         if name not in SET_PROTOCOLS:
             raise unknown("protocol", name, SET_PROTOCOLS, remedy="See `dxbench list protocols`.")
+    fix_threads(THREADS_WITHOUT_TASK)
     with status("reading") as tell:
         samples, real = read_set(path), read_set(reference)
         evaluation = score_against(

@@ -19,7 +19,7 @@ from dxbench.engine.parts import UnmetNeed, problem_for, trains_on_data
 from dxbench.engine.plan import Cell, plan
 from dxbench.engine.process import choose_device
 from dxbench.engine.spread import Spread, check_support, machines, outer_rank
-from dxbench.engine.stopping import StopSignals
+from dxbench.engine.stopping import AT_ONCE, StopSignals
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, MissingData, UsageError, unknown
 from dxbench.files import check_writable
 from dxbench.records import read_record, record_path, work_folder
@@ -81,6 +81,7 @@ def run_command(request: RunRequest) -> int:
         if first:
             _dry_run(cells, done, options, jobs=request.jobs, as_json=request.as_json)
         return int(ExitCode.OK)
+    check_writable(options.home, remedy=paths.HOME_REMEDY)
     check_writable(options.results, remedy=paths.RESULTS_REMEDY)
     if in_file(cells[0].task_ref) and cells[0].task in registry.plugins("tasks"):
         console.print(
@@ -92,8 +93,14 @@ def run_command(request: RunRequest) -> int:
             f"{record.method} on {record.task}, seed {record.seed}: already measured ({options.results}); "
             "--again measures it anew"
         )
-    with StopSignals() as stop, listener_for(console) as listener:
-        outcomes = list(launcher(waiting, options, jobs=request.jobs, listener=listener, stop_requested=stop.requested))
+    with StopSignals() as stop:
+        try:
+            with listener_for(console) as listener:
+                outcomes = list(
+                    launcher(waiting, options, jobs=request.jobs, listener=listener, stop_requested=stop.requested)
+                )
+        except KeyboardInterrupt:
+            raise Interrupted(AT_ONCE) from None
     records = {o.record.run_id: o.record for o in outcomes if o.record is not None} | done
     ordered = [records[cell.run_id] for cell in cells if cell.run_id in records]
     if first:

@@ -5,8 +5,10 @@ is given by styles, never by words within a text. Control characters are spelled
 printed through here, and everything else through `streams`.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import IO, TextIO, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import Progress, ProgressColumn, TextColumn
@@ -27,7 +29,39 @@ class _PlainConsole(Console):
 
 def console(*, stderr: bool = False, quiet: bool = False, soft_wrap: bool = False) -> Console:
     """A console that takes texts literally; with `soft_wrap` it leaves the breaking of lines to the terminal."""
-    return _PlainConsole(stderr=stderr, quiet=quiet, soft_wrap=soft_wrap, markup=False, emoji=False, highlight=False)
+    file = cast(IO[str], _Stderr()) if stderr else None
+    return _PlainConsole(file=file, quiet=quiet, soft_wrap=soft_wrap, markup=False, emoji=False, highlight=False)
+
+
+class _Stderr:
+    """stderr for as long as somebody reads it: that nobody does is no reason to end what is told of there."""
+
+    @property
+    def _stream(self) -> TextIO:
+        return getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # under a progress bar, rich stands before it
+
+    @property
+    def rich_proxied_file(self) -> "_Stderr":
+        return self
+
+    @property
+    def encoding(self) -> str:
+        return self._stream.encoding
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def grid(*, header: bool = True) -> Table:

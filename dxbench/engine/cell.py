@@ -1,16 +1,17 @@
 """One run from start to record: set up, train with checkpoints, evaluate, write what came out."""
 
+import errno
 import math
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import torch
-from filelock import FileLock, Timeout
 
 from dxbench import paths
 from dxbench.api import (
@@ -32,14 +33,15 @@ from dxbench.engine.checkpoint import NonFiniteState, load_checkpoint, save_chec
 from dxbench.engine.curves import CurveLog
 from dxbench.engine.ledger import Ledger, TrainingMeter
 from dxbench.engine.listener import Listener
+from dxbench.engine.locks import take
 from dxbench.engine.parts import UnmetNeed, needed_files, problem_for, start_training
 from dxbench.engine.plan import Cell
 from dxbench.engine.sampling_crew import SamplingCrew, sampling_together
 from dxbench.engine.spread import ONE_DEVICE, Place, Spread
 from dxbench.engine.store import FolderStore
-from dxbench.engine.workers import POLL_SECONDS, LastWords, PeerLost, SharedStore, assemble
-from dxbench.errors import DxbenchError, Interrupted, InvalidFile, MissingData, UsageError
-from dxbench.files import check_writable
+from dxbench.engine.workers import POLL_SECONDS, LastWords, PeerLost, SharedStore, Words, assemble
+from dxbench.errors import DxbenchError, Interrupted, InvalidFile, MachineFault, MissingData, UsageError
+from dxbench.files import check_writable, machine_fault, set_aside, sweep_temporaries, write_text_atomically
 from dxbench.records import array_sha256, save_arrays, work_folder, write_record
 from dxbench.registry import load_method, load_task, method_card
 from dxbench.sampling import count_parameters, sampling_flops
@@ -74,7 +76,9 @@ class NonFiniteScalar(Exception):
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """torch's CPU allocator raises a plain RuntimeError."""
+    """torch's CPU allocator raises a plain RuntimeError, the system one of its own."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
@@ -92,8 +96,8 @@ def run_cell(
 ) -> ResultRecord | None:
     """Run one cell, resuming where an earlier attempt left a checkpoint.
 
-    Whatever ends the run, other than being stopped from outside, becomes a record. Of several processes, each calls
-    this; only the first gets the record.
+    Whatever ends the run, other than being stopped from outside and what the machine refuses, becomes a record. Of
+    several processes, each calls this; only the first gets the record.
 
     Args:
         place: of this process, where a launcher of ours has started several for the run.
@@ -101,22 +105,35 @@ def run_cell(
     Raises:
         Interrupted: when `stop_requested` turned true; the state is saved.
         UsageError: if results cannot be written, or another process runs the same cell.
+        MachineFault: where there is no room, no permission or no connection; the last checkpoint is kept.
     """
+    try:
+        return _run_cell(cell, options, listener, stop_requested, place)
+    except Exception as error:
+        fault = machine_fault(error)
+        if fault is None or fault is error:
+            raise
+        raise MachineFault(
+            f"{cell.method} on {cell.task}, seed {cell.seed}: {fault}; the last checkpoint is kept"
+        ) from error
+
+
+def _run_cell(
+    cell: Cell, options: RunOptions, listener: Listener, stop_requested: Callable[[], bool], place: Place | None
+) -> ResultRecord | None:
     check_writable(options.results, remedy=paths.RESULTS_REMEDY)
     folder = work_folder(options.home, task=cell.task, method=cell.method, run_id=cell.run_id)
     check_writable(folder, remedy=paths.HOME_REMEDY)
     run = _Run(cell, options, listener, stop_requested, place)
     if run.workers.rank != 0:
         return run.assist()
+    if (lock := take(folder / "lock")) is None:
+        raise UsageError(f"another process is running {cell.method} on {cell.task}, seed {cell.seed} ({folder})")
     try:
-        with FileLock(folder / "lock", timeout=0):
-            return run.carry_out()
-    except Timeout:
-        raise UsageError(
-            f"another process is running {cell.method} on {cell.task}, seed {cell.seed} ({folder})"
-        ) from None
+        return run.carry_out()
     finally:
         run.store.release()
+        lock.release()
 
 
 class _Run:
@@ -140,7 +157,8 @@ class _Run:
         process.check_devices(device, options.spread.devices)
         self.workers = assemble(replace(options.spread, precision=cell.precision), device=device, place=place)
         self.ledger = Ledger()
-        self.store = FolderStore(options.home / "trained" / f"{cell.task}@{cell.task_version}", self.ledger)
+        trained = options.home / "trained" / f"{cell.task}@{cell.task_version}"
+        self.store = FolderStore(trained, self.ledger, lambda text: listener.warned(cell, text))
         self.compute = Compute(
             device=device,
             threads=self.task.threads,
@@ -174,15 +192,17 @@ class _Run:
         except (DxbenchError, _TimedOut, UnmetNeed, NonFiniteScalar):
             return  # the first process comes to the same end, or is the one that ended
         except Exception as error:
-            status: Status = "out_of_memory" if _out_of_memory(error) else "failed"
+            fault = machine_fault(error)
+            status = "machine" if fault else "out_of_memory" if _out_of_memory(error) else "failed"
             hint = self._memory_hint() if status == "out_of_memory" else ""
-            message = f"process {self.workers.rank + 1} of {self.workers.count}: {error}{hint}"
-            self.last_words.leave(self.workers.rank, status, self._failure(type(error).__name__, message))
+            message = f"process {self.workers.rank + 1} of {self.workers.count}: {fault or error}{hint}"
+            failure = self._failure(type(error).__name__, message)
+            self.last_words.leave(self.workers.rank, Words(status=status, failure=failure))
             raise
 
     def carry_out(self) -> ResultRecord:
         process.prepare_process(self.compute)
-        self.last_words.clear()
+        self._tidy()
         model: Model | None = None
         try:
             training = self._set_up()
@@ -191,9 +211,10 @@ class _Run:
             evaluation = self._evaluate(model)
         except PeerLost as error:
             heard = self.last_words.heard(within=5.0)
-            if heard is None:
-                raise DxbenchError(f"{error}; the same command goes on from the last checkpoint") from None
-            return self._end(heard[0], failure=heard[1], model=model)
+            if heard is None or heard.status == "machine":
+                what = error if heard is None else heard.failure.message
+                raise MachineFault(f"{what}; the same command goes on from the last checkpoint") from None
+            return self._end(heard.status, failure=heard.failure, model=model)
         except Interrupted:
             self.listener.ended(self.cell, None)
             raise
@@ -211,13 +232,24 @@ class _Run:
             if _out_of_memory(error):
                 message = (str(error) or type(error).__name__) + self._memory_hint()
                 return self._end("out_of_memory", failure=self._failure(type(error).__name__, message), model=model)
-            (self.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            if machine_fault(error) is not None:
+                raise
+            with suppress(OSError):  # the record says it in short
+                write_text_atomically(self.folder / "error.txt", traceback.format_exc())
             return self._end("failed", failure=self._failure(type(error).__name__, str(error)), model=model)
         return self._end("partial" if evaluation.missing else "ok", evaluation=evaluation, model=model)
+
+    def _tidy(self) -> None:
+        """Remove what earlier attempts left unfinished when they were killed."""
+        self.last_words.clear()
+        sweep_temporaries(self.folder)
+        sweep_temporaries(self.options.results / self.cell.task / self.cell.method, f"{self.cell.run_id}.json")
 
     # --- setting up ------------------------------------------------------------------------------------------
 
     def _set_up(self) -> Training:
+        self.step, self.train_seconds, self.resumed = 0, 0.0, 0
+        self.ledger.clear()
         self.rng = RandomStreams(self.cell.method, self.cell.task, self.cell.seed)
         process.seed_global_generators(self.rng)
         problem = problem_for(self.task, self.method, self.config, self.compute)
@@ -227,11 +259,7 @@ class _Run:
         self.curves = CurveLog(training.total_steps)
         self.ledger.meter = TrainingMeter(training.total_steps, processes=self.workers.count)
         if not self.options.fresh and self.workers.from_first(self.checkpoint.exists()):
-            unusable: Exception | None = None
-            try:
-                self._resume(training)
-            except (InvalidFile, LookupError, TypeError, ValueError, RuntimeError) as error:
-                unusable = error
+            unusable = self._resume(training)
             if self.workers.any(unusable is not None)[0]:
                 return self._begin_anew(unusable)
         self.listener.started(self.cell, total_steps=training.total_steps, first_step=self.step)
@@ -250,21 +278,41 @@ class _Run:
             self.train_seconds = self.waited
             raise _TimedOut
 
-    def _resume(self, training: Training) -> None:
-        state = load_checkpoint(self.checkpoint, run_id=self.cell.run_id)
-        training.load_state_dict(state["training"])
-        self.rng.load_state_dict(state["rng"])
-        process.restore_global_generators(state["global_rng"])
-        self.curves.load_state_dict(state["curves"])
-        self.ledger.load_state_dict(state["ledger"])
-        self.step, self.train_seconds, self.resumed = state["step"], state["train_seconds"], state["resumed"] + 1
+    def _resume(self, training: Training) -> Exception | None:
+        """Restore the state of the checkpoint; the error where it cannot be used, and all has to be set up anew.
+
+        Raises:
+            UsageError: for the state of a run on another kind of device, whose numbers are not those of this one.
+        """
+        try:
+            state = load_checkpoint(self.checkpoint, run_id=self.cell.run_id)
+            if state["device"] != self.compute.device:
+                raise UsageError(
+                    f"{self.checkpoint} is of a run on {state['device']}, this one is on {self.compute.device}; go on "
+                    f"there with --device {state['device']}, or begin anew with --fresh"
+                )
+            training.load_state_dict(state["training"])
+            self.rng.load_state_dict(state["rng"])
+            process.restore_global_generators(state["global_rng"])
+            self.curves.load_state_dict(state["curves"])
+            self.ledger.load_state_dict(state["ledger"])
+            self.step, self.resumed = int(state["step"]), int(state["resumed"]) + 1
+            self.train_seconds = float(state["train_seconds"])
+            if not 0 <= self.step <= training.total_steps:
+                raise InvalidFile(f"{self.checkpoint} is of step {self.step:,} of {training.total_steps:,}")
+        except (UsageError, PeerLost):
+            raise
+        except Exception as error:  # whatever a method makes of a state that is not its own
+            if _out_of_memory(error) or machine_fault(error) is not None:
+                raise
+            return error
+        return None
 
     def _begin_anew(self, error: Exception | None) -> Training:
         """Set a checkpoint aside that cannot be used, here or in another process: damaged, of another run or code."""
         if self.workers.rank != 0:
             return self._set_up()
-        number = len(list(self.folder.glob("checkpoint.unusable-*"))) + 1
-        aside = self.checkpoint.rename(self.folder / f"checkpoint.unusable-{number}.safetensors")
+        aside = set_aside(self.checkpoint, "unusable")
         reason = str(error) if isinstance(error, InvalidFile) else f"{self.checkpoint} does not fit this code ({error})"
         self.listener.warned(self.cell, f"{reason}; kept as {aside.name}, beginning anew")
         return self._set_up()
@@ -316,6 +364,7 @@ class _Run:
             "step": self.step,
             "train_seconds": self.train_seconds,
             "resumed": self.resumed,
+            "device": self.compute.device,
         }
         try:
             save_checkpoint(self.checkpoint, state, run_id=self.cell.run_id)

@@ -36,5 +36,7 @@ class CurveLog:
         return {"sums": dict(self._sums), "curves": {name: list(points) for name, points in self._curves.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._sums = {name: (total, count) for name, (total, count) in state["sums"].items()}
-        self._curves = {name: list(points) for name, points in state["curves"].items()}
+        self._sums = {name: (float(total), int(count)) for name, (total, count) in state["sums"].items()}
+        self._curves = {
+            name: [[int(step), float(value)] for step, value in points] for name, points in state["curves"].items()
+        }

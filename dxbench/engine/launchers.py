@@ -2,7 +2,9 @@
 
 import multiprocessing
 import queue
+import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +18,8 @@ from dxbench.engine.cell import RunOptions, run_cell
 from dxbench.engine.listener import Listener
 from dxbench.engine.plan import Cell
 from dxbench.engine.spread import Place, outer_rank
-from dxbench.engine.stopping import StopSignals
-from dxbench.errors import DxbenchError, Interrupted, UsageError
+from dxbench.engine.stopping import StopSignals, held_back
+from dxbench.errors import DxbenchError, ExitCode, Interrupted, MachineFault, UsageError
 from dxbench.registry import load_task
 
 # Seconds that processes of a run are given to end after one of them has.
@@ -154,6 +156,8 @@ def _work(cell: Cell, options: RunOptions, messages: "Queue[Any]", number: int, 
             outcome = {"record": record, "error": None}
         except DxbenchError as error:
             outcome = {"record": None, "error": error}
+        except KeyboardInterrupt:  # asked twice; who asked knows
+            sys.exit(int(ExitCode.INTERRUPTED))
         if first:
             messages.put((number, "outcome", outcome))
 
@@ -170,8 +174,9 @@ class _Crew:
         self._members = [
             context.Process(target=_work, args=(cell, options, messages, number, place)) for place in places
         ]
-        for member in self._members:
-            member.start()
+        with held_back():
+            for member in self._members:
+                member.start()
         self._since: float | None = None
 
     def stop(self) -> None:
@@ -179,8 +184,8 @@ class _Crew:
         for member in self._members:
             member.terminate()
 
-    def dead(self) -> str | None:
-        """How a member died that will give no outcome; None while there is hope.
+    def dead(self, seed: int) -> DxbenchError | None:
+        """That a member died who will give no outcome, and how; None while there is hope.
 
         The first process notices when another is gone, and says so; where it does not, it is not waited for.
         """
@@ -191,11 +196,14 @@ class _Crew:
             return None
         bad = next(((rank, code) for rank, code in gone if code), gone[0])
         which = "" if len(self._members) == 1 else f" {bad[0] + 1} of {len(self._members)}"
-        return f"process{which} of seed {{seed}} died (exit code {bad[1]})"
+        death = f"the process{which} of seed {seed} died (exit code {bad[1]})"
+        if bad[1] == -signal.SIGKILL:
+            return MachineFault(f"{death}: killed by the system, for want of memory maybe, or by somebody")
+        return DxbenchError(death)
 
-    def end(self) -> None:
+    def end(self, *, grace: float = GRACE) -> None:
         """After the outcome, or after a death: nobody stays behind."""
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + grace
         for member in self._members:
             member.join(timeout=max(0.0, deadline - time.monotonic()))
         for member in self._members:
@@ -226,26 +234,30 @@ def _in_processes(
     waiting = list(enumerate(cells))
     running: dict[int, _Crew] = {}
     told_to_stop = False
-    while waiting or running:
-        if stop_requested() and not told_to_stop:
-            waiting, told_to_stop = [], True
-            for crew in running.values():
-                crew.stop()
-        while waiting and len(running) < jobs:
-            number, cell = waiting.pop(0)
-            running[number] = _Crew(context, cell, options, messages, number)
-        try:
-            number, call, arguments = messages.get(timeout=0.2)
-        except queue.Empty:
-            for number, death in [(n, death) for n, crew in running.items() if (death := crew.dead())]:
-                crew = running.pop(number)
-                crew.stop()
-                crew.end()
-                error = DxbenchError(f"the {death.format(seed=cells[number].seed)}")
-                yield Outcome(cell=cells[number], error=Interrupted(str(error)) if told_to_stop else error)
-            continue
-        if call == "outcome":
-            running.pop(number).end()
-            yield Outcome(cell=cells[number], **arguments)
-        else:
-            getattr(listener, call)(cells[number], **arguments)
+    try:
+        while waiting or running:
+            if stop_requested() and not told_to_stop:
+                waiting, told_to_stop = [], True
+                for crew in running.values():
+                    crew.stop()
+            while waiting and len(running) < jobs:
+                number, cell = waiting.pop(0)
+                running[number] = _Crew(context, cell, options, messages, number)
+            try:
+                number, call, arguments = messages.get(timeout=0.2)
+            except queue.Empty:
+                deaths = {n: death for n, crew in running.items() if (death := crew.dead(cells[n].seed))}
+                for number, death in deaths.items():
+                    crew = running.pop(number)
+                    crew.stop()
+                    crew.end()
+                    yield Outcome(cell=cells[number], error=Interrupted(str(death)) if told_to_stop else death)
+                continue
+            if call == "outcome":
+                running.pop(number).end()
+                yield Outcome(cell=cells[number], **arguments)
+            else:
+                getattr(listener, call)(cells[number], **arguments)
+    finally:  # of those who are left when this process is interrupted
+        for crew in running.values():
+            crew.end(grace=0.0)

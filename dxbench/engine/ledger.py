@@ -78,7 +78,7 @@ class TrainingMeter:
         return {"flops": self.flops, "passes": self.passes}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        self._flops, self._passes = state["flops"], state["passes"]
+        self._flops, self._passes = float(state["flops"]), float(state["passes"])
 
 
 @dataclass(slots=True)
@@ -120,6 +120,11 @@ class Ledger:
         self.meter: TrainingMeter | None = None
         self.seconds = 0.0
         self._found: dict[str, TrainingCost] = {}
+
+    def clear(self) -> None:
+        """Begin anew: nothing spent, nothing found."""
+        self.meter, self.seconds = None, 0.0
+        self._found.clear()
 
     def spent(self) -> TrainingCost:
         """By this run itself, so far."""

@@ -17,6 +17,7 @@ import torch
 from dxbench.api import Compute
 from dxbench.errors import UsageError
 from dxbench.streams import RandomStreams
+from dxbench.threads import fix_threads
 
 
 def choose_device(asked: str, *, auto: str) -> str:
@@ -61,7 +62,7 @@ def end_with_parent() -> None:
 
 def prepare_process(compute: Compute) -> None:
     """Fix the thread count and keep freed memory mapped."""
-    torch.set_num_threads(compute.threads)
+    fix_threads(compute.threads)
     if platform.libc_ver()[0] == "glibc":
         # glibc gives pages back after each large free and maps them again, zeroed, at the next allocation.
         # For nets of a few thousand activations that costs a quarter of the training time.

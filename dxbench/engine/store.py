@@ -4,17 +4,21 @@ Of runs that need the same part at the same time, one trains it and the others w
 and goes with the process, however that ends; on a network file system this needs one that passes locks on (NFS 4 does).
 """
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-from pydantic import JsonValue
+from filelock import FileLock
+from pydantic import JsonValue, ValidationError
 
 from dxbench.api import TrainingCost, short_hash
 from dxbench.engine.checkpoint import load_checkpoint, save_checkpoint
 from dxbench.engine.ledger import Ledger
+from dxbench.engine.locks import take
 from dxbench.errors import InvalidFile
+from dxbench.files import set_aside, sweep_temporaries
 
 LAYOUT = 2
 """Of the files: 1 had no cost. A part of another layout is not found, and is trained once more."""
@@ -30,10 +34,12 @@ class FolderStore:
 
     Attributes:
         ledger: told of parts that are found; what it has spent is the cost of a part that is saved.
+        warn: told of files that are unusable.
     """
 
     folder: Path
     ledger: Ledger = field(default_factory=Ledger)
+    warn: Callable[[str], None] = warnings.warn
     _held: dict[str, FileLock] = field(default_factory=dict)
 
     def slot(self, content: JsonValue) -> "FileSlot":
@@ -48,7 +54,7 @@ class FolderStore:
 
 @dataclass(frozen=True)
 class FileSlot:
-    """The file of one part. A damaged one counts as absent, and is written anew when the part is trained again."""
+    """The file of one part. One that cannot be used is set aside, which is said, and the part is trained again."""
 
     store: FolderStore
     key: str
@@ -63,34 +69,44 @@ class FileSlot:
         Raises:
             Busy: if another run is at it.
         """
-        if (found := self._read()) is not None:
-            return found
-        if self.key in self.store._held:  # asked for twice by one run
-            return None
-        self.store.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path.with_suffix(".lock"), timeout=0, thread_local=False)
         try:
-            lock.acquire()
-        except Timeout:
-            raise Busy from None
-        if (found := self._read()) is not None:  # finished between the look and the lock
-            lock.release()
+            found = self._read()
+        except InvalidFile:
+            found = None  # set aside by whoever holds the lock
+        if found is not None or self.key in self.store._held:  # asked for twice by one run
             return found
+        self.store.folder.mkdir(parents=True, exist_ok=True)
+        if (lock := take(self.path.with_suffix(".lock"))) is None:
+            raise Busy
         self.store._held[self.key] = lock
-        return None
+        sweep_temporaries(self.path.parent, self.path.name)
+        try:
+            found = self._read()  # finished between the look and the lock
+        except InvalidFile as error:
+            aside = set_aside(self.path, "unusable")
+            self.store.warn(f"{error}; kept as {aside.name}, and the part is trained anew")
+            return None
+        if found is not None:
+            self._let_go()
+        return found
 
     def _read(self) -> dict[str, Any] | None:
+        """The part; None where there is no file."""
         if not self.path.exists():
             return None
+        state = load_checkpoint(self.path, run_id=self.key)
         try:
-            state = load_checkpoint(self.path, run_id=self.key)
-        except InvalidFile:
-            return None
-        self.store.ledger.found(self.key, TrainingCost.model_validate(state["cost"]))
-        return state["part"]
+            cost, part = TrainingCost.model_validate(state["cost"]), state["part"]
+        except (LookupError, ValidationError) as error:
+            raise InvalidFile(f"{self.path} is not a trained part ({type(error).__name__}: {error})") from None
+        self.store.ledger.found(self.key, cost)
+        return part
 
     def save(self, state: dict[str, Any]) -> None:
         cost = self.store.ledger.spent().model_dump()
         save_checkpoint(self.path, {"part": state, "cost": cost}, run_id=self.key)
+        self._let_go()
+
+    def _let_go(self) -> None:
         if (lock := self.store._held.pop(self.key, None)) is not None:
             lock.release()

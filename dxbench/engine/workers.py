@@ -2,22 +2,24 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from dxbench.api import Failure, Frozen, Parallel, Slot, Status, Store
 from dxbench.engine.spread import Place, Spread
 from dxbench.engine.store import Busy
-from dxbench.errors import DxbenchError
-from dxbench.files import atomic_file
+from dxbench.errors import InvalidFile, MachineFault
+from dxbench.files import atomic_file, read_regular
 
 T = TypeVar("T")
 POLL_SECONDS = 1.0
 
 
-class PeerLost(DxbenchError):
+class PeerLost(MachineFault):
     """Another process of this run has ended."""
 
 
@@ -120,31 +122,36 @@ class SharedSlot:
             self._slot.save(state)
 
 
-class _Words(Frozen):
-    status: Status
+class Words(Frozen):
+    """How a process of a run ended; "machine" is through no fault of the method."""
+
+    status: Status | Literal["machine"]
     failure: Failure
 
 
 class LastWords:
     """What a process that failed leaves for the first one to report, since it can no longer be asked."""
 
+    _LONGEST = 1 << 20  # bytes
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def clear(self) -> None:
         for path in self._folder.glob("process-*.failed.json"):
-            path.unlink()
+            with suppress(IsADirectoryError):
+                path.unlink()
 
-    def leave(self, rank: int, status: Status, failure: Failure) -> None:
-        with atomic_file(self._folder / f"process-{rank}.failed.json") as file:
-            file.write(_Words(status=status, failure=failure).model_dump_json().encode())
+    def leave(self, rank: int, words: Words) -> None:
+        with suppress(OSError), atomic_file(self._folder / f"process-{rank}.failed.json") as file:
+            file.write(words.model_dump_json().encode())
 
-    def heard(self, *, within: float) -> tuple[Status, Failure] | None:
+    def heard(self, *, within: float) -> Words | None:
         """The words of the first process that left some, for which it may take so many seconds."""
         deadline = time.monotonic() + within
-        while not (found := sorted(self._folder.glob("process-*.failed.json"))):
-            if time.monotonic() > deadline:
-                return None
+        while time.monotonic() < deadline:
+            for path in sorted(self._folder.glob("process-*.failed.json")):
+                with suppress(OSError, InvalidFile, ValidationError):
+                    return Words.model_validate_json(read_regular(path, limit=self._LONGEST))
             time.sleep(0.05)
-        words = _Words.model_validate_json(found[0].read_bytes())
-        return words.status, words.failure
+        return None

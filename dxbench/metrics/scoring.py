@@ -18,6 +18,7 @@ from dxbench.api import (
     Task,
 )
 from dxbench.errors import NothingMeasured
+from dxbench.threads import fix_threads
 
 Array = NDArray[np.float64]
 
@@ -109,6 +110,7 @@ def recompute(
     Raises:
         NothingMeasured: if a metric is not finite.
     """
+    fix_threads(task.threads)
     try:
         evidence = task.evidence(samples)
     except NotApplicable as reason:
@@ -121,6 +123,7 @@ def spot_check(task: Task, samples: Array) -> tuple[dict[str, Recheck], dict[str
     """What a uniformly random part of a model's samples, [n, *event], says of each metric; for others, why not."""
     found: dict[str, Recheck] = {}
     notes: dict[str, str] = {}
+    fix_threads(task.threads)
     try:
         evidence = task.evidence(samples)
     except NotApplicable as reason:

@@ -120,7 +120,7 @@ def test_a_worker_killed_by_the_system_is_named(tmp_path: Path) -> None:
     workers = [c for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
     os.kill(int(workers[0]), signal.SIGKILL)
     _, err = process.communicate(timeout=100)
-    assert process.returncode == 1
+    assert process.returncode == 8
     assert "died (exit code -9)" in err
     assert len(list((tmp_path / "results").rglob("*.json"))) == 1
 
@@ -179,7 +179,7 @@ def test_one_of_two_processes_killed_ends_the_run_and_the_same_command_goes_on(t
     workers = workers_of(process)
     os.kill(workers[1], signal.SIGKILL)
     _, err = process.communicate(timeout=100)
-    assert process.returncode == 1, err
+    assert process.returncode == 8, err
     assert "process" in err
     assert children_gone(process, workers)
     assert not list((tmp_path / "results").rglob("*.json"))
