@@ -7,7 +7,6 @@ and inode, is brought up to date whenever it is opened, and may be deleted at an
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from stat import S_ISDIR
@@ -159,33 +158,36 @@ def task_folders(folder: Path, found: Listing | None = None) -> list[str]:
 
 
 def _folders(folder: Path, found: Listing) -> list[str]:
-    names: list[str] = []
-    with _looking(folder, found):
-        for name in sorted(os.listdir(folder)):  # noqa: PTH208
-            with _looking(folder / name, found):
-                if name[0] != "." and S_ISDIR((folder / name).stat().st_mode):
-                    names.append(name)
-    return names
+    return [name for name, at in _looked_at(str(folder), found) if S_ISDIR(at.st_mode)]
 
 
 def _list_runs(folder: Path, place: str, found: Listing) -> None:
-    with _looking(folder / place, found):
-        for name in sorted(os.listdir(folder / place)):  # noqa: PTH208
-            if name.endswith(".json") and name[0] != ".":
-                with _looking(folder / place / name, found):
-                    at = os.stat(f"{folder}/{place}/{name}")  # noqa: PTH116
-                    file = RecordFile(f"{place}/{name}", at.st_mtime_ns, at.st_ctime_ns, at.st_size, at.st_ino)
-                    found.files.append(file)
+    found.files.extend(
+        RecordFile(f"{place}/{name}", at.st_mtime_ns, at.st_ctime_ns, at.st_size, at.st_ino)
+        for name, at in _looked_at(f"{folder}/{place}", found, ending=".json")
+    )
 
 
-@contextmanager
-def _looking(path: Path, found: Listing) -> Iterator[None]:
-    """What cannot be looked at is a problem; a folder that is not there is none, nor a file removed meanwhile."""
+def _looked_at(folder: str, found: Listing, *, ending: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    """What lies in a folder, through links, by name; nothing where there is no folder.
+
+    What cannot be looked at is a problem, unless it was removed meanwhile.
+    """
     try:
-        yield
+        for name in sorted(os.listdir(folder)):  # noqa: PTH208 - a Path costs as much as the call
+            if name.endswith(ending) and name[0] != ".":
+                path = f"{folder}/{name}"
+                try:
+                    yield name, os.stat(path)  # noqa: PTH116
+                except OSError as error:
+                    _note(path, error, found)
     except OSError as error:
-        if not isinstance(error, FileNotFoundError) or path.is_symlink():
-            found.problems.append(Unreadable(path=path, reason=f"not readable ({error.strerror})"))
+        _note(folder, error, found)
+
+
+def _note(path: str, error: OSError, found: Listing) -> None:
+    if not isinstance(error, FileNotFoundError) or os.path.islink(path):  # noqa: PTH114
+        found.problems.append(Unreadable(path=Path(path), reason=f"not readable ({error.strerror})"))
 
 
 def read_entry(folder: Path, name: str) -> Entry | Unreadable:
