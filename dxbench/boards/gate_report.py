@@ -8,7 +8,7 @@ from textwrap import fill
 from typing import Any
 from xml.etree import ElementTree
 
-from dxbench.boards.gate import Finding, Gate, Verdict
+from dxbench.boards.gate import CostChange, Finding, Gate, Verdict
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _GROWTH_SHOWN = 1.1
@@ -77,11 +77,15 @@ def _grown(gate: Gate) -> list[tuple[str, str]]:
     return [
         (
             f"{c.task}: {c.row}",
-            f"{c.cost} {c.baseline:.4g} → {c.candidate:.4g} (× {c.candidate / c.baseline:.2f}; not judged)",
+            f"{c.cost} {c.baseline:.4g} → {c.candidate:.4g} ({_times(c)}not judged)",
         )
         for c in gate.costs
         if c.candidate > _GROWTH_SHOWN * c.baseline
     ]
+
+
+def _times(change: CostChange) -> str:
+    return f"× {change.candidate / change.baseline:.2f}; " if change.baseline else ""
 
 
 # --- Markdown ------------------------------------------------------------------------------------------------
