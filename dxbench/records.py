@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,9 +94,36 @@ def write_record(results: Path, record: ResultRecord) -> Path:
     return path
 
 
+_DIGEST = re.compile(rb',\s*"sha256":\s*"([0-9a-f]{64})"\s*}\s*\Z')
+_DIGEST_WITHIN = 200
+"""Bytes at the end of a file that hold its digest."""
+
+
 def record_text(record: ResultRecord) -> str:
-    """A record as it stands in its file."""
-    return json.dumps(record.model_dump(mode="json"), indent=1) + "\n"
+    """A record as it stands in its file, which ends with the digest of all that goes before it."""
+    text = json.dumps(record.model_dump(mode="json"), indent=1).removesuffix("\n}")
+    return f'{text},\n "sha256": "{_digest(text.encode())}"\n}}\n'
+
+
+def _digest(text: bytes) -> str:
+    """Whatever a checkout makes of the ends of lines."""
+    return hashlib.sha256(text.replace(b"\r\n", b"\n")).hexdigest()
+
+
+def _parted(text: bytes) -> tuple[bytes, str]:
+    """What goes before the digest of a file, and the digest; "" in records from before there was one."""
+    text = _utf8(text)
+    found = _DIGEST.search(text, max(0, len(text) - _DIGEST_WITHIN))
+    return (text[: found.start()], found[1].decode()) if found else (text, "")
+
+
+def _utf8(text: bytes) -> bytes:
+    """The text of a file that an editor may have put into another Unicode encoding."""
+    encoding = json.detect_encoding(text)
+    try:
+        return text if encoding == "utf-8" else text.decode(encoding).encode()
+    except UnicodeError:
+        return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +169,9 @@ def read_record(path: str | Path) -> ResultRecord | Unreadable:
         return _unreadable(path, f"not readable ({error.strerror})")
     except (InvalidFile, ValueError) as error:  # a name with a zero byte is a ValueError
         return _unreadable(path, str(error))
+    content, digest = _parted(text)
+    if digest and digest != _digest(content):
+        return _unreadable(path, "changed since it was written: its sha256 is that of other content")
     record = parse_record(text, path=Path(path))
     if isinstance(record, Unreadable):
         return record
@@ -160,7 +191,12 @@ def _contradiction(record: ResultRecord) -> str:
 
 
 def parse_record(text: bytes, *, path: Path) -> ResultRecord | Unreadable:
-    """A record from the text of its file; `path` is where it was found. Never raises for what the text is."""
+    """A record from the text of its file; `path` is where it was found. Never raises for what the text is.
+
+    The digest in the text is not looked at: that of a bundle's manifest covers all of it.
+    """
+    content, digest = _parted(text)
+    text = content + b"}" if digest else content
     try:
         return ResultRecord.model_validate_json(text, strict=True)
     except ValueError:  # ValidationError is one; integers of more than 4,300 digits raise another
@@ -168,7 +204,7 @@ def parse_record(text: bytes, *, path: Path) -> ResultRecord | Unreadable:
 
 
 def _read_again(path: Path, text: bytes) -> ResultRecord | Unreadable:
-    """What was refused as a record of today: an older one, one in another Unicode encoding, or why it is none."""
+    """What was refused as a record of today: an older one, or why it is none."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:

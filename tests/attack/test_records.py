@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
-from itertools import count
+from itertools import count, pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from hostile import attack, bent_json, damaged, json_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dxbench import paths
 from dxbench.api import Estimate, ResultRecord
 from dxbench.boards import index as index_module
 from dxbench.boards.check import check
@@ -52,6 +52,7 @@ LEAST, MOST = 5e-324, 1.7e308
 def honest(place: str = "gaussians8/ddpm") -> dict[str, Any]:
     """A committed record with its curves cut short."""
     record = json.loads(min((ROOT / "results" / place).glob("*.json")).read_bytes())
+    record.pop("sha256", None)
     for curve in record["curves"].values():
         curve["step"], curve["value"] = curve["step"][:5], curve["value"][:5]
     return record
@@ -187,6 +188,15 @@ def test_damaged_records(folder: Path, data: st.DataObject) -> None:
     judged(written(folder, data.draw(damaged(sound))))
 
 
+@attack(2500)
+@given(st.data())
+def test_whatever_happens_to_a_file_with_its_digest_is_noticed(folder: Path, data: st.DataObject) -> None:
+    record = data.draw(st.sampled_from(others()))
+    bent = data.draw(damaged(record_text(record).encode()))
+    found = read_record(written(folder, bent))
+    assert isinstance(found, Unreadable) or found == record
+
+
 @attack(1000)
 @given(st.data())
 def test_old_records_bent(folder: Path, data: st.DataObject) -> None:
@@ -247,7 +257,7 @@ def test_numbers_of_any_size(records: list[ResultRecord]) -> None:
 def test_waterfalls_of_any_size(levels: list[float]) -> None:
     from dxbench.boards.explain import Explanation, Step
 
-    steps = tuple(Step(name="x", before=a, after=b) for a, b in zip(levels, levels[1:], strict=False))
+    steps = tuple(Step(name="x", before=a, after=b) for a, b in pairwise(levels))
     found = Explanation(metric="m", better="lower", a=levels[0], b=levels[-1], pairs=1, fields={}, steps=steps)
     assert list(_waterfall(found))
     strict_json(asdict(found) | {"gap": found.gap})
@@ -270,8 +280,7 @@ def test_bent_published_numbers(tmp_path_factory: pytest.TempPathFactory, data: 
     (folder / "x.json").write_bytes(data)
     try:
         found = read_published(folder)
-    except InvalidFile as error:
-        assert str(folder / "x.json") in str(error)
+    except InvalidFile:
         return
     index = RecordIndex([Held(others())], [""])
     claims(index, found)
@@ -306,10 +315,8 @@ def suite_files(draw: st.DrawFn) -> bytes:
 def test_damaged_suites(folder: Path, data: bytes) -> None:
     path = folder / "suite.toml"
     path.write_bytes(data)
-    try:
+    with suppress(UsageError):
         assert isinstance(load_suite(str(path)), Suite)
-    except UsageError as error:
-        assert len(str(error)) < 5000
 
 
 # --- the index -----------------------------------------------------------------------------------------------
@@ -482,5 +489,4 @@ def test_ten_writers_lose_none_of_ten_thousand_records(tmp_path: Path, monkeypat
     assert not index.problems
     found = {(entry.config["worker"], entry.seed) for entry in index.entries("gaussians8")}
     assert found == {(worker, seed) for worker in range(WRITERS) for seed in range(EACH)}
-    assert not [name for name in os.listdir(results / "gaussians8" / "ddpm") if name[0] == "."]
-    assert paths.cache() == tmp_path / "cache"
+    assert not list((results / "gaussians8" / "ddpm").glob(".*"))

@@ -138,7 +138,7 @@ def test_a_bad_file_is_named_left_alone_and_ends_with_5(
 def test_a_record_of_schema_1_is_read_in_todays(tmp_path: Path) -> None:
     path = write_record(tmp_path, record(0, 0.5))
     old = json.loads(path.read_text()) | {"schema_version": 1}
-    for added in ("card", "selected_on_test", "samples_sha256"):
+    for added in ("card", "selected_on_test", "samples_sha256", "sha256"):
         del old[added]
     path.write_text(json.dumps(old))
     assert read_record(path) == record(0, 0.5)
@@ -148,9 +148,31 @@ def test_a_record_of_schema_1_is_read_in_todays(tmp_path: Path) -> None:
     assert "seed" in found.reason
 
 
+def undigested(path: Path) -> str:
+    """A record as it was written before files ended with a digest."""
+    text, _, _ = path.read_text().partition(',\n "sha256"')
+    path.write_text(text + "}")
+    assert isinstance(read_record(path), ResultRecord)
+    return path.read_text()
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_a_record_that_was_changed_by_a_bit_is_none(tmp_path: Path, ends: str) -> None:
+    path = write_record(tmp_path, record(0, 0.5))
+    text = path.read_bytes().replace(b"\n", ends.encode())
+    path.write_bytes(text)
+    assert read_record(path) == record(0, 0.5)
+    for at in range(0, len(text), 3):
+        path.write_bytes(text[:at] + bytes([text[at] ^ 1]) + text[at + 1 :])
+        found = read_record(path)
+        assert isinstance(found, Unreadable) or found == record(0, 0.5)
+    path.write_bytes(text.replace(b"0.5", b"0.6"))
+    assert "changed since it was written" in read_record(path).reason  # type: ignore[union-attr]
+
+
 def test_nan_cannot_enter_a_record(tmp_path: Path) -> None:
     path = write_record(tmp_path, record(0, 0.5))
-    path.write_text(path.read_text().replace("0.5", "NaN"))
+    path.write_text(undigested(path).replace("0.5", "NaN"))
     assert isinstance(read_record(path), Unreadable)
 
 
@@ -303,7 +325,7 @@ BENT: dict[str, tuple[str, str]] = {
 def test_a_record_out_of_range_or_that_contradicts_itself_is_none(tmp_path: Path, kind: str, schema: int) -> None:
     path = write_record(tmp_path, record(0, 0.5))
     old, new = BENT[kind]
-    text = path.read_text()
+    text = undigested(path)
     assert old in text
     path.write_text(text.replace(old, new).replace('"schema_version": 2', f'"schema_version": {schema}'))
     assert isinstance(read_record(path), Unreadable)

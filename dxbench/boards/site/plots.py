@@ -241,7 +241,7 @@ def line(name: str, curve: Curve) -> Line | None:
     if not values:
         return None
     low, high = min(values), max(values)
-    drawn = values if -_EDGE < low and high < _EDGE else [_drawn(value) for value in values]
+    drawn = values if low > -_EDGE and high < _EDGE else [_drawn(value) for value in values]
     size = -(-len(values) // LINE_POINTS)
     if size > 1:
         thin = [sum(part) / len(part) for part in (drawn[i : i + size] for i in range(0, len(drawn), size))]
@@ -249,7 +249,9 @@ def line(name: str, curve: Curve) -> Line | None:
         thin = drawn
     top, span = _drawn(high), (_drawn(high) - _drawn(low)) or 1.0
     across = LINE_WIDTH / max(len(thin) - 1, 1)
-    points = " ".join([f"{int(i * across)} {int((top - v) / span * (LINE_HEIGHT - 4) + 2.5)}" for i, v in enumerate(thin)])
+    points = " ".join(
+        [f"{int(i * across)} {int((top - v) / span * (LINE_HEIGHT - 4) + 2.5)}" for i, v in enumerate(thin)]
+    )
     return Line(name=name, points=points, steps=curve.step[-1], first=values[0], low=low, high=high, last=values[-1])
 
 
