@@ -296,11 +296,15 @@ def prediction_t(value: float, among: Sequence[float]) -> TStatistic:
 # --- many tests ----------------------------------------------------------------------------------------------
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment (1979): adjusted p values in the given order, family-wise error kept."""
+def holm(p_values: Sequence[float], *, larger: int = 0) -> list[float]:
+    """Holm's step-down adjustment (1979): adjusted p values in the given order, family-wise error kept.
+
+    Args:
+        larger: how many further tests there were whose p is above all these; of smaller ones nothing depends.
+    """
     adjusted, largest, count = [0.0] * len(p_values), 0.0, len(p_values)
     for step, index in enumerate(sorted(range(count), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (count - step) * p_values[index]))
+        largest = max(largest, min(1.0, (count + larger - step) * p_values[index]))
         adjusted[index] = largest
     return adjusted
 

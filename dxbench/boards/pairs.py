@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from math import comb, frexp, inf, ldexp
 
-from dxbench.stats import Moments, student_quantile, welch
+from dxbench.stats import Moments, holm, student_quantile, welch
 
 _FAR = 2.0**480
 """In units of the floor; from there on squares may overflow."""
@@ -19,11 +19,9 @@ def different(sides: Sequence[Moments], *, floor: float, alpha: float) -> Iterat
     count = comb(len(sides), 2)
     certain, doubtful = _sorted_out(sides, floor, alpha) if count else ([], [])
     yield from certain
-    tests = sorted((welch(sides[i], sides[j], floor=floor).p_value, i, j) for i, j in doubtful)
-    for others, (p_value, i, j) in enumerate(tests, start=len(certain)):
-        if (count - others) * p_value >= alpha:
-            return
-        yield i, j
+    p_values = [welch(sides[i], sides[j], floor=floor).p_value for i, j in doubtful]
+    adjusted = holm(p_values, larger=count - len(certain) - len(doubtful))
+    yield from (pair for pair, p_value in zip(doubtful, adjusted, strict=True) if p_value < alpha)
 
 
 def _sorted_out(sides: Sequence[Moments], floor: float, alpha: float) -> tuple[list[Pair], list[Pair]]:
