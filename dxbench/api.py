@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from dxbench.errors import require_all
 from dxbench.streams import RandomStreams
@@ -73,6 +73,19 @@ def short_hash(value: JsonValue, *, digits: int = 12) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:digits]
 
 
+def _finite(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    canonical_json(value)  # a ValueError for NaN, for an infinity and for integers that are too long to print
+    return value
+
+
+Settings = Annotated[dict[str, JsonValue], AfterValidator(_finite)]
+"""Named values of any form whose numbers are finite; `allow_inf_nan` does not reach into `JsonValue`."""
+Natural = Annotated[int, Field(ge=0, le=10**30)]
+"""A count or a seed. The bound, more than any machine counts, keeps it within a float."""
+Positive = Annotated[int, Field(ge=1, le=10**30)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
 # --- measuring -----------------------------------------------------------------------------------------------
 
 
@@ -80,8 +93,8 @@ class MetricProtocol(Frozen):
     """Every choice that changes a metric's value. Numbers may be ranked together only if these are equal."""
 
     name: str
-    version: int
-    fields: dict[str, JsonValue]
+    version: Natural
+    fields: Settings
 
     @property
     def fingerprint(self) -> str:
@@ -100,8 +113,8 @@ class Estimate(Frozen):
     """
 
     value: float
-    std: float | None = None
-    n: int = 1
+    std: NonNegative | None = None
+    n: Positive = 1
     unit: str = ""
     better: Direction
     fingerprint: str
@@ -796,8 +809,14 @@ class Task(ABC):
 class Curve(Frozen):
     """A logged scalar: means over equal windows of steps."""
 
-    step: list[int]
+    step: list[Natural]
     value: list[float]
+
+    @model_validator(mode="after")
+    def _as_many(self) -> Self:
+        if len(self.step) != len(self.value):
+            raise ValueError(f"{len(self.step)} steps and {len(self.value)} values")
+        return self
 
 
 class TrainingCost(Frozen):
@@ -809,9 +828,9 @@ class TrainingCost(Frozen):
         passes: rows that went forward through a network.
     """
 
-    seconds: float
-    flops: int
-    passes: int
+    seconds: NonNegative
+    flops: Natural
+    passes: Natural
 
 
 class Cost(Frozen):
@@ -827,18 +846,18 @@ class Cost(Frozen):
             float32.
     """
 
-    train_seconds: float
-    eval_seconds: float
+    train_seconds: NonNegative
+    eval_seconds: NonNegative
     train: TrainingCost | None = None
     stored: TrainingCost | None = None
-    steps: int
-    peak_memory_bytes: int
-    parameters: int | None = None
-    sampling_flops: int | None = None
+    steps: Natural
+    peak_memory_bytes: Natural
+    parameters: Natural | None = None
+    sampling_flops: Natural | None = None
     device: str
-    threads: int
-    devices: int = 1
-    accumulate: int = 1
+    threads: Natural
+    devices: Positive = 1
+    accumulate: Positive = 1
     precision: Precision = "32"
 
     @property
@@ -857,7 +876,7 @@ class Failure(Frozen):
     """Why a run did not end well."""
 
     phase: Literal["setup", "train", "evaluate"]
-    step: int | None = None
+    step: Natural | None = None
     type: str
     message: str
 
@@ -874,9 +893,9 @@ class Provenance(Frozen):
     packages: dict[str, str]
     platform: str
     processor: str
-    cores: int
+    cores: Natural
     accelerator: str | None
-    resumed: int
+    resumed: Natural
 
 
 class MethodCard(Frozen):
@@ -935,19 +954,19 @@ class ResultRecord(Frozen):
     schema_version: Literal[2] = RECORD_SCHEMA_VERSION
     run_id: str
     task: str
-    task_version: int
+    task_version: Natural
     method: str
-    method_version: int
+    method_version: Natural
     reference: bool = False
     selected_on_test: bool = False
     card: MethodCard = MethodCard()
     preset: str
-    overrides: dict[str, JsonValue] = Field(default_factory=dict)
-    config: dict[str, JsonValue]
-    seed: int
+    overrides: Settings = Field(default_factory=dict)
+    config: Settings
+    seed: Natural
     status: Status
     failure: Failure | None = None
-    nfe: float | None = None
+    nfe: NonNegative | None = None
     samples_sha256: str | None = None
     samples_sketch: list[str] = Field(default_factory=list)
     headline: list[str] = Field(default_factory=list)

@@ -2,19 +2,25 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue, ValidationError
 
 from dxbench.api import RECORD_SCHEMA_VERSION, Precision, ResultRecord, short_hash
-from dxbench.files import atomic_file, write_text_atomically
+from dxbench.errors import InvalidFile
+from dxbench.files import atomic_file, read_regular, write_text_atomically
 
 if TYPE_CHECKING:
     import numpy as np
+
+RECORD_LIMIT = 4 * 2**20
+"""Bytes of a record: a curve takes 7,000 at most, so that 600 of them fit; the largest on record has 43,000 in all."""
+_REASON = 300
+"""Characters of a reason, which may quote what a file holds."""
 
 
 def save_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
@@ -88,9 +94,36 @@ def write_record(results: Path, record: ResultRecord) -> Path:
     return path
 
 
+_DIGEST = re.compile(rb',\s*"sha256":\s*"([0-9a-f]{64})"\s*}\s*\Z')
+_DIGEST_WITHIN = 200
+"""Bytes at the end of a file that hold its digest."""
+
+
 def record_text(record: ResultRecord) -> str:
-    """A record as it stands in its file."""
-    return json.dumps(record.model_dump(mode="json"), indent=1) + "\n"
+    """A record as it stands in its file, which ends with the digest of all that goes before it."""
+    text = json.dumps(record.model_dump(mode="json"), indent=1).removesuffix("\n}")
+    return f'{text},\n "sha256": "{_digest(text.encode())}"\n}}\n'
+
+
+def _digest(text: bytes) -> str:
+    """Whatever a checkout makes of the ends of lines."""
+    return hashlib.sha256(text.replace(b"\r\n", b"\n")).hexdigest()
+
+
+def _parted(text: bytes) -> tuple[bytes, str]:
+    """What goes before the digest of a file, and the digest; "" in records from before there was one."""
+    text = _utf8(text)
+    found = _DIGEST.search(text, max(0, len(text) - _DIGEST_WITHIN))
+    return (text[: found.start()], found[1].decode()) if found else (text, "")
+
+
+def _utf8(text: bytes) -> bytes:
+    """The text of a file that an editor may have put into another Unicode encoding."""
+    encoding = json.detect_encoding(text)
+    try:
+        return text if encoding == "utf-8" else text.decode(encoding).encode()
+    except UnicodeError:
+        return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,37 +161,69 @@ def migrate(data: dict[str, Any]) -> dict[str, Any]:
 def read_record(path: str | Path) -> ResultRecord | Unreadable:
     """One record, older ones in today's schema, or the reason why the file is none.
 
-    Never raises for what a file holds.
+    Never raises, whatever the file is or holds, and opens nothing but a regular file of at most `RECORD_LIMIT` bytes.
     """
     try:
-        with FileIO(path) as file:  # unbuffered: boards read many
-            text = file.readall()
+        text = read_regular(path, limit=RECORD_LIMIT)
     except OSError as error:
-        return Unreadable(path=Path(path), reason=f"not readable ({error.strerror})")
-    return parse_record(text, path=Path(path))
+        return _unreadable(path, f"not readable ({error.strerror})")
+    except (InvalidFile, ValueError) as error:  # a name with a zero byte is a ValueError
+        return _unreadable(path, str(error))
+    content, digest = _parted(text)
+    if digest and digest != _digest(content):
+        return _unreadable(path, "changed since it was written: its sha256 is that of other content")
+    record = parse_record(text, path=Path(path))
+    if isinstance(record, Unreadable):
+        return record
+    contradiction = _contradiction(record)
+    return _unreadable(path, f"contradicts itself ({contradiction})") if contradiction else record
+
+
+def _contradiction(record: ResultRecord) -> str:
+    """Where what a record says twice differs; "" where it does not."""
+    made = f"{config_id_of(record)}-s{record.seed}"
+    if record.run_id != made:
+        return f"run_id {record.run_id}, of its configuration and seed {made}"
+    for fingerprint, protocol in record.protocols.items():
+        if protocol.fingerprint != fingerprint:
+            return f"protocols.{fingerprint}: its content has the fingerprint {protocol.fingerprint}"
+    return ""
 
 
 def parse_record(text: bytes, *, path: Path) -> ResultRecord | Unreadable:
-    """A record from the text of its file; `path` is where it was found."""
+    """A record from the text of its file; `path` is where it was found. Never raises for what the text is.
+
+    The digest in the text is not looked at: that of a bundle's manifest covers all of it.
+    """
+    content, digest = _parted(text)
+    text = content + b"}" if digest else content
     try:
-        return ResultRecord.model_validate_json(text)
-    except ValidationError:
+        return ResultRecord.model_validate_json(text, strict=True)
+    except ValueError:  # ValidationError is one; integers of more than 4,300 digits raise another
         return _read_again(path, text)
 
 
 def _read_again(path: Path, text: bytes) -> ResultRecord | Unreadable:
-    """What was refused as a record of today: an older one, one in another Unicode encoding, or why it is none."""
+    """What was refused as a record of today: an older one, or why it is none."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return Unreadable(path=path, reason=f"not readable as JSON ({error})")
+        return _unreadable(path, f"not readable as JSON ({error})")
     if not isinstance(data, dict) or "schema_version" not in data:
-        return Unreadable(path=path, reason="not a dxbench record (no schema_version)")
+        return _unreadable(path, "not a dxbench record (no schema_version)")
     try:
-        return ResultRecord.model_validate(migrate(data))
-    except ValidationError as refusal:
-        first = refusal.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return Unreadable(path=path, reason=f"not a valid record ({where}: {first['msg']})")
-    except ValueError as error:
-        return Unreadable(path=path, reason=str(error))
+        return ResultRecord.model_validate_json(json.dumps(migrate(data)), strict=True)
+    except ValidationError as error:
+        return _unreadable(path, f"not a valid record ({refusal(error)})")
+    except (ValueError, RecursionError) as error:
+        return _unreadable(path, str(error))
+
+
+def refusal(error: ValidationError) -> str:
+    """Where a file was first refused, and why."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+
+
+def _unreadable(path: str | Path, reason: str) -> Unreadable:
+    return Unreadable(path=Path(path), reason=reason if len(reason) <= _REASON else f"{reason[:_REASON]}…")

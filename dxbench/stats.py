@@ -4,10 +4,11 @@ No bootstrap of a Frechet distance: resampling with replacement biases it upward
 (at 10,000 samples of one law the point is 0.487, the replicates lie near 0.88). Intervals here rest on seeds.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import exp, isfinite, lgamma, log, log1p, pi, sqrt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import copysign, exp, frexp, fsum, isfinite, ldexp, lgamma, log, log1p, pi, sqrt
 from statistics import fmean
+from sys import float_info
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -39,6 +40,37 @@ def _seeds(values: Sequence[float], *, at_least: int) -> list[float]:
     if not all(map(isfinite, found)):
         raise ValueError("every seed's value must be finite")
     return found
+
+
+# --- values of any size --------------------------------------------------------------------------------------
+#
+# A training that diverged leaves numbers near the ends of what a float holds, whose squares and differences are beyond
+# it. Sums are taken of values times a power of two, which changes no digit; what is still beyond counts as the largest.
+
+
+def bounded(value: float) -> float:
+    """The value, or the largest float of its sign."""
+    return max(-float_info.max, min(float_info.max, value))
+
+
+def times_power_of_two(value: float, exponent: int) -> float:
+    """value * 2**exponent, `bounded`."""
+    try:
+        return ldexp(value, exponent)
+    except OverflowError:
+        return copysign(float_info.max, value)
+
+
+def _scaled(values: Sequence[float]) -> tuple[list[float], int]:
+    """Values over 2**exponent, the largest of them between a half and one, and the exponent."""
+    exponent = frexp(max(map(abs, values)))[1]
+    return [ldexp(value, -exponent) for value in values], exponent
+
+
+def mean(values: Iterable[float]) -> float:
+    """Of one value or more; finite where they are."""
+    scaled, exponent = _scaled([float(value) for value in values])
+    return times_power_of_two(fmean(scaled), exponent)
 
 
 def iqm(values: Sequence[float]) -> float:
@@ -188,12 +220,13 @@ class TStatistic:
 
     def detectable(self, alpha: float) -> float:
         """The smallest effect, of either sign, that would have had p_value < alpha with this much spread."""
-        return student_quantile(alpha / 2, self.dof) * self.standard_error
+        return bounded(student_quantile(alpha / 2, self.dof) * self.standard_error)
 
     def interval(self, level: float) -> Interval:
         """The effects that a two-sided test at 1 - level does not reject."""
         half = self.detectable(1 - level)
-        return Interval(point=self.effect, low=self.effect - half, high=self.effect + half, level=level)
+        low, high = bounded(self.effect - half), bounded(self.effect + half)
+        return Interval(point=self.effect, low=low, high=high, level=level)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,8 +243,17 @@ def moments(values: Sequence[float]) -> Moments:
     x = _seeds(values, at_least=2)
     if min(x) == max(x):
         return Moments(mean=x[0], std=0.0, count=len(x))
-    mean = fmean(x)
-    return Moments(mean=mean, std=sqrt(sum((value - mean) ** 2 for value in x) / (len(x) - 1)), count=len(x))
+    found = rounded_moments(x)
+    # Values that differ have a spread, though it be less than the least float.
+    return replace(found, std=found.std or ldexp(1.0, -1074))
+
+
+def rounded_moments(values: Sequence[float]) -> Moments:
+    """Of two values or more, as rounding leaves them: the std of equal values may be 1e-16 of them."""
+    x, exponent = _scaled(values)
+    centre = fmean(x)
+    std = sqrt(fsum((value - centre) ** 2 for value in x) / (len(x) - 1))
+    return Moments(mean=times_power_of_two(centre, exponent), std=times_power_of_two(std, exponent), count=len(x))
 
 
 def paired_t(a: Sequence[float], b: Sequence[float]) -> TStatistic:
@@ -222,7 +264,7 @@ def paired_t(a: Sequence[float], b: Sequence[float]) -> TStatistic:
     """
     if len(a) != len(b):
         raise ValueError(f"pairs need equal numbers of seeds, got {len(a)} and {len(b)}")
-    found = moments([x - y for x, y in zip(a, b, strict=True)])
+    found = moments([bounded(x - y) for x, y in zip(a, b, strict=True)])
     return TStatistic(effect=found.mean, standard_error=found.std / sqrt(found.count), dof=found.count - 1)
 
 
@@ -233,10 +275,12 @@ def welch_t(a: Sequence[float], b: Sequence[float]) -> TStatistic:
 
 def welch(a: Moments, b: Moments, *, floor: float = 0.0) -> TStatistic:
     """Welch's t, the spread of a side that varies taken for no less than `floor`."""
-    of_a, of_b = (max(one.std, floor) ** 2 / one.count if one.std > 0 else 0.0 for one in (a, b))
+    exponent = frexp(max(a.std, b.std, floor))[1]
+    of_a, of_b = (ldexp(max(one.std, floor), -exponent) ** 2 / one.count if one.std > 0 else 0.0 for one in (a, b))
     weights = of_a**2 / (a.count - 1) + of_b**2 / (b.count - 1)
     dof = (of_a + of_b) ** 2 / weights if weights > 0 else a.count + b.count - 2
-    return TStatistic(effect=a.mean - b.mean, standard_error=sqrt(of_a + of_b), dof=dof)
+    error = times_power_of_two(sqrt(of_a + of_b), exponent)
+    return TStatistic(effect=bounded(a.mean - b.mean), standard_error=error, dof=dof)
 
 
 def prediction_t(value: float, among: Sequence[float]) -> TStatistic:
@@ -245,17 +289,22 @@ def prediction_t(value: float, among: Sequence[float]) -> TStatistic:
     |effect| <= detectable(1 - level) says that the value lies in the prediction interval of that level.
     """
     (x,), y = _seeds([value], at_least=1), moments(among)
-    return TStatistic(effect=x - y.mean, standard_error=y.std * sqrt(1 + 1 / y.count), dof=y.count - 1)
+    error = bounded(y.std * sqrt(1 + 1 / y.count))
+    return TStatistic(effect=bounded(x - y.mean), standard_error=error, dof=y.count - 1)
 
 
 # --- many tests ----------------------------------------------------------------------------------------------
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment (1979): adjusted p values in the given order, family-wise error kept."""
+def holm(p_values: Sequence[float], *, larger: int = 0) -> list[float]:
+    """Holm's step-down adjustment (1979): adjusted p values in the given order, family-wise error kept.
+
+    Args:
+        larger: how many further tests there were whose p is above all these; of smaller ones nothing depends.
+    """
     adjusted, largest, count = [0.0] * len(p_values), 0.0, len(p_values)
     for step, index in enumerate(sorted(range(count), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (count - step) * p_values[index]))
+        largest = max(largest, min(1.0, (count + larger - step) * p_values[index]))
         adjusted[index] = largest
     return adjusted
 

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from pydantic import Field, JsonValue
+from pydantic import Field, ValidationError
 
 from dxbench import registry
-from dxbench.api import Frozen
+from dxbench.api import Frozen, Natural, Settings
 from dxbench.configure import DEFAULT_PRESET
-from dxbench.errors import UsageError, unknown
+from dxbench.errors import InvalidFile, UsageError, unknown
+from dxbench.files import read_regular
+from dxbench.records import refusal
+
+FILE_LIMIT = 2**20
+"""Bytes of a suite; the largest shipped has 3,000."""
 
 
 class SuiteRow(Frozen):
@@ -20,7 +25,7 @@ class SuiteRow(Frozen):
     label: str
     method: str
     preset: str = DEFAULT_PRESET
-    set: dict[str, JsonValue] = Field(default_factory=dict)
+    set: Settings = Field(default_factory=dict)
     published: str | None = None
     note: str | None = None
 
@@ -31,7 +36,7 @@ class Suite(Frozen):
     name: str
     title: str
     task: str
-    seeds: list[int]
+    seeds: list[Natural]
     rows: list[SuiteRow]
 
 
@@ -61,14 +66,16 @@ def load_suite(name: str) -> Suite:
     """
     is_file = name.lower().endswith(".toml")
     shipped = {} if is_file else {found.name: found.content for found in _shipped()}
-    if is_file and not Path(name).is_file():
+    if is_file and not Path(name).exists():
         raise UsageError(f"no suite file {name!r}")
     if not is_file and name not in shipped:
         raise unknown("suite", name, shipped)
     try:
-        content = Path(name).read_bytes() if is_file else shipped[name]
+        content = read_regular(name, limit=FILE_LIMIT) if is_file else shipped[name]
         return Suite.model_validate(tomllib.loads(content.decode("utf-8-sig")))
     except UnicodeDecodeError as error:
         raise UsageError(f"suite {name!r} is not in UTF-8 ({error}); save it in that encoding") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except ValidationError as error:
+        raise UsageError(f"suite {name!r} is not valid: {refusal(error)}") from None
+    except (OSError, InvalidFile, ValueError, RecursionError) as error:
         raise UsageError(f"suite {name!r} is not valid: {error}") from None

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -234,3 +235,36 @@ def test_a_wrong_trim_is_not_rliables_iqm() -> None:
     values = np.arange(12.0) ** 2
     wrong = float(scipy_stats.trim_mean(values, 0.2))
     assert wrong != pytest.approx(float(metrics.aggregate_iqm(values[:, None])), rel=0.05)
+
+
+any_size = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from([5e-324, -5e-324, 1.7e308, -1.7e308, 1e155, 1e-155, 0.0, 1.0]),
+)
+several = st.lists(any_size, min_size=2, max_size=6)
+
+
+@given(several, several, st.floats(0, 1.7e308), any_size)
+def test_numbers_of_runs_that_diverged_give_finite_statistics(
+    a: list[float], b: list[float], floor: float, one: float
+) -> None:
+    assert all(np.isfinite([stats.mean(a), stats.moments(a).std, stats.rounded_moments(a).std]))
+    found = [stats.welch_t(a, b), stats.prediction_t(one, a), stats.paired_t(a[:2], b[:2])]
+    found.append(stats.welch(stats.moments(a), stats.moments(b), floor=floor))
+    for test in found:
+        interval = test.interval(0.95)
+        assert all(np.isfinite([test.effect, test.standard_error, test.dof, interval.low, interval.high]))
+        assert 0 <= test.p_value <= 1
+        assert 0 <= test.p_above <= 1
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=9), st.integers(-900, 900))
+def test_statistics_go_with_powers_of_two_to_the_last_digit(values: list[float], exponent: int) -> None:
+    values = [value if abs(value) > 1e-3 else 0.0 for value in values]
+    here, there = stats.moments(values), stats.moments([value * 2.0**exponent for value in values])
+    assert (there.mean, there.std) == (here.mean * 2.0**exponent, here.std * 2.0**exponent)
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=9))
+def test_the_mean_of_ordinary_numbers_is_pythons(values: list[float]) -> None:
+    assert stats.mean(values) == fmean(values)

@@ -4,8 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import fsum, sqrt
-from statistics import fmean
 from typing import Literal
 
 from pydantic import JsonValue
@@ -13,6 +11,7 @@ from pydantic import JsonValue
 from dxbench.api import Direction, Estimate
 from dxbench.boards.entries import YOURS, Entry
 from dxbench.configure import DEFAULT_PRESET
+from dxbench.stats import bounded, mean, rounded_moments
 
 Kind = Literal["measured", "reference", "published"]
 
@@ -142,10 +141,10 @@ def summarise(by_seed: Mapping[int, Estimate]) -> Summary:
     """Mean and std over the seeds' estimates, which share one fingerprint."""
     values = [estimate.value for estimate in by_seed.values()]
     first = next(iter(by_seed.values()))
-    mean, count = fmean(values), len(values)
+    found = rounded_moments(values) if len(values) > 1 else None
     return Summary(
-        value=mean,
-        std=sqrt(fsum((value - mean) ** 2 for value in values) / (count - 1)) if count > 1 else None,
+        value=found.mean if found else values[0],
+        std=found.std if found else None,
         better=first.better,
         unit=first.unit,
         fingerprint=first.fingerprint,
@@ -257,7 +256,7 @@ def _cost(ok: Sequence[Entry]) -> RowCost:
 
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+    return mean(known) if known else None
 
 
 def known_seconds(entries: Iterable[Entry]) -> dict[str, float]:
@@ -265,8 +264,8 @@ def known_seconds(entries: Iterable[Entry]) -> dict[str, float]:
     seconds: dict[str, list[float]] = defaultdict(list)
     for entry in entries:
         if entry.status == "ok" and entry.train_seconds is not None and entry.eval_seconds is not None:
-            seconds[entry.config_id].append(entry.train_seconds + entry.eval_seconds)
-    return {key: fmean(values) for key, values in seconds.items()}
+            seconds[entry.config_id].append(bounded(entry.train_seconds + entry.eval_seconds))
+    return {key: mean(values) for key, values in seconds.items()}
 
 
 def matches(method: str, config: Mapping[str, JsonValue], match: Mapping[str, JsonValue] | None) -> bool:
@@ -274,5 +273,4 @@ def matches(method: str, config: Mapping[str, JsonValue], match: Mapping[str, Js
     if match is None or match.get("method") != method:
         return False
     wanted = match.get("config", {})
-    assert isinstance(wanted, dict)
-    return all(config.get(key) == value for key, value in wanted.items())
+    return isinstance(wanted, dict) and all(config.get(key) == value for key, value in wanted.items())

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import isclose
-from statistics import fmean, stdev
 
 from dxbench.api import Direction, canonical_json
 from dxbench.boards.aggregate import label_of, newest_configuration
@@ -13,7 +12,7 @@ from dxbench.boards.gate import CostChange, Finding, Gate, NoiseModel, Verdict
 from dxbench.boards.index import RecordIndex
 from dxbench.boards.tables import differing_fields, protocols_of
 from dxbench.errors import unknown
-from dxbench.stats import TStatistic, benjamini_hochberg, paired_t, prediction_t, welch_t
+from dxbench.stats import TStatistic, benjamini_hochberg, bounded, mean, moments, paired_t, prediction_t, welch_t
 
 PAIRED_FROM = 3
 """Replayed seeds from which pairing is worth its degrees of freedom: at two, t has to exceed 6.3."""
@@ -132,7 +131,7 @@ def _judge_metrics(old: Sequence[Entry], new: Sequence[Entry], rel_tol: float) -
             yield replace(
                 blank,
                 verdict=Verdict.NOT_MEASURED,
-                baseline=fmean(then[metric].values.values()),
+                baseline=mean(then[metric].values.values()),
                 seeds=(len(then[metric].values), 0),
                 reason="the baseline has measured it",
             )
@@ -160,8 +159,8 @@ def _judge_metric(
 ) -> Finding | _Test:
     finding = replace(
         blank,
-        baseline=fmean(then.values.values()),
-        candidate=fmean(now.values.values()),
+        baseline=mean(then.values.values()),
+        candidate=mean(now.values.values()),
         seeds=(len(then.values), len(now.values)),
         better=now.better,
     )
@@ -193,11 +192,11 @@ def _together(
     scaled: tuple[list[dict[int, float]], list[dict[int, float]]] = ([], [])
     for name in names:
         both = [*then[name].values.values(), *now[name].values.values()]
-        centre, spread = fmean(both), stdev(both) * (1 if now[name].better == "lower" else -1)
+        found, sign = moments(both), 1 if now[name].better == "lower" else -1
         for side, series in zip(scaled, (then[name], now[name]), strict=True):
-            side.append({seed: (value - centre) / spread for seed, value in series.values.items()})
+            side.append({s: sign * bounded(v - found.mean) / found.std for s, v in series.values.items()})
     old, new = (
-        {seed: fmean(one[seed] for one in side) for seed in side[0] if all(seed in one for one in side)}
+        {seed: mean(one[seed] for one in side) for seed in side[0] if all(seed in one for one in side)}
         for side in scaled
     )
     noise = noise_model(new, old, replayed) if new and old else None
@@ -208,8 +207,8 @@ def _together(
             row=first.row,
             metric=ROW,
             verdict=Verdict.UNCHANGED,
-            baseline=fmean(old.values()),
-            candidate=fmean(new.values()),
+            baseline=mean(old.values()),
+            candidate=mean(new.values()),
             seeds=(len(old), len(new)),
             better="lower",
             noise=noise[0],
@@ -283,7 +282,7 @@ def _adjust(found: Sequence[Finding | _Test], alpha: float, rel_tol: float) -> I
         verdict = Verdict.UNCHANGED
         if p_value < alpha and one.counts:
             verdict = Verdict.REGRESSION if worsening.effect > 0 else Verdict.IMPROVED
-        least = 0.0 if one.finding.metric == ROW else rel_tol * abs(one.finding.baseline or 0.0)
+        least = 0.0 if one.finding.metric == ROW else bounded(rel_tol * abs(one.finding.baseline or 0.0))
         detectable = 0.0 if exact else worsening.detectable(2 * alpha / len(noisy))
         yield replace(one.finding, verdict=verdict, p_value=p_value, detectable=max(detectable, least))
 
@@ -307,9 +306,9 @@ def _series(entries: Sequence[Entry]) -> dict[str, _Series]:
 def _cost_changes(before: Sequence[Entry], row: Sequence[Entry]) -> Iterator[CostChange]:
     for cost in ("parameters", "sampling_flops", "peak_memory_bytes", "train_seconds", "eval_seconds"):
         then, now = ([v for e in runs if e.status == "ok" and (v := getattr(e, cost))] for runs in (before, row))
-        if then and now and fmean(then) != fmean(now):
+        if then and now and mean(then) != mean(now):
             yield CostChange(
-                task=row[0].task, row=label_of(row[0]), cost=cost, baseline=fmean(then), candidate=fmean(now)
+                task=row[0].task, row=label_of(row[0]), cost=cost, baseline=mean(then), candidate=mean(now)
             )
 
 

@@ -8,7 +8,7 @@ from dxbench.boards.aggregate import Mark, Row, Summary, matches, rows_of, unmea
 from dxbench.boards.entries import Entry
 from dxbench.boards.index import RecordIndex
 from dxbench.boards.published import PublishedRow, PublishedScore, Source
-from dxbench.stats import Interval, mean_interval, prediction_t
+from dxbench.stats import Interval, bounded, mean_interval, prediction_t
 
 LEVEL = 0.95
 
@@ -133,7 +133,7 @@ def judge(printed: PublishedScore, ours: Summary, *, unstated: str = "") -> tupl
     Args:
         unstated: what of the setting the paper does not name; then a number apart is of a different setting.
     """
-    gap = ours.value - printed.value
+    gap = bounded(ours.value - printed.value)
     if printed.std is not None and abs(gap) <= printed.std:
         return Verdict.REPRODUCED, f"{gap:+.2g} from the printed value, within its ± {printed.std:g}"
     values = list(ours.by_seed.values())

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import isclose
 from pathlib import Path
-from statistics import fmean
 
 from pydantic import JsonValue
 
@@ -14,6 +13,7 @@ from dxbench.boards.compare import Selection
 from dxbench.boards.rescore import KeptSamples, Way, change_fields
 from dxbench.boards.tables import differing_fields
 from dxbench.errors import NothingMeasured
+from dxbench.stats import bounded, mean
 from dxbench.threads import fix_threads
 
 TRAINING = "samples / training"
@@ -31,7 +31,7 @@ class Step:
 
     @property
     def change(self) -> float:
-        return self.after - self.before
+        return bounded(self.after - self.before)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Explanation:
 
     @property
     def gap(self) -> float:
-        return self.b - self.a
+        return bounded(self.b - self.a)
 
 
 def made_differently(a: ResultRecord, b: ResultRecord) -> Differences:
@@ -178,7 +178,7 @@ def _waterfall(
         except NotApplicable as reason:
             reasons.append(f"{'AB'[side]}: {reason}")
             continue
-        between = [fmean(values) for values in zip(*scored, strict=True)]
+        between = [mean(values) for values in zip(*scored, strict=True)]
         return _between(side, way, [_mean(name, pairs, 0), *between, _mean(name, pairs, 1)])
     raise NotApplicable("; ".join(reasons))
 
@@ -197,4 +197,4 @@ def _between(side: int, way: Way, levels: list[float]) -> tuple[list[str], list[
 
 
 def _mean(name: str, pairs: Sequence[tuple[ResultRecord, ResultRecord]], side: int) -> float:
-    return fmean(pair[side].scores[name].value for pair in pairs)
+    return mean(pair[side].scores[name].value for pair in pairs)

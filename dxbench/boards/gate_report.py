@@ -7,7 +7,7 @@ from textwrap import fill
 from typing import Any
 from xml.etree import ElementTree
 
-from dxbench.boards.gate import Finding, Gate, Verdict
+from dxbench.boards.gate import CostChange, Finding, Gate, Verdict
 from dxbench.boards.render.text import markdown_text
 from dxbench.plain import plain, plain_lines
 
@@ -77,11 +77,15 @@ def _grown(gate: Gate) -> list[tuple[str, str]]:
     return [
         (
             f"{c.task}: {c.row}",
-            f"{c.cost} {c.baseline:.4g} → {c.candidate:.4g} (× {c.candidate / c.baseline:.2f}; not judged)",
+            f"{c.cost} {c.baseline:.4g} → {c.candidate:.4g} ({_times(c)}not judged)",
         )
         for c in gate.costs
         if c.candidate > _GROWTH_SHOWN * c.baseline
     ]
+
+
+def _times(change: CostChange) -> str:
+    return f"× {change.candidate / change.baseline:.2f}; " if change.baseline else ""
 
 
 # --- Markdown ------------------------------------------------------------------------------------------------

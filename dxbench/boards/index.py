@@ -1,14 +1,15 @@
 """All records of some folders at once.
 
-Few records are read as they are. Of many, an index is kept under `paths.cache()`: a parquet file that names each
-record's size and time of change, is brought up to date whenever it is opened, and may be deleted at any time.
+Few records are read as they are. Of many, an index is kept under `paths.cache()`, which knows each file's size, times
+and inode, is brought up to date whenever it is opened, and may be deleted at any time.
 """
 
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from stat import S_ISDIR
 from typing import NamedTuple, Protocol
 
 from dxbench import paths
@@ -17,7 +18,7 @@ from dxbench.errors import InvalidFile
 from dxbench.records import Unreadable, read_record
 
 INDEXED_FROM = 2_000
-"""Files in a folder from which an index pays: below, reading them takes less time than importing parquet."""
+"""Files from which an index pays: below, reading them takes less than half a second."""
 
 
 class RecordFile(NamedTuple):
@@ -25,11 +26,21 @@ class RecordFile(NamedTuple):
 
     name: str
     mtime_ns: int
+    ctime_ns: int
     size: int
+    inode: int
 
     @property
     def task(self) -> str:
         return self.name.partition("/")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """Files of a folder, task by task in the order of their names, and what could not be looked at."""
+
+    files: list[RecordFile] = field(default_factory=list)
+    problems: list[Unreadable] = field(default_factory=list)
 
 
 class FolderRecords(Protocol):
@@ -47,10 +58,10 @@ class FolderRecords(Protocol):
 class ReadFolder:
     """Records of a folder, every file read."""
 
-    def __init__(self, folder: Path, files: Sequence[RecordFile]) -> None:
-        self.problems: list[Unreadable] = []
+    def __init__(self, folder: Path, listing: Listing) -> None:
+        self.problems = list(listing.problems)
         self._entries: dict[str, list[Entry]] = defaultdict(list)
-        for file in files:
+        for file in listing.files:
             found = read_entry(folder, file.name)
             if isinstance(found, Unreadable):
                 self.problems.append(found)
@@ -124,38 +135,59 @@ def open_index(folders: Sequence[Path], *, task: str | None = None) -> RecordInd
 
 
 def _open_folder(folder: Path, task: str | None) -> FolderRecords:
-    files = list(record_files(folder, task=task))
-    if len(files) < INDEXED_FROM:
-        return ReadFolder(folder, files)
-    from dxbench.boards.index_file import IndexFile
+    listing = list_records(folder, task=task)
+    if len(listing.files) < INDEXED_FROM:
+        return ReadFolder(folder, listing)
+    from dxbench.boards.index_file import IndexedFolder
 
-    index = IndexFile(folder)
-    if task is None:
-        return index.up_to_date(files)
-    # Looking at every file of the other tasks takes longer than all the rest.
-    return index.of_task(task, files) or index.up_to_date(list(record_files(folder)))
+    return IndexedFolder(folder, listing)
 
 
-def record_files(folder: Path, *, task: str | None = None) -> Iterator[RecordFile]:
-    """<task>/<method>/<run>.json of a results folder in the order of their names; published/ holds no records."""
-    for of_task in _folders(folder) if task is None else [task]:
-        if of_task != "published":
-            for of_method in _folders(folder / of_task):
-                at = f"{of_task}/{of_method}/"
-                with os.scandir(folder / of_task / of_method) as found:
-                    files = [e for e in found if e.name.endswith(".json") and e.name[0] != "."]
-                    yield from sorted(_record_file(at + e.name, e.stat()) for e in files)
+def list_records(folder: Path, *, task: str | None = None) -> Listing:
+    """<task>/<method>/<run>.json of a results folder; published/ holds no records."""
+    found = Listing()
+    for of_task in task_folders(folder, found) if task is None else [task]:
+        for of_method in _folders(folder / of_task, found):
+            _list_runs(folder, f"{of_task}/{of_method}", found)
+    return found
 
 
-def _record_file(name: str, stat: os.stat_result) -> RecordFile:
-    return RecordFile(name, stat.st_mtime_ns, stat.st_size)
+def task_folders(folder: Path, found: Listing | None = None) -> list[str]:
+    """Names of tasks that have a folder; what could not be looked at goes to the problems of `found`."""
+    return [name for name in _folders(folder, found or Listing()) if name != "published"]
 
 
-def _folders(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as found:
-        return sorted(e.name for e in found if e.is_dir() and e.name[0] != ".")
+def _folders(folder: Path, found: Listing) -> list[str]:
+    return [name for name, at in _looked_at(str(folder), found) if S_ISDIR(at.st_mode)]
+
+
+def _list_runs(folder: Path, place: str, found: Listing) -> None:
+    found.files.extend(
+        RecordFile(f"{place}/{name}", at.st_mtime_ns, at.st_ctime_ns, at.st_size, at.st_ino)
+        for name, at in _looked_at(f"{folder}/{place}", found, ending=".json")
+    )
+
+
+def _looked_at(folder: str, found: Listing, *, ending: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    """What lies in a folder, through links, by name; nothing where there is no folder.
+
+    What cannot be looked at is a problem, unless it was removed meanwhile.
+    """
+    try:
+        for name in sorted(os.listdir(folder)):  # noqa: PTH208 - a Path costs as much as the call
+            if name.endswith(ending) and name[0] != ".":
+                path = f"{folder}/{name}"
+                try:
+                    yield name, os.stat(path)  # noqa: PTH116
+                except OSError as error:
+                    _note(path, error, found)
+    except OSError as error:
+        _note(folder, error, found)
+
+
+def _note(path: str, error: OSError, found: Listing) -> None:
+    if not isinstance(error, FileNotFoundError) or os.path.islink(path):  # noqa: PTH114
+        found.problems.append(Unreadable(path=Path(path), reason=f"not readable ({error.strerror})"))
 
 
 def read_entry(folder: Path, name: str) -> Entry | Unreadable:

@@ -1,14 +1,18 @@
 """Numbers of papers as data: results/published/*.json, every row with its source."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import Field, JsonValue
+from pydantic import Field, ValidationError
 
-from dxbench.api import Frozen
+from dxbench.api import Frozen, NonNegative, Settings
 from dxbench.errors import InvalidFile
+from dxbench.files import read_regular
+from dxbench.records import refusal
+
+FILE_LIMIT = 4 * 2**20
+"""Bytes of a file; the largest has 69,000."""
 
 
 class Source(Frozen):
@@ -31,7 +35,7 @@ class PublishedScore(Frozen):
     """A printed number, with its printed spread."""
 
     value: float
-    std: float | None = None
+    std: NonNegative | None = None
     decimals: tuple[int, int] = (0, 0)
 
     @property
@@ -69,8 +73,8 @@ class PublishedRow(Frozen):
     table: str
     label: str
     group: str | None = None
-    nfe: float | None = None
-    match: dict[str, JsonValue] | None = None
+    nfe: NonNegative | None = None
+    match: Settings | None = None
     scores: dict[str, PublishedScore]
     protocol: str
     equivalents: dict[str, Equivalent] = Field(default_factory=dict)
@@ -95,9 +99,10 @@ def read_published(folder: Path) -> list[tuple[Source, PublishedRow]]:
     rows = []
     for path in sorted(folder.glob("*.json")):
         try:
-            file = PublishedFile.model_validate(json.loads(path.read_bytes()))
-        except (ValueError, RecursionError) as error:
-            raise InvalidFile(f"{path} is not a valid file of published rows: {error}") from None
+            file = PublishedFile.model_validate_json(read_regular(path, limit=FILE_LIMIT))
+        except (OSError, InvalidFile, ValueError) as error:
+            reason = refusal(error) if isinstance(error, ValidationError) else error
+            raise InvalidFile(f"{path} is not a valid file of published rows: {reason}") from None
         rows += [(file.source, row) for row in _as_printed(file.rows)]
     return rows
 

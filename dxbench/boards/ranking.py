@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from math import log
 from statistics import median
 
 from dxbench.boards.aggregate import Row
-from dxbench.stats import Moments, holm, moments, welch
+from dxbench.boards.pairs import different
+from dxbench.stats import bounded, moments
 
 ALPHA = 0.05
 """Probability that any two rows of a column are told apart wrongly: family-wise, per column."""
@@ -39,11 +39,12 @@ def ranks(rows: Sequence[Row], metric: str) -> Mapping[int, Places]:
     if not indices or rows[indices[0]].scores[metric].better == "none":
         return {}
     lower = rows[indices[0]].scores[metric].better == "lower"
-    pairs = list(_told_apart([list(rows[i].scores[metric].by_seed.values()) for i in indices], lower_is_better=lower))
-    beaten, beats = [worse for _, worse in pairs], [better for better, _ in pairs]
-    return {
-        index: Places(first=1 + beaten.count(n), last=len(indices) - beats.count(n)) for n, index in enumerate(indices)
-    }
+    beaten, beats = [0] * len(indices), [0] * len(indices)
+    samples = [list(rows[i].scores[metric].by_seed.values()) for i in indices]
+    for better, worse in _told_apart(samples, lower_is_better=lower):
+        beats[better] += 1
+        beaten[worse] += 1
+    return {index: Places(first=1 + beaten[n], last=len(indices) - beats[n]) for n, index in enumerate(indices)}
 
 
 def _told_apart(samples: Sequence[Sequence[float]], *, lower_is_better: bool) -> Iterator[tuple[int, int]]:
@@ -55,15 +56,10 @@ def _told_apart(samples: Sequence[Sequence[float]], *, lower_is_better: bool) ->
     five seeds of a long-tailed law often look precise. A sample of fewer than two seeds is told apart from none.
     """
     logarithmic = lower_is_better and all(value > 0 for values in samples for value in values)
-    found: dict[int, Moments] = {
-        i: moments([log(value) for value in values] if logarithmic else values)
-        for i, values in enumerate(samples)
-        if len(values) > 1
-    }
-    spreads = [one.std for one in found.values() if one.std > 0]
-    floor = median(spreads) if spreads else 0.0
-    pairs = list(combinations(found, 2))
-    tests = [welch(found[i], found[j], floor=floor) for i, j in pairs]
-    for (i, j), test, p_value in zip(pairs, tests, holm([test.p_value for test in tests]), strict=True):
-        if p_value < ALPHA:
-            yield (i, j) if (test.effect < 0) == lower_is_better else (j, i)
+    several = [i for i, values in enumerate(samples) if len(values) > 1]
+    found = [moments([log(value) for value in samples[i]] if logarithmic else samples[i]) for i in several]
+    spreads = [one.std for one in found if one.std > 0]
+    floor = bounded(median(spreads)) if spreads else 0.0
+    for i, j in different(found, floor=floor, alpha=ALPHA):
+        better, worse = (i, j) if (found[i].mean < found[j].mean) == lower_is_better else (j, i)
+        yield several[better], several[worse]

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING
 
 from dxbench import paths, registry
@@ -37,10 +38,12 @@ def open_records(folders: Sequence[Path] | None, *, task: str | None = None) -> 
     """
     from dxbench.boards.index import open_index
 
-    for folder in folders or []:
-        if not folder.is_dir():
-            raise UsageError(f"no folder {folder}")
     chosen = folders or [paths.reference_results(), paths.results()]
+    for folder in chosen:
+        check_folder(folder)
+    for folder in folders or []:
+        if not folder.exists():
+            raise UsageError(f"no folder {folder}")
     if task is not None:
         check_task(task, chosen)
     index = open_index(chosen, task=task)
@@ -52,10 +55,27 @@ def open_records(folders: Sequence[Path] | None, *, task: str | None = None) -> 
     index.refuse_problems()
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse what is there and no folder; one that is not there has no records yet.
+
+    Raises:
+        UsageError: saying how to choose another.
+    """
+    try:
+        is_folder = S_ISDIR(folder.stat().st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"cannot look at {folder}: {error.strerror}. {paths.RESULTS_REMEDY}") from None
+    if not is_folder:
+        raise UsageError(f"{folder} is no folder, and records lie in one. {paths.RESULTS_REMEDY}")
+
+
 def recorded_tasks(folders: Sequence[Path]) -> set[str]:
     """Tasks that have a folder of records, installed or not."""
-    found = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir()}
-    return {name for name in found if name != "published" and not name.startswith(".")}
+    from dxbench.boards.index import task_folders
+
+    return {name for folder in folders for name in task_folders(folder)}
 
 
 def check_task(task: str, folders: Sequence[Path]) -> None:

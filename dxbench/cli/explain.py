@@ -22,6 +22,7 @@ from dxbench.records import Unreadable, read_record
 from dxbench.registry import in_file, load_task, plugins, task_name
 
 WIDTH = 40
+LONG = 9
 
 
 def explain_command(
@@ -136,7 +137,9 @@ def _waterfall(one: Explanation) -> Iterator[str]:
     """Bars whose printed numbers add up to the printed gap: levels are rounded, and changes taken between them."""
     levels = [one.a, *(step.after for step in one.steps)]
     digits = 6 - max(0, math.ceil(math.log10(max(abs(level) for level in levels) or 1.0)))
-    rounded = [Decimal(level).quantize(Decimal(1).scaleb(-max(digits, 0))) for level in levels]
+    # Decimal's own precision is 28 digits; what is longer is rounded before the point.
+    last = Decimal(1).scaleb(-digits if digits < -LONG else -max(digits, 0))
+    rounded = [Decimal(level).quantize(last) for level in levels]
     better = "" if one.better == "none" else f", {one.better} is better"
     over = "" if one.pairs == 1 else f", means over {one.pairs} seeds"
     yield f"{one.metric}: B - A = {rounded[-1] - rounded[0]:+}{better}{over}"

@@ -21,10 +21,7 @@ VALUES = [0.50, 0.53, 0.48, 0.51, 0.46]
 
 def row(values: list[float], *, method: str = "m", first_seed: int = 0, **changes: Any) -> list[Any]:
     """One record per value."""
-    return [
-        record(seed, value, method=method, run_id=f"{method}-s{seed}", **changes)
-        for seed, value in enumerate(values, start=first_seed)
-    ]
+    return [record(seed, value, method=method, **changes) for seed, value in enumerate(values, start=first_seed)]
 
 
 def scored(metric: str, value: float, better: str = "lower", fingerprint: str = "f" * 16) -> dict[str, Any]:
@@ -79,7 +76,7 @@ def test_a_shift_beyond_the_noise_is_found_in_the_metrics_direction(
 
 def test_where_higher_is_better_a_fall_is_the_regression(gate: Callable[..., Gate]) -> None:
     def auc(shift: float) -> list[Any]:
-        return [record(s, 0, run_id=f"m-s{s}", scores=scored("auc", v + shift, "higher")) for s, v in enumerate(VALUES)]
+        return [record(s, 0, scores=scored("auc", v + shift, "higher")) for s, v in enumerate(VALUES)]
 
     assert verdicts(gate(auc(0.0), auc(-0.3)))["auc"] == "regression"
 
@@ -107,10 +104,7 @@ def curve(start: float) -> dict[str, Any]:
 
 
 def runs(values: list[float], starts: list[float]) -> list[Any]:
-    return [
-        record(s, v, method="m", run_id=f"m-s{s}", **curve(start))
-        for s, (v, start) in enumerate(zip(values, starts, strict=True))
-    ]
+    return [record(s, v, method="m", **curve(start)) for s, (v, start) in enumerate(zip(values, starts, strict=True))]
 
 
 STARTS = [2.0, 2.1, 1.9, 2.2, 2.3]
@@ -155,7 +149,6 @@ def table(rng: np.random.Generator, *, rows: int, seeds: int, worse: float = 0.0
                 s,
                 0,
                 method=f"m{r}",
-                run_id=f"m{r}-s{s}",
                 scores={name: one for i, v in enumerate(values[s]) for name, one in scored(f"metric{i}", v).items()},
             )
             for s in range(seeds)
@@ -307,7 +300,7 @@ def test_a_metric_that_is_gone_is_no_pass(gate: Callable[..., Gate]) -> None:
 
 
 def test_a_metric_that_some_seeds_have_lost_does_not_pass_by_the_others(gate: Callable[..., Gate]) -> None:
-    now = [*row(VALUES[:4]), record(4, 0, run_id="m-s4", method="m", scores={})]
+    now = [*row(VALUES[:4]), record(4, 0, method="m", scores={})]
     found = gate(row(VALUES), now)
     assert verdicts(found) == {"sw2": "unchanged", "sw2, seed 4": "not measured", "nfe": "unchanged"}
     assert found.exit_code == 6
@@ -315,7 +308,7 @@ def test_a_metric_that_some_seeds_have_lost_does_not_pass_by_the_others(gate: Ca
 
 def test_a_run_that_breaks_now_is_a_regression_and_one_that_always_broke_is_not(gate: Callable[..., Gate]) -> None:
     failure = {"phase": "train", "type": "NonFiniteScalar", "message": "loss is nan"}
-    broken = record(4, None, method="m", run_id="m-s4", failure=failure)
+    broken = record(4, None, method="m", failure=failure)
     found = gate(row(VALUES), [*row(VALUES[:4]), broken])
     assert verdicts(found)["run, seed 4"] == "regression"
     assert "failed: train: NonFiniteScalar: loss is nan" in found.findings[0].reason
@@ -339,7 +332,6 @@ def test_rows_without_a_baseline_and_rows_that_were_not_run_are_named(gate: Call
 
 def test_rows_are_matched_by_name_and_the_newest_recipe_counts(gate: Callable[..., Gate]) -> None:
     old = row([9.0] * 5, config={"a": 0}, provenance=PROVENANCE.model_copy(update={"created": "2025-01-01T00:00:00"}))
-    old = [made.model_copy(update={"run_id": f"old-{made.seed}"}) for made in old]
     found = gate(old + row(VALUES), row(VALUES, config={"a": 2}))
     assert verdicts(found)["sw2"] == "unchanged"
     assert found.notes == ("gaussians8: m: a is 1 in the baseline, 2 now",)
@@ -388,7 +380,7 @@ def test_junit_has_a_case_per_row_and_metric_and_survives_hostile_names(
 ) -> None:
     failure = {"phase": "train", "type": "Boom", "message": NASTY}
     method = "<b>&'\""
-    broken = record(4, None, method="m", run_id="m-s4", failure=failure)
+    broken = record(4, None, method="m", failure=failure)
     other = row([1.0], method="lone") + row(WORSE, method=method.replace("/", ""))
     report = tmp_path / "gate.xml"
     ended = command(
@@ -422,7 +414,7 @@ def test_the_summary_goes_to_github_and_shows_no_markup_of_others(
     summary = tmp_path / "summary.md"
     summary.write_text("before\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    broken = record(4, None, method="m", run_id="m-s4", failure={"phase": "train", "type": "Boom", "message": NASTY})
+    broken = record(4, None, method="m", failure={"phase": "train", "type": "Boom", "message": NASTY})
     ended = command(row(VALUES), [*row(VALUES[:4]), broken])
     text = summary.read_text()
     assert text.startswith("before\n### dxbench check: 1 regression, 2 unchanged")

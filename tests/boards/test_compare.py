@@ -19,10 +19,7 @@ NOISE = RNG.normal(0, 0.05, 5)
 def row(method: str, values: list[float], *, first_seed: int = 0, **changes: Any) -> list[Any]:
     """One record per value."""
     seeds = range(first_seed, first_seed + len(values))
-    return [
-        record(seed, value, method=method, run_id=f"{method}-{seed}", **changes)
-        for seed, value in zip(seeds, values, strict=True)
-    ]
+    return [record(seed, value, method=method, **changes) for seed, value in zip(seeds, values, strict=True)]
 
 
 @pytest.fixture
@@ -68,7 +65,7 @@ def test_interval_and_p_agree_over_many_metrics(compare: Callable[..., Ended], s
         ]
 
     records = [
-        record(s, 0.0, method=method, run_id=f"{method}{s}", scores=one)
+        record(s, 0.0, method=method, scores=one)
         for method, by_seed in (("a", scores(0.0)), ("b", scores(shift)))
         for s, one in enumerate(by_seed)
     ]
@@ -94,8 +91,8 @@ def test_higher_is_better_where_the_metric_says_so(compare: Callable[..., Ended]
     def scores(value: float) -> dict[str, Any]:
         return {"auc": Estimate(value=value, better="higher", fingerprint="f" * 16)}
 
-    high = [record(s, 0.0, method="high", run_id=f"h{s}", scores=scores(0.9 + NOISE[s])) for s in range(5)]
-    low = [record(s, 0.0, method="low", run_id=f"l{s}", scores=scores(0.7 + 0.99 * NOISE[s])) for s in range(5)]
+    high = [record(s, 0.0, method="high", scores=scores(0.9 + NOISE[s])) for s in range(5)]
+    low = [record(s, 0.0, method="low", scores=scores(0.7 + 0.99 * NOISE[s])) for s in range(5)]
     assert compare(high + low, "high", "low", "--json").json["metrics"][0]["verdict"] == "better"
 
 
@@ -122,8 +119,6 @@ def test_fewer_than_two_seeds_say_nothing(compare: Callable[..., Ended]) -> None
 def test_rows_are_named_by_method_preset_changes_or_id(compare: Callable[..., Ended]) -> None:
     plain = row("dxmi", [0.1, 0.2])
     set_tau = row("dxmi", [0.3, 0.45], preset="pretrained", overrides={"tau": 0.01}, config={"tau": 0.01})
-    for made, seed in zip(set_tau, range(2), strict=True):
-        object.__setattr__(made, "run_id", f"other-{seed}")
     ended = compare(plain + set_tau, "dxmi", "dxmi:pretrained[tau=0.01]", "--json")
     assert ended.json["b"] == "dxmi [pretrained] (tau=0.01)"
     wrong = compare([], "dxmi", "dxmi:pretrained[tau=0.02]")

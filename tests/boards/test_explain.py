@@ -35,22 +35,25 @@ def value(metric: Metric, samples: np.ndarray) -> float:
     return metric.measure(TASK.evidence(samples)).value
 
 
+def arrays_of(home: Path, made: ResultRecord) -> Path:
+    """Where a run keeps its samples."""
+    return work_folder(home, task=made.task, method=made.method, run_id=made.run_id) / "arrays.npz"
+
+
 def scored(home: Path, run: str, seed: int, samples: np.ndarray, metrics: Sequence[Metric], **changes: Any) -> Any:
     """A record of samples under metrics, and the samples kept where a run keeps them."""
     scores = {metric.name: metric.measure(TASK.evidence(samples)) for metric in metrics}
     made = record(
         seed,
         0.0,
-        run_id=run,
         method="m",
         scores=scores,
         headline=list(scores),
         protocols={metric.protocol.fingerprint: metric.protocol for metric in metrics},
         samples_sha256=array_sha256(samples),
-        **changes,
+        **({"config": {"run": run}} | changes),
     )
-    folder = work_folder(home, task=made.task, method=made.method, run_id=run)
-    save_arrays(folder / "arrays.npz", {"samples": samples})
+    save_arrays(arrays_of(home, made), {"samples": samples})
     return made
 
 
@@ -99,7 +102,7 @@ def test_every_step_is_what_scoring_by_hand_gives(home: Path) -> None:
 def test_where_only_b_keeps_its_samples_those_are_scored(home: Path) -> None:
     x, y = draws(0), draws(1, scale=1.5)
     a, b = scored(home, "a", 0, x, [OF_A]), scored(home, "b", 0, y, [OF_B])
-    (work_folder(home, task="gaussians8", method="m", run_id="a") / "arrays.npz").unlink()
+    arrays_of(home, a).unlink()
     found = explained(home, [(a, b)])
     assert [step.name for step in found.steps] == [
         "samples / training",
@@ -114,8 +117,8 @@ def test_where_only_b_keeps_its_samples_those_are_scored(home: Path) -> None:
 @pytest.mark.parametrize("harm", ["gone", "others", "damaged"])
 def test_without_the_samples_that_were_scored_nothing_is_told_apart(home: Path, harm: str) -> None:
     a, b = scored(home, "a", 0, draws(0), [OF_A]), scored(home, "b", 0, draws(1), [OF_B])
-    for run in ("a", "b"):
-        path = work_folder(home, task="gaussians8", method="m", run_id=run) / "arrays.npz"
+    for made in (a, b):
+        path = arrays_of(home, made)
         if harm == "gone":
             path.unlink()
         elif harm == "others":
@@ -280,7 +283,7 @@ def two(home: Path, tmp_path: Path) -> tuple[Path, Path]:
     """Two runs with other samples and other protocols."""
     other = PROVENANCE.model_copy(update={"packages": {"torch": "2.0"}, "accelerator": "a GPU"})
     metrics = [OF_A, ExactSlicedWasserstein(num_samples=500, num_angles=4, reference="gaussians8@1")]
-    a = scored(home, "a-s0", 0, draws(0), metrics)
+    a = scored(home, "a-s0", 0, draws(0), metrics, config={"a": 1})
     b = scored(home, "b-s3", 3, draws(1, 1.5), [OF_B], config={"a": 2, "lr": 1}, preset="big", provenance=other)
     return write_record(tmp_path / "results", a), write_record(tmp_path / "results", b)
 

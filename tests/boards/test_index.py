@@ -1,5 +1,6 @@
 """The index over many records: equal to reading them all, brought up to date, safe to delete."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -13,10 +14,12 @@ from conftest import Ended
 from test_tables import record
 
 from dxbench import paths
+from dxbench.api import ResultRecord
 from dxbench.boards import index as index_module
+from dxbench.boards import index_file
 from dxbench.boards.entries import Entry
 from dxbench.boards.index import RecordIndex, open_index
-from dxbench.records import write_record
+from dxbench.records import read_record, record_text, write_record
 
 
 def fill(folder: Path, count: int = 12) -> list[Path]:
@@ -27,7 +30,6 @@ def fill(folder: Path, count: int = 12) -> list[Path]:
             record(
                 i,
                 float(i),
-                run_id=f"r{i:03}",
                 task=("task0", "task1", "task1-b")[i % 3],
                 method=f"m{i % 2}",
                 overrides={"x": i, "y": [1, {"z": None}]},
@@ -50,7 +52,7 @@ def indexed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def index_files() -> list[Path]:
-    return list((paths.cache() / "records").glob("*.parquet"))
+    return list((paths.cache() / "records").glob("*.index"))
 
 
 def test_few_records_are_read_without_an_index(tmp_path: Path) -> None:
@@ -76,8 +78,6 @@ def test_the_index_equals_reading_every_file(tmp_path: Path, monkeypatch: pytest
 def test_what_changed_is_read_again_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = fill(tmp_path)
     open_index([tmp_path])
-    from dxbench.boards import index_file
-
     read: list[str] = []
     original = index_file.read_entry
 
@@ -91,24 +91,28 @@ def test_what_changed_is_read_again_and_nothing_else(tmp_path: Path, monkeypatch
     files[3].unlink()
     changed = json.loads(files[4].read_text())
     changed["scores"]["sw2"]["value"] = 77.0
+    del changed["sha256"]
     files[4].write_text(json.dumps(changed))
-    write_record(tmp_path, record(0, 5.0, run_id="new", task="task9", method="m0"))
+    new = write_record(tmp_path, record(0, 5.0, task="task9", method="m0"))
     found = everything(open_index([tmp_path]))
-    assert sorted(read) == ["task1/m0/r004.json", "task9/m0/new.json"]
+    assert sorted(read) == sorted(str(path.relative_to(tmp_path)) for path in (files[4], new))
     assert found["task1"][0].scores["sw2"].value == 77.0 or found["task1"][1].scores["sw2"].value == 77.0
-    assert [entry.run_id for entry in found["task9"]] == ["new"]
-    assert "r003" not in {entry.run_id for entries in found.values() for entry in entries}
+    assert [entry.path for entry in found["task9"]] == [str(new)]
+    assert str(files[3]) not in {entry.path for entries in found.values() for entry in entries}
 
 
 @pytest.mark.usefixtures("indexed")
-def test_a_change_that_keeps_size_and_second_is_seen(tmp_path: Path) -> None:
+def test_a_change_that_keeps_size_and_time_is_seen(tmp_path: Path) -> None:
     path = fill(tmp_path)[0]
     open_index([tmp_path])
     stat = path.stat()
-    path.write_text(path.read_text().replace('"value": 0.0', '"value": 9.0'))
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    made = read_record(path)
+    assert isinstance(made, ResultRecord)
+    other = {"sw2": made.scores["sw2"].model_copy(update={"value": 9.0})}
+    path.write_text(record_text(made.model_copy(update={"scores": other})))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert path.stat().st_size == stat.st_size
-    assert next(e for e in open_index([tmp_path]).entries("task0") if e.run_id == "r000").scores["sw2"].value == 9.0
+    assert {e.path: e for e in open_index([tmp_path]).entries("task0")}[str(path)].scores["sw2"].value == 9.0
 
 
 @pytest.mark.usefixtures("indexed")
@@ -121,27 +125,60 @@ def test_of_one_task_no_more_is_looked_at_and_changes_are_seen(tmp_path: Path) -
     assert not one.problems
     assert one.entries("task1-b") == open_index([tmp_path]).entries("task1-b")
     files[2].unlink()
-    assert "r002" not in {entry.run_id for entry in open_index([tmp_path], task="task1-b").entries("task1-b")}
+    assert str(files[2]) not in {entry.path for entry in open_index([tmp_path], task="task1-b").entries("task1-b")}
     assert len(open_index([tmp_path], task="task0").problems) == 1
     assert open_index([tmp_path], task="task9").tasks == []
 
 
+def forged(content: bytes) -> bytes:
+    """An index whose digest is right, whatever it holds."""
+    return index_file._digest(content) + b"\n" + content
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
+    "deleted": lambda _: None,
+    "truncated": lambda data: data[:100],
+    "flipped": lambda data: data[:-40] + bytes([data[-40] ^ 1]) + data[-39:],
+    "garbage": lambda _: b"no index",
+    "other rows": lambda data: forged(data.partition(b"\n")[2].replace(b'"run_id"', b'"run"')),
+    "other content": lambda _: forged(b"[[1]]\n[]"),
+    "deep": lambda _: forged(b"[" * 100_000),
+}
+
+
 @pytest.mark.usefixtures("indexed")
-@pytest.mark.parametrize("damage", ["delete", "truncate", "garbage", "foreign"])
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_a_lost_or_damaged_index_is_made_again(tmp_path: Path, damage: str) -> None:
     fill(tmp_path / "a")
     before = everything(open_index([tmp_path / "a"]))
-    (path,) = index_files()
-    if damage == "delete":
+    for path in index_files():
+        data = DAMAGE[damage](path.read_bytes())
         path.unlink()
-    elif damage == "foreign":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        pq.write_table(pa.table({"name": ["x"]}), path)
-    else:
-        path.write_bytes(path.read_bytes()[:100] if damage == "truncate" else b"not parquet")
+        if data is not None:
+            path.write_bytes(data)
     assert everything(open_index([tmp_path / "a"])) == before
+    kept = {path: path.stat().st_ino for path in index_files()}
+    assert everything(open_index([tmp_path / "a"])) == before
+    assert {path: path.stat().st_ino for path in index_files()} == kept
+
+
+@pytest.mark.usefixtures("indexed")
+@pytest.mark.parametrize("kind", ["file", "pipe", "full"])
+def test_where_no_index_can_be_kept_records_are_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    files = fill(tmp_path / "a")
+    if kind == "file":  # root may write anywhere, but not into a file
+        (tmp_path / "cache").write_text("")
+        monkeypatch.setenv("DXBENCH_CACHE", str(tmp_path / "cache"))
+    elif kind == "full":
+        monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "no space")))
+    else:
+        open_index([tmp_path / "a"])
+        for path in index_files():
+            path.unlink()
+            os.mkfifo(path)
+    assert sum(map(len, everything(open_index([tmp_path / "a"])).values())) == len(files)
 
 
 @pytest.mark.usefixtures("indexed")
@@ -164,7 +201,7 @@ def test_a_copied_record_is_a_duplicate_named_and_not_counted(dxbench: Callable[
     copy.write_bytes(path.read_bytes())
     ended = dxbench("table", "-t", "gaussians8", "--results", tmp_path, "-f", "json")
     assert ended.code == 5
-    assert f"{copy}: run abc-s0 belongs in gaussians8/made-up/abc-s0.json; a copy would count twice" in ended.err
+    assert f"{copy}: run {path.stem} belongs in gaussians8/made-up/{path.name}; a copy would count" in ended.err
     assert json.loads(ended.out)["blocks"][0]["rows"][0]["seeds"] == 1
 
 
@@ -182,7 +219,7 @@ def test_a_published_row_without_a_source_is_refused(
 
 def _write(folder: Path, worker: int, count: int) -> None:
     for i in range(count):
-        write_record(folder, record(i, float(i), run_id=f"w{worker}-{i}"))
+        write_record(folder, record(i, float(i), config={"worker": worker}))
 
 
 @pytest.mark.usefixtures("indexed")
@@ -197,5 +234,5 @@ def test_ten_processes_writing_at_once_lose_no_record(tmp_path: Path) -> None:
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * 10
-    names = {entry.run_id for entry in open_index([tmp_path]).entries("gaussians8")}
-    assert names == {f"w{worker}-{i}" for worker in range(10) for i in range(20)}
+    found = {(entry.config["worker"], entry.seed) for entry in open_index([tmp_path]).entries("gaussians8")}
+    assert found == {(worker, i) for worker in range(10) for i in range(20)}

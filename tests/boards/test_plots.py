@@ -20,6 +20,21 @@ from dxbench.boards.site.plots import (
     pareto_plot,
 )
 
+any_size = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from([5e-324, -5e-324, 1.7e308, -1.7e308, 1e155, 1e-155, 0.0]),
+)
+
+
+@given(st.lists(any_size, min_size=1, max_size=6), any_size)
+def test_scales_and_curves_of_any_size_lie_within(values: list[float], value: float) -> None:
+    scale = Scale.over(values)
+    assert 0 <= scale.at(value) <= 1
+    assert all(math.isfinite(tick) for tick in scale.ticks(5))
+    drawn = line("loss", Curve(step=list(range(len(values))), value=values))
+    assert drawn is not None
+    assert all(0 <= int(number) <= LINE_WIDTH for point in drawn.points.split() for number in point.split(" "))
+
 
 def row(
     label: str,

@@ -199,8 +199,8 @@ def test_a_seed_without_a_metric_makes_its_row_partial() -> None:
 
 
 def test_an_older_version_of_a_row_is_superseded() -> None:
-    old = [record(s, 0.1, run_id=f"o{s}") for s in range(2)]
-    new = [record(s, 0.5, method_version=2, run_id=f"n{s}") for s in range(2)]
+    old = [record(s, 0.1) for s in range(2)]
+    new = [record(s, 0.5, method_version=2) for s in range(2)]
     first, second = rows_of(entries(old + new))
     assert first.marks == (Mark.SUPERSEDED,)
     assert second.ranks
@@ -213,7 +213,7 @@ def measured(method: str, value: float, *, n_samples: int, count: int = 3, **cha
     for seed in range(count):
         estimate = Estimate(value=value + 0.01 * seed, better="lower", fingerprint=protocol.fingerprint)
         scores = {"scores": {"sw2": estimate}, "protocols": {protocol.fingerprint: protocol}}
-        made.append(record(seed, None, status="ok", method=method, run_id=f"{method}-{seed}", **scores, **changes))
+        made.append(record(seed, None, status="ok", method=method, **scores, **changes))
     return made
 
 
@@ -237,7 +237,7 @@ def test_other_protocols_stand_in_blocks_of_their_own_with_the_fields_named(tmp_
 
 def test_a_row_without_the_metric_that_differs_stays_in_the_first_block(tmp_path: Path) -> None:
     other = {"auc": Estimate(value=0.9, better="higher", fingerprint="a" * 16)}
-    energies = [record(s, None, status="ok", method="ebm", run_id=f"e{s}", scores=other) for s in range(2)]
+    energies = [record(s, None, status="ok", method="ebm", scores=other) for s in range(2)]
     table = table_of(tmp_path, measured("a", 0.5, n_samples=9) + energies + measured("b", 0.9, n_samples=8))
     assert [[r.label for r in block.rows] for block in table.blocks] == [["a", "ebm"], ["b"]]
 

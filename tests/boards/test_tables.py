@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from dxbench.boards.aggregate import Mark, Row, rows_of, summarise
 from dxbench.boards.entries import Entry
 from dxbench.boards.index import open_index
 from dxbench.boards.tables import task_table
-from dxbench.records import Unreadable, read_record, write_record
+from dxbench.records import RECORD_LIMIT, Unreadable, config_id_of, read_record, write_record
 
 ROOT = Path(__file__).resolve().parents[2]
 PROVENANCE = Provenance(
@@ -40,7 +41,7 @@ def record(seed: int, value: float | None, **changes: Any) -> ResultRecord:
     """One run of a made-up method; without a value, a failed one."""
     estimate = None if value is None else Estimate(value=value, better="lower", fingerprint="f" * 16)
     fields: dict[str, Any] = {
-        "run_id": f"abc-s{seed}",
+        "run_id": "",
         "task": "gaussians8",
         "task_version": 1,
         "method": "made-up",
@@ -54,7 +55,8 @@ def record(seed: int, value: float | None, **changes: Any) -> ResultRecord:
         "scores": {} if estimate is None else {"sw2": estimate},
         "provenance": PROVENANCE,
     }
-    return ResultRecord.model_validate(fields | changes)
+    made = ResultRecord.model_validate(fields | changes)
+    return made.model_copy(update={"run_id": f"{config_id_of(made)}-s{seed}"})
 
 
 def rows(records: list[ResultRecord]) -> list[Row]:
@@ -99,10 +101,11 @@ def test_uncommitted_code_is_said() -> None:
 
 
 def test_a_record_survives_the_disk_unchanged(tmp_path: Path) -> None:
-    path = write_record(tmp_path, record(3, 0.25))
-    assert path == tmp_path / "gaussians8/made-up/abc-s3.json"
-    assert read_record(path) == record(3, 0.25)
-    assert [p.name for p in path.parent.iterdir()] == ["abc-s3.json"]
+    made = record(3, 0.25)
+    path = write_record(tmp_path, made)
+    assert path == tmp_path / f"gaussians8/made-up/{made.run_id}.json"
+    assert read_record(path) == made
+    assert list(path.parent.iterdir()) == [path]
 
 
 BAD = {
@@ -135,7 +138,7 @@ def test_a_bad_file_is_named_left_alone_and_ends_with_5(
 def test_a_record_of_schema_1_is_read_in_todays(tmp_path: Path) -> None:
     path = write_record(tmp_path, record(0, 0.5))
     old = json.loads(path.read_text()) | {"schema_version": 1}
-    for added in ("card", "selected_on_test", "samples_sha256"):
+    for added in ("card", "selected_on_test", "samples_sha256", "sha256"):
         del old[added]
     path.write_text(json.dumps(old))
     assert read_record(path) == record(0, 0.5)
@@ -145,9 +148,31 @@ def test_a_record_of_schema_1_is_read_in_todays(tmp_path: Path) -> None:
     assert "seed" in found.reason
 
 
+def undigested(path: Path) -> str:
+    """A record as it was written before files ended with a digest."""
+    text, _, _ = path.read_text().partition(',\n "sha256"')
+    path.write_text(text + "}")
+    assert isinstance(read_record(path), ResultRecord)
+    return path.read_text()
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_a_record_that_was_changed_by_a_bit_is_none(tmp_path: Path, ends: str) -> None:
+    path = write_record(tmp_path, record(0, 0.5))
+    text = path.read_bytes().replace(b"\n", ends.encode())
+    path.write_bytes(text)
+    assert read_record(path) == record(0, 0.5)
+    for at in range(0, len(text), 3):
+        path.write_bytes(text[:at] + bytes([text[at] ^ 1]) + text[at + 1 :])
+        found = read_record(path)
+        assert isinstance(found, Unreadable) or found == record(0, 0.5)
+    path.write_bytes(text.replace(b"0.5", b"0.6"))
+    assert "changed since it was written" in read_record(path).reason  # type: ignore[union-attr]
+
+
 def test_nan_cannot_enter_a_record(tmp_path: Path) -> None:
     path = write_record(tmp_path, record(0, 0.5))
-    path.write_text(path.read_text().replace("0.5", "NaN"))
+    path.write_text(undigested(path).replace("0.5", "NaN"))
     assert isinstance(read_record(path), Unreadable)
 
 
@@ -178,7 +203,7 @@ def test_what_has_no_number_is_told_below_and_is_no_row(tmp_path: Path) -> None:
     for seed in (0, 1):
         write_record(
             tmp_path,
-            record(seed, None, method="absent", run_id=f"absent-s{seed}", status="skipped", scores={}, failure=failure),
+            record(seed, None, method="absent", status="skipped", scores={}, failure=failure),
         )
     table = task_table(open_index([tmp_path]), "gaussians8", published=False)
     assert [row.label for row in table.rows] == ["made-up"]
@@ -204,8 +229,8 @@ def test_nothing_to_show_is_exit_6(dxbench: Callable[..., Ended], tmp_path: Path
 def test_suite_rows_come_in_its_order_with_published_ones_behind_and_the_floor_last(
     dxbench: Callable[..., Ended], tmp_path: Path
 ) -> None:
-    dxmi = {"method": "dxmi", "config": {"tau": 0.1}, "run_id": "d-s0"}
-    floor = {"method": "data", "config": {}, "run_id": "f-s0", "reference": True}
+    dxmi = {"method": "dxmi", "config": {"tau": 0.1}}
+    floor = {"method": "data", "config": {}, "reference": True}
     for made in (record(0, 0.5, **dxmi), record(0, 0.04, **floor)):
         write_record(tmp_path, made)
     suite = ("table", "--suite", "dxmi-table1", "--results", tmp_path)
@@ -252,3 +277,75 @@ def test_committed_tables_are_what_the_records_give() -> None:
         [sys.executable, "-m", "leaderboards", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
+
+
+ODD: dict[str, Callable[[Path], object]] = {
+    "pipe": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "dangling link": lambda path: path.symlink_to("nowhere"),
+    "loop": lambda path: path.symlink_to(path),
+    "folder": lambda path: path.mkdir(),
+    "huge": lambda path: path.write_bytes(b"[" + b" " * RECORD_LIMIT + b"]"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_regular_file_is_named_and_left_alone(
+    dxbench: Callable[..., Ended], tmp_path: Path, kind: str
+) -> None:
+    write_record(tmp_path, record(0, 0.5))
+    odd = tmp_path / "gaussians8" / "made-up" / "odd.json"
+    ODD[kind](odd)
+    assert isinstance(read_record(odd), Unreadable)
+    ended = dxbench("table", "--task", "gaussians8", "--results", tmp_path)
+    assert ended.code == 5
+    assert "0.5000" in ended.out
+    assert f"{odd}: " in ended.err
+
+
+BENT: dict[str, tuple[str, str]] = {
+    "long integer": ('"schema_version": 2', f'"schema_version": {"1" * 5000}'),
+    "long integer in a value": ('"a": 1', f'"a": {"1" * 5000}'),
+    "not finite": ('"a": 1', '"a": Infinity'),
+    "too large": ('"a": 1', '"a": 1e999'),
+    "surrogate": ('"overrides": {}', '"overrides": {"\\ud800": 1}'),
+    "seed": ('"seed": 0', '"seed": -1'),
+    "another seed": ('"seed": 0', '"seed": 1'),
+    "another configuration": ('"a": 1', '"a": 2'),
+    "evaluations": ('"nfe": 5.0', '"nfe": -5'),
+    "measurements": ('"n": 1', '"n": -3'),
+    "spread": ('"std": null', '"std": -1'),
+    "number as text": ('"value": 0.5', '"value": "0.5"'),
+    "more than a float holds": ('"cores": 1', f'"cores": {2**2000}'),
+}
+
+
+@pytest.mark.parametrize("kind", BENT)
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_record_out_of_range_or_that_contradicts_itself_is_none(tmp_path: Path, kind: str, schema: int) -> None:
+    path = write_record(tmp_path, record(0, 0.5))
+    old, new = BENT[kind]
+    text = undigested(path)
+    assert old in text
+    path.write_text(text.replace(old, new).replace('"schema_version": 2', f'"schema_version": {schema}'))
+    assert isinstance(read_record(path), Unreadable)
+
+
+def test_a_results_path_that_is_a_file_is_said(
+    dxbench: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert dxbench("table", "--task", "gaussians8", "--results", tmp_path / "file").code == 2
+    monkeypatch.setenv("DXBENCH_RESULTS", str(tmp_path / "file"))
+    ended = dxbench("table", "--task", "gaussians8")
+    assert ended.code == 2
+    assert f"{tmp_path / 'file'} is no folder" in ended.err
+
+
+def test_a_folder_that_cannot_be_listed_is_named(dxbench: Callable[..., Ended], tmp_path: Path) -> None:
+    write_record(tmp_path, record(0, 0.5))
+    (tmp_path / "gaussians8" / "loop").symlink_to("loop")
+    ended = dxbench("table", "--task", "gaussians8", "--results", tmp_path)
+    assert ended.code == 5
+    assert "0.5000" in ended.out
+    assert f"{tmp_path / 'gaussians8' / 'loop'}: not readable" in ended.err

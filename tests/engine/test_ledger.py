@@ -12,6 +12,7 @@ from torch import nn
 
 from dxbench.api import ResultRecord, TrainingCost
 from dxbench.engine.ledger import WINDOWS, Ledger, TrainingMeter
+from dxbench.records import read_record
 
 BATCH = 8
 
@@ -116,7 +117,9 @@ def test_a_resumed_run_counts_as_an_uninterrupted_one_and_its_own_part_is_not_fo
 
 def record(home: Path, method: str, seed: int = 0) -> ResultRecord:
     (path,) = (home / "results").glob(f"*/{method}/*-s{seed}.json")
-    return ResultRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    found = read_record(path)
+    assert isinstance(found, ResultRecord)
+    return found
 
 
 def test_a_found_backbone_costs_what_it_cost_the_run_that_trained_it(dxbench: Callable[..., Ended], home: Path) -> None:

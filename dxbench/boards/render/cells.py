@@ -13,6 +13,7 @@ from dxbench.plain import plain
 ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
 KIND_SIGNS = {"published": "† ", "reference": "= ", "measured": ""}
 MISSING = "–"
+_LONG = 1e12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,13 @@ def number(summary: Summary, digits: int | None = None) -> str:
     if summary.printed is not None:
         return summary.printed
     places = decimals([summary]) if digits is None else digits
-    spread = "" if summary.std is None else f" ± {summary.std:.{places}f}"
-    return f"{summary.value:.{places}f}{spread}"
+    spread = "" if summary.std is None else f" ± {_fixed(summary.std, places)}"
+    return f"{_fixed(summary.value, places)}{spread}"
+
+
+def _fixed(value: float, places: int) -> str:
+    """With so many decimals; what would take more than a dozen digits before them, with an exponent."""
+    return f"{value:.4g}" if abs(value) >= _LONG else f"{value:.{places}f}"
 
 
 def decimals(summaries: Iterable[Summary]) -> int:

@@ -26,6 +26,7 @@ DOT_STEP = 34
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.03, 0.97, 14, 26
 _LOG_FROM = 10.0
 _LOG_LOW, _LOG_HIGH = 1e-100, 1e100  # beyond them ratios overflow
+_EDGE = 1e300  # beyond it sums and differences overflow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class Scale:
     @classmethod
     def over(cls, values: Sequence[float]) -> "Scale":
         """The scale of some finite values, at least one."""
-        low, high = min(values), max(values)
+        low, high = _drawn(min(values)), _drawn(max(values))
         log = low > _LOG_LOW and high < _LOG_HIGH and high / low > _LOG_FROM
         if low == high:
             pad = abs(low) / 2 or 1.0
@@ -240,15 +241,22 @@ def line(name: str, curve: Curve) -> Line | None:
     if not values:
         return None
     low, high = min(values), max(values)
+    drawn = values if low > -_EDGE and high < _EDGE else [_drawn(value) for value in values]
     size = -(-len(values) // LINE_POINTS)
     if size > 1:
-        thin = [sum(part) / len(part) for part in (values[i : i + size] for i in range(0, len(values), size))]
+        thin = [sum(part) / len(part) for part in (drawn[i : i + size] for i in range(0, len(drawn), size))]
     else:
-        thin = values
-    up = (LINE_HEIGHT - 4) / ((high - low) or 1.0)
+        thin = drawn
+    top, span = _drawn(high), (_drawn(high) - _drawn(low)) or 1.0
     across = LINE_WIDTH / max(len(thin) - 1, 1)
-    points = " ".join([f"{int(i * across)} {int((high - v) * up + 2.5)}" for i, v in enumerate(thin)])
+    points = " ".join(
+        [f"{int(i * across)} {int((top - v) / span * (LINE_HEIGHT - 4) + 2.5)}" for i, v in enumerate(thin)]
+    )
     return Line(name=name, points=points, steps=curve.step[-1], first=values[0], low=low, high=high, last=values[-1])
+
+
+def _drawn(value: float) -> float:
+    return max(-_EDGE, min(_EDGE, value))
 
 
 def _by(metric: str, better: Direction) -> Callable[[Row], tuple[float, str]]:
