@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,9 +81,7 @@ def numbers(home: Path) -> dict[str, object] | None:
     return {key: record[key] for key in kept}
 
 
-def test_no_kill_loses_or_alters_a_record(
-    zygote: Zygote, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_no_kill_loses_or_alters_a_record(zygote: Zygote, tmp_path: Path) -> None:
     rng = random.Random(0)
     whole = {}
     for seed in range(SEEDS):
@@ -107,4 +105,4 @@ def test_no_kill_loses_or_alters_a_record(
         assert numbers(home) == whole[seed]
         left = [path for path in home.rglob(".*.*") if path.is_file()]
         assert not left, left
-    record_property("kills", f"{kills} of {lives} runs, {resumed} after a resume; the latest at {latest:.2f} s")
+    print(f"{kills} kills of {lives} runs, {resumed} of them after a resume")  # noqa: T201 (shown by pytest -s)

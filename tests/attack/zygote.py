@@ -8,12 +8,14 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from dxbench.api import ResultRecord
 from dxbench.engine.cell import RunOptions, run_cell
+from dxbench.engine.listener import Listener
 from dxbench.engine.plan import Cell, plan
 from dxbench.errors import DxbenchError
 from dxbench.threads import fix_threads
@@ -23,11 +25,11 @@ def say(text: str) -> None:
     os.write(1, f"{text}\n".encode())
 
 
-class Speaks:
-    """A listener that tells of the beginning."""
+class Silent:
+    """A listener that says nothing."""
 
     def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
-        say(f"started {first_step}")
+        pass
 
     def stepped(self, cell: Cell, *, step: int, scalars: Mapping[str, float]) -> None:
         pass
@@ -36,17 +38,27 @@ class Speaks:
         pass
 
     def warned(self, cell: Cell, text: str) -> None:
-        say(f"warned {text}")
+        pass
 
     def ended(self, cell: Cell, record: ResultRecord | None) -> None:
         pass
 
 
-def run(home: Path, task: str, method: str, seed: int) -> int:
+class Speaks(Silent):
+    """A listener that tells of the beginning, and of what should not be."""
+
+    def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
+        say(f"started {first_step}")
+
+    def warned(self, cell: Cell, text: str) -> None:
+        say(f"warned {text}")
+
+
+def run(home: Path, task: str, method: str, seed: int, listener: Listener) -> int:
     (cell,) = plan(task, method, preset="default", overrides={"iterations": 30}, seeds=[seed], precision="32")
     options = RunOptions(home=home, results=home / "results", checkpoint_every=0.0)
     try:
-        run_cell(cell, options, listener=Speaks())
+        run_cell(cell, options, listener=listener)
     except DxbenchError as error:
         say(f"warned {error}")
         return int(error.exit_code)
@@ -56,14 +68,15 @@ def run(home: Path, task: str, method: str, seed: int) -> int:
 def main() -> None:
     task, method = sys.argv[1:]
     fix_threads(1)
-    plan(task, method, preset="default", overrides={}, seeds=[0], precision="32")
+    with tempfile.TemporaryDirectory() as folder:  # what is loaded late takes longer than a run
+        run(Path(folder), task, method, 0, Silent())
     for line in sys.stdin:
         home, seed, kill_after = json.loads(line)
         child = os.fork()
         if child == 0:
             status = 1
             try:
-                status = run(Path(home), task, method, seed)
+                status = run(Path(home), task, method, seed, Speaks())
             finally:
                 os._exit(status)
         if kill_after is not None:
