@@ -81,9 +81,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     # Not mkstemp, whose files are private whatever the umask says.
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
-        if path.is_file():
-            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+        mode = stat.S_IMODE((path if path.is_file() else temporary).stat().st_mode)
+        temporary.chmod(mode)
         yield temporary
+        temporary.chmod(mode)  # safetensors puts a private file of its own in its place
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
