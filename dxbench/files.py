@@ -122,9 +122,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         with suppress(OSError):  # whoever sweeps does without, where the file system has no locks
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if path.is_file():
-            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+        mode = stat.S_IMODE((path if path.is_file() else temporary).stat().st_mode)
+        temporary.chmod(mode)
         yield temporary
+        temporary.chmod(mode)  # safetensors puts a private file of its own in its place
         temporary.replace(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)

@@ -282,6 +282,12 @@ def test_pictures_are_of_the_samples_that_were_scored_or_not_at_all(tmp_path: Pa
     assert all(png.startswith(b"\x89PNG") for _, _, png in drawn)
     assert KeptPictures(tmp_path).of(measured.model_copy(update={"samples_sha256": "0" * 64})) == []
     write_record(tmp_path / "records", kept)
+    arrays = work_folder(tmp_path, task=kept.task, method=kept.method, run_id=kept.run_id) / "arrays.npz"
+    sound = arrays.read_bytes()
+    for damaged in (b"", sound[: len(sound) // 2], b"\x93NUMPY\x01\x00\x10\x00((((((((((((((((", b"nonsense"):
+        arrays.write_bytes(damaged)
+        assert KeptPictures(tmp_path).of(kept) == []
+    arrays.write_bytes(sound)
     built = build_site(open_index([tmp_path / "records"]), tmp_path / "site", pictures=KeptPictures(tmp_path))
     page = (built.folder / run_page(kept.task, kept.method, kept.run_id, origin="")).read_text()
     (first, *_) = re.findall(r'<img src="([^"]+)"', page)
