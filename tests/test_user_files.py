@@ -109,3 +109,21 @@ def test_a_refusal_names_no_address(tmp_path: Path):
         with pytest.raises(UsageError, match=r"is not a dxbench\.api\.Task class, got the") as refusal:
             load_task(f"{tmp_path / 'ring.py'}:{name}")
         assert " at 0x" not in str(refusal.value)
+
+
+class TestNumbersOfPapers:
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [('"value": ', '"value": -1e999, "x": '), ('"schema_version": 1', f'"schema_version": {"1" * 5000}')],
+    )
+    def test_out_of_range_are_refused(self, tmp_path: Path, old: str, new: str):
+        text = (paths.published() / "vgs.json").read_text(encoding="utf-8")
+        assert old in text
+        (tmp_path / "x.json").write_text(text.replace(old, new, 1), encoding="utf-8")
+        with pytest.raises(InvalidFile, match=r"x\.json"):
+            read_published(tmp_path)
+
+    def test_in_a_pipe_are_refused(self, tmp_path: Path):
+        os.mkfifo(tmp_path / "x.json")
+        with pytest.raises(InvalidFile, match="no regular file but a pipe"):
+            read_published(tmp_path)
