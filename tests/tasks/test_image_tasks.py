@@ -216,6 +216,33 @@ def test_a_run_ends_in_a_record(dxbench: Callable[..., Ended], home: Path) -> No
     assert record["samples_sha256"]
 
 
+def test_images_are_submitted_as_bytes_and_computed_again(
+    dxbench: Callable[..., Ended], home: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dxbench.engine.provenance._git_state", lambda folder: ("0" * 40, False))
+    assert run(dxbench, "--no-report", "--seed", "0-1").code == 0
+    bundle, painter = tmp_path / "bundle.zip", f"{HERE}:PainterMethod"
+    packed = dxbench("submit", "-t", TASK, "-m", painter, "--out", bundle)
+    assert packed.code == 0, packed.out + packed.err
+    checked = dxbench("validate", bundle, "--task", TASK, "--json")
+    assert checked.code == 0, checked.out
+    exact = {one["metric"] for one in checked.json["rechecked"] if one["exact"] and one["holds"]}
+    assert exact == {metric.name for metric in METRICS}
+    assert "fd_tiny@60_start" in {one["what"] for one in checked.json["on_trust"]}
+    (data / "weights" / "net.safetensors").unlink()
+    monkeypatch.setenv("DXBENCH_CACHE", str(tmp_path / "other"))
+    checked = dxbench("validate", bundle, "--task", TASK, "--json")
+    assert checked.code == 5
+    assert all("cannot be measured again here" in defect["problem"] for defect in checked.json["defects"])
+
+
+def test_a_record_says_which_files_nobody_vouches_for(dxbench: Callable[..., Ended], home: Path) -> None:
+    assert run(dxbench, "--no-report").code == 0
+    (path,) = (home / "results").rglob("*.json")
+    (warning,) = json.loads(path.read_text())["warnings"]
+    assert "net is unverified: nobody publishes the hash of net.safetensors (sha256 " in warning
+
+
 def test_a_run_without_the_feature_net_ends_with_7_and_no_number(
     dxbench: Callable[..., Ended], home: Path, data: Path
 ) -> None:
