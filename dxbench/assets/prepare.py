@@ -37,7 +37,7 @@ def look(asset: Asset) -> Found:
     """How things stand, without hashing or fetching anything."""
     found = asset.find()
     if found is not None:
-        return Found(asset=asset, state="there", note=str(found))
+        return Found(asset=asset, state="there", note=_note(asset, str(found)))
     if asset.urls:
         return Found(
             asset=asset, state="missing", note=f"`{asset.prepare}` fetches it to {asset.target}{_terms(asset)}"
