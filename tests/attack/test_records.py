@@ -175,7 +175,7 @@ def judged(path: Path) -> ResultRecord | None:
     return found
 
 
-@attack(3500)
+@attack(2500)
 @given(st.data())
 def test_bent_records(folder: Path, data: st.DataObject) -> None:
     judged(written(folder, data.draw(HONEST.flatmap(bent_json))))
@@ -197,7 +197,7 @@ def test_whatever_happens_to_a_file_with_its_digest_is_noticed(folder: Path, dat
     assert isinstance(found, Unreadable) or found == record
 
 
-@attack(1000)
+@attack(500)
 @given(st.data())
 def test_old_records_bent(folder: Path, data: st.DataObject) -> None:
     """They take another way: as Python values into today's schema."""
