@@ -61,6 +61,9 @@ def suite_names() -> list[str]:
 def load_suite(name: str) -> Suite:
     """A shipped suite by name, or the suite file at a path ending in .toml.
 
+    A suite may name methods and tasks by their files. `dxbench run --suite` imports them, with --dry-run too, so that a
+    suite is to be trusted as a program is; to read one, or to show its table, imports nothing.
+
     Raises:
         UsageError: for an unknown name or a file that is not a suite.
     """

@@ -1,5 +1,6 @@
 """Records and their samples to a bundle."""
 
+import os
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from dxbench.api import ResultRecord, Task
 from dxbench.errors import InvalidFile, MissingData, UsageError
+from dxbench.files import make_folder
 from dxbench.records import array_sha256, config_id_of, record_text, work_folder
 from dxbench.submissions.archive import npy_bytes
 from dxbench.submissions.challenge import BLOCK, block_hashes, chosen_blocks
@@ -39,15 +41,15 @@ def pack(
     """Write the bundle of one configuration's records to `out`, if it passes validation against `results`.
 
     Raises:
-        UsageError: if `out` is there already.
+        UsageError: if `out` is there already, be it a link that leads nowhere, or cannot be.
         MissingData: if the samples of a run are gone.
         InvalidFile: if the samples of a run are not those its record names.
     """
-    if out.exists():
+    if os.path.lexists(out):
         raise UsageError(f"{out} is there already; remove it or choose another place with --out")
     arrays = {record.run_id: _kept_samples(record, home) for record in records}
     manifest = make_manifest(records, arrays)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with TemporaryDirectory(dir=out.parent, prefix=".dxbench-submit-") as folder:
         draft = Path(folder) / out.name
         with draft.open("wb") as file:
