@@ -91,11 +91,11 @@ class HoldoutMNIST(LeaveOut):
     def load(self) -> dict[str, Group]:
         arrays = read_mnist(MNIST.require())
         train, test = (arrays[name].reshape(-1, 28 * 28) for name in ("train_images", "test_images"))
-        labels = arrays["train_labels"][:MNIST_TRAIN]
+        labels, points = arrays["train_labels"][:MNIST_TRAIN], test.astype(np.float32) / 255.0
         return {
             f"digit {digit}": Group(
                 train=train[np.flatnonzero(labels != digit)],
-                test=test.astype(np.float32) / 255.0,
+                test=points,
                 anomalous=arrays["test_labels"] == digit,
             )
             for digit in range(10)

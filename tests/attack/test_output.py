@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "boards"))
 from hostile import attack
 from site_records import record
 
+from dxbench.api import MetricProtocol
 from dxbench.boards.check import check
 from dxbench.boards.gate_report import junit, markdown, summary
 from dxbench.boards.index import open_index
@@ -195,6 +196,11 @@ def runs(words: dict[str, str], *, shift: float = 0.0, protocol: str = "") -> It
             "platform": word("platform", "Linux"),
             "git_sha": word("git", "a"),
             "packages": {word("package", "torch"): word("package", "2")},
+        }
+        true = {old: MetricProtocol(**one).fingerprint for old, one in made["protocols"].items()}
+        made["protocols"] = {true[old]: one for old, one in made["protocols"].items()}
+        made["scores"] = {
+            name: score | {"fingerprint": true[score["fingerprint"]]} for name, score in made["scores"].items()
         }
         yield made
     if "failure" in words:

@@ -28,7 +28,7 @@ from dxbench.boards.compare import Selection, compare
 from dxbench.boards.entries import Entry
 from dxbench.boards.explain import made_differently
 from dxbench.boards.gate_report import as_json as gate_as_json
-from dxbench.boards.gate_report import junit, markdown, plain
+from dxbench.boards.gate_report import junit, markdown, summary
 from dxbench.boards.index import RecordIndex, open_index
 from dxbench.boards.published import read_published
 from dxbench.boards.render import render
@@ -117,7 +117,7 @@ def every_board(records: Sequence[ResultRecord], task: str) -> None:
 def every_comparison(index: RecordIndex, records: Sequence[ResultRecord]) -> None:
     """Rows against each other, runs against each other, and all against the honest ones."""
     gate = check(RecordIndex([Held(others())], [""]), index, alpha=0.05, rel_tol=1e-6)
-    plain(gate, 120), markdown(gate), junit(gate)
+    summary(gate, 120), markdown(gate), junit(gate)
     strict_json(gate_as_json(gate))
     made_differently(records[0], records[-1])
     entries = [entry for task in index.tasks for entry in index.entries(task)]
@@ -249,7 +249,7 @@ def test_numbers_of_any_size(records: list[ResultRecord]) -> None:
     half = RecordIndex([Held(records[::2])], [""])
     gate = check(half, RecordIndex([Held(records)], [""]), alpha=0.05, rel_tol=1e-6)
     strict_json(gate_as_json(gate))
-    plain(gate, 120), markdown(gate), junit(gate)
+    summary(gate, 120), markdown(gate), junit(gate)
 
 
 @attack(1000)
