@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
 from dxbench.metrics.frechet import Moments
 from dxbench.metrics.neighbours import DEFAULT_TILING, Tiling
+from dxbench.metrics.scoring import NoSamples
 
 Features = NDArray[np.floating]
 Images = NDArray[np.uint8]
@@ -166,7 +167,7 @@ class FeatureMetric(ABC):
     def generated(self, evidence: Evidence) -> FeatureSource:
         """The samples, exactly `num_samples` of them; raises NotApplicable otherwise."""
         if not isinstance(evidence, FeatureEvidence):
-            raise NotApplicable("there are no samples with features")
+            raise NoSamples
         return exactly(evidence.features, self.num_samples, "samples")
 
 

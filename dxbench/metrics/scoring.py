@@ -23,6 +23,27 @@ from dxbench.threads import fix_threads
 Array = NDArray[np.float64]
 
 
+class NoSamples(NotApplicable):
+    """A metric of samples met a model without any."""
+
+    def __init__(self) -> None:
+        super().__init__("the model does not sample")
+
+
+def needs_samples(metric: Metric) -> bool:
+    """Whether a metric has no number for a model that does not sample; so it is where it does not say."""
+    nothing = Evidence(samples=None, energy=None, temperature=None, nfe=None, reference=None)
+    try:
+        metric.measure(nothing)
+    except NoSamples:
+        return True
+    except NotApplicable:
+        return False
+    except Exception:  # a metric from elsewhere, of which nobody knows what it takes
+        return True
+    return False
+
+
 def require_samples(evidence: Evidence, n: int) -> Array:
     """The first n samples, [n, *event].
 
@@ -30,7 +51,7 @@ def require_samples(evidence: Evidence, n: int) -> Array:
         NotApplicable: if the model does not sample, or there are fewer.
     """
     if evidence.samples is None:
-        raise NotApplicable("the model does not sample")
+        raise NoSamples
     if len(evidence.samples) < n:
         raise NotApplicable(f"needs {n:,} samples, got {len(evidence.samples):,}")
     return evidence.samples[:n]

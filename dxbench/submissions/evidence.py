@@ -7,7 +7,7 @@ import numpy as np
 
 from dxbench.api import Estimate, Problem, Recheck, ResultRecord, Task
 from dxbench.errors import InvalidFile, MissingData, NothingMeasured
-from dxbench.metrics.scoring import recompute, spot_check
+from dxbench.metrics.scoring import needs_samples, recompute, spot_check
 from dxbench.records import array_sha256
 from dxbench.sketches import SIZE, copied, row_keys, sketch
 from dxbench.submissions.archive import Archive, npy_limit, parse_npy
@@ -113,7 +113,7 @@ def read_samples(
     commitment = entry.samples
     if record.samples_sha256 is None or commitment is None:
         if record.samples_sha256 is None and commitment is None and record.nfe is None:
-            return None, []
+            return None, list(_without_samples(record, task))
         problem = "a run with samples has to name their hash and to show them"
         return None, [Defect(where=where, problem=problem, remedy=RUN_AGAIN)]
     sizes = block_sizes(commitment.count)
@@ -139,6 +139,14 @@ def read_samples(
         return None, [Defect(where=where, problem=problem, remedy=PACK)]
     shown = Shown(run_id=entry.run_id, samples=samples, share=len(samples) / commitment.count)
     return shown, list(_named_otherwise(shown, record))
+
+
+def _without_samples(record: ResultRecord, task: Task) -> Iterator[Defect]:
+    """Claims of a run without samples that nothing but samples give."""
+    for metric in task.metrics:
+        if metric.name in record.scores and needs_samples(metric):
+            where, problem = f"records/{record.run_id}: scores.{metric.name}", "a number of samples, and none are shown"
+            yield Defect(where=where, problem=problem, remedy=RUN_AGAIN)
 
 
 def _commitment_problems(

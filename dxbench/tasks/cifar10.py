@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import DataSource, Estimate, Evidence, Metric, MetricProtocol, Model, NotApplicable
+from dxbench.api import DataSource, Estimate, Evidence, Metric, MetricProtocol, Model
 from dxbench.assets import Asset
 from dxbench.assets.catalogue import (
     CIFAR10,
@@ -30,7 +30,7 @@ from dxbench.features.sources import PartOf
 from dxbench.metrics.features import FeatureSet, FeatureSource
 from dxbench.metrics.fidelity import FrechetDistance
 from dxbench.metrics.frechet import frechet_distance
-from dxbench.metrics.scoring import single
+from dxbench.metrics.scoring import NoSamples, single
 from dxbench.metrics.start import OfTheStart
 from dxbench.readers import array_names, load_arrays
 from dxbench.streams import derive_seed
@@ -164,7 +164,7 @@ class Floor:
 
     def measure(self, evidence: Evidence) -> Estimate:
         if evidence.samples is None:
-            raise NotApplicable("the model does not sample")
+            raise NoSamples
         of = self.metric.features
         real, reference = (evidence.reference[key].moments(of) for key in (self.real, self.metric.reference))
         return single(self.protocol, frechet_distance(real, reference), better="none")

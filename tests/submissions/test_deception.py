@@ -462,6 +462,18 @@ def test_samples_withheld_are_found(workshop: Any) -> None:
     assert all("has to name their hash and to show them" in problem for problem in problems(report))
 
 
+def test_a_run_that_hides_its_samples_may_claim_nothing_of_them(workshop: Any) -> None:
+    """Without hash, sketch and NFE a run says that its model does not sample."""
+    hidden = {"samples_sha256": None, "samples_sketch": [], "nfe": None}
+    records = [record.model_copy(update=hidden) for record in workshop.records]
+    found = problems(workshop.validate(workshop.build(records=records, samples=dict.fromkeys(workshop.samples))))
+    assert found == [
+        f"records/{record.run_id}: scores.{name}: a number of samples, and none are shown"
+        for record in records
+        for name in ("sw2_exact", "mode_share_min", "outlier_share")
+    ]
+
+
 def test_every_defect_is_listed_not_only_the_first(workshop: Any) -> None:
     record = workshop.records[0]
     dirty = record.provenance.model_copy(update={"git_dirty": True})
