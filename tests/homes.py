@@ -59,13 +59,14 @@ def serving(home: Home) -> Iterator[Home]:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
             else:
                 self.send_response(200)
+            # Before a client hears anything, so that what a test sets next is for the next request.
+            cut = bool(home.break_after)
+            piece = content[start : start + home.break_after.pop(0)] if cut else content[start:]
             if home.chunked:
                 self.send_header("Transfer-Encoding", "chunked")
             elif home.lengths:
                 self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
-            cut = bool(home.break_after)
-            piece = content[start : start + home.break_after.pop(0)] if cut else content[start:]
             if home.chunked:
                 piece = (b"%x\r\n%s\r\n" % (len(piece), piece) if piece else b"") + (b"" if cut else b"0\r\n\r\n")
             self.wfile.write(piece)
