@@ -928,7 +928,7 @@ class MeasuredAgain(Frozen):
 
 
 class Submission(Frozen):
-    """What became known of a run from elsewhere when it was taken in.
+    """The verdict on a run from elsewhere, of when it was taken in.
 
     Attributes:
         bundle_sha256: of the bundle that it came in.

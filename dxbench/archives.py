@@ -99,7 +99,7 @@ def _unpacked(path: Path) -> BufferedIOBase:
 
 
 class _Reader:
-    """What a file unpacks to, read no further than is in proportion to it, and in pieces of at most `piece` bytes."""
+    """The contents of a packed file, read in pieces of at most `piece` bytes and no further than is in proportion."""
 
     def __init__(self, path: Path, file: BufferedIOBase) -> None:
         self._path, self._file, self._packed = path, file, path.stat().st_size

@@ -81,16 +81,16 @@ class Asset:
 
     @property
     def algorithm(self) -> str:
-        """Of its hash."""
+        """The algorithm of its hash, such as "sha256"."""
         return self.digest.partition(":")[0] if self.digest else "sha256"
 
     def is_right(self, digest: str) -> bool:
-        """Whether "algorithm:hex" is that of the file as it is published."""
+        """True if "algorithm:hex" is the digest of the file as it is published."""
         return self.digest is not None and digest.startswith(self.digest)
 
     @property
     def unverified(self) -> str | None:
-        """What to say of a file that is there, and whose hash nobody publishes; None of any other."""
+        """A sentence on a file that is there and whose hash nobody publishes; None of any other."""
         found = self.find()
         if self.digest is not None or found is None or found.is_dir():
             return None
@@ -113,7 +113,7 @@ class Asset:
 
     @property
     def made_of(self) -> Path:
-        """Where what it is made of is put."""
+        """The place under DXBENCH_DATA of what it is made of."""
         return paths.data() / self.source
 
     def find(self) -> Path | None:

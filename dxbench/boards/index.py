@@ -169,7 +169,7 @@ def _list_runs(folder: Path, place: str, found: Listing) -> None:
 
 
 def _looked_at(folder: str, found: Listing, *, ending: str = "") -> Iterator[tuple[str, os.stat_result]]:
-    """What lies in a folder, through links, by name; nothing where there is no folder.
+    """Names in a folder with what lies there, through links; none where there is no folder.
 
     What cannot be looked at is a problem, unless it was removed meanwhile.
     """

@@ -448,7 +448,7 @@ class _Run:
             samples_sketch=sketch(samples) if samples is not None else [],
             scores=evaluation.scores if evaluation else {},
             notes=evaluation.notes if evaluation else {},
-            warnings=[*(evaluation.warnings if evaluation else []), *self._unverified()],
+            warnings=[*evaluation.warnings, *self._unverified()] if evaluation else [],
             protocols=evaluation.protocols if evaluation else {},
             curves=self.curves.curves(),
             cost=self._cost(model),

@@ -122,8 +122,8 @@ class _Relay:
         self._messages.put((self._number, call, arguments))
 
 
-class _Silent:
-    """Of a process other than the first."""
+class Silent:
+    """A listener that says nothing, of processes other than the first."""
 
     def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
         pass
@@ -141,7 +141,7 @@ class _Silent:
         pass
 
 
-SILENT = _Silent()
+SILENT = Silent()
 
 
 def _work(cell: Cell, options: RunOptions, messages: "Queue[Any]", number: int, place: Place | None) -> None:

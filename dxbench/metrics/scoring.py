@@ -1,6 +1,7 @@
 """What metrics share: taking evidence, giving estimates, and being run one after the other."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,10 +124,8 @@ def score(
     return scores, notes, protocols
 
 
-def recompute(
-    task: Task, samples: Array, *, progress: Callable[[str], None]
-) -> tuple[dict[str, Estimate], dict[str, str]]:
-    """Scores that all of a model's samples, [n, *event], give by themselves; for other metrics, why not.
+def recompute(task: Task, samples: Array, *, progress: Callable[[str], None]) -> dict[str, Estimate]:
+    """Scores that all of a model's samples, [n, *event], give by themselves.
 
     Raises:
         NothingMeasured: if a metric is not finite.
@@ -134,27 +133,24 @@ def recompute(
     fix_threads(task.threads)
     try:
         evidence = task.evidence(samples)
-    except NotApplicable as reason:
-        return {}, {metric.name: str(reason) for metric in task.metrics}
-    scores, notes, _ = score(task.metrics, evidence, progress=progress)
-    return scores, notes
+    except NotApplicable:
+        return {}
+    return score(task.metrics, evidence, progress=progress)[0]
 
 
-def spot_check(task: Task, samples: Array) -> tuple[dict[str, Recheck], dict[str, str]]:
-    """What a uniformly random part of a model's samples, [n, *event], says of each metric; for others, why not."""
+def spot_check(task: Task, samples: Array) -> dict[str, Recheck]:
+    """By metric, what a uniformly random part of a model's samples, [n, *event], says.
+
+    A metric that is not named cannot be rechecked from a part.
+    """
     found: dict[str, Recheck] = {}
-    notes: dict[str, str] = {}
     fix_threads(task.threads)
     try:
         evidence = task.evidence(samples)
-    except NotApplicable as reason:
-        return found, {metric.name: str(reason) for metric in task.metrics}
+    except NotApplicable:
+        return found
     for metric in task.metrics:
-        if not isinstance(metric, Recheckable):
-            notes[metric.name] = "a part of the samples does not bound it"
-            continue
-        try:
-            found[metric.name] = metric.recheck(evidence)
-        except NotApplicable as reason:
-            notes[metric.name] = str(reason)
-    return found, notes
+        if isinstance(metric, Recheckable):
+            with suppress(NotApplicable):
+                found[metric.name] = metric.recheck(evidence)
+    return found

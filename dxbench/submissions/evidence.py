@@ -218,7 +218,7 @@ def _recompute(
     record: ResultRecord, shown: Shown, task: Task, progress: Callable[[str], None]
 ) -> tuple[list[Rechecked], list[Defect]]:
     rechecked, defects = [], []
-    for name, found in recompute(task, shown.samples, progress=progress)[0].items():
+    for name, found in recompute(task, shown.samples, progress=progress).items():
         if name in record.notes and name not in record.scores:
             problem = f"left out ({record.notes[name]}); the samples give {found.value:.4f}"
             defects.append(Defect(where=f"records/{record.run_id}: {name}", problem=problem, remedy=RUN_AGAIN))
@@ -254,10 +254,9 @@ def _close(claimed: Mapping[str, float], found: Mapping[str, float]) -> bool:
 
 
 def _spot_check(record: ResultRecord, shown: Shown, task: Task) -> tuple[list[Rechecked], list[Defect]]:
-    found, _ = spot_check(task, shown.samples)
     return [
         Rechecked.of(record.run_id, name, record.scores[name].value, one, exact=False)
-        for name, one in found.items()
+        for name, one in spot_check(task, shown.samples).items()
         if name in record.scores
     ], []
 

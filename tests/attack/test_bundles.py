@@ -79,17 +79,21 @@ def _committed(members: Members, text: bytes) -> Members:
     return members | {record_member(FIRST): text, MANIFEST: manifest}
 
 
-def _believes_nothing_false(report: Report) -> None:
-    """What a valid bundle's first record says is what its samples give, whatever was bent."""
+def _lies(report: Report) -> list[str]:
+    """Where a valid bundle's first record says what its samples do not give, whatever was bent."""
+    if not report.valid:
+        return []
     (record,) = [record for record in report.records if record.seed == 0]
-    assert (record.run_id, record.config, record.nfe, record.status) == (FIRST, RECORDS[0].config, 4.0, "ok")
+    found = [
+        name for name in ("run_id", "config", "nfe", "status") if getattr(record, name) != getattr(RECORDS[0], name)
+    ]
     for name in RECORDS[0].scores.keys() - FREE:
         got, true = record.scores[name], RECORDS[0].scores[name]
-        assert abs(got.value - true.value) <= 1e-3 * max(abs(true.value), 0.1), name
-        assert (got.n, got.unit, got.better, got.fingerprint) == (true.n, true.unit, true.better, true.fingerprint)
-    for kept in taken_in(report, "0" * 64):
-        for text in _texts(kept.model_dump(mode="json")):
-            assert is_plain(text.replace("\n", "")), text
+        same = (got.n, got.unit, got.better, got.fingerprint) == (true.n, true.unit, true.better, true.fingerprint)
+        if not same or abs(got.value - true.value) > 1e-3 * max(abs(true.value), 0.1):
+            found.append(name)
+    kept = [text for one in taken_in(report, "0" * 64) for text in _texts(one.model_dump(mode="json"))]
+    return found + [text for text in kept if not is_plain(text.replace("\n", ""))]
 
 
 def _texts(value: Any) -> list[str]:
@@ -108,7 +112,7 @@ def test_the_sound_bundle_is_valid_and_a_record_signed_again_is_the_same(place: 
     assert _signed(json_bytes(RECORD_JSON)) == SOUND[record_member(FIRST)]
     report = _validated(_zipped(place, SOUND))
     assert report.valid, report.defects
-    _believes_nothing_false(report)
+    assert _lies(report) == []
 
 
 def test_records_bent_and_committed_to(place: Path) -> None:
@@ -116,8 +120,7 @@ def test_records_bent_and_committed_to(place: Path) -> None:
     @given(bent_json(RECORD_JSON))
     def strike(text: bytes) -> None:
         report = _validated(_zipped(place, _committed(SOUND, _signed(text))))
-        if report.valid:
-            _believes_nothing_false(report)
+        assert _lies(report) == []
 
     strike()
 
@@ -136,9 +139,8 @@ def test_records_bent_and_written_as_dxbench_writes_them(place: Path) -> None:
         except ValueError:
             return
         report = _validated(_zipped(place, _committed(SOUND, text)))
-        if report.valid:
-            believed += 1
-            _believes_nothing_false(report)
+        believed += report.valid
+        assert _lies(report) == []
 
     strike()
     assert believed  # seconds, memory and the like are on trust
@@ -153,8 +155,7 @@ def test_scores_and_evaluations_replaced_by_hostile_numbers(place: Path) -> None
         record = copy.deepcopy(RECORD_JSON)
         record["scores"][name][field] = value
         report = _validated(_zipped(place, _committed(SOUND, _signed(json_bytes(record)))))
-        if report.valid:
-            _believes_nothing_false(report)
+        assert _lies(report) == []
 
     strike()
 
@@ -189,8 +190,7 @@ def test_bytes_of_the_zip_file_damaged(place: Path) -> None:
     def strike(data: bytes) -> None:
         place.write_bytes(data)
         report = _validated(place)
-        if report.valid:  # unused fields of the zip file
-            _believes_nothing_false(report)
+        assert _lies(report) == []  # of a zip file some fields are unused
 
     strike()
 

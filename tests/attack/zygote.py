@@ -10,11 +10,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
-from dxbench.api import ResultRecord
 from dxbench.engine.cell import RunOptions, run_cell
+from dxbench.engine.launchers import Silent
 from dxbench.engine.listener import Listener
 from dxbench.engine.plan import Cell, plan
 from dxbench.errors import DxbenchError
@@ -23,25 +22,6 @@ from dxbench.threads import fix_threads
 
 def say(text: str) -> None:
     os.write(1, f"{text}\n".encode())
-
-
-class Silent:
-    """A listener that says nothing."""
-
-    def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
-        pass
-
-    def stepped(self, cell: Cell, *, step: int, scalars: Mapping[str, float]) -> None:
-        pass
-
-    def phase(self, cell: Cell, text: str) -> None:
-        pass
-
-    def warned(self, cell: Cell, text: str) -> None:
-        pass
-
-    def ended(self, cell: Cell, record: ResultRecord | None) -> None:
-        pass
 
 
 class Speaks(Silent):

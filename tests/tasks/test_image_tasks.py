@@ -243,6 +243,18 @@ def test_a_record_says_which_files_nobody_vouches_for(dxbench: Callable[..., End
     assert "net is unverified: nobody publishes the hash of net.safetensors (sha256 " in warning
 
 
+def test_a_run_with_a_damaged_hash_beside_a_file_still_has_its_record(
+    dxbench: Callable[..., Ended], home: Path, data: Path
+) -> None:
+    (data / "weights" / "net.safetensors.sha256").write_text("not a hash\n")
+    ended = run(dxbench, "--no-report")
+    assert ended.code == 3, ended.err
+    (path,) = (home / "results").rglob("*.json")
+    record = json.loads(path.read_text())
+    assert record["status"] == "failed"
+    assert "records no sha256 of net.safetensors" in record["failure"]["message"]
+
+
 def test_a_run_without_the_feature_net_ends_with_7_and_no_number(
     dxbench: Callable[..., Ended], home: Path, data: Path
 ) -> None:

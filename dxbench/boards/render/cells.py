@@ -38,7 +38,7 @@ def number(summary: Summary, digits: int | None = None) -> str:
 
 
 def _fixed(value: float, places: int) -> str:
-    """With so many decimals; what would take more than a dozen digits before them, with an exponent."""
+    """The number with so many decimals; with an exponent if it took more than a dozen digits before them."""
     return f"{value:.4g}" if abs(value) >= _LONG else f"{value:.{places}f}"
 
 
