@@ -16,9 +16,9 @@ from dxbench.api import Estimate, ResultRecord
 from dxbench.boards.aggregate import Row, summarise
 from dxbench.boards.check import check
 from dxbench.boards.compare import Selection, compare
-from dxbench.boards.entries import Entry
 from dxbench.boards.gate import Verdict
 from dxbench.boards.ranking import ranks
+from dxbench.records.entries import Entry
 
 Array = NDArray[np.float64]
 Law = Callable[[np.random.Generator, int, int], Array]

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from dxbench.paths import reference_results
-from dxbench.records import config_id
+from dxbench.records.files import config_id
 
 TASKS, METHODS, SEEDS = 20, 20, 5
 CURVE_POINTS = 20
-LOAD = "from pathlib import Path; import sys; from dxbench.boards.index import open_index\n"
+LOAD = "from pathlib import Path; import sys; from dxbench.records.index import open_index\n"
 LOAD += "if __name__ == '__main__': print(len(open_index([Path(sys.argv[1])]).tasks))"
 
 

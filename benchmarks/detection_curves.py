@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 
 from benchmarks.detection_tuning import mean_auroc
 from dxbench.api import Compute, EnergyModel, Problem, Training
-from dxbench.configure import configure
+from dxbench.api.streams import RandomStreams
+from dxbench.drawing.draw import energy_function
 from dxbench.engine.process import prepare_process
-from dxbench.registry import load_method, load_task
-from dxbench.sampling import energy_function
-from dxbench.streams import RandomStreams
+from dxbench.plugins.configure import configure
+from dxbench.plugins.registry import load_method, load_task
 from dxbench.tasks.detection import TEST_BATCH, Group
 from dxbench.tasks.mvtec_pooled import MVTecPooled
 

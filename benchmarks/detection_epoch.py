@@ -14,12 +14,12 @@ import sys
 import time
 
 import torch
+from dxbench_baselines.recipes.dxmi_detection import RECIPES
 
-from baselines.recipes.dxmi_detection import RECIPES
 from dxbench.api import Compute, Method, Problem, Training
-from dxbench.registry import load_method
-from dxbench.sampling import OperationCounter
-from dxbench.streams import RandomStreams
+from dxbench.api.streams import RandomStreams
+from dxbench.drawing.counting import OperationCounter
+from dxbench.plugins.registry import load_method
 from dxbench.tasks.detection import PointSet
 
 POINTS, DIM = 711_284, 272

@@ -12,12 +12,12 @@ import warnings
 import numpy as np
 
 from dxbench.api import Compute, EnergyModel, Problem
-from dxbench.configure import configure, parse_assignments
+from dxbench.api.streams import RandomStreams
+from dxbench.drawing.draw import energy_function
 from dxbench.engine.process import prepare_process
-from dxbench.metrics.ranking import auroc
-from dxbench.registry import load_method, load_task
-from dxbench.sampling import energy_function
-from dxbench.streams import RandomStreams
+from dxbench.metrics.detection.ranking import auroc
+from dxbench.plugins.configure import configure, parse_assignments
+from dxbench.plugins.registry import load_method, load_task
 from dxbench.tasks.detection import TEST_BATCH, Group
 from dxbench.tasks.mvtec_pooled import MVTecPooled
 

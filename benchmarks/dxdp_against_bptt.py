@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from dxbench.api import Compute, Training
-from dxbench.configure import configure
+from dxbench.api.streams import RandomStreams
+from dxbench.drawing.counting import counted_passes
+from dxbench.drawing.draw import draw_samples
 from dxbench.engine.process import prepare_process
-from dxbench.metrics.sliced import random_directions, sliced_wasserstein2
-from dxbench.registry import load_method, load_task
-from dxbench.sampling import counted_passes, draw_samples
-from dxbench.streams import RandomStreams
+from dxbench.metrics.points.sliced import random_directions, sliced_wasserstein2
+from dxbench.plugins.configure import configure
+from dxbench.plugins.registry import load_method, load_task
 from dxbench.tasks.gaussians8 import eight_gaussians
 
 METHODS = {

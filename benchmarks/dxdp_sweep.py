@@ -10,15 +10,15 @@ import statistics
 import time
 
 import torch
+from dxbench_baselines.dxmi import DxMITraining
 
-from baselines.dxmi import DxMITraining
 from dxbench.api import Compute
-from dxbench.configure import configure
+from dxbench.api.streams import RandomStreams
 from dxbench.engine.process import prepare_process
-from dxbench.registry import load_method, load_task
-from dxbench.streams import RandomStreams
-from dxmi.noise import StreamNoise
-from dxmi.rollout import rollout
+from dxbench.plugins.configure import configure
+from dxbench.plugins.registry import load_method, load_task
+from dxmi.sampling.noise import StreamNoise
+from dxmi.sampling.rollout import rollout
 
 
 def training(sweep: str, batch_size: int, threads: int) -> DxMITraining:

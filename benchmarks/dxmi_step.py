@@ -21,22 +21,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from dxbench.drawing.counting import OperationCounter
 from dxbench.engine.fabric import FabricWorkers
 from dxbench.engine.spread import Spread
-from dxbench.sampling import OperationCounter
 from dxmi.algorithms.dxmi import DxMIUpdate
 from dxmi.algorithms.sweeps import batched_sweep
-from dxmi.costs import RunningCost, VelocityVariance, sigmoid_time_cost, velocity_of_noise
+from dxmi.energies.values import TimeIndependentValue
 from dxmi.execution import ChannelsLast, Eager, Execution
-from dxmi.fastdpm import LinearChain
 from dxmi.nets.energy_resnet import EnergyResNet
 from dxmi.nets.presets import DDPM_CIFAR10
 from dxmi.nets.steps import AtSteps
 from dxmi.nets.unet import UNet
-from dxmi.noise import StreamNoise
-from dxmi.optimisers import Trainee
-from dxmi.policies import GaussianPolicy
-from dxmi.values import TimeIndependentValue
+from dxmi.sampling.noise import StreamNoise
+from dxmi.sampling.policies import GaussianPolicy
+from dxmi.schedules.chains import LinearChain
+from dxmi.training.costs import RunningCost, VelocityVariance, sigmoid_time_cost, velocity_of_noise
+from dxmi.training.optimisers import Trainee
 
 STEPS, SHAPE = 10, (3, 32, 32)
 

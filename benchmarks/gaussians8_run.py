@@ -9,12 +9,12 @@ import time
 import numpy as np
 
 from dxbench.api import Compute
-from dxbench.configure import configure
+from dxbench.api.streams import RandomStreams
+from dxbench.drawing.draw import draw_samples
 from dxbench.engine.process import prepare_process
-from dxbench.metrics.sliced import random_directions, sliced_wasserstein2
-from dxbench.registry import load_method, load_task
-from dxbench.sampling import draw_samples
-from dxbench.streams import RandomStreams
+from dxbench.metrics.points.sliced import random_directions, sliced_wasserstein2
+from dxbench.plugins.configure import configure
+from dxbench.plugins.registry import load_method, load_task
 from dxbench.tasks.gaussians8 import eight_gaussians
 
 

@@ -24,9 +24,9 @@ from torch.utils.data import Dataset
 from dxbench.assets import file_digest
 from dxbench.features.inception import INCEPTION_TENSORFLOW
 from dxbench.features.sources import ImageSource
-from dxbench.metrics.features import FeatureSet
-from dxbench.metrics.frechet import Moments, array_moments, frechet_distance
-from dxbench.metrics.precision_recall import precision, recall
+from dxbench.metrics.images.features import FeatureSet
+from dxbench.metrics.images.frechet import Moments, array_moments, frechet_distance
+from dxbench.metrics.images.precision_recall import precision, recall
 
 
 class Images(Dataset):  # type: ignore[type-arg]

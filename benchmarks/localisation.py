@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, label
 
-from dxbench.metrics.regions import FPR_LIMIT, RankedPixels
+from dxbench.metrics.detection.regions import FPR_LIMIT, RankedPixels
 from dxbench.tasks.mvtec_ad import SCORING, VIEWS
 
 SIDE = 224

@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dxbench.api import Compute, FineTunedModel, Sampler
-from dxbench.configure import configure, parse_assignments
+from dxbench.api.streams import RandomStreams
+from dxbench.drawing.draw import draw_samples
 from dxbench.engine.process import prepare_process
 from dxbench.engine.store import FolderStore
 from dxbench.metrics.digits import FeaturePass
 from dxbench.metrics.digits_net import quantise
-from dxbench.metrics.frechet import array_moments, frechet_distance
-from dxbench.metrics.sliced import random_directions, sliced_wasserstein2
-from dxbench.registry import load_method, load_task
-from dxbench.sampling import draw_samples
-from dxbench.streams import RandomStreams
+from dxbench.metrics.images.frechet import array_moments, frechet_distance
+from dxbench.metrics.points.sliced import random_directions, sliced_wasserstein2
+from dxbench.plugins.configure import configure, parse_assignments
+from dxbench.plugins.registry import load_method, load_task
 from dxbench.tasks.digits_data import digits_splits
 from dxbench.tasks.gaussians8 import eight_gaussians
 

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from dxbench.api import Compute, Problem
-from dxbench.configure import configure, parse_assignments
+from dxbench.api.streams import RandomStreams
 from dxbench.engine.process import prepare_process
-from dxbench.registry import load_method
-from dxbench.streams import RandomStreams
+from dxbench.plugins.configure import configure, parse_assignments
+from dxbench.plugins.registry import load_method
 from dxbench.tasks.detection import PatchSet, PointSet
 from dxbench.tasks.mvtec_synthetic import MVTecSynthetic, write_set
 

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from dxmi.arrays import ClassLabels, PerSample, Points, SampleSeeds
-from dxmi.denoisers import Clipped, EDMDenoiser
-from dxmi.noise import SeededNoise
+from dxmi.backbones.starts import NetworkData
 from dxmi.protocols import Denoiser
-from dxmi.starts import NetworkData
+from dxmi.sampling.denoisers import Clipped, EDMDenoiser
+from dxmi.sampling.noise import SeededNoise
 
 Distance = Callable[[Points, Points], PerSample]
 

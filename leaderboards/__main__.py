@@ -4,14 +4,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from dxbench.boards.index import RecordIndex, open_index
 from dxbench.boards.render import render
 from dxbench.boards.render.text import markdown_grid
 from dxbench.boards.tables import Table, suite_table, task_table
 from dxbench.errors import NothingMeasured
-from dxbench.files import write_text_atomically
+from dxbench.files.writing import write_text_atomically
 from dxbench.paths import reference_results
-from dxbench.suites import load_suite, suite_names
+from dxbench.plugins.suites import load_suite, suite_names
+from dxbench.records.index import RecordIndex, open_index
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"

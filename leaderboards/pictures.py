@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from dxbench.boards.aggregate import Row
-from dxbench.boards.index import open_index
 from dxbench.boards.tables import Table, suite_table
 from dxbench.errors import NothingMeasured
 from dxbench.paths import reference_results
-from dxbench.suites import load_suite, suite_names
+from dxbench.plugins.suites import load_suite, suite_names
+from dxbench.records.index import open_index
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SUITES = {"gaussians8-methods": "sw2", "digits-methods": "fd_digits"}

@@ -13,7 +13,8 @@ from conftest import Ended
 
 from dxbench import files
 from dxbench.errors import InvalidFile, MachineFault, UsageError
-from dxbench.files import append_named, refusing_damage, whole_folder, write_named
+from dxbench.files.faults import refusing_damage
+from dxbench.files.writing import append_named, whole_folder, write_named
 
 Command = Callable[..., Ended]
 

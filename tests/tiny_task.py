@@ -22,12 +22,12 @@ from dxbench.api import (
     Task,
 )
 from dxbench.metrics.energy import EnergyRank
-from dxbench.metrics.modes import ModeShare, OutlierShare
+from dxbench.metrics.points.modes import ModeShare, OutlierShare
+from dxbench.metrics.points.sliced import ExactSlicedWasserstein
 from dxbench.metrics.scoring import score
-from dxbench.metrics.sliced import ExactSlicedWasserstein
-from dxbench.records import array_sha256, config_id, save_arrays, work_folder, write_record
-from dxbench.registry import Plugin
-from dxbench.sketches import sketch
+from dxbench.plugins.registry import Plugin
+from dxbench.records.files import array_sha256, config_id, save_arrays, work_folder, write_record
+from dxbench.records.sketches import sketch
 from dxbench.tasks.gaussians8 import MixtureOracle, MixtureStream, Reference
 
 Array = NDArray[np.float64]

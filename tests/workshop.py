@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from tiny_task import PLUGIN, draw, keep, measured
 
-from dxbench import registry
 from dxbench.api import ResultRecord
+from dxbench.plugins import registry
 from dxbench.submissions.manifest import Manifest
 from dxbench.submissions.pack import make_manifest, write_bundle
 from dxbench.submissions.validate import Report, validate

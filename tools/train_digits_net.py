@@ -13,8 +13,8 @@ from safetensors.torch import save
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from dxbench.api.streams import derive_seed
 from dxbench.metrics import digits_net
-from dxbench.streams import derive_seed
 from dxbench.tasks.digits_data import digits_splits
 
 ITERATIONS, BATCH = 2000, 128

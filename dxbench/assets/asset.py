@@ -9,7 +9,7 @@ from typing import Literal
 
 from dxbench import paths
 from dxbench.errors import InvalidFile, MissingData
-from dxbench.files import write_text_atomically
+from dxbench.files.writing import write_text_atomically
 
 Kind = Literal["data", "weights", "reference"]
 Make = Callable[[Path, Path, Callable[[int, int | None], None]], None]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dxbench.errors import InvalidFile, MissingData
-from dxbench.imagefiles import PHOTOS, image_files, read_image
+from dxbench.files.images import PHOTOS, image_files, read_image
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from dxbench.archives import unpack_tar
 from dxbench.assets.asset import Asset
 from dxbench.assets.download import fetch, held
 from dxbench.errors import DxbenchError, InvalidFile
+from dxbench.files.archives import unpack_tar
 
 State = Literal["there", "fetched", "missing", "by hand", "licence", "damaged", "failed"]
 Progress = Callable[[str, int, int | None], None]

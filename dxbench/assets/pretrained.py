@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dxbench import weights
 from dxbench.assets.asset import Asset
 from dxbench.errors import unknown
+from dxbench.files import weights
 
 if TYPE_CHECKING:
     from torch import Tensor

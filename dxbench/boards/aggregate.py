@@ -9,9 +9,9 @@ from typing import Literal
 from pydantic import JsonValue
 
 from dxbench.api import Direction, Estimate
-from dxbench.boards.entries import YOURS, Entry
-from dxbench.configure import DEFAULT_PRESET
-from dxbench.stats import bounded, mean, rounded_moments
+from dxbench.boards.stats import bounded, mean, rounded_moments
+from dxbench.plugins.configure import DEFAULT_PRESET
+from dxbench.records.entries import YOURS, Entry
 
 Kind = Literal["measured", "reference", "published"]
 

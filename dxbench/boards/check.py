@@ -7,12 +7,12 @@ from math import isclose
 
 from dxbench.api import Direction, canonical_json
 from dxbench.boards.aggregate import label_of, newest_configuration
-from dxbench.boards.entries import Entry
 from dxbench.boards.gate import CostChange, Finding, Gate, NoiseModel, Verdict
-from dxbench.boards.index import RecordIndex
+from dxbench.boards.stats import TStatistic, benjamini_hochberg, bounded, mean, moments, paired_t, prediction_t, welch_t
 from dxbench.boards.tables import differing_fields, protocols_of
 from dxbench.errors import unknown
-from dxbench.stats import TStatistic, benjamini_hochberg, bounded, mean, moments, paired_t, prediction_t, welch_t
+from dxbench.records.entries import Entry
+from dxbench.records.index import RecordIndex
 
 PAIRED_FROM = 3
 """Replayed seeds from which pairing is worth its degrees of freedom: at two, t has to exceed 6.3."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dxbench.boards.aggregate import Mark, Row, Summary, matches, rows_of, unmeasured
-from dxbench.boards.entries import Entry
-from dxbench.boards.index import RecordIndex
 from dxbench.boards.published import PublishedRow, PublishedScore, Source
-from dxbench.stats import Interval, bounded, mean_interval, prediction_t
+from dxbench.boards.stats import Interval, bounded, mean_interval, prediction_t
+from dxbench.records.entries import Entry
+from dxbench.records.index import RecordIndex
 
 LEVEL = 0.95
 

@@ -9,11 +9,11 @@ from pydantic import JsonValue
 
 from dxbench.api import Direction, Estimate
 from dxbench.boards.aggregate import label_of, located, newest_configuration, selector_of
-from dxbench.boards.entries import Entry
+from dxbench.boards.stats import Interval, TStatistic, welch_t
 from dxbench.boards.tables import differing_fields, protocols_of
-from dxbench.configure import DEFAULT_PRESET, parse_assignments
 from dxbench.errors import UsageError, unknown
-from dxbench.stats import Interval, TStatistic, welch_t
+from dxbench.plugins.configure import DEFAULT_PRESET, parse_assignments
+from dxbench.records.entries import Entry
 
 Verdict = Literal["better", "worse", "not separable", "not comparable", "too few seeds"]
 _SELECTOR = re.compile(

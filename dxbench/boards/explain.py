@@ -11,9 +11,9 @@ from pydantic import JsonValue
 from dxbench.api import Direction, Metric, MetricProtocol, NotApplicable, ResultRecord, Task
 from dxbench.boards.compare import Selection
 from dxbench.boards.rescore import KeptSamples, Way, change_fields
+from dxbench.boards.stats import bounded, mean
 from dxbench.boards.tables import differing_fields
 from dxbench.errors import NothingMeasured
-from dxbench.stats import bounded, mean
 from dxbench.threads import fix_threads
 
 TRAINING = "samples / training"

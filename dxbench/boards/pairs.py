@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from math import comb, frexp, inf, ldexp
 
-from dxbench.stats import Moments, holm, student_quantile, welch
+from dxbench.boards.stats import Moments, holm, student_quantile, welch
 
 _FAR = 2.0**480
 """In units of the floor; from there on squares may overflow."""

@@ -8,8 +8,8 @@ from pydantic import Field, ValidationError
 
 from dxbench.api import Frozen, NonNegative, Settings
 from dxbench.errors import InvalidFile
-from dxbench.files import read_regular
-from dxbench.records import refusal
+from dxbench.files.reading import read_regular
+from dxbench.records.files import refusal
 
 FILE_LIMIT = 4 * 2**20
 """Bytes of a file; the largest has 69,000."""

@@ -7,7 +7,7 @@ from statistics import median
 
 from dxbench.boards.aggregate import Row
 from dxbench.boards.pairs import different
-from dxbench.stats import bounded, moments
+from dxbench.boards.stats import bounded, moments
 
 ALPHA = 0.05
 """Probability that any two rows of a column are told apart wrongly: family-wise, per column."""

@@ -8,7 +8,7 @@ from dxbench.api import Picture, ResultRecord, Task
 from dxbench.boards.render.cells import cells, header, notes
 from dxbench.boards.render.html import environment, filled
 from dxbench.boards.tables import Table
-from dxbench.files import write_text_atomically
+from dxbench.files.writing import write_text_atomically
 from dxbench.pictures.curves import learning_curves
 from dxbench.readers import load_arrays
 

@@ -10,7 +10,7 @@ from dxbench.api import AdjustableMetric, Metric, MetricProtocol, NotApplicable,
 from dxbench.boards.tables import differing_fields
 from dxbench.errors import DxbenchError
 from dxbench.readers import load_arrays
-from dxbench.records import array_sha256, work_folder
+from dxbench.records.files import array_sha256, work_folder
 
 
 class KeptSamples:

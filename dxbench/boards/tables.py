@@ -7,13 +7,13 @@ from pydantic import JsonValue
 
 from dxbench.api import Estimate, MetricProtocol
 from dxbench.boards.aggregate import Mark, Row, Summary, matches, newest_configuration, rows_of, summarise, unmeasured
-from dxbench.boards.entries import Entry
-from dxbench.boards.index import RecordIndex
 from dxbench.boards.published import PublishedRow, Source, read_published
 from dxbench.boards.ranking import Places, ranks
 from dxbench.errors import NothingMeasured
 from dxbench.paths import published as published_folder
-from dxbench.suites import Suite, SuiteRow
+from dxbench.plugins.suites import Suite, SuiteRow
+from dxbench.records.entries import Entry
+from dxbench.records.index import RecordIndex
 
 
 @dataclass(frozen=True, kw_only=True)

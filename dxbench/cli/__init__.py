@@ -9,7 +9,7 @@ from typing import NoReturn
 from dxbench.cli.app import app
 from dxbench.cli.streams import plain_streams
 from dxbench.errors import DxbenchError, ExitCode
-from dxbench.files import machine_fault
+from dxbench.files.faults import machine_fault
 
 
 def main() -> None:

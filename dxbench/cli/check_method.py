@@ -7,11 +7,11 @@ from rich.text import Text
 from dxbench.api import Compute
 from dxbench.cli.common import say
 from dxbench.cli.terminal import console
-from dxbench.configure import parse_assignments
 from dxbench.conformance.kit import CheckResult, check_on_task
 from dxbench.engine.process import choose_device, prepare_process
 from dxbench.errors import ExitCode, NothingMeasured
-from dxbench.registry import load_method, load_task
+from dxbench.plugins.configure import parse_assignments
+from dxbench.plugins.registry import load_method, load_task
 
 STYLES = {"pass": "green", "fail": "bold red", "skipped": "yellow"}
 

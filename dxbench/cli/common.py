@@ -9,11 +9,12 @@ from pathlib import Path
 from stat import S_ISDIR
 from typing import TYPE_CHECKING
 
-from dxbench import paths, registry
+from dxbench import paths
 from dxbench.errors import NothingMeasured, UsageError, unknown
+from dxbench.plugins import registry
 
 if TYPE_CHECKING:
-    from dxbench.boards.index import RecordIndex
+    from dxbench.records.index import RecordIndex
 
 
 def say(value: object) -> None:
@@ -36,7 +37,7 @@ def open_records(folders: Sequence[Path] | None, *, task: str | None = None) -> 
         UsageError: for a folder that is not there, or a task that neither is installed nor has a record.
         InvalidFile: at the end, if a file among the records is none.
     """
-    from dxbench.boards.index import open_index
+    from dxbench.records.index import open_index
 
     chosen = folders or [paths.reference_results(), paths.results()]
     for folder in chosen:
@@ -73,7 +74,7 @@ def check_folder(folder: Path) -> None:
 
 def recorded_tasks(folders: Sequence[Path]) -> set[str]:
     """Tasks that have a folder of records, installed or not."""
-    from dxbench.boards.index import task_folders
+    from dxbench.records.index import task_folders
 
     return {name for folder in folders for name in task_folders(folder)}
 

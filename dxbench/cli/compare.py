@@ -9,7 +9,7 @@ from dxbench.cli.common import open_records, row_name, say
 from dxbench.cli.terminal import console, grid
 from dxbench.errors import ExitCode, NothingMeasured, UsageError
 from dxbench.plain import plain
-from dxbench.registry import task_name
+from dxbench.plugins.registry import task_name
 
 STYLES = {"better": "green", "worse": "red"}
 

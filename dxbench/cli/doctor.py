@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from dxbench import paths, registry
+from dxbench import paths
 from dxbench.cli.common import say
 from dxbench.cli.terminal import console
 from dxbench.errors import DxbenchError, ExitCode
+from dxbench.plugins import registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ def _several_devices() -> Check:
 
 def _folders() -> Check:
     def found() -> str:
-        from dxbench.files import check_writable
+        from dxbench.files.writing import check_writable
 
         check_writable(paths.home(), remedy=paths.HOME_REMEDY)
         check_writable(paths.results(), remedy=paths.RESULTS_REMEDY)
@@ -111,7 +112,7 @@ def _folders() -> Check:
 
 def _records() -> Check:
     def found() -> str:
-        from dxbench.boards.index import open_index
+        from dxbench.records.index import open_index
 
         index = open_index([paths.reference_results(), paths.results()])
         index.refuse_problems()

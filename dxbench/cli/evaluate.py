@@ -7,8 +7,8 @@ from dxbench.api import Evaluation, NotApplicable, ProblemSet, Task
 from dxbench.cli.common import say, warn
 from dxbench.cli.terminal import status
 from dxbench.errors import ExitCode, NothingMeasured, UsageError, unknown
+from dxbench.plugins.registry import load_task
 from dxbench.readers import Statistics, read_samples
-from dxbench.registry import load_task
 from dxbench.threads import fix_threads
 
 THREADS_WITHOUT_TASK = 2
@@ -96,9 +96,9 @@ def _show(evaluation: Evaluation, n: int | None, *, as_json: bool) -> None:
 
 def _print_beside(task: Task, path: Path, evaluation: Evaluation) -> None:
     """What others have, in the columns of the task's tables."""
-    from dxbench.boards.index import open_index
     from dxbench.boards.render.text import aligned
     from dxbench.boards.tables import samples_beside_others
+    from dxbench.records.index import open_index
 
     index = open_index([paths.reference_results(), paths.results()], task=task.name)
     table = samples_beside_others(index, task.name, label=path.name, scores=evaluation.scores, metrics=task.headline)

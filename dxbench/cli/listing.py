@@ -5,12 +5,13 @@ from typing import Any
 
 from rich.text import Text
 
-from dxbench import paths, registry
+from dxbench import paths
 from dxbench.api import Config, Method, Metric, MetricCard, Task
 from dxbench.cli.common import recorded_tasks, say, warn
 from dxbench.cli.terminal import console, grid
 from dxbench.errors import UsageError, unknown
 from dxbench.metrics.cards import card_named, card_of, stem_of
+from dxbench.plugins import registry
 
 
 def list_command(kind: str, *, as_json: bool) -> None:
@@ -51,7 +52,7 @@ def _plugin_rows(kind: Any) -> list[dict[str, Any]]:
 
 
 def _suite_rows() -> list[dict[str, Any]]:
-    from dxbench.suites import load_suite, suite_names
+    from dxbench.plugins.suites import load_suite, suite_names
 
     suites = [load_suite(name) for name in suite_names()]
     return [{"name": suite.name, "from": suite.task, "summary": suite.title} for suite in suites]
@@ -136,7 +137,7 @@ def info_command(name: str, *, as_json: bool) -> None:
 
 
 def _facts(name: str) -> dict[str, Any]:
-    from dxbench.suites import load_suite, suite_names
+    from dxbench.plugins.suites import load_suite, suite_names
 
     if registry.in_file(name):
         return _file_facts(name)
@@ -190,7 +191,7 @@ def _metric_facts(name: str) -> dict[str, Any]:
 
 def _recorded_facts(name: str) -> dict[str, Any]:
     """Of a task that is not installed, what its records tell."""
-    from dxbench.boards.index import open_index
+    from dxbench.records.index import open_index
 
     entries = open_index([paths.results()], task=name).entries(name)
     facts = {
@@ -203,7 +204,7 @@ def _recorded_facts(name: str) -> dict[str, Any]:
 
 
 def _method_facts(method: type[Method]) -> dict[str, Any]:
-    from dxbench.configure import DEFAULT_PRESET, config_class, presets, recipes
+    from dxbench.plugins.configure import DEFAULT_PRESET, config_class, presets, recipes
 
     tasks = sorted({task for task, _ in recipes(method)})
     kinds = {method.Config: "configuration (--set key=value)"}
@@ -228,7 +229,7 @@ def _defaults(kind: type[Config]) -> dict[str, str]:
 
 def _task_facts(name: str) -> dict[str, Any]:
     from dxbench.assets.prepare import look
-    from dxbench.registry import load_task
+    from dxbench.plugins.registry import load_task
 
     task = load_task(name)
     return {

@@ -22,10 +22,10 @@ from dxbench.assets.prepare import Progress as Tell
 from dxbench.cli.common import say
 from dxbench.cli.progress import Pace
 from dxbench.cli.terminal import bars, console, text_column
-from dxbench.configure import DEFAULT_PRESET, configure, parse_assignments, preset_task
 from dxbench.engine.parts import needed_files
 from dxbench.errors import ExitCode, UsageError, unknown
-from dxbench.registry import load_method, load_task
+from dxbench.plugins.configure import DEFAULT_PRESET, configure, parse_assignments, preset_task
+from dxbench.plugins.registry import load_method, load_task
 
 
 def prepare_command(

@@ -7,12 +7,11 @@ from pathlib import Path
 from pydantic import JsonValue
 from rich.console import Console
 
-from dxbench import paths, registry
+from dxbench import paths
 from dxbench.api import Compute, Precision, ResultRecord
 from dxbench.cli.common import parse_duration, parse_seeds, say
 from dxbench.cli.progress import duration, listener_for
 from dxbench.cli.terminal import console as console_of
-from dxbench.configure import DEFAULT_PRESET, assignments, config_class, parse_assignments, preset_task
 from dxbench.engine.cell import RunOptions
 from dxbench.engine.launchers import Outcome
 from dxbench.engine.parts import UnmetNeed, problem_for, trains_on_data
@@ -21,10 +20,12 @@ from dxbench.engine.process import choose_device
 from dxbench.engine.spread import Spread, check_support, machines, outer_rank
 from dxbench.engine.stopping import AT_ONCE, StopSignals
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, MissingData, UsageError, unknown
-from dxbench.files import check_writable
-from dxbench.records import read_record, record_path, work_folder
-from dxbench.registry import in_file, load_method, load_task
-from dxbench.suites import Suite, load_suite
+from dxbench.files.writing import check_writable
+from dxbench.plugins import registry
+from dxbench.plugins.configure import DEFAULT_PRESET, assignments, config_class, parse_assignments, preset_task
+from dxbench.plugins.registry import in_file, load_method, load_task
+from dxbench.plugins.suites import Suite, load_suite
+from dxbench.records.files import read_record, record_path, work_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +232,7 @@ def _as_json(cell: Cell, found: Forecast) -> dict[str, JsonValue]:
 def _forecasts(cells: Sequence[Cell], done: dict[str, ResultRecord], options: RunOptions) -> list[Forecast]:
     """A forecast per cell; each configuration is looked at once."""
     from dxbench.boards.aggregate import known_seconds
-    from dxbench.boards.index import open_index
+    from dxbench.records.index import open_index
 
     index = open_index([paths.reference_results(), options.results])
     entries = [entry for task in {cell.task for cell in cells} for entry in index.entries(task)]
@@ -271,10 +272,10 @@ def _why_not(cell: Cell, options: RunOptions) -> str:
 
 
 def _show(records: Sequence[ResultRecord], task_ref: str, options: RunOptions, request: RunRequest) -> None:
-    from dxbench.boards.entries import Entry
-    from dxbench.boards.index import open_index
     from dxbench.boards.render.text import by_metric
     from dxbench.boards.tables import result_beside_published
+    from dxbench.records.entries import Entry
+    from dxbench.records.index import open_index
 
     if request.as_json:
         say([record.model_dump(mode="json") for record in records])

@@ -7,12 +7,12 @@ from pathlib import Path
 from dxbench import paths
 from dxbench.api import ResultRecord, Task
 from dxbench.boards.compare import select
-from dxbench.boards.entries import Entry
 from dxbench.cli.common import open_records, row_name, say
 from dxbench.cli.terminal import console, status
 from dxbench.errors import ExitCode, NothingMeasured
 from dxbench.plain import plain
-from dxbench.registry import load_method, load_task, task_name
+from dxbench.plugins.registry import load_method, load_task, task_name
+from dxbench.records.entries import Entry
 from dxbench.submissions.merge import merge
 from dxbench.submissions.pack import pack
 from dxbench.submissions.validate import Report, validate

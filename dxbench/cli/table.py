@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dxbench import paths, registry
-from dxbench.boards.index import RecordIndex
+from dxbench import paths
 from dxbench.boards.published import read_published
 from dxbench.boards.render import Format, render
 from dxbench.boards.tables import suite_table, task_table
 from dxbench.cli.common import open_records
 from dxbench.errors import ExitCode, NothingMeasured, UsageError, unknown
-from dxbench.files import write_named
-from dxbench.registry import task_name
-from dxbench.suites import load_suite
+from dxbench.files.writing import write_named
+from dxbench.plugins import registry
+from dxbench.plugins.registry import task_name
+from dxbench.plugins.suites import load_suite
+from dxbench.records.index import RecordIndex
 
 
 def table_command(

@@ -11,8 +11,8 @@ from typing import TypeVar
 import torch
 
 from dxbench.api import Compute, ConditionalSampler, Sampler
+from dxbench.api.streams import RandomStreams
 from dxbench.conformance.subject import Broken, NotChecked, Subject
-from dxbench.streams import RandomStreams
 
 T = TypeVar("T")
 _LEFT_BEHIND = re.compile(r"not on the expected device|on the same device|device type for generator|different devices")

@@ -15,7 +15,7 @@ import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from dxbench.conformance.subject import Broken, Subject
-from dxbench.sampling import OperationCounter, counted_passes
+from dxbench.drawing.counting import OperationCounter, counted_passes
 
 FREE_SHARE = 0.05
 BATCH = 6

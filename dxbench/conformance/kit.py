@@ -7,7 +7,6 @@ from typing import Literal
 from pydantic import JsonValue
 
 from dxbench.api import Compute, Config, Method, Need, Problem, ProblemSet
-from dxbench.configure import DEFAULT_PRESET, configure, preset_task
 from dxbench.conformance.describing import check_config, check_identity
 from dxbench.conformance.devices import check_device
 from dxbench.conformance.evaluations import check_nfe
@@ -31,7 +30,8 @@ from dxbench.conformance.training import (
     check_training,
 )
 from dxbench.engine.process import global_generator_state, restore_global_generators
-from dxbench.registry import load_task
+from dxbench.plugins.configure import DEFAULT_PRESET, configure, preset_task
+from dxbench.plugins.registry import load_task
 
 STEPS = 6
 Outcome = Literal["pass", "fail", "skipped"]
@@ -124,7 +124,7 @@ CHECKS = (
     Check(
         name="seeds",
         wants="the same seeds give the same samples, other seeds others",
-        remedy="Draw all noise of sample i from seeds[i], for instance with dxmi.noise.SeededNoise.",
+        remedy="Draw all noise of sample i from seeds[i], for instance with dxmi.sampling.noise.SeededNoise.",
         run=check_seeds,
         needs=("range",),
     ),

@@ -20,11 +20,11 @@ from dxbench.api import (
     Sampler,
     Training,
 )
+from dxbench.api.streams import RandomStreams
+from dxbench.drawing.draw import sample
 from dxbench.engine.parts import require_pretrained, unmet_needs
 from dxbench.engine.process import seed_global_generators
 from dxbench.errors import MissingData
-from dxbench.sampling import sample
-from dxbench.streams import RandomStreams
 
 
 class Broken(Exception):

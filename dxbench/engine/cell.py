@@ -27,7 +27,8 @@ from dxbench.api import (
     Status,
     Training,
 )
-from dxbench.configure import config_class, preset_task
+from dxbench.api.streams import RandomStreams, derive_seed
+from dxbench.drawing.draw import count_parameters, sampling_flops
 from dxbench.engine import process, provenance
 from dxbench.engine.checkpoint import NonFiniteState, load_checkpoint, save_checkpoint
 from dxbench.engine.curves import CurveLog
@@ -41,12 +42,12 @@ from dxbench.engine.spread import ONE_DEVICE, Place, Spread
 from dxbench.engine.store import FolderStore
 from dxbench.engine.workers import POLL_SECONDS, LastWords, PeerLost, SharedStore, Words, assemble
 from dxbench.errors import DxbenchError, Interrupted, InvalidFile, MachineFault, MissingData, UsageError
-from dxbench.files import check_writable, machine_fault, set_aside, sweep_temporaries, write_text_atomically
-from dxbench.records import array_sha256, save_arrays, work_folder, write_record
-from dxbench.registry import load_method, load_task, method_card
-from dxbench.sampling import count_parameters, sampling_flops
-from dxbench.sketches import sketch
-from dxbench.streams import RandomStreams, derive_seed
+from dxbench.files.faults import machine_fault
+from dxbench.files.writing import check_writable, set_aside, sweep_temporaries, write_text_atomically
+from dxbench.plugins.configure import config_class, preset_task
+from dxbench.plugins.registry import load_method, load_task, method_card
+from dxbench.records.files import array_sha256, save_arrays, work_folder, write_record
+from dxbench.records.sketches import sketch
 
 Phase = Literal["setup", "train", "evaluate"]
 

@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import load, save
 
 from dxbench.errors import InvalidFile
-from dxbench.files import atomic_file, machine_fault, open_regular
+from dxbench.files.faults import machine_fault
+from dxbench.files.reading import open_regular
+from dxbench.files.writing import atomic_file
 
 _FORMAT = "dxbench-checkpoint-2"
 # Stands in the header where the digest will, while the digest of the whole file is taken.

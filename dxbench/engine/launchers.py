@@ -20,7 +20,7 @@ from dxbench.engine.plan import Cell
 from dxbench.engine.spread import Place, outer_rank
 from dxbench.engine.stopping import StopSignals, held_back
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, MachineFault, UsageError
-from dxbench.registry import load_task
+from dxbench.plugins.registry import load_task
 
 # Seconds that processes of a run are given to end after one of them has.
 GRACE = 15.0

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from dxbench.api import TrainingCost
-from dxbench.sampling import OperationCounter
+from dxbench.drawing.counting import OperationCounter
 
 WINDOWS = 64
 """Steps of a run that are counted: the middle one of as many equal windows, each for its window."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dxbench.errors import UsageError
-from dxbench.files import machine_fault
+from dxbench.files.faults import machine_fault
 
 
 def take(path: Path) -> FileLock | None:

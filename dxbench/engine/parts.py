@@ -21,9 +21,9 @@ from dxbench.api import (
     Task,
     Training,
 )
+from dxbench.api.streams import RandomStreams
 from dxbench.assets import Asset
 from dxbench.errors import MissingData, UsageError, require_all
-from dxbench.streams import RandomStreams
 
 SMALL_IMAGE_VALUES = 1024
 

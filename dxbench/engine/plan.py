@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from dxbench.api import Precision
-from dxbench.configure import DEFAULT_PRESET, assignments, configure, preset_task
 from dxbench.errors import UsageError
-from dxbench.records import config_id
-from dxbench.registry import load_method, load_task
+from dxbench.plugins.configure import DEFAULT_PRESET, assignments, configure, preset_task
+from dxbench.plugins.registry import load_method, load_task
+from dxbench.records.files import config_id
 
 
 @dataclass(frozen=True, kw_only=True)

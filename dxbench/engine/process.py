@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from dxbench.api import Compute
+from dxbench.api.streams import RandomStreams
 from dxbench.errors import UsageError
-from dxbench.streams import RandomStreams
 from dxbench.threads import fix_threads
 
 

@@ -3,11 +3,11 @@
 import torch
 
 from dxbench.api import Compute, Need, Sampler
-from dxbench.configure import DEFAULT_PRESET, configure
+from dxbench.api.streams import RandomStreams
 from dxbench.engine.parts import start_training
 from dxbench.engine.process import prepare_process
-from dxbench.registry import load_method, load_task
-from dxbench.streams import RandomStreams
+from dxbench.plugins.configure import DEFAULT_PRESET, configure
+from dxbench.plugins.registry import load_method, load_task
 
 
 def assert_repeats(task_name: str, method_name: str, *, steps: int = 5) -> int:

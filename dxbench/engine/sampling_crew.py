@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dxbench.api import FineTunedModel, Model
+from dxbench.drawing.counting import counted_passes
 from dxbench.engine.workers import Workers
-from dxbench.sampling import counted_passes
 
 # Methods of models that draw: their arguments are tensors with one row per sample, seeds first.
 DRAWS = ("sample", "sample_classes")

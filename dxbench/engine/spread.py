@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dxbench import registry
 from dxbench.api import Method, Precision
 from dxbench.errors import UsageError
+from dxbench.plugins import registry
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from dxbench.engine.checkpoint import load_checkpoint, save_checkpoint
 from dxbench.engine.ledger import Ledger
 from dxbench.engine.locks import take
 from dxbench.errors import InvalidFile
-from dxbench.files import set_aside, sweep_temporaries
+from dxbench.files.writing import set_aside, sweep_temporaries
 
 LAYOUT = 2
 """Of the files: 1 had no cost. A part of another layout is not found, and is trained once more."""

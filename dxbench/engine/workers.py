@@ -13,7 +13,8 @@ from dxbench.api import Failure, Frozen, Parallel, Slot, Status, Store
 from dxbench.engine.spread import Place, Spread
 from dxbench.engine.store import Busy
 from dxbench.errors import InvalidFile, MachineFault
-from dxbench.files import atomic_file, read_regular
+from dxbench.files.reading import read_regular
+from dxbench.files.writing import atomic_file
 
 T = TypeVar("T")
 POLL_SECONDS = 1.0

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from dxbench.errors import InvalidFile
 from dxbench.metrics.digits_net import NUM_FEATURES, SHA256, features_and_logits, quantise
-from dxbench.metrics.features import Extract, FeatureKind, Features, Images
+from dxbench.metrics.images.features import Extract, FeatureKind, Features, Images
 
 
 class DigitsExtractor:

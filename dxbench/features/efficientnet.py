@@ -15,12 +15,12 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor
 
-from dxbench import weights
 from dxbench.assets import file_digest
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.features.patches import RESIZE, Grids
-from dxbench.metrics.features import Images
-from dxbench.metrics.neighbours import exact_float32
+from dxbench.files import weights
+from dxbench.metrics.images.features import Images
+from dxbench.metrics.images.neighbours import exact_float32
 
 if TYPE_CHECKING:
     from torch import nn
@@ -134,5 +134,5 @@ def _timm():
     try:
         import timm
     except ImportError as error:
-        raise MissingData(f"EfficientNet-b4 needs timm ({error}); pip install 'dxbench[mvtec]'") from None
+        raise MissingData(f"EfficientNet-b4 needs timm ({error}); pip install 'dxmi-bench[mvtec]'") from None
     return timm

@@ -13,16 +13,16 @@ from torch import Tensor, nn
 
 from dxbench.assets import Asset
 from dxbench.errors import InvalidFile
-from dxbench.metrics.features import Extract, FeatureKind, Features, Images
-from dxbench.metrics.neighbours import exact_float32
-from dxbench.weights import read as read_weights
+from dxbench.files.weights import read as read_weights
+from dxbench.metrics.images.features import Extract, FeatureKind, Features, Images
+from dxbench.metrics.images.neighbours import exact_float32
 
 StateDict = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkExtractor:
-    """A network as a `dxbench.metrics.features.FeatureExtractor`.
+    """A network as a `dxbench.metrics.images.features.FeatureExtractor`.
 
     Attributes:
         build: weights to a module that turns images [b, C, H, W], float in [0, 255], into features by kind.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from dxbench.features.patches import RESIZE, Grids
-from dxbench.metrics.features import Images
+from dxbench.metrics.images.features import Images
 
 WAVELENGTHS = (4.0, 8.0, 16.0, 32.0)
 ORIENTATIONS = 8

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dxbench.assets.catalogue import INCEPTION_2015
 from dxbench.features.extractor import NetworkExtractor, StateDict
 from dxbench.features.resizing import pil_bicubic, tensorflow1, torch_bilinear
-from dxbench.metrics.features import FeatureKind
+from dxbench.metrics.images.features import FeatureKind
 
 BLOCKS = (
     *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "MaxPool_1", "Conv2d_3b_1x1", "Conv2d_4a_3x3", "MaxPool_2"),

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from dxbench import paths
 from dxbench.errors import InvalidFile
 from dxbench.features.cache import FeatureCache
-from dxbench.metrics.features import Images
+from dxbench.metrics.images.features import Images
 from dxbench.readers.mvtec import READING, Category, Masks, read_images, read_masks
 
 Grids = NDArray[np.floating[Any]]

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from dxbench.metrics.features import Extract, FeatureKind, Features, FeatureSet, Images
-from dxbench.metrics.frechet import Moments, array_moments
+from dxbench.metrics.images.features import Extract, FeatureKind, Features, FeatureSet, Images
+from dxbench.metrics.images.frechet import Moments, array_moments
 
 
 class Coordinates:
@@ -33,7 +33,7 @@ class Coordinates:
 
 
 class PointSource:
-    """Points [n, D] as a `dxbench.metrics.features.FeatureSource`."""
+    """Points [n, D] as a `dxbench.metrics.images.features.FeatureSource`."""
 
     def __init__(self, points: NDArray[np.float64]) -> None:
         self._points = points

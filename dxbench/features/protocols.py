@@ -11,8 +11,8 @@ from dxbench.features.digits import DIGITS_NET
 from dxbench.features.inception import INCEPTION_CLEAN, INCEPTION_TENSORFLOW, INCEPTION_TORCH
 from dxbench.features.points import Coordinates
 from dxbench.features.resnet56 import RESNET56
-from dxbench.metrics.features import FeatureExtractor, FeatureMetric, FeatureSet
-from dxbench.metrics.fidelity import (
+from dxbench.metrics.images.features import FeatureExtractor, FeatureMetric, FeatureSet
+from dxbench.metrics.images.fidelity import (
     Authenticity,
     Coverage,
     Density,
@@ -26,7 +26,7 @@ from dxbench.metrics.fidelity import (
     Recall,
     Vendi,
 )
-from dxbench.metrics.precision_recall import HALF_PRECISION
+from dxbench.metrics.images.precision_recall import HALF_PRECISION
 
 
 def _sets(extractor: FeatureExtractor, *kinds: str) -> tuple[FeatureSet, ...]:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from dxbench.assets.catalogue import RESNET56_CIFAR10
 from dxbench.features.extractor import NetworkExtractor, StateDict
-from dxbench.metrics.features import FeatureKind
+from dxbench.metrics.images.features import FeatureKind
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -9,8 +9,8 @@ from dxbench.api import Evaluation, Metric
 from dxbench.features.cache import FeatureCache
 from dxbench.features.quantisation import truncation_signs
 from dxbench.features.sources import ImageSource, StatisticsSource
-from dxbench.metrics.features import FeatureEvidence, FeatureExtractor, FeatureSource, Images
-from dxbench.metrics.frechet import Moments
+from dxbench.metrics.images.features import FeatureEvidence, FeatureExtractor, FeatureSource, Images
+from dxbench.metrics.images.frechet import Moments
 from dxbench.metrics.scoring import score
 
 Array = np.ndarray

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from dxbench.api import Evaluation
+from dxbench.api.streams import derive_seed
 from dxbench.errors import InvalidFile, MissingData, UsageError
 from dxbench.features.inception import INCEPTION_TENSORFLOW
 from dxbench.features.points import PointSource
@@ -16,8 +17,8 @@ from dxbench.features.protocols import SetProtocol, Sides
 from dxbench.features.quantisation import quantise, truncation_signs
 from dxbench.features.scoring import feature_cache
 from dxbench.features.sources import ImageSource, StatisticsSource
-from dxbench.metrics.features import FeatureEvidence, FeatureExtractor, FeatureSet, FeatureSource, Images
-from dxbench.metrics.frechet import Moments
+from dxbench.metrics.images.features import FeatureEvidence, FeatureExtractor, FeatureSet, FeatureSource, Images
+from dxbench.metrics.images.frechet import Moments
 from dxbench.metrics.scoring import score
 from dxbench.readers import (
     Statistics,
@@ -28,8 +29,7 @@ from dxbench.readers import (
     read_samples,
     read_statistics,
 )
-from dxbench.records import array_sha256
-from dxbench.streams import derive_seed
+from dxbench.records.files import array_sha256
 
 Array = NDArray[np.float64]
 REFERENCE_FILE = {"arr_0", "mu", "sigma", "mu_s", "sigma_s"}

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dxbench.api import Direction, Estimate, Evidence, MetricProtocol, Recheck
-from dxbench.metrics.authenticity import authenticity
+from dxbench.api.streams import derive_seed
+from dxbench.metrics.detection.ranking import auroc
 from dxbench.metrics.digits_net import SHA256, features_and_logits
-from dxbench.metrics.frechet import array_moments, frechet_distance
-from dxbench.metrics.likelihood import FITTED, feature_likelihood_divergence
-from dxbench.metrics.modes import share_tolerance
-from dxbench.metrics.neighbours import nearest_distances
-from dxbench.metrics.precision_recall import coverage, density, precision, recall
-from dxbench.metrics.ranking import auroc
+from dxbench.metrics.images.authenticity import authenticity
+from dxbench.metrics.images.frechet import array_moments, frechet_distance
+from dxbench.metrics.images.likelihood import FITTED, feature_likelihood_divergence
+from dxbench.metrics.images.neighbours import nearest_distances
+from dxbench.metrics.images.precision_recall import coverage, density, precision, recall
+from dxbench.metrics.images.vendi import vendi_score
+from dxbench.metrics.images.vwkde import KL_ESTIMATOR, kernel_kl_on_axes
+from dxbench.metrics.points.modes import share_tolerance
 from dxbench.metrics.scoring import repeated, require_energy, require_part, require_samples, single
-from dxbench.metrics.vendi import vendi_score
-from dxbench.metrics.vwkde import KL_ESTIMATOR, kernel_kl_on_axes
-from dxbench.streams import derive_seed
 
 Array = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
-from dxbench.densities import GaussianMixture
-from dxbench.metrics.ranking import auroc
+from dxbench.metrics.detection.ranking import auroc
+from dxbench.metrics.points.densities import GaussianMixture
 from dxbench.metrics.scoring import repeated, require_energy, single
 
 Array = NDArray[np.float64]

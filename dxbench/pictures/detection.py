@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dxbench.metrics.ranking import FalseAlarms, auroc_standard_error
+from dxbench.metrics.detection.ranking import FalseAlarms, auroc_standard_error
 from dxbench.pictures.base import CaptionedFigure
 
 Scored = dict[str, tuple[NDArray[Any], NDArray[Any]]]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dxbench.metrics.regions import FPR_LIMIT
+from dxbench.metrics.detection.regions import FPR_LIMIT
 from dxbench.pictures.base import CaptionedFigure
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.archives import opened_zip
+from dxbench.files.archives import opened_zip
 from dxbench.readers.arrays import (
     NUMBERS,
     Statistics,

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from dxbench.archives import check_archive
 from dxbench.errors import InvalidFile, MissingData
-from dxbench.files import refusing_damage
+from dxbench.files.archives import check_archive
+from dxbench.files.faults import refusing_damage
 
 Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
 STATISTICS = {"pool3": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}
@@ -90,7 +90,7 @@ def load_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, N
     """Those of the named arrays that an npz holds, or all; an npy's array is `arr_0`. Nothing in the file is executed.
 
     An array takes no more memory than the file has for it, and an archive's come to no more than is in proportion to it
-    (`dxbench.archives`).
+    (`dxbench.files.archives`).
 
     Raises:
         MissingData: if there is no such file.

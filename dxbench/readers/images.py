@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.archives import opened_zip, read_member
 from dxbench.errors import InvalidFile
-from dxbench.imagefiles import MAX_IMAGE_BYTES, PNG, choose_images, image_content, image_files, opened, png_depth
+from dxbench.files.archives import opened_zip, read_member
+from dxbench.files.images import MAX_IMAGE_BYTES, PNG, choose_images, image_content, image_files, opened, png_depth
 
 Images = NDArray[np.uint8]
 MODES = {1: "L", 3: "RGB"}

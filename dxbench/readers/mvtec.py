@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dxbench.errors import InvalidFile
-from dxbench.imagefiles import PNG, image_files, load_image, named, read_image, subfolders
+from dxbench.files.images import PNG, image_files, load_image, named, read_image, subfolders
 from dxbench.readers.images import Images
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dxbench import weights
 from dxbench.assets import file_digest
 from dxbench.errors import InvalidFile
+from dxbench.files import weights
 
 ENTRIES = ("feature_align", "mask", "label", "clsname")
 STAGES = (24, 32, 56, 160)

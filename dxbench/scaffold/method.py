@@ -10,9 +10,10 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from dxbench import __version__, registry
+from dxbench import __version__
 from dxbench.errors import UsageError
-from dxbench.files import whole_folder
+from dxbench.files.writing import whole_folder
+from dxbench.plugins import registry
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 

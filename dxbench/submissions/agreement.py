@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dxbench.api import ResultRecord
-from dxbench.boards.index import open_index
+from dxbench.records.index import open_index
 from dxbench.submissions.claims import PACK, RUN_AGAIN
 from dxbench.submissions.defects import Defect
 from dxbench.submissions.manifest import MANIFEST, Manifest

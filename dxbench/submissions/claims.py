@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from pydantic import JsonValue
 
-from dxbench import registry
 from dxbench.api import MetricCard, ResultRecord, Task
-from dxbench.configure import configure, preset_task
 from dxbench.errors import UsageError
 from dxbench.metrics.cards import card_of
 from dxbench.plain import is_plain, plain
-from dxbench.records import config_id_of
-from dxbench.registry import load_method
+from dxbench.plugins import registry
+from dxbench.plugins.configure import configure, preset_task
+from dxbench.plugins.registry import load_method
+from dxbench.records.files import config_id_of
 from dxbench.submissions.defects import Defect
 from dxbench.submissions.manifest import Manifest, RunEntry
 

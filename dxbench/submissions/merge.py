@@ -11,8 +11,8 @@ from dxbench import paths
 from dxbench.api import MeasuredAgain, ResultRecord, Submission, Task
 from dxbench.assets.asset import file_digest
 from dxbench.errors import InvalidFile
-from dxbench.files import check_writable, write_text_atomically
-from dxbench.records import record_path, record_text
+from dxbench.files.writing import check_writable, write_text_atomically
+from dxbench.records.files import record_path, record_text
 from dxbench.submissions.validate import Report, validate
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dxbench import registry
 from dxbench.api import ResultRecord
+from dxbench.plugins import registry
 from dxbench.submissions.evidence import Rechecked
 
 

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dxbench import registry
 from dxbench.api import ResultRecord, Task
 from dxbench.errors import InvalidFile, MissingData
-from dxbench.records import Unreadable, parse_record, record_text
-from dxbench.registry import load_task
+from dxbench.plugins import registry
+from dxbench.plugins.registry import load_task
+from dxbench.records.files import Unreadable, parse_record, record_text
 from dxbench.submissions.agreement import Known, agreement_defects, known_defects, manifest_defects
 from dxbench.submissions.archive import Archive, npy_limit
 from dxbench.submissions.claims import PACK, record_defects

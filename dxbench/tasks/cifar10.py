@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dxbench.api import DataSource, Estimate, Evidence, Metric, MetricProtocol, Model
+from dxbench.api.streams import derive_seed
 from dxbench.assets import Asset
 from dxbench.assets.catalogue import (
     CIFAR10,
@@ -27,13 +28,12 @@ from dxbench.features.inception import INCEPTION_TENSORFLOW
 from dxbench.features.protocols import adm, diversity, fd_resnet56, memorisation, novelty
 from dxbench.features.resnet56 import RESNET56
 from dxbench.features.sources import PartOf
-from dxbench.metrics.features import FeatureSet, FeatureSource
-from dxbench.metrics.fidelity import FrechetDistance
-from dxbench.metrics.frechet import frechet_distance
+from dxbench.metrics.images.features import FeatureSet, FeatureSource
+from dxbench.metrics.images.fidelity import FrechetDistance
+from dxbench.metrics.images.frechet import frechet_distance
 from dxbench.metrics.scoring import NoSamples, single
 from dxbench.metrics.start import OfTheStart
 from dxbench.readers import array_names, load_arrays
-from dxbench.streams import derive_seed
 from dxbench.tasks.image_data import (
     CIFAR10_CLASSES,
     ImageData,

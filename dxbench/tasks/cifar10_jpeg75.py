@@ -12,14 +12,14 @@ from typing import ClassVar
 import numpy as np
 
 from dxbench.api import DataSource, Metric, Model
-from dxbench.archives import opened_zip, read_member
 from dxbench.assets.catalogue import CIFAR10_JPEG75_TEST, CIFAR10_JPEG75_TRAIN, RESNET56_CIFAR10
 from dxbench.errors import InvalidFile
 from dxbench.features.protocols import fd_resnet56, memorisation
 from dxbench.features.resnet56 import RESNET56
-from dxbench.imagefiles import opened
-from dxbench.metrics.features import FeatureSet, FeatureSource
-from dxbench.metrics.fidelity import KernelKL
+from dxbench.files.archives import opened_zip, read_member
+from dxbench.files.images import opened
+from dxbench.metrics.images.features import FeatureSet, FeatureSource
+from dxbench.metrics.images.fidelity import KernelKL
 from dxbench.metrics.start import OfTheStart
 from dxbench.tasks.cifar10 import SIZE
 from dxbench.tasks.image_data import CIFAR10_CLASSES, ImageData, LabelledImages, RealImages

@@ -22,15 +22,15 @@ from dxbench.api import (
     ProblemSet,
     Task,
 )
+from dxbench.api.streams import derive_seed
+from dxbench.drawing.draw import energy_function
 from dxbench.errors import InvalidFile, NothingMeasured
-from dxbench.metrics.detection import ROBUST, GroupScores
-from dxbench.metrics.ranking import Scores, require_booleans
-from dxbench.metrics.robust import WorstCase
+from dxbench.metrics.detection.metrics import ROBUST, GroupScores
+from dxbench.metrics.detection.ranking import Scores, require_booleans
+from dxbench.metrics.detection.robust import WorstCase
 from dxbench.metrics.scoring import score
 from dxbench.pictures.base import CaptionedFigure
 from dxbench.pictures.detection import detection_pictures
-from dxbench.sampling import energy_function
-from dxbench.streams import derive_seed
 
 Array = NDArray[np.floating[Any]]
 Energy = Callable[[Array], Scores]

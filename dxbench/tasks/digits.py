@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dxbench.api import EnergyModel, Evaluation, Evidence, Model, Problem, Task
+from dxbench.api.streams import derive_seed
+from dxbench.drawing.draw import energy_function
 from dxbench.errors import InvalidFile
 from dxbench.metrics.digits import (
     NUM_SAMPLES,
@@ -26,8 +28,6 @@ from dxbench.metrics.digits_net import LEVELS, quantise
 from dxbench.metrics.scoring import score
 from dxbench.metrics.start import OfTheStart
 from dxbench.pictures.images import GRID_SIDE, ImagePicture, image_pictures
-from dxbench.sampling import energy_function
-from dxbench.streams import derive_seed
 from dxbench.tasks.digits_data import EVENT_SHAPE, ImageSource, digits_splits
 from dxbench.tasks.images import draw_images
 

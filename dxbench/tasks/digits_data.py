@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dxbench.streams import derive_seed
+from dxbench.api.streams import derive_seed
 
 Array = NDArray[np.float64]
 

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dxbench.api import EnergyModel, Evaluation, Evidence, FineTunedModel, Model, Problem, Sampler, Task, ValueModel
-from dxbench.densities import GaussianMixture
+from dxbench.api.streams import derive_seed
+from dxbench.drawing.draw import draw_samples, energy_function
 from dxbench.metrics.energy import EnergyAUC, EnergyKL, EnergyRank, grid_points
-from dxbench.metrics.energy_distance import EnergyDistance
-from dxbench.metrics.modes import ModeShare, OutlierShare
+from dxbench.metrics.points.densities import GaussianMixture
+from dxbench.metrics.points.energy_distance import EnergyDistance
+from dxbench.metrics.points.modes import ModeShare, OutlierShare
+from dxbench.metrics.points.sliced import ExactSlicedWasserstein, SlicedWasserstein
 from dxbench.metrics.scoring import score
-from dxbench.metrics.sliced import ExactSlicedWasserstein, SlicedWasserstein
 from dxbench.metrics.start import OfTheStart
 from dxbench.pictures.base import CaptionedFigure
 from dxbench.pictures.plane import plane_pictures
-from dxbench.sampling import draw_samples, energy_function
-from dxbench.streams import derive_seed
 
 Array = NDArray[np.float64]
 

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dxbench.api.streams import derive_seed
 from dxbench.assets.catalogue import MNIST
 from dxbench.errors import InvalidFile
-from dxbench.metrics.detection import detection_metrics, robust_metrics
-from dxbench.metrics.robust import Affine, Tone, WorstCase
+from dxbench.metrics.detection.metrics import detection_metrics, robust_metrics
+from dxbench.metrics.detection.robust import Affine, Tone, WorstCase
 from dxbench.readers import array_names, load_arrays
-from dxbench.streams import derive_seed
 from dxbench.tasks.detection import Bytes, DetectionTask, Group
 
 NAME, VERSION = "holdout_digit", 1

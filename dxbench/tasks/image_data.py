@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dxbench.archives import opened_tar
 from dxbench.assets.imagefolder import ImageFolder, labels_file
 from dxbench.errors import InvalidFile, MissingData
-from dxbench.files import refusing_damage
-from dxbench.unpickling import read_batch
+from dxbench.files.archives import opened_tar
+from dxbench.files.faults import refusing_damage
+from dxbench.files.unpickling import read_batch
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from dxbench.api import DataSource, Metric
+from dxbench.api.streams import derive_seed
 from dxbench.assets import Asset
 from dxbench.assets.catalogue import (
     IMAGENET64,
@@ -24,11 +25,10 @@ from dxbench.assets.catalogue import (
 from dxbench.features.inception import INCEPTION_TENSORFLOW
 from dxbench.features.protocols import adm, edm
 from dxbench.features.sources import StatisticsSource
-from dxbench.metrics.features import FeatureSource
-from dxbench.metrics.frechet import Moments
+from dxbench.metrics.images.features import FeatureSource
+from dxbench.metrics.images.frechet import Moments
 from dxbench.metrics.start import OfTheStart
 from dxbench.readers import Statistics, read_reference, read_statistics
-from dxbench.streams import derive_seed
 from dxbench.tasks.image_data import ImageData, read_packed
 from dxbench.tasks.images import Images, ImageTask, Labels, first_images
 

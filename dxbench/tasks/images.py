@@ -25,17 +25,17 @@ from dxbench.api import (
     Sampler,
     Task,
 )
+from dxbench.api.streams import derive_seed
 from dxbench.assets import Asset, PretrainedFiles
+from dxbench.drawing.draw import draw_samples, energy_function
 from dxbench.errors import InvalidFile
 from dxbench.features.extractor import NetworkExtractor
 from dxbench.features.quantisation import quantise
 from dxbench.features.scoring import feature_cache, score_images, score_statistics
 from dxbench.features.sources import ImageSource
-from dxbench.metrics.features import FeatureEvidence, FeatureSource
+from dxbench.metrics.images.features import FeatureEvidence, FeatureSource
 from dxbench.metrics.scoring import score
 from dxbench.pictures.images import CHAIN_COLUMNS, GRID_SIDE, ImagePicture, image_pictures
-from dxbench.sampling import draw_samples, energy_function
-from dxbench.streams import derive_seed
 from dxbench.tasks.image_data import DATA_STD, to_floats
 
 Array = NDArray[Any]

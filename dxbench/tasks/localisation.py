@@ -14,16 +14,16 @@ import torch
 from numpy.typing import NDArray
 
 from dxbench.api import EnergyModel, Evaluation, MapModel, Metric, Model, canonical_json, short_hash
+from dxbench.drawing.draw import energy_maps
 from dxbench.features.patches import PatchExtractor
-from dxbench.metrics.detection import GroupScores, detection_metrics, localisation_metrics, robust_metrics
-from dxbench.metrics.maps import PatchScoring
-from dxbench.metrics.ranking import Scores
-from dxbench.metrics.regions import Masks
-from dxbench.metrics.robust import WorstCase
+from dxbench.metrics.detection.maps import PatchScoring
+from dxbench.metrics.detection.metrics import GroupScores, detection_metrics, localisation_metrics, robust_metrics
+from dxbench.metrics.detection.ranking import Scores
+from dxbench.metrics.detection.regions import Masks
+from dxbench.metrics.detection.robust import WorstCase
 from dxbench.pictures.base import CaptionedFigure
 from dxbench.pictures.detection import detection_pictures
 from dxbench.pictures.localisation import localisation_pictures
-from dxbench.sampling import energy_maps
 from dxbench.tasks.detection import TEST_BATCH, Array, DetectionTask, Group, PatchSet
 
 Images = NDArray[np.uint8]

@@ -13,7 +13,7 @@ from dxbench.assets.catalogue import INCEPTION_2015, LSUN_BEDROOM, LSUN_BEDROOM_
 from dxbench.assets.imagefolder import ImageFolder
 from dxbench.features.inception import INCEPTION_TENSORFLOW
 from dxbench.features.protocols import adm
-from dxbench.metrics.features import FeatureSource
+from dxbench.metrics.images.features import FeatureSource
 from dxbench.metrics.start import OfTheStart
 from dxbench.readers import Statistics, read_reference
 from dxbench.tasks.image_data import FolderData

@@ -14,8 +14,8 @@ from dxbench import paths
 from dxbench.assets.catalogue import EFFICIENTNET_B4, MVTEC_AD, MVTEC_FEATURES_TEST, MVTEC_FEATURES_TRAIN
 from dxbench.errors import InvalidFile
 from dxbench.features.efficientnet import EfficientNetB4
-from dxbench.metrics.maps import PatchScoring
-from dxbench.metrics.robust import Turn, WorstCase
+from dxbench.metrics.detection.maps import PatchScoring
+from dxbench.metrics.detection.robust import Turn, WorstCase
 from dxbench.readers.mvtec import Counts
 from dxbench.readers.mvtec_features import Split, read_split
 from dxbench.tasks.detection import Group

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dxbench.api.streams import derive_seed
 from dxbench.assets.catalogue import ADBENCH_RESNET18, ADBENCH_VIT
 from dxbench.errors import MissingData
-from dxbench.metrics.detection import DetectionMetric, detection_metrics, robust_metrics
-from dxbench.metrics.robust import Turn, WorstCase
-from dxbench.streams import derive_seed
+from dxbench.metrics.detection.metrics import DetectionMetric, detection_metrics, robust_metrics
+from dxbench.metrics.detection.robust import Turn, WorstCase
 from dxbench.tasks import adbench
 from dxbench.tasks.detection import DetectionTask, Group
 

@@ -23,10 +23,10 @@ from scipy.fft import idctn
 
 from dxbench import paths
 from dxbench.api import ArrayEnergy, Problem, ProblemSet, short_hash
+from dxbench.api.streams import derive_seed
 from dxbench.features.patches import PixelPatches
-from dxbench.metrics.maps import PatchScoring
-from dxbench.metrics.robust import Turn, WorstCase
-from dxbench.streams import derive_seed
+from dxbench.metrics.detection.maps import PatchScoring
+from dxbench.metrics.detection.robust import Turn, WorstCase
 from dxbench.tasks.localisation import metrics_of, recipe_of
 from dxbench.tasks.mvtec_folder import FolderTask
 

@@ -17,9 +17,9 @@ from dxbench import paths
 from dxbench.assets.catalogue import MVTEC_AD
 from dxbench.features.filters import LogGaborEnergies
 from dxbench.features.patches import Grids
-from dxbench.metrics.features import Images
-from dxbench.metrics.maps import PatchScoring
-from dxbench.metrics.robust import Affine, Tone, WorstCase
+from dxbench.metrics.detection.maps import PatchScoring
+from dxbench.metrics.detection.robust import Affine, Tone, WorstCase
+from dxbench.metrics.images.features import Images
 from dxbench.readers.mvtec import Counts
 from dxbench.tasks.detection import Array, Group
 from dxbench.tasks.localisation import PatchGroup, metrics_of, recipe_of

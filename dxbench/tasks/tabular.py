@@ -16,10 +16,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from dxbench.api.streams import derive_seed
 from dxbench.assets.catalogue import ADBENCH_CLASSICAL
 from dxbench.errors import MissingData
-from dxbench.metrics.detection import DetectionMetric, detection_metrics
-from dxbench.streams import derive_seed
+from dxbench.metrics.detection.metrics import DetectionMetric, detection_metrics
 from dxbench.tasks import adbench
 from dxbench.tasks.detection import DetectionTask, Group
 

@@ -13,16 +13,16 @@ from torch import Tensor
 
 from dxmi.algorithms.sweeps import PolicySweep, StepGroups
 from dxmi.arrays import ClassLabels, Points
-from dxmi.costs import StepCost, VelocityVariance, observed_velocity
-from dxmi.dropout import dropping
 from dxmi.losses import bellman_error, energy_loss
-from dxmi.noise import Noise, NoiseOfRows, StreamNoise
-from dxmi.optimisers import Trainee
-from dxmi.parallel import Parallel
-from dxmi.policies import GaussianPolicy
+from dxmi.nets.dropout import dropping
 from dxmi.protocols import Value
-from dxmi.rollout import rollout
-from dxmi.trajectory import Trajectory, Transition
+from dxmi.sampling.noise import Noise, NoiseOfRows, StreamNoise
+from dxmi.sampling.policies import GaussianPolicy
+from dxmi.sampling.rollout import rollout
+from dxmi.sampling.trajectory import Trajectory, Transition
+from dxmi.training.costs import StepCost, VelocityVariance, observed_velocity
+from dxmi.training.optimisers import Trainee
+from dxmi.training.parallel import Parallel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,12 @@ from torch import Tensor
 from dxmi.algorithms.dxmi import DxMIUpdate
 from dxmi.algorithms.sweeps import PolicySweep, StepGroups
 from dxmi.arrays import ClassLabels, PerStep, Points
-from dxmi.costs import StepCost, VelocityVariance, velocity_of_noise
-from dxmi.noise import Noise, StreamNoise
-from dxmi.optimisers import Trainee, descent, ema
-from dxmi.parallel import Parallel
-from dxmi.policies import GaussianPolicy
-from dxmi.values import ValueNet
+from dxmi.energies.values import ValueNet
+from dxmi.sampling.noise import Noise, StreamNoise
+from dxmi.sampling.policies import GaussianPolicy
+from dxmi.training.costs import StepCost, VelocityVariance, velocity_of_noise
+from dxmi.training.optimisers import Trainee, descent, ema
+from dxmi.training.parallel import Parallel
 
 
 @dataclass(frozen=True, kw_only=True)

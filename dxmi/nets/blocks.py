@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dxmi.dropout import Dropout
+from dxmi.nets.dropout import Dropout
 from dxmi.nets.layers import Image, Layers, PlainNorm, SelfAttention, StyleNorm
 from dxmi.nets.unet_config import UNetConfig
 

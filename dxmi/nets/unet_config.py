@@ -13,7 +13,7 @@ from dxmi.nets.resampling import Filter
 class UNetConfig:
     """A UNet of `width * multipliers[level]` channels at level 0 (full size), 1 (half), ...; `width` before them.
 
-    `dropout` is off but for where `dxmi.dropout.dropping` switches it on.
+    `dropout` is off but for where `dxmi.nets.dropout.dropping` switches it on.
 
     Raises:
         ValueError: unless there is at least one level and one block, attention stands on levels that are there and

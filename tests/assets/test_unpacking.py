@@ -9,11 +9,11 @@ import pytest
 from archives import link, write_tar
 from homes import Home, serving
 
-from dxbench.archives import opened_tar, unpack_tar
 from dxbench.assets import Asset
 from dxbench.assets.catalogue import MVTEC_AD, MVTEC_CATEGORIES
 from dxbench.assets.prepare import prepare
 from dxbench.errors import InvalidFile
+from dxbench.files.archives import opened_tar, unpack_tar
 
 CONTENTS = {"cats/1.png": b"cat", "cats/2.png": b"other cat", "dogs/1.png": b"dog"}
 
@@ -98,7 +98,7 @@ def test_a_hostile_archive_leaves_nothing(
 ) -> None:
     if "two members" in words:
         monkeypatch.setattr(tarfile.TarInfo, "name", property(lambda self: "same", lambda self, value: None))
-    monkeypatch.setattr("dxbench.archives.SMALL_BYTES", 1000)
+    monkeypatch.setattr("dxbench.files.archives.SMALL_BYTES", 1000)
     path = data / "x.tar.xz"
     write_tar(path, contents)
     with pytest.raises(InvalidFile, match=words):

@@ -181,11 +181,11 @@ def read(reader: str, path: Path) -> object:
 
             return read_set(path)
         case "png":
-            from dxbench.imagefiles import read_image
+            from dxbench.files.images import read_image
 
             return read_image(path, (".png",))
         case "tar":
-            from dxbench.archives import unpack_tar
+            from dxbench.files.archives import unpack_tar
 
             return unpack_tar(path, path.parent / "unpacked", progress=lambda done, total: None)
         case "cifar":
@@ -193,7 +193,7 @@ def read(reader: str, path: Path) -> object:
 
             return read_cifar10(path)
         case _:
-            from dxbench import weights
+            from dxbench.files import weights
 
             return weights.convert(path, path.with_suffix(".safetensors"), lambda state: dict(state))
 

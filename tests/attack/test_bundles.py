@@ -20,7 +20,7 @@ from tiny_task import draw, measured
 
 from dxbench.api import ResultRecord
 from dxbench.plain import is_plain
-from dxbench.records import record_text
+from dxbench.records.files import record_text
 from dxbench.submissions.archive import npy_bytes
 from dxbench.submissions.manifest import MANIFEST, record_member, samples_member, sha256
 from dxbench.submissions.merge import taken_in

@@ -34,13 +34,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import bombs
 from hostile import TEXTS, attack, bent, damaged, json_bytes
 
-from dxbench import weights
-from dxbench.archives import unpack_tar
 from dxbench.errors import DxbenchError
 from dxbench.features.sets import read_set
-from dxbench.imagefiles import PHOTOS, read_image
+from dxbench.files import weights
+from dxbench.files.archives import unpack_tar
+from dxbench.files.images import PHOTOS, read_image
+from dxbench.files.unpickling import read_batch
 from dxbench.readers import read_samples, read_statistics
-from dxbench.unpickling import read_batch
 
 pytestmark = pytest.mark.attack
 

@@ -28,7 +28,6 @@ from site_records import record
 from dxbench.api import MetricProtocol
 from dxbench.boards.check import check
 from dxbench.boards.gate_report import junit, markdown, summary
-from dxbench.boards.index import open_index
 from dxbench.boards.render import _FORMATS, render
 from dxbench.boards.site.build import build_site
 from dxbench.boards.site.run_pages import NoPictures
@@ -36,7 +35,8 @@ from dxbench.boards.tables import task_table
 from dxbench.cli import main
 from dxbench.cli.server import SiteServer
 from dxbench.plain import is_plain
-from dxbench.records import config_id
+from dxbench.records.files import config_id
+from dxbench.records.index import open_index
 
 pytestmark = pytest.mark.attack
 
@@ -335,7 +335,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without what is ours and no stranger's: summaries of plug-ins, and the published rows of the reference."""
-    monkeypatch.setattr("dxbench.registry.Plugin.summary", lambda plugin: "")
+    monkeypatch.setattr("dxbench.plugins.registry.Plugin.summary", lambda plugin: "")
     for module in ("dxbench.boards.site.build", "dxbench.boards.tables"):
         monkeypatch.setattr(f"{module}.published_folder", lambda: tmp_path / "results" / "published")
 

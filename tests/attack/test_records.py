@@ -21,15 +21,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dxbench.api import Estimate, ResultRecord
-from dxbench.boards import index as index_module
 from dxbench.boards.check import check
 from dxbench.boards.claims import claims
 from dxbench.boards.compare import Selection, compare
-from dxbench.boards.entries import Entry
 from dxbench.boards.explain import made_differently
 from dxbench.boards.gate_report import as_json as gate_as_json
 from dxbench.boards.gate_report import junit, markdown, summary
-from dxbench.boards.index import RecordIndex, open_index
 from dxbench.boards.published import read_published
 from dxbench.boards.render import render
 from dxbench.boards.site.methods import method_text, on_task
@@ -38,8 +35,11 @@ from dxbench.boards.site.tasks import task_files
 from dxbench.boards.tables import result_beside_published, task_table
 from dxbench.cli.explain import _waterfall
 from dxbench.errors import InvalidFile, UsageError
-from dxbench.records import Unreadable, config_id_of, read_record, record_text, write_record
-from dxbench.suites import Suite, load_suite
+from dxbench.plugins.suites import Suite, load_suite
+from dxbench.records import index as index_module
+from dxbench.records.entries import Entry
+from dxbench.records.files import Unreadable, config_id_of, read_record, record_text, write_record
+from dxbench.records.index import RecordIndex, open_index
 
 pytestmark = pytest.mark.attack
 
@@ -291,7 +291,7 @@ def test_bent_published_numbers(tmp_path_factory: pytest.TempPathFactory, data: 
         result_beside_published(index, index.entries("gaussians8"))
 
 
-SUITES = [path.read_bytes() for path in sorted((ROOT / "baselines/suites").glob("*.toml"))]
+SUITES = [path.read_bytes() for path in sorted((ROOT / "baselines/dxbench_baselines/suites").glob("*.toml"))]
 TOKENS = st.sampled_from(
     [b"nan", b"-inf", b"1e999", b"9" * 5000, b"-1", b"[" * 5000, b"{a=" * 5000, b"\xff", b'"\\ud800"', b"1979-05-27"]
 )

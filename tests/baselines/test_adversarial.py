@@ -6,24 +6,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from dxbench_baselines.dxmi import DxMI
+from dxbench_baselines.gan_finetune import GANFinetune, GANFinetuneConfig, critic_loss, generator_loss
+from dxbench_baselines.gcd import GCD, GCDConfig, chain_cost
+from dxbench_baselines.recipes.dxmi import gaussians8 as dxmi_recipe
+from dxbench_baselines.recipes.gan_finetune import gaussians8 as gan_recipe
+from dxbench_baselines.recipes.gcd import gaussians8 as gcd_recipe
+from dxbench_baselines.sft_pg import SFTPG, SFTPGConfig
 from gaussian_task import CRITIC, SMALL, errors, samples, solve, start
 from torch import Tensor, nn
 
-from baselines.dxmi import DxMI
-from baselines.gan_finetune import GANFinetune, GANFinetuneConfig, critic_loss, generator_loss
-from baselines.gcd import GCD, GCDConfig, chain_cost
-from baselines.recipes.dxmi import gaussians8 as dxmi_recipe
-from baselines.recipes.gan_finetune import gaussians8 as gan_recipe
-from baselines.recipes.gcd import gaussians8 as gcd_recipe
-from baselines.sft_pg import SFTPG, SFTPGConfig
-from dxbench.sampling import counted_passes
-from dxmi.backbones import DDPMBackbone, EDMBackbone
-from dxmi.costs import RunningCost, VelocityVariance
-from dxmi.noise import SeededNoise
-from dxmi.policies import GaussianPolicy
-from dxmi.policy_gradient import centred, policy_gradient_loss
-from dxmi.policy_gradient import critic_loss as ipm_critic_loss
-from dxmi.rollout import reparametrised_rollout, rollout
+from dxbench.drawing.counting import counted_passes
+from dxmi.backbones.small import DDPMBackbone, EDMBackbone
+from dxmi.sampling.noise import SeededNoise
+from dxmi.sampling.policies import GaussianPolicy
+from dxmi.sampling.rollout import reparametrised_rollout, rollout
+from dxmi.training.costs import RunningCost, VelocityVariance
+from dxmi.training.policy_gradient import centred, policy_gradient_loss
+from dxmi.training.policy_gradient import critic_loss as ipm_critic_loss
 
 
 class Quadratic(nn.Module):

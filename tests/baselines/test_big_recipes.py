@@ -1,26 +1,22 @@
 """Every recipe of CIFAR-10, ImageNet and LSUN at its real size, on tensors without data (the meta device)."""
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from formula_weights import official_shapes
 from torch import Tensor, nn
 
 from dxbench.api import Compute, ConditionalSampler, Config, Method, Problem, Sampler, Training
-from dxbench.configure import recipes
 from dxbench.conformance.devices import MetaStreams
 from dxbench.conformance.problems import TwoBlobs
-from dxbench.registry import load_method, load_task
+from dxbench.plugins.configure import recipes
+from dxbench.plugins.registry import load_method, load_task
 from dxmi.nets.ddgan import DDGANGenerator
 from dxmi.nets.lpips import STAGES
 from dxmi.nets.unet import UNet
-
-sys.path.append(str(Path(__file__).parents[1] / "dxmi"))
-from formula_weights import official_shapes
 
 METHODS = ("consistency", "ddim", "ddpm", "dxmi", "ect", "edm", "fastdpm", "gan_finetune", "sft_pg")
 TASKS = ("cifar10", "cifar10_jpeg75", "imagenet64", "lsun_bedroom")

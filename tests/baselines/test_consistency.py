@@ -5,13 +5,13 @@ from itertools import pairwise
 
 import pytest
 import torch
+from dxbench_baselines.consistency import Consistency, ConsistencyConfig
+from dxbench_baselines.ect import ECT, ECTConfig, ect_loss, nearer_sigma
 from gaussian_task import SMALL, errors, solve
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from baselines.consistency import Consistency, ConsistencyConfig
-from baselines.ect import ECT, ECTConfig, ect_loss, nearer_sigma
-from dxmi.backbones import EDMBackbone
+from dxmi.backbones.small import EDMBackbone
 from dxmi.consistency import (
     ConsistencyModel,
     consistency_loss,
@@ -21,9 +21,9 @@ from dxmi.consistency import (
     l2,
     pseudo_huber,
 )
-from dxmi.denoisers import EDMDenoiser
-from dxmi.samplers import heun_step
-from dxmi.schedules import karras_sigmas
+from dxmi.sampling.denoisers import EDMDenoiser
+from dxmi.sampling.samplers import heun_step
+from dxmi.schedules.levels import karras_sigmas
 
 MEAN, STD, FLOOR = torch.tensor([0.4, -0.3], dtype=torch.float64), 0.4, 0.002
 

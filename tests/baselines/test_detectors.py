@@ -6,9 +6,9 @@ import torch
 from scipy.special import logsumexp
 
 from dxbench.api import Compute, EnergyModel, Problem
-from dxbench.configure import configure
-from dxbench.registry import load_method
-from dxbench.streams import RandomStreams
+from dxbench.api.streams import RandomStreams
+from dxbench.plugins.configure import configure
+from dxbench.plugins.registry import load_method
 from dxbench.tasks.detection import PointSet
 
 DETECTORS = ("iforest", "kde", "knn", "mahalanobis", "pca")

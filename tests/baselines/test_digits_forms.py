@@ -3,10 +3,10 @@
 import pytest
 
 from dxbench.api import Compute, Problem, Training
-from dxbench.configure import configure
-from dxbench.registry import load_method, load_task
-from dxbench.sampling import counted_passes
-from dxbench.streams import RandomStreams
+from dxbench.api.streams import RandomStreams
+from dxbench.drawing.counting import counted_passes
+from dxbench.plugins.configure import configure
+from dxbench.plugins.registry import load_method, load_task
 
 NETS = {
     "dxmi": lambda run: [run.learner.policy.net, run.learner.value.net],

@@ -3,10 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import invgamma
-from torch.nn import functional
-
-from baselines.dte import (
+from dxbench_baselines.dte import (
     DTEConfig,
     DTETraining,
     expected_range,
@@ -14,8 +11,11 @@ from baselines.dte import (
     noise_of_neighbours,
     noise_variances,
 )
+from scipy.stats import invgamma
+from torch.nn import functional
+
 from dxbench.api import Compute
-from dxbench.streams import RandomStreams
+from dxbench.api.streams import RandomStreams
 
 ROWS = np.random.default_rng(0).normal(size=(120, 6)) * [1, 5, 2, 0.1, 1, 1] + 3
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from dxbench_baselines.ddpm import DDPM, DDPMUNetConfig
+from dxbench_baselines.dxmi import DxMI, DxMIUNetConfig
+from dxbench_baselines.recipes import ddpm as ddpm_recipes
+from dxbench_baselines.recipes import dxmi as recipes
 from torch import Tensor
 
-from baselines.ddpm import DDPM, DDPMUNetConfig
-from baselines.dxmi import DxMI, DxMIUNetConfig
-from baselines.recipes import ddpm as ddpm_recipes
-from baselines.recipes import dxmi as recipes
 from dxbench.api import (
     Compute,
     ConditionalChainModel,
@@ -21,13 +21,14 @@ from dxbench.api import (
     Problem,
     Sampler,
 )
+from dxbench.api.streams import RandomStreams
 from dxbench.conformance import check_method
 from dxbench.conformance.problems import synthetic_problem
-from dxbench.sampling import counted_passes, sample
-from dxbench.streams import RandomStreams
+from dxbench.drawing.counting import counted_passes
+from dxbench.drawing.draw import sample
 from dxmi.algorithms.sweeps import ShuffledSteps
-from dxmi.costs import sigmoid_time_cost
 from dxmi.nets.energy_resnet import EnergyResNet
+from dxmi.training.costs import sigmoid_time_cost
 
 SHAPE = (3, 8, 8)
 CPU = Compute(device="cpu", threads=1)

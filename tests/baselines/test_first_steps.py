@@ -5,21 +5,21 @@ from typing import Any
 
 import pytest
 import torch
+from dxbench_baselines.consistency import Consistency, ConsistencyConfig
+from dxbench_baselines.dte import DTEConfig, DTETraining
+from dxbench_baselines.sft_pg import SFTPG, SFTPGConfig, SFTPGUNetConfig
 from gaussian_task import CRITIC, MEAN, SMALL, start
 from torch import Tensor
 
-from baselines.consistency import Consistency, ConsistencyConfig
-from baselines.dte import DTEConfig, DTETraining
-from baselines.sft_pg import SFTPG, SFTPGConfig, SFTPGUNetConfig
 from dxbench.api import Compute, Problem
-from dxbench.configure import configure
+from dxbench.api.streams import RandomStreams
 from dxbench.conformance.problems import synthetic_problem
-from dxbench.registry import load_method
-from dxbench.streams import RandomStreams
+from dxbench.plugins.configure import configure
+from dxbench.plugins.registry import load_method
 from dxbench.tasks.detection import PointSet
-from dxmi.backbones import DDPMBackbone, EDMBackbone
-from dxmi.image_backbones import DDPMUNet
-from dxmi.rollout import rollout
+from dxmi.backbones.images import DDPMUNet
+from dxmi.backbones.small import DDPMBackbone, EDMBackbone
+from dxmi.sampling.rollout import rollout
 
 CPU = Compute(device="cpu", threads=1)
 

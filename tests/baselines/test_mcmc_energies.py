@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from dxbench.api import Compute, Problem
-from dxbench.configure import configure
-from dxbench.registry import load_method
-from dxbench.streams import RandomStreams
+from dxbench.api.streams import RandomStreams
+from dxbench.plugins.configure import configure
+from dxbench.plugins.registry import load_method
 from dxbench.tasks.detection import PointSet
 
 RATE = 1e-3

@@ -1,9 +1,8 @@
 """A Gaussian per position, against scikit-learn's."""
 
 import numpy as np
+from dxbench_baselines.padim import PaDiM, PaDiMConfig
 from sklearn.covariance import EmpiricalCovariance
-
-from baselines.padim import PaDiM, PaDiMConfig
 
 RNG = np.random.default_rng(0)
 GRIDS = (RNG.normal(size=(30, 2, 3, 5)) * RNG.uniform(0.2, 3, size=(2, 3, 5)) + RNG.normal(size=(2, 3, 5))).astype("f4")

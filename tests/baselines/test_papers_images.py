@@ -13,39 +13,38 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dxbench_baselines.consistency import Consistency, ConsistencyUNetConfig
+from dxbench_baselines.ddim import DDIM, DDIMUNetConfig
+from dxbench_baselines.dxmi import DxMI, DxMIUNetConfig
+from dxbench_baselines.ect import ECT, ECTUNetConfig
+from dxbench_baselines.edm import EDM, EDMUNetConfig
+from dxbench_baselines.fastdpm import FastDPM, FastDPMUNetConfig
+from dxbench_baselines.gan_finetune import GANFinetune, GANFinetuneUNetConfig
+from dxbench_baselines.recipes import consistency as consistency_recipes
+from dxbench_baselines.recipes import ect as ect_recipes
+from dxbench_baselines.recipes import edm as edm_recipes
+from dxbench_baselines.recipes import gan_finetune as gan_recipes
+from dxbench_baselines.recipes import sft_pg as sft_recipes
+from dxbench_baselines.sft_pg import SFTPG, SFTPGUNetConfig
+from formula_weights import official_state
 from torch import Tensor
 from torchvision.models.vgg import cfgs, make_layers
 
-from baselines.consistency import Consistency, ConsistencyUNetConfig
-from baselines.ddim import DDIM, DDIMUNetConfig
-from baselines.dxmi import DxMI, DxMIUNetConfig
-from baselines.ect import ECT, ECTUNetConfig
-from baselines.edm import EDM, EDMUNetConfig
-from baselines.fastdpm import FastDPM, FastDPMUNetConfig
-from baselines.gan_finetune import GANFinetune, GANFinetuneUNetConfig
-from baselines.recipes import consistency as consistency_recipes
-from baselines.recipes import ect as ect_recipes
-from baselines.recipes import edm as edm_recipes
-from baselines.recipes import gan_finetune as gan_recipes
-from baselines.recipes import sft_pg as sft_recipes
-from baselines.sft_pg import SFTPG, SFTPGUNetConfig
 from dxbench.api import Compute, Method, Problem
+from dxbench.api.streams import RandomStreams
 from dxbench.assets import Asset, PretrainedFiles
 from dxbench.conformance import check_method
 from dxbench.conformance.problems import synthetic_problem
+from dxbench.drawing.counting import counted_passes
+from dxbench.drawing.draw import sample
 from dxbench.errors import MissingData
-from dxbench.sampling import counted_passes, sample
-from dxbench.streams import RandomStreams
-from dxmi.edm_backbones import ADMUNet, EDMFamily, EDMUNet
-from dxmi.fastdpm import LinearChain
-from dxmi.image_backbones import DDPMUNet
+from dxmi.backbones.edm import ADMUNet, EDMFamily, EDMUNet
+from dxmi.backbones.images import DDPMUNet
 from dxmi.nets.lpips import LPIPS
-from dxmi.noise import SeededNoise
-from dxmi.parallel import OneProcess
-from dxmi.schedules import karras_sigmas
-
-sys.path.append(str(Path(__file__).parents[1] / "dxmi"))
-from formula_weights import official_state
+from dxmi.sampling.noise import SeededNoise
+from dxmi.schedules.chains import LinearChain
+from dxmi.schedules.levels import karras_sigmas
+from dxmi.training.parallel import OneProcess
 
 CPU = Compute(device="cpu", threads=1)
 SHAPE = (3, 8, 8)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from dxbench_baselines.patchcore import KCentre, PatchCoreConfig, PatchCoreTraining, nearest_distance
 from scipy.spatial.distance import cdist
 
-from baselines.patchcore import KCentre, PatchCoreConfig, PatchCoreTraining, nearest_distance
 from dxbench.api import Compute, Problem
-from dxbench.streams import RandomStreams
+from dxbench.api.streams import RandomStreams
 from dxbench.tasks.detection import PointSet
 
 ROWS = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32) * np.float32([5, 1, 1, 1, 1])

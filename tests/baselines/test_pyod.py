@@ -6,9 +6,8 @@ from typing import get_args
 
 import numpy as np
 import pytest
-
-from baselines.knn import KNN, KNNConfig
-from baselines.pyod import Name, PyOD, PyODConfig
+from dxbench_baselines.knn import KNN, KNNConfig
+from dxbench_baselines.pyod import Name, PyOD, PyODConfig
 
 ROWS = np.random.default_rng(0).normal(size=(80, 3)) * [1, 2, 3]
 needs_pyod = pytest.mark.skipif(find_spec("pyod") is None, reason="PyOD is an extra")
@@ -53,5 +52,5 @@ def test_without_pyod_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "pyod", None)
     monkeypatch.setitem(sys.modules, "pyod.models", None)
     monkeypatch.delitem(sys.modules, "pyod.models.hbos", raising=False)
-    with pytest.raises(ImportError, match=r"pip install 'dxbench\[pyod\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'dxmi-bench\[pyod\]'"):
         PyOD().fit(ROWS, PyODConfig(), seed=0)

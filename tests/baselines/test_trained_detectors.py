@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from dxbench.api import Compute, EnergyModel, Problem, Training
-from dxbench.configure import configure
-from dxbench.metrics.ranking import auroc
-from dxbench.registry import load_method
-from dxbench.streams import RandomStreams
+from dxbench.api.streams import RandomStreams
+from dxbench.metrics.detection.ranking import auroc
+from dxbench.plugins.configure import configure
+from dxbench.plugins.registry import load_method
 from dxbench.tasks.detection import PointSet
 
 SMALL = {"latent": 4, "hidden": 24, "batch_size": 32, "features": "sphere"}

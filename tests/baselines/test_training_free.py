@@ -1,14 +1,14 @@
 """ddim, fastdpm and edm: one teacher, many samplers."""
 
 import pytest
+from dxbench_baselines.ddim import DDIM, DDIMConfig
+from dxbench_baselines.edm import EDM, SAMPLERS, EDMConfig
+from dxbench_baselines.fastdpm import FastDPM, FastDPMConfig
 from gaussian_task import SMALL, errors, samples, solve, start
 from pydantic import ValidationError
 
-from baselines.ddim import DDIM, DDIMConfig
-from baselines.edm import EDM, SAMPLERS, EDMConfig
-from baselines.fastdpm import FastDPM, FastDPMConfig
-from dxbench.sampling import draw_samples
-from dxmi.backbones import DDPMBackbone, EDMBackbone
+from dxbench.drawing.draw import draw_samples
+from dxmi.backbones.small import DDPMBackbone, EDMBackbone
 
 TRAINED = {**SMALL, "iterations": 600, "lr": 3e-3, "ema_decay": 0.98}
 UNTRAINED = EDMBackbone(**SMALL, iterations=0)
@@ -77,7 +77,7 @@ def test_more_steps_than_the_chain_has_are_refused(build):
 
 
 def test_events_without_networks_are_refused():
-    from dxmi.networks import networks
+    from dxmi.nets.families import networks
 
     with pytest.raises(ValueError, match=r"no networks for events of shape \(32, 32\)"):
         networks((32, 32), hidden=8, depth=1, data_std=0.5)

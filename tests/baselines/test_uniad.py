@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from dxbench_baselines.uniad import Attention, Dropping, Rebuilder, UniADConfig, UniADTraining, neighbour_mask
 
-from baselines.uniad import Attention, Dropping, Rebuilder, UniADConfig, UniADTraining, neighbour_mask
 from dxbench.api import Compute, Problem
-from dxbench.metrics.ranking import auroc
-from dxbench.streams import RandomStreams
+from dxbench.api.streams import RandomStreams
+from dxbench.metrics.detection.ranking import auroc
 from dxbench.tasks.detection import PatchSet
 
 SMALL = {"hidden": 16, "layers": 1, "heads": 2, "neighbourhood": 3, "batch_size": 4}

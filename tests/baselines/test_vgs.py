@@ -3,10 +3,10 @@
 import math
 
 import torch
+from dxbench_baselines.vgs import ValueGradientSampler
 from torch.distributions import Normal
 
-from baselines.vgs import ValueGradientSampler
-from dxmi.spaces import Flat
+from dxmi.geometry.spaces import Flat
 
 STD, TAU, K = 0.3, 0.7, 5
 CENTRE = torch.tensor([0.5, -1.0], dtype=torch.float64)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from dxbench.api import Curve, Estimate, MethodCard, MetricProtocol, Provenance, ResultRecord
-from dxbench.boards.index import open_index
 from dxbench.boards.site.build import Built, build_site
 from dxbench.boards.site.run_pages import NoPictures
-from dxbench.records import config_id, write_record
+from dxbench.records.files import config_id, write_record
+from dxbench.records.index import open_index
 
 EVIL = "<script>alert(1)<"
 """A method's name is a folder's, so that it holds no slash; the label below closes the tag."""

@@ -13,8 +13,8 @@ from test_tables import PROVENANCE, record
 from dxbench.api import Estimate, MetricProtocol
 from dxbench.boards.check import check, noise_model
 from dxbench.boards.gate import Gate, Verdict
-from dxbench.boards.index import open_index
-from dxbench.records import write_record
+from dxbench.records.files import write_record
+from dxbench.records.index import open_index
 
 VALUES = [0.50, 0.53, 0.48, 0.51, 0.46]
 
@@ -208,7 +208,7 @@ def test_higher_is_better_turns_a_number_in_the_rows_test(gate: Callable[..., Ga
 
 def test_false_alarms_are_as_rare_as_alpha_says() -> None:
     """Twenty rows of noise a check, tested together: the gate fails in at most alpha of the checks."""
-    from dxbench.stats import benjamini_hochberg
+    from dxbench.boards.stats import benjamini_hochberg
 
     rng = np.random.default_rng(0)
     alarms = 0

@@ -13,9 +13,9 @@ from dxbench import paths
 from dxbench.api import Estimate
 from dxbench.boards.aggregate import summarise
 from dxbench.boards.claims import Claim, Verdict, claims, judge
-from dxbench.boards.index import open_index
 from dxbench.boards.published import PublishedRow, PublishedScore, Source, read_published
-from dxbench.registry import load_task, plugins
+from dxbench.plugins.registry import load_task, plugins
+from dxbench.records.index import open_index
 
 SOURCE = Source(key="Paper 2025", title="A paper", venue="somewhere", arxiv="2501.00001", version="v1")
 OURS = [0.50, 0.53, 0.48, 0.51, 0.46]  # mean 0.496, std 0.0270; t interval +- 0.0336, prediction +- 0.0822

@@ -10,7 +10,7 @@ from conftest import Ended
 from test_tables import record
 
 from dxbench.api import Estimate, MetricProtocol
-from dxbench.records import write_record
+from dxbench.records.files import write_record
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.normal(0, 0.05, 5)

@@ -17,9 +17,9 @@ from dxbench.api import Estimate, Evidence, Metric, MetricProtocol, NotApplicabl
 from dxbench.boards.explain import Explanation, explain
 from dxbench.boards.rescore import change_fields, with_protocol
 from dxbench.metrics.energy import EnergyAUC
-from dxbench.metrics.modes import ModeShare, OutlierShare
-from dxbench.metrics.sliced import ExactSlicedWasserstein, SlicedWasserstein
-from dxbench.records import array_sha256, save_arrays, work_folder, write_record
+from dxbench.metrics.points.modes import ModeShare, OutlierShare
+from dxbench.metrics.points.sliced import ExactSlicedWasserstein, SlicedWasserstein
+from dxbench.records.files import array_sha256, save_arrays, work_folder, write_record
 from dxbench.tasks.gaussians8 import SW2, SW2_EXACT, Gaussians8
 
 TASK = Gaussians8()
@@ -261,8 +261,8 @@ def test_a_field_that_drags_another_elsewhere_is_left_alone() -> None:
 def test_fewer_draws_than_the_reference_has_are_its_first_and_more_are_refused() -> None:
     x = draws(0)
     small = replace(SW2, num_samples=100, repeats=1)
-    from dxbench.metrics.sliced import random_directions, sliced_wasserstein2
-    from dxbench.streams import derive_seed
+    from dxbench.api.streams import derive_seed
+    from dxbench.metrics.points.sliced import random_directions, sliced_wasserstein2
 
     directions = random_directions(1000, 2, np.random.default_rng(derive_seed("sw2", "projections", 0)))
     reference = TASK.evidence(x).reference.test_draws[0][:100]

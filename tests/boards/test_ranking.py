@@ -15,12 +15,12 @@ from test_tables import PROVENANCE, record
 
 from dxbench.api import Estimate, MetricProtocol, ResultRecord
 from dxbench.boards.aggregate import Mark, Row, Summary, rows_of
-from dxbench.boards.entries import Entry
-from dxbench.boards.index import open_index
 from dxbench.boards.ranking import ALPHA, ranks
+from dxbench.boards.stats import holm
 from dxbench.boards.tables import Table, task_table
-from dxbench.records import write_record
-from dxbench.stats import holm
+from dxbench.records.entries import Entry
+from dxbench.records.files import write_record
+from dxbench.records.index import open_index
 
 RNG = np.random.default_rng(7)
 NOISE = RNG.normal(0, 0.05, 5)

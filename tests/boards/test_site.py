@@ -21,17 +21,17 @@ from hypothesis import strategies as st
 from site_records import CLOSED, EVIL, make_site, record, write_records
 
 from dxbench.api import Failure
-from dxbench.boards.index import open_index
 from dxbench.boards.site.build import MARKER, Built, build_site
 from dxbench.boards.site.names import run_page, slug
 from dxbench.boards.site.pictures import KeptPictures
 from dxbench.boards.site.rendering import linked
 from dxbench.boards.site.run_pages import NoPictures
 from dxbench.boards.site.runs import repeat_command
-from dxbench.configure import assignments, parse_assignments
 from dxbench.errors import NothingMeasured, UsageError
 from dxbench.paths import reference_results
-from dxbench.records import array_sha256, save_arrays, work_folder, write_record
+from dxbench.plugins.configure import assignments, parse_assignments
+from dxbench.records.files import array_sha256, save_arrays, work_folder, write_record
+from dxbench.records.index import open_index
 
 
 def contents(site: Path) -> dict[str, bytes]:

@@ -15,10 +15,10 @@ from conftest import Ended
 
 from dxbench.api import Estimate, Failure, Provenance, ResultRecord
 from dxbench.boards.aggregate import Mark, Row, rows_of, summarise
-from dxbench.boards.entries import Entry
-from dxbench.boards.index import open_index
 from dxbench.boards.tables import task_table
-from dxbench.records import RECORD_LIMIT, Unreadable, config_id_of, read_record, write_record
+from dxbench.records.entries import Entry
+from dxbench.records.files import RECORD_LIMIT, Unreadable, config_id_of, read_record, write_record
+from dxbench.records.index import open_index
 
 ROOT = Path(__file__).resolve().parents[2]
 PROVENANCE = Provenance(

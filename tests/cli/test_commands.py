@@ -67,7 +67,7 @@ def test_a_method_file_that_fails_to_import_is_an_error_when_used(dxbench: Comma
 def test_a_broken_plugin_is_a_warning_in_list_and_an_error_when_used(
     dxbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dxbench import registry
+    from dxbench.plugins import registry
 
     (tmp_path / "broken_plugin.py").write_text("raise RuntimeError('half finished')\n")
     info = tmp_path / "broken_plugin-1.0.dist-info"

@@ -12,8 +12,8 @@ import yaml
 from conftest import Ended
 
 from dxbench.api import ResultRecord
-from dxbench.boards.index import open_index
-from dxbench.records import read_record, write_record
+from dxbench.records.files import read_record, write_record
+from dxbench.records.index import open_index
 
 ROOT = Path(__file__).resolve().parents[2]
 

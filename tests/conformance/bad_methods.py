@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
-from dxmi.noise import SeededNoise
+from dxmi.sampling.noise import SeededNoise
 
 
 class GoodConfig(Config):

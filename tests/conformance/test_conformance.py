@@ -165,7 +165,7 @@ def test_a_synthetic_problem_with_classes_labels_its_points_as_its_batches_are()
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ["ddpm", "dxmi"])
 def test_our_methods_keep_the_contract_on_cuda(name: str) -> None:
-    from dxbench.registry import load_method
+    from dxbench.plugins.registry import load_method
 
     assert not failed(check_on_task(load_method(name), "gaussians8", device="cuda"))
 

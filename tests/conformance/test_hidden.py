@@ -10,12 +10,12 @@ import torch
 from bad_methods import Good
 from torch import Tensor
 
-from dxbench import registry
 from dxbench.api import Problem, ProblemSet
 from dxbench.conformance import check_method
 from dxbench.conformance.hidden import reachable, revealed
 from dxbench.errors import MissingData
-from dxbench.registry import load_task
+from dxbench.plugins import registry
+from dxbench.plugins.registry import load_task
 from dxbench.tasks.gaussians8 import Gaussians8, Reference, eight_gaussians
 
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from conftest import Ended
 
-from dxbench import registry
 from dxbench.api import (
     ChainModel,
     Compute,
@@ -21,17 +20,18 @@ from dxbench.api import (
     ProblemSet,
     Sampler,
 )
+from dxbench.api.streams import RandomStreams
 from dxbench.boards.aggregate import matches
-from dxbench.boards.index import open_index
 from dxbench.boards.published import read_published
-from dxbench.configure import config_class, configure, presets, recipes
 from dxbench.conformance import check_on_task
+from dxbench.drawing.draw import draw_samples
 from dxbench.errors import MissingData
 from dxbench.paths import published, reference_results
-from dxbench.registry import load_method, load_task
-from dxbench.sampling import draw_samples
-from dxbench.streams import RandomStreams
-from dxbench.suites import load_suite, suite_names
+from dxbench.plugins import registry
+from dxbench.plugins.configure import config_class, configure, presets, recipes
+from dxbench.plugins.registry import load_method, load_task
+from dxbench.plugins.suites import load_suite, suite_names
+from dxbench.records.index import open_index
 
 METHODS = sorted(registry.plugins("methods"))
 TASKS = sorted(registry.plugins("tasks"))
@@ -331,4 +331,4 @@ def test_committed_records_were_measured_by_todays_protocols_and_recipes() -> No
 
 
 def test_a_plugin_of_anothers_cannot_shadow_ours(dxbench: Callable[..., Ended]) -> None:
-    assert all(plugin.origin == "dxbench" for plugin in registry.plugins("methods").values())
+    assert all(plugin.origin == "dxmi-bench" for plugin in registry.plugins("methods").values())

@@ -9,7 +9,7 @@ import pytest
 from conftest import Ended, method
 
 from dxbench.api import ResultRecord
-from dxbench.records import Unreadable, read_record
+from dxbench.records.files import Unreadable, read_record
 
 RUN = ("run", "--task", "gaussians8", "--no-report")
 

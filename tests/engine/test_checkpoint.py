@@ -19,7 +19,8 @@ from dxbench.engine.checkpoint import load_checkpoint, save_checkpoint
 from dxbench.engine.store import FolderStore
 from dxbench.engine.workers import LastWords
 from dxbench.errors import InvalidFile, MachineFault, UsageError
-from dxbench.files import atomic_file, machine_fault, set_aside, sweep_temporaries
+from dxbench.files.faults import machine_fault
+from dxbench.files.writing import atomic_file, set_aside, sweep_temporaries
 
 RUN = ("run", "--task", "gaussians8", "--no-report", "-m", method("Untrained"))
 STATE: dict[str, Any] = {"step": 300, "net": {"w": torch.arange(6.0)}, "best": math.inf, 1: torch.ones(1)}

@@ -12,7 +12,7 @@ from torch import nn
 
 from dxbench.api import ResultRecord, TrainingCost
 from dxbench.engine.ledger import WINDOWS, Ledger, TrainingMeter
-from dxbench.records import read_record
+from dxbench.records.files import read_record
 
 BATCH = 8
 

@@ -8,9 +8,9 @@ import torch
 from methods import ToyConfig, ToyTraining
 
 from dxbench.api import Compute, Need, Problem, ProblemSet
+from dxbench.api.streams import RandomStreams, derive_seed
 from dxbench.engine.parts import PartwiseTraining, unmet_needs
-from dxbench.registry import load_method
-from dxbench.streams import RandomStreams, derive_seed
+from dxbench.plugins.registry import load_method
 from dxbench.tasks.detection import PointSet
 from dxbench.tasks.gaussians8 import Gaussians8
 

@@ -12,7 +12,7 @@ from methods import Toy
 
 from dxbench.api import Problem, ResultRecord
 from dxbench.errors import MissingData, UsageError
-from dxbench.records import read_record
+from dxbench.records.files import read_record
 from dxbench.tasks.gaussians8 import Gaussians8
 
 HERE = Path(__file__)

@@ -20,9 +20,9 @@ from dxbench.engine.spread import Spread, outer_rank
 from dxbench.engine.spread import machines as count_machines
 from dxbench.errors import UsageError
 from dxbench.metrics.digits_net import quantise
-from dxbench.records import read_record
-from dxmi.edm_backbones import PRECISIONS, EDMUNet
-from dxmi.optimisers import Learner, Trainee
+from dxbench.records.files import read_record
+from dxmi.backbones.edm import PRECISIONS, EDMUNet
+from dxmi.training.optimisers import Learner, Trainee
 
 RUN = ("run", "--task", "gaussians8", "--no-report")
 SMALL = ("--set", "iterations=8", "--set", "policy_hidden=16", "--set", "value_hidden=16")
@@ -175,8 +175,8 @@ def test_the_runs_precision_goes_before_a_backbones_own() -> None:
 
 def test_energies_keep_float32_under_autocast() -> None:
     """bfloat16 has 8 bits: energies that differ by less would tie."""
+    from dxmi.energies.values import SharedValue
     from dxmi.nets.mlp import StepMLP
-    from dxmi.values import SharedValue
 
     net = StepMLP(dim_in=2, dim_out=1, num_levels=1, hidden=32, depth=2, generator=torch.Generator().manual_seed(0))
     value = SharedValue(net, num_steps=0)

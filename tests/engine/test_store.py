@@ -12,7 +12,7 @@ from conftest import Ended
 
 from dxbench.engine.checkpoint import load_checkpoint
 from dxbench.engine.store import Busy, FolderStore
-from dxbench.records import read_record
+from dxbench.records.files import read_record
 
 CONTENT = {"backbone": "MLP", "hidden": 8, "seed": 5}
 SMALL = '{"hidden": 8, "depth": 1, "iterations": 6, "batch_size": 8}'

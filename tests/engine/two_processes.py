@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from dxbench.api import Compute, Model, Parallel, Problem, Sampler
-from dxbench.configure import configure
+from dxbench.api.streams import RandomStreams
+from dxbench.drawing.draw import draw_samples
 from dxbench.engine.fabric import FabricWorkers
 from dxbench.engine.sampling_crew import SamplingCrew, sampling_together
 from dxbench.engine.spread import Place, Spread
-from dxbench.registry import load_method, load_task
-from dxbench.sampling import draw_samples
-from dxbench.streams import RandomStreams
+from dxbench.plugins.configure import configure
+from dxbench.plugins.registry import load_method, load_task
 
 NETS = {"policy_hidden": 16, "value_hidden": 16}
 SMALL: dict[str, dict[str, dict[str, Any]]] = {

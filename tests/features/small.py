@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dxbench.assets import Asset, file_digest
 from dxbench.features.extractor import NetworkExtractor, StateDict
-from dxbench.metrics.features import FeatureKind
+from dxbench.metrics.images.features import FeatureKind
 
 
 class Small(nn.Module):

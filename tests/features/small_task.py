@@ -15,7 +15,7 @@ from dxbench.features.extractor import NetworkExtractor
 from dxbench.features.protocols import fidelity
 from dxbench.features.scoring import score_images, score_statistics
 from dxbench.features.sources import ImageSource
-from dxbench.metrics.features import FeatureKind, FeatureSource
+from dxbench.metrics.images.features import FeatureKind, FeatureSource
 
 REFERENCE = np.random.default_rng(1).integers(0, 256, size=(50, 8, 8, 1), dtype=np.uint8)
 

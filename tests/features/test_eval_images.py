@@ -13,7 +13,7 @@ from small import small_extractor
 
 from dxbench.features.quantisation import quantise
 from dxbench.features.sources import ImageSource
-from dxbench.metrics.features import FeatureSet
+from dxbench.metrics.images.features import FeatureSet
 
 TASK = f"{Path(__file__).with_name('small_task.py')}:SmallImages"
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(60, 8, 8, 1), dtype=np.uint8)

@@ -23,7 +23,7 @@ from dxbench.features.inception import INCEPTION_CLEAN, INCEPTION_TENSORFLOW, IN
 from dxbench.features.protocols import SET_PROTOCOLS
 from dxbench.features.resizing import pil_bicubic, tensorflow1, torch_bilinear
 from dxbench.features.sets import SampleSet, score_against
-from dxbench.metrics.frechet import array_moments, frechet_distance
+from dxbench.metrics.images.frechet import array_moments, frechet_distance
 
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(3, 32, 32, 3), dtype=np.uint8)
 

@@ -12,8 +12,8 @@ from dxbench.features.extractor import fold_batch_norms
 from dxbench.features.protocols import fd_resnet56
 from dxbench.features.resnet56 import RESNET56, ResNet56
 from dxbench.features.sources import ImageSource
-from dxbench.metrics.features import FeatureSet
-from dxbench.metrics.frechet import frechet_distance
+from dxbench.metrics.images.features import FeatureSet
+from dxbench.metrics.images.frechet import frechet_distance
 
 DATA = Path(os.environ.get("DXBENCH_DATA", ""))
 SUBSET, WEIGHTS = DATA / "cifar10" / "lossless_subset.npz", DATA / RESNET56.weights.path

@@ -15,9 +15,9 @@ from dxbench.features.digits import DIGITS_NET
 from dxbench.features.protocols import SET_PROTOCOLS, SetProtocol, Sides
 from dxbench.features.sets import SampleSet, read_set, score_against
 from dxbench.metrics.digits_net import features_and_logits
-from dxbench.metrics.energy_distance import energy_distance
-from dxbench.metrics.features import FeatureMetric
-from dxbench.metrics.fidelity import FrechetDistance, Precision
+from dxbench.metrics.images.features import FeatureMetric
+from dxbench.metrics.images.fidelity import FrechetDistance, Precision
+from dxbench.metrics.points.energy_distance import energy_distance
 from dxbench.readers import Statistics
 from dxbench.tasks.digits_data import digits_splits
 

@@ -20,8 +20,8 @@ from dxbench.features.extractor import NetworkExtractor
 from dxbench.features.protocols import fidelity, memorisation
 from dxbench.features.scoring import score_images, score_statistics
 from dxbench.features.sources import ImageSource, StatisticsSource
-from dxbench.metrics.features import FeatureSet
-from dxbench.metrics.frechet import array_moments, frechet_distance
+from dxbench.metrics.images.features import FeatureSet
+from dxbench.metrics.images.frechet import array_moments, frechet_distance
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, size=(60, 8, 8, 1), dtype=np.uint8)

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from conftest import Ended
 
-from dxbench import registry
 from dxbench.api import Estimate, MetricCard, MetricProtocol
-from dxbench.boards.index import open_index
 from dxbench.metrics.cards import card_named, card_of
 from dxbench.paths import reference_results
-from dxbench.registry import load_task
+from dxbench.plugins import registry
+from dxbench.plugins.registry import load_task
+from dxbench.records.index import open_index
 
 METRICS = sorted(registry.plugins("metrics"))
 TASKS = sorted(registry.plugins("tasks"))

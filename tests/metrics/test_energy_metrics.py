@@ -8,8 +8,8 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from dxbench.api import Evidence, NotApplicable
-from dxbench.densities import GaussianMixture
 from dxbench.metrics.energy import EnergyAUC, EnergyKL, EnergyRank, grid_points
+from dxbench.metrics.points.densities import GaussianMixture
 
 Array = np.ndarray
 TRUTH = GaussianMixture(centres=np.array([[1.0, -0.5], [-1.5, 0.8]]), weights=np.array([0.7, 0.3]), std=0.5)

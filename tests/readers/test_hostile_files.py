@@ -14,11 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from dxbench import archives, imagefiles, weights
-from dxbench.archives import opened_tar, unpack_tar
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.features.sets import read_set
-from dxbench.imagefiles import read_image
+from dxbench.files import archives, weights
+from dxbench.files import images as imagefiles
+from dxbench.files.archives import opened_tar, unpack_tar
+from dxbench.files.images import read_image
 from dxbench.readers import load_arrays, read_samples
 from dxbench.tasks.image_data import read_packed
 

@@ -293,7 +293,7 @@ class TestArchivesThatAreRefused:
             read_samples(tmp_path / "bad.zip", EVENT)
 
     def test_bombs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("dxbench.archives.SMALL_BYTES", 100_000)
+        monkeypatch.setattr("dxbench.files.archives.SMALL_BYTES", 100_000)
         path = archive(tmp_path / "bad.zip", {"a.png": bytes(10_000_000)})
         with pytest.raises(InvalidFile, match=r"would expand from [0-9,]+ to 10,000,000 bytes"):
             read_samples(path, EVENT)

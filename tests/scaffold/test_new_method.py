@@ -9,7 +9,7 @@ import pytest
 from conftest import Ended
 
 from dxbench.conformance import check_method, check_on_task, synthetic_problem
-from dxbench.registry import load_method, method_card
+from dxbench.plugins.registry import load_method, method_card
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ from tiny_task import Tiny, draw, measured
 
 from dxbench.api import Estimate, MetricProtocol, ResultRecord
 from dxbench.metrics.scoring import spot_check
-from dxbench.records import array_sha256, config_id, write_record
-from dxbench.sketches import sketch
+from dxbench.records.files import array_sha256, config_id, write_record
+from dxbench.records.sketches import sketch
 from dxbench.submissions.manifest import Manifest
 from dxbench.submissions.trust import OnTrust
 from dxbench.submissions.validate import Report

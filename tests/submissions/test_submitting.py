@@ -13,7 +13,7 @@ from tiny_task import Tiny, draw, keep, measured
 
 from dxbench.api import Submission
 from dxbench.errors import InvalidFile
-from dxbench.records import read_record, save_arrays, work_folder
+from dxbench.records.files import read_record, save_arrays, work_folder
 from dxbench.submissions import merge as merging
 from dxbench.submissions.manifest import sha256
 from dxbench.submissions.merge import merge, place

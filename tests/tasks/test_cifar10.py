@@ -9,7 +9,7 @@ from conftest import Ended
 
 from dxbench.assets.catalogue import CIFAR10_SUBSET, RESNET56_CIFAR10
 from dxbench.errors import InvalidFile
-from dxbench.registry import load_task
+from dxbench.plugins.registry import load_task
 from dxbench.tasks.cifar10 import FD_RESNET56_FLOOR, HALF, Cifar10Subset, halves, read_subset
 from dxbench.tasks.imagenet64 import CLASSES, ImageNet64, ImageNet64Balanced
 

@@ -259,7 +259,7 @@ def test_samples_cannot_be_scored(dxbench: Callable[..., Ended], tmp_path: Path)
 
 @pytest.mark.slow
 def test_knn_equals_dtes_published_column_on_every_set_of_1000_to_50000_rows():
-    from baselines.knn import KNN, KNNConfig
+    from dxbench_baselines.knn import KNN, KNNConfig
 
     try:
         groups = TabularDTE().loaded

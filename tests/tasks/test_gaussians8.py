@@ -8,7 +8,7 @@ from scipy import stats
 from torch import Tensor
 
 from dxbench.api import EnergyModel, Evaluation, Evidence, Sampler
-from dxbench.densities import GaussianMixture
+from dxbench.metrics.points.densities import GaussianMixture
 from dxbench.metrics.scoring import spot_check
 from dxbench.metrics.start import OfTheStart
 from dxbench.tasks.gaussians8 import (

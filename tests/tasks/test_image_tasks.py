@@ -16,8 +16,8 @@ from dxbench.api import Compute, Config, LabelledData, Method, Need, NoTraining,
 from dxbench.errors import InvalidFile, MissingData, UsageError
 from dxbench.features.quantisation import quantise
 from dxbench.features.sources import ImageSource
-from dxbench.metrics.features import FeatureSet
-from dxbench.metrics.frechet import frechet_distance
+from dxbench.metrics.images.features import FeatureSet
+from dxbench.metrics.images.frechet import frechet_distance
 from dxbench.metrics.scoring import score
 
 HERE = Path(__file__)

@@ -11,7 +11,7 @@ from conftest import Ended
 from sklearn.metrics import roc_auc_score
 
 from dxbench.api import ArrayEnergy, ArrayMaps, Evaluation, PatchData, Problem
-from dxbench.metrics.ranking import auroc
+from dxbench.metrics.detection.ranking import auroc
 from dxbench.tasks import mvtec_synthetic as synthetic
 from dxbench.tasks.mvtec_synthetic import (
     CATEGORIES,

@@ -15,7 +15,7 @@ from dxbench.assets import Asset
 from dxbench.features.extractor import NetworkExtractor
 from dxbench.features.protocols import fidelity
 from dxbench.features.sources import PartOf
-from dxbench.metrics.features import FeatureKind, FeatureSource
+from dxbench.metrics.images.features import FeatureKind, FeatureSource
 from dxbench.metrics.start import OfTheStart
 from dxbench.tasks.image_data import ImageData, LabelledImages, RealImages
 from dxbench.tasks.images import ImageTask, first_images

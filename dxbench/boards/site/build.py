@@ -9,8 +9,6 @@ from pathlib import Path
 from dxbench import __version__
 from dxbench.api import MethodCard, MetricProtocol
 from dxbench.boards.claims import claims
-from dxbench.boards.entries import Entry
-from dxbench.boards.index import RecordIndex
 from dxbench.boards.published import read_published
 from dxbench.boards.site.claims import claims_text
 from dxbench.boards.site.methods import OnTask, method_text, on_task
@@ -20,9 +18,11 @@ from dxbench.boards.site.run_pages import PictureSource, RunPages
 from dxbench.boards.site.tasks import TaskSummary, task_files
 from dxbench.boards.tables import task_table
 from dxbench.errors import NothingMeasured, UsageError
-from dxbench.files import TEMPORARY, whole_folder
+from dxbench.files.writing import TEMPORARY, whole_folder
 from dxbench.paths import published as published_folder
-from dxbench.registry import plugins
+from dxbench.plugins.registry import plugins
+from dxbench.records.entries import Entry
+from dxbench.records.index import RecordIndex
 
 MARKER = ".dxbench-site"
 """A file that says that a folder is a site of ours, so that our pages in it may be replaced."""

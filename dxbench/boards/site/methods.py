@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dxbench.api import MethodCard
-from dxbench.boards.entries import Entry
 from dxbench.boards.site.names import config_anchor, run_page, task_page
 from dxbench.boards.site.rendering import render
 from dxbench.boards.site.tasks import Line, TaskSummary
-from dxbench.configure import assignments
+from dxbench.plugins.configure import assignments
+from dxbench.records.entries import Entry
 
 
 @dataclass(frozen=True, kw_only=True)

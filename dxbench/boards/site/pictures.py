@@ -5,9 +5,9 @@ from pathlib import Path
 
 from dxbench.api import ResultRecord
 from dxbench.boards.report import png
+from dxbench.plugins.registry import load_task, plugins
 from dxbench.readers import load_arrays
-from dxbench.records import array_sha256, work_folder
-from dxbench.registry import load_task, plugins
+from dxbench.records.files import array_sha256, work_folder
 
 log = logging.getLogger(__name__)
 

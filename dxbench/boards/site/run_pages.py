@@ -12,7 +12,7 @@ from dxbench.api import ResultRecord
 from dxbench.boards.site.names import run_page
 from dxbench.boards.site.runs import run_text
 from dxbench.errors import InvalidFile
-from dxbench.records import Unreadable, read_record
+from dxbench.records.files import Unreadable, read_record
 
 _PARALLEL_FROM = 2_000
 """Runs from which starting further processes takes less time than it saves."""

@@ -8,8 +8,8 @@ from dxbench.boards.render.cells import quantity
 from dxbench.boards.site.names import config_anchor, method_page, task_page
 from dxbench.boards.site.plots import line
 from dxbench.boards.site.rendering import render
-from dxbench.configure import DEFAULT_PRESET, assignments
-from dxbench.records import config_id_of, precision_of
+from dxbench.plugins.configure import DEFAULT_PRESET, assignments
+from dxbench.records.files import config_id_of, precision_of
 
 
 def repeat_command(record: ResultRecord) -> str:

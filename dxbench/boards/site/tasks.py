@@ -8,7 +8,6 @@ from pydantic import JsonValue
 
 from dxbench.api import Direction
 from dxbench.boards.aggregate import Row
-from dxbench.boards.entries import Entry
 from dxbench.boards.render import Format
 from dxbench.boards.render import render as render_table
 from dxbench.boards.render.cells import ARROWS, Cell, cells, directions, header, notes
@@ -16,6 +15,7 @@ from dxbench.boards.site.names import config_anchor, method_page, row_anchor, ta
 from dxbench.boards.site.plots import DotPlot, ParetoPlot, dot_plot, pareto_plot
 from dxbench.boards.site.rendering import render
 from dxbench.boards.tables import Block, Table
+from dxbench.records.entries import Entry
 
 COSTS: Mapping[str, Callable[[Row], float | None]] = {
     "NFE": lambda row: row.nfe,

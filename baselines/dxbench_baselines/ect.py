@@ -1,0 +1,189 @@
+"""ECT: easy consistency tuning (Geng et al. 2024, arXiv:2406.14548). A denoiser tuned to jump to the data.
+
+The student starts from an EDM denoiser (arXiv:2206.00364). Two noise levels r < t of the same data and the same noise
+are to give the same answer, the one at r without gradient; r goes to t in stages. No target network, no teacher at
+work. Deviations: the boundary is shifted to sigma_min, so that the answer there is exact (as in consistency models);
+no dropout. In the plane and on small images the start model is trained first; Adam with cosine decay in place of RAdam;
+an MLP in place of the UNet; data are scaled to a std of 0.5.
+"""
+
+from copy import deepcopy
+from typing import Any, ClassVar, Self
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor
+
+from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.staged import FromWeights, StagedTraining
+from dxmi.arrays import ClassLabels, PerSample, Points
+from dxmi.backbones.edm import EDMUNet
+from dxmi.backbones.small import IMAGE_EDM, EDMBackbone
+from dxmi.backbones.starts import Start
+from dxmi.consistency import ClassConsistencyModel, ConsistencyModel, check_jumps, consistency_model, pseudo_huber
+from dxmi.sampling.denoisers import EDMDenoiser, per_sample
+from dxmi.sampling.noise import StreamNoise
+from dxmi.training.denoising import lognormal_sigmas
+from dxmi.training.optimisers import Learner
+from dxmi.training.parallel import ONE_PROCESS
+
+
+class ECTBase(Config):
+    """Of consistency tuning, whatever the data."""
+
+    optimiser: ClassVar[dict[str, Any]] = {}
+
+    middle_sigmas: tuple[PositiveFloat, ...] = Field(
+        default=(), description="noise levels to go back to between passes, falling; none: one step"
+    )
+    stages: PositiveInt = Field(default=8, description="r/t = 1 - (1 + k(t)) / q^(stage + 1), stage = 0 .. stages - 1")
+    q: float = Field(default=2.0, gt=1)
+    sigma_mean: float = Field(default=-1.1, description="mean of ln t")
+    sigma_std: PositiveFloat = Field(default=2.0, description="std of ln t")
+    huber_c: PositiveFloat = Field(default=1e-3, description="where the pseudo-Huber distance turns from l2 to l1")
+    sigma_min: PositiveFloat = 0.002
+    sigma_max: PositiveFloat = 80.0
+    backbone: Any
+    iterations: PositiveInt = 12000
+    batch_size: PositiveInt = 256
+    lr: PositiveFloat = 1e-3
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _jumps_can_be_made(self) -> Self:
+        check_jumps(self.sigmas, sigma_min=self.sigma_min)
+        return self
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """Levels the sampler jumps from: as many as network passes."""
+        return (self.sigma_max, *self.middle_sigmas)
+
+    def begin(self, problem: Problem, compute: Compute, streams: RandomStreams) -> Start:
+        """The start's training."""
+        return self.backbone.begin(problem, compute, streams)
+
+
+class ECTConfig(ECTBase):
+    """For points in the plane."""
+
+    needs = frozenset({Need.VECTORS})
+
+    backbone: EDMBackbone = Field(
+        default=EDMBackbone(iterations=6000), description="the start and its training; of 0 iterations: from scratch"
+    )
+
+
+class ECTImageConfig(ECTConfig):
+    """For small images."""
+
+    needs = frozenset({Need.SMALL_IMAGES})
+
+    sigma_max: PositiveFloat = 20.0
+    sigma_mean: float = Field(default=-0.5, description="mean of ln t")
+    iterations: PositiveInt = 6000
+    batch_size: PositiveInt = 128
+    backbone: EDMBackbone = Field(
+        default=IMAGE_EDM, description="the start and its training; of 0 iterations: from scratch"
+    )
+
+
+class ECTUNetConfig(FromWeights, ECTBase):
+    """For images of 32 pixels and more: the released settings of CIFAR-10."""
+
+    optimiser: ClassVar[dict[str, Any]] = {"kind": "radam", "lr_decay": "none"}
+
+    backbone: EDMUNet = EDMUNet()
+    huber_c: PositiveFloat = Field(default=1e-8, description="0 in the source; above it, so that there is a gradient")
+    iterations: PositiveInt = 200_000
+    batch_size: PositiveInt = 128
+    lr: PositiveFloat = 1e-4
+    ema_decay: float = Field(default=0.9999, ge=0, lt=1)
+    flips: bool = Field(default=False, description="half of the data mirrored")
+
+
+class ECT(Method):
+    """Easy consistency tuning: a denoiser tuned until one pass, or two, draw a sample."""
+
+    name = "ect"
+    version = 2
+    family = "consistency"
+    citation = "Geng et al. 2024, arXiv:2406.14548"
+    Config = ECTConfig
+    parallel = True
+
+    def start(self, problem: Problem, config: ECTBase, *, compute: Compute, rng: RandomStreams) -> Training:
+        return ECTTraining(problem, config, compute, rng)
+
+
+def nearer_sigma(t: PerSample, *, stage: int, q: float) -> PerSample:
+    """r = t max(0, 1 - (1 + 8 sigmoid(-t)) / q^(stage + 1)): 0 at first, then ever nearer to t (their Eq. 14)."""
+    return t * (1 - (1 + 8 * torch.sigmoid(-t)) / q ** (stage + 1)).clamp(min=0)
+
+
+def ect_loss(
+    denoiser: EDMDenoiser, data: Points, eps: Points, t: PerSample, r: PerSample, *labels: ClassLabels, huber_c: float
+) -> PerSample:
+    """d(D(data + t eps, t), sg D(data + r eps, r)) / (t - r); where r <= sigma_min the target is the data."""
+    answer = denoiser(data + per_sample(t, data) * eps, t, *labels)
+    with torch.no_grad():
+        at = r.clamp(min=denoiser.sigma_min)
+        target = denoiser(data + per_sample(at, data) * eps, at, *labels)
+        target = torch.where(per_sample(r, data) > denoiser.sigma_min, target, data)
+    return pseudo_huber(answer - target, c=huber_c) / (t - r)
+
+
+class ECTTraining(StagedTraining):
+    """An EDM denoiser first, then consistency tuning; the averaged weights sample."""
+
+    def __init__(self, problem: Problem, config: ECTBase, compute: Compute, rng: RandomStreams) -> None:
+        self.problem, self.config = problem, config
+        self.begun = begun = config.begin(problem, compute, rng.common)
+        self.before = config.backbone.denoiser(begun.average)
+        net = deepcopy(config.backbone.denoiser(begun.net).net)
+        self.denoiser = EDMDenoiser(net, sigma_min=config.sigma_min)
+        parallel = compute.parallel or ONE_PROCESS
+        self.student = Learner(
+            self.denoiser,
+            lr=config.lr,
+            iterations=config.iterations,
+            ema_decay=config.ema_decay,
+            parallel=parallel,
+            **config.optimiser,
+        )
+        self.mine = parallel.rows(config.batch_size)
+        self.data_rng = rng.numpy("data")
+        self.noise = StreamNoise(
+            batch_size=config.batch_size,
+            event_shape=problem.event_shape,
+            generator=rng.torch("noise", device=compute.device),
+        )
+        super().__init__(begun.training, iterations=config.iterations)
+
+    def parts(self) -> dict[str, Learner]:
+        return {"student": self.student}
+
+    def begin(self) -> None:
+        self.student.begin_from(self.before.state_dict())
+
+    def advance(self) -> dict[str, float | Tensor]:
+        config = self.config
+        data, *labels = self.begun.data.batch(config.batch_size, rng=self.data_rng)
+        t = lognormal_sigmas(self.noise, mean=config.sigma_mean, std=config.sigma_std)
+        t = t.clamp(min=2 * config.sigma_min)
+        r = nearer_sigma(t, stage=self.done * config.stages // config.iterations, q=config.q)
+        mine = [drawn[self.mine] for drawn in (data, self.noise.normal(0), t, r, *labels)]
+
+        def loss_of(rows: slice) -> Tensor:
+            return ect_loss(self.denoiser, *(values[rows] for values in mine), huber_c=config.huber_c).mean()
+
+        return {"consistency_loss": self.student.descend_in_parts(config.batch_size, loss_of)}
+
+    def model(self) -> ConsistencyModel | ClassConsistencyModel:
+        return consistency_model(
+            self.student.average,
+            before=self.before,
+            sigmas=self.config.sigmas,
+            event_shape=self.problem.event_shape,
+            data=self.begun.data,
+        )

@@ -1,0 +1,218 @@
+"""GAN finetuning: a denoiser turned one-step generator by an adversarial loss alone (GDD / D2O, arXiv:2506.09376).
+
+The generator is an EDM denoiser (arXiv:2206.00364) called once at sigma_max; the critic is of the class of DxMI's
+value network, its energy the negative logit; the loss is the non-saturating one with R1 on the data. DxMI without
+entropy and without dynamic programming. Deviations: the critic learns from points, where the source takes the features
+of a pretrained projected-GAN discriminator; every weight moves, none are frozen; Adam with beta_1 = 0. In the plane and
+on small images the start model is trained first; cosine decay; data are scaled to a std of 0.5 as images have it.
+"""
+
+from copy import deepcopy
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.staged import FromWeights, StagedTraining
+from dxmi.arrays import PerSample, Points
+from dxmi.backbones.edm import EDM_VE, ADMUNet, EDMUNet
+from dxmi.backbones.small import IMAGE_EDM, SIGMA_DATA, EDMBackbone
+from dxmi.backbones.starts import Start
+from dxmi.consistency import ClassConsistencyModel, ConsistencyModel, consistency_model
+from dxmi.energies.values import SharedValue, TimeIndependentValue
+from dxmi.nets.energy_resnet import EnergyResNet
+from dxmi.nets.families import networks
+from dxmi.protocols import Energy
+from dxmi.sampling.noise import StreamNoise
+from dxmi.training.optimisers import Learner
+from dxmi.training.parallel import ONE_PROCESS
+
+
+class GANFinetuneBase(Config):
+    """Of adversarial finetuning, whatever the data."""
+
+    optimiser: ClassVar[dict[str, Any]] = {}
+
+    sigma_start: PositiveFloat = Field(default=80.0, description="noise level the generator is called at")
+    r1: NonNegativeFloat = Field(default=0.1, description="weight of the critic's squared gradient at data, halved")
+    data_noise: NonNegativeFloat = Field(default=0.0, description="std of noise on what the critic sees, scaled data")
+    head_start: NonNegativeInt = Field(default=0, description="iterations of the critic before the generator moves")
+    backbone: Any
+    iterations: PositiveInt = 26200
+    batch_size: PositiveInt = 256
+    lr: PositiveFloat = 1e-4
+    critic_lr: PositiveFloat = 1e-3
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+
+    def begin(self, problem: Problem, compute: Compute, streams: RandomStreams) -> Start:
+        """The start's training."""
+        return self.backbone.begin(problem, compute, streams)
+
+    def critic(self, event_shape: tuple[int, ...], generator: torch.Generator) -> SharedValue | TimeIndependentValue:
+        """An energy, low at data."""
+        raise NotImplementedError
+
+
+class GANFinetuneConfig(GANFinetuneBase):
+    """For points in the plane."""
+
+    needs = frozenset({Need.VECTORS})
+
+    backbone: EDMBackbone = Field(
+        default=EDMBackbone(iterations=3000), description="the start and its training; of 0 iterations: from scratch"
+    )
+    critic_hidden: PositiveInt = 128
+    critic_depth: PositiveInt = 3
+
+    def critic(self, event_shape: tuple[int, ...], generator: torch.Generator) -> SharedValue:
+        nets = networks(event_shape, hidden=self.critic_hidden, depth=self.critic_depth, data_std=SIGMA_DATA)
+        return SharedValue(nets.critic(1, generator), num_steps=0)
+
+
+class GANFinetuneImageConfig(GANFinetuneConfig):
+    """For small images."""
+
+    needs = frozenset({Need.SMALL_IMAGES})
+
+    r1: NonNegativeFloat = Field(default=0.01, description="weight of the critic's squared gradient at data, halved")
+    sigma_start: PositiveFloat = Field(default=20.0, description="noise level the generator is called at")
+    data_noise: NonNegativeFloat = Field(default=0.05, description="std of noise on what the critic sees")
+    iterations: PositiveInt = 1970
+    batch_size: PositiveInt = 128
+    ema_decay: float = Field(default=0.99, ge=0, lt=1)
+    critic_hidden: PositiveInt = 256
+    critic_depth: PositiveInt = 2
+    backbone: EDMBackbone = Field(
+        default=IMAGE_EDM, description="the start and its training; of 0 iterations: from scratch"
+    )
+
+
+class GANFinetuneUNetConfig(FromWeights, GANFinetuneBase):
+    """For images of 32 pixels and more: the released settings of CIFAR-10, with the energy net of DxMI as critic."""
+
+    optimiser: ClassVar[dict[str, Any]] = {"lr_decay": "none"}
+
+    backbone: Annotated[EDMUNet | ADMUNet, Field(discriminator="kind")] = EDM_VE
+    r1: NonNegativeFloat = Field(default=1e-4, description="weight of the critic's squared gradient at data, halved")
+    iterations: PositiveInt = 19_531
+    lr: PositiveFloat = 1e-4
+    critic_lr: PositiveFloat = 1e-4
+    ema_decay: float = Field(default=0.99965, ge=0, lt=1)
+    critic_width: PositiveInt = Field(default=128, description="channels of the critic")
+
+    def critic(self, event_shape: tuple[int, ...], generator: torch.Generator) -> TimeIndependentValue:
+        return TimeIndependentValue(
+            EnergyResNet(generator=generator, in_channels=event_shape[0], width=self.critic_width)
+        )
+
+
+# As R1's authors have it (Mescheder et al. 2018, arXiv:1801.04406): no momentum in a game.
+ADAM_BETAS = (0.0, 0.99)
+
+
+class GANFinetune(Method):
+    """A denoiser finetuned by a GAN loss into a one-step generator."""
+
+    name = "gan_finetune"
+    version = 1
+    family = "adversarial"
+    citation = "Zheng & Yang 2025, arXiv:2506.09376"
+    Config = GANFinetuneConfig
+    parallel = True
+
+    def start(self, problem: Problem, config: GANFinetuneBase, *, compute: Compute, rng: RandomStreams) -> Training:
+        return GANFinetuneTraining(problem, config, compute, rng)
+
+
+def critic_loss(critic: Energy, data: Points, fake: Points, *, r1: float) -> PerSample:
+    """softplus(E(data)) + softplus(-E(fake)) + r1/2 ||grad E(data)||^2, the logit being -E (R1, Eq. 9)."""
+    data = data.detach().requires_grad_(True)
+    energy = critic.energy(torch.cat([data, fake.detach()]))
+    real, false = energy[: len(data)], energy[len(data) :]
+    (gradient,) = torch.autograd.grad(real.sum(), data, create_graph=True)
+    return softplus(real) + softplus(-false) + 0.5 * r1 * gradient.flatten(1).square().sum(dim=1)
+
+
+def generator_loss(critic: Energy, fake: Points) -> PerSample:
+    """softplus(E(fake)): the non-saturating loss (Goodfellow et al. 2014, arXiv:1406.2661)."""
+    return softplus(critic.energy(fake))
+
+
+class GANFinetuneTraining(StagedTraining):
+    """An EDM denoiser first, then the adversarial game; the averaged generator samples."""
+
+    def __init__(self, problem: Problem, config: GANFinetuneBase, compute: Compute, rng: RandomStreams) -> None:
+        self.problem, self.config = problem, config
+        self.parallel = compute.parallel or ONE_PROCESS
+        self.begun = begun = config.begin(problem, compute, rng.common)
+        self.before = config.backbone.denoiser(begun.average)
+        self.generator = self._learner(config.backbone.denoiser(deepcopy(begun.net)), config.lr)
+        self.energy = config.critic(problem.event_shape, rng.torch("init critic")).to(compute.device)
+        self.critic = self._learner(self.energy, config.critic_lr)
+        self.data_rng = rng.numpy("data")
+        self.noise = StreamNoise(
+            batch_size=config.batch_size,
+            event_shape=problem.event_shape,
+            generator=rng.torch("noise", device=compute.device),
+        )
+        super().__init__(begun.training, iterations=config.iterations)
+
+    def _learner(self, module: nn.Module, lr: float) -> Learner:
+        config = self.config
+        return Learner(
+            module,
+            lr=lr,
+            iterations=config.iterations,
+            ema_decay=config.ema_decay,
+            betas=ADAM_BETAS,
+            parallel=self.parallel,
+            **config.optimiser,
+        )
+
+    def parts(self) -> dict[str, Learner]:
+        return {"generator": self.generator, "critic": self.critic}
+
+    def begin(self) -> None:
+        self.generator.begin_from(self.before.state_dict())
+
+    def advance(self) -> dict[str, float | Tensor]:
+        """The critic's step, then the generator's; a batch that goes through at once is generated once for both."""
+        config, size = self.config, self.config.batch_size
+        data, *_ = self.begun.data.batch(size, rng=self.data_rng)
+        drawn = self._noised(data), self.noise.normal(0), self._noised(torch.zeros_like(data))
+        classes = self.begun.data.classes(size, generator=self.noise.generator)
+        data, z, blur, *labels = (values[self.parallel.rows(size)] for values in (*drawn, *classes))
+
+        @lru_cache(maxsize=1)
+        def fake(start: int, stop: int) -> Tensor:
+            sigma = z.new_full((stop - start,), config.sigma_start)
+            told = (values[start:stop] for values in labels)
+            return self.generator.module(config.sigma_start * z[start:stop], sigma, *told) + blur[start:stop]
+
+        def of_critic(rows: slice) -> Tensor:
+            return critic_loss(self.energy, data[rows], fake(rows.start, rows.stop), r1=config.r1).mean()
+
+        def of_generator(rows: slice) -> Tensor:
+            return generator_loss(self.energy, fake(rows.start, rows.stop)).mean()
+
+        scalars: dict[str, float | Tensor] = {"critic_loss": self.critic.descend_in_parts(size, of_critic)}
+        if self.done >= config.head_start:
+            scalars["generator_loss"] = self.generator.descend_in_parts(size, of_generator)
+        return scalars
+
+    def _noised(self, x: Tensor) -> Tensor:
+        """Instance noise (Sonderby et al. 2017, arXiv:1610.04490): without it the critic has no slope between laws."""
+        return x if self.config.data_noise == 0 else x + self.config.data_noise * self.noise.normal(0)
+
+    def model(self) -> ConsistencyModel | ClassConsistencyModel:
+        return consistency_model(
+            self.generator.average,
+            before=self.before,
+            sigmas=(self.config.sigma_start,),
+            event_shape=self.problem.event_shape,
+            data=self.begun.data,
+        )

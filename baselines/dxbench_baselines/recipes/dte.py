@@ -1,0 +1,42 @@
+"""Recipes of diffusion time estimation."""
+
+from collections.abc import Callable
+
+from dxbench_baselines.dte import DTEConfig
+
+
+def released() -> DTEConfig:
+    """As the released code trains for its table: 400 epochs, however long, and two softmaxes."""
+    return DTEConfig(double_softmax=True, iterations=10**9)
+
+
+def separate() -> DTEConfig:
+    """Fifteen small sets, or patches on a small machine: a quarter of the steps each."""
+    return DTEConfig(iterations=3000)
+
+
+def patches() -> DTEConfig:
+    """For 711,284 patches: the source's net, 100 epochs of batches of 784. Untested for want of the data."""
+    return DTEConfig(iterations=90_700, epochs=100, batch_size=784)
+
+
+def patches_separate() -> DTEConfig:
+    """The same epochs of the patches of one category."""
+    return patches().model_copy(update={"iterations": 6_050})
+
+
+def quick() -> DTEConfig:
+    """Seconds, to see that everything works; its numbers mean little."""
+    return DTEConfig(iterations=200)
+
+
+FEATURES = ("resnet18", "vit")
+
+RECIPES: dict[tuple[str, str], Callable[[], DTEConfig]] = {
+    ("tabular_dte", "released"): released,
+    **{(task, "default"): patches for task in ("mvtec_ad", "mvtec_ad_features")},
+    ("mvtec_ad_separate", "default"): patches_separate,
+    **{(task, "default"): separate for task in ("mvtec_synthetic", "screw")},
+    **{(f"mvtec_separate_{features}", "default"): separate for features in FEATURES},
+    **{(f"mvtec_{models}_{features}", "quick"): quick for models in ("pooled", "separate") for features in FEATURES},
+}

@@ -1,0 +1,17 @@
+"""Recipes of PatchCore; on patches the default, a tenth."""
+
+from collections.abc import Callable
+
+from dxbench_baselines.patchcore import PatchCoreConfig
+
+
+def image_features() -> PatchCoreConfig:
+    """One vector per image: half of them. On synthetic anomalies a tenth has 79.1, half 85.5."""
+    return PatchCoreConfig(share=0.5)
+
+
+RECIPES: dict[tuple[str, str], Callable[[], PatchCoreConfig]] = {
+    (f"mvtec_{models}_{features}", "default"): image_features
+    for models in ("pooled", "separate")
+    for features in ("resnet18", "vit")
+}

@@ -1,0 +1,84 @@
+"""Detectors that are one function of arrays, written as one `fit`."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from dxbench.api.streams import RandomStreams
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+from dxbench.api.methods import Compute, Method, Need, NoTraining, Training
+from dxbench.api.problems import FiniteData, PatchData, Problem
+
+
+class ArrayEnergy:
+    """A function of rows as an energy: the model of a detector that is no network."""
+
+    networks = ()
+    temperature = None
+
+    def __init__(self, energy_of_rows: "Callable[[np.ndarray], np.ndarray]") -> None:
+        self._energy_of_rows = energy_of_rows
+
+    def energy(self, x: "Tensor") -> "Tensor":
+        import torch
+
+        return torch.from_numpy(self._energy_of_rows(x.flatten(1).double().cpu().numpy()))
+
+
+class Detector(Method):
+    """A method that fits a function of rows to the training set and trains no further: one `fit` is a detector."""
+
+    family = "detector"
+    needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA})
+
+    @abstractmethod
+    def fit(self, rows: "np.ndarray", config: Any, *, seed: int) -> "Callable[[np.ndarray], np.ndarray]":
+        """From training rows [n, D] float64 to the energy of rows, [m, D] to [m]; larger is more anomalous.
+
+        `seed` is for fits that draw; below 2^32.
+        """
+
+    def start(self, problem: Problem, config: Any, *, compute: Compute, rng: RandomStreams) -> Training:
+        assert isinstance(problem.data, FiniteData)  # the harness grants what `needs` lists
+        rows = problem.data.points.flatten(1).double().numpy()
+        return NoTraining(ArrayEnergy(self.fit(rows, config, seed=rng.seed("fit") % 2**32)))
+
+
+class ArrayMaps:
+    """A function of grids of patches as energies: the model of a patch detector that is no network."""
+
+    networks = ()
+
+    def __init__(self, energies_of_grids: "Callable[[np.ndarray], np.ndarray]") -> None:
+        self._energies_of_grids = energies_of_grids
+
+    def energy_map(self, grids: "Tensor") -> "Tensor":
+        import torch
+
+        return torch.from_numpy(self._energies_of_grids(grids.double().cpu().numpy()))
+
+
+class PatchDetector(Method):
+    """A `Detector` that looks at where patches lie, or at several of an image at once: one `fit` is all of it.
+
+    One that looks at each patch alone is a `Detector`: tasks with patches give it all of them as rows.
+    """
+
+    family = "detector"
+    needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA, Need.PATCHES})
+
+    @abstractmethod
+    def fit(self, grids: "np.ndarray", config: Any, *, seed: int) -> "Callable[[np.ndarray], np.ndarray]":
+        """From training images [n, h, w, d] float32 to the energies of images, [m, h, w, d] float64 to [m, h, w].
+
+        `seed` is for fits that draw; below 2^32.
+        """
+
+    def start(self, problem: Problem, config: Any, *, compute: Compute, rng: RandomStreams) -> Training:
+        assert isinstance(problem.data, PatchData)  # the harness grants what `needs` lists
+        grids = problem.data.points.unflatten(0, (-1, *problem.data.grid)).numpy()
+        return NoTraining(ArrayMaps(self.fit(grids, config, seed=rng.seed("fit") % 2**32)))

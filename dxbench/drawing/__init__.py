@@ -1,0 +1,1 @@
+"""Drawing samples and energies from models, and counting what their networks do."""

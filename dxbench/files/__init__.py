@@ -1,0 +1,1 @@
+"""Files: atomic writing, suspicious reading, archives, images and weights."""

@@ -1,0 +1,1 @@
+"""Metrics of anomaly detection and localisation."""

@@ -1,0 +1,1 @@
+"""Metrics of images by the features of a network."""

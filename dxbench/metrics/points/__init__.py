@@ -1,0 +1,1 @@
+"""Metrics of points in the plane against an exact density."""

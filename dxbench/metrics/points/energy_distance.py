@@ -1,0 +1,87 @@
+"""Energy distance (Szekely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018): 2 E|X - Y| - E|X - X'| - E|Y - Y'|."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
+from dxbench.metrics.adjust import Adjustable, Choice, whole
+from dxbench.metrics.points.sliced import HasTestDraws
+from dxbench.metrics.scoring import repeated, require_samples
+
+Array = NDArray[np.floating]
+ROWS = 512
+
+
+def energy_distance(x: Array, y: Array) -> float:
+    """The unbiased estimate from [n, d] and [m, d] points: pairs of a point with itself are left out.
+
+    Raises:
+        ValueError: if the widths differ or a side has fewer than two points.
+    """
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
+        raise ValueError(f"wants two sets of at least 2 points of one width, got {x.shape} and {y.shape}")
+    return 2.0 * _mean_across(x, y) - _mean_within(x) - _mean_within(y)
+
+
+def _mean_across(x: Array, y: Array) -> float:
+    """In blocks of rows, so that no matrix of distances is kept."""
+    from scipy.spatial.distance import cdist
+
+    total = sum(cdist(x[start : start + ROWS], y).sum() for start in range(0, len(x), ROWS))
+    return float(total) / (len(x) * len(y))
+
+
+def _mean_within(x: Array) -> float:
+    """Of pairs of different points, each pair met once."""
+    from scipy.spatial.distance import cdist, pdist
+
+    total = 0.0
+    for start in range(0, len(x), ROWS):
+        rows, later = x[start : start + ROWS], x[start + ROWS :]
+        total += float(pdist(rows).sum()) + (float(cdist(rows, later).sum()) if len(later) else 0.0)
+    return total / (len(x) * (len(x) - 1) / 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyDistance(Adjustable):
+    """Energy distance of samples to test draws of equal number, mean and std over disjoint blocks and draws."""
+
+    choices: ClassVar = {
+        "n_samples": Choice(attribute="num_samples", read=whole),
+        "n_reference": Choice(attribute="num_samples", read=whole),
+        "repeats": Choice(attribute="repeats", read=whole),
+    }
+    name: str = "energy_distance"
+    title: str = "energy distance"
+    num_samples: int = 5_000
+    repeats: int = 5
+    reference: str
+
+    @property
+    def protocol(self) -> MetricProtocol:
+        return MetricProtocol(
+            name=self.name,
+            version=1,
+            fields={
+                "distance": "2 E|X - Y| - E|X - X'| - E|Y - Y'|, Euclidean",
+                "estimator": "unbiased (U-statistics)",
+                "n_samples": self.num_samples,
+                "n_reference": self.num_samples,
+                "repeats": self.repeats,
+                "reference": self.reference,
+                "dtype": "float64",
+            },
+        )
+
+    def measure(self, evidence: Evidence) -> Estimate:
+        samples = require_samples(evidence, self.num_samples * self.repeats)
+        reference: HasTestDraws = evidence.reference
+        if self.repeats > len(reference.test_draws) or self.num_samples > len(reference.test_draws[0]):
+            raise NotApplicable(f"the reference has fewer than {self.repeats} sets of {self.num_samples:,} draws")
+        blocks = samples[: self.num_samples * self.repeats].reshape(self.repeats, self.num_samples, -1)
+        pairs = zip(blocks, reference.test_draws, strict=False)
+        values = [energy_distance(block, draws[: self.num_samples]) for block, draws in pairs]
+        return repeated(self.protocol, values, better="lower")

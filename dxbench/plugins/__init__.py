@@ -1,0 +1,1 @@
+"""Plug-ins: how a name becomes a task, a method, a configuration or a suite."""

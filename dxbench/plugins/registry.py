@@ -1,0 +1,223 @@
+"""Plug-ins by name, from entry points or from `path/to/file.py:Class`.
+
+Names and summaries are read without importing, so that listing stays quick; a plug-in from another
+distribution is imported when listed, because only that tells whether it works.
+"""
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import sys
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from dxbench.api import Method, MethodCard, Task, short_hash
+from dxbench.errors import UsageError, unknown
+
+Kind = Literal["tasks", "methods", "metrics", "launchers", "recipes", "suites"]
+OWN_DISTRIBUTION = "dxmi-bench"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugin:
+    """One entry point."""
+
+    kind: Kind
+    name: str
+    entry: EntryPoint
+
+    @property
+    def origin(self) -> str:
+        return self.entry.dist.name if self.entry.dist else "unknown"
+
+    def load(self) -> Any:
+        """The object the entry point names.
+
+        Raises:
+            UsageError: if it fails to import, with the reason.
+        """
+        try:
+            return self.entry.load()
+        except Exception as error:
+            raise UsageError(
+                f"{self.kind[:-1]} {self.name!r} ({self.entry.value}, from {self.origin}) fails to import: "
+                f"{type(error).__name__}: {error}. Mend or uninstall {self.origin}."
+            ) from error
+
+    def problem(self) -> str | None:
+        """Why the plug-in cannot be used, or None. Ours are only looked at, others are imported."""
+        if self.origin != OWN_DISTRIBUTION:
+            try:
+                self.load()
+            except UsageError as error:
+                return str(error)
+            return None
+        try:
+            found = importlib.util.find_spec(self.entry.module)
+        except ImportError as error:
+            return str(error)
+        return None if found else f"module {self.entry.module} is missing"
+
+    def summary(self) -> str:
+        """First line of the docstring behind the entry point, read from the source; "" where there is none."""
+        spec = importlib.util.find_spec(self.entry.module)
+        if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+            return ""
+        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == self.entry.attr:
+                text = ast.get_docstring(node)
+                break
+            if isinstance(node, ast.Assign) and any(getattr(t, "id", None) == self.entry.attr for t in node.targets):
+                text = _docstring_of_call(tree, node.value)
+                break
+        else:
+            text = None
+        return (text or ast.get_docstring(tree) or "").split("\n", 1)[0]
+
+
+def _docstring_of_call(tree: ast.Module, value: ast.expr) -> str | None:
+    """For `NAME = Class(...)`: the docstring of Class, where the same module defines or imports it."""
+    if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Name):
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == value.func.id:
+            return ast.get_docstring(node)
+        if isinstance(node, ast.ImportFrom) and node.module and value.func.id in {a.name for a in node.names}:
+            spec = importlib.util.find_spec(node.module)
+            if spec and spec.origin:
+                imported = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+                return _docstring_of_call(
+                    ast.Module(body=[n for n in imported.body if isinstance(n, ast.ClassDef)], type_ignores=[]), value
+                )
+    return None
+
+
+@cache
+def plugins(kind: Kind) -> dict[str, Plugin]:
+    """Plug-ins of a kind by name. Of two with one name the suite's own wins, so that none is shadowed."""
+    found: dict[str, Plugin] = {}
+    for entry in sorted(entry_points(group=f"dxbench.{kind}"), key=lambda e: (e.name, e.value)):
+        plugin = Plugin(kind=kind, name=entry.name, entry=entry)
+        if entry.name not in found or plugin.origin == OWN_DISTRIBUTION:
+            found[entry.name] = plugin
+    return found
+
+
+def in_file(name: str) -> bool:
+    """Whether a name is `path/to/file.py:Class`."""
+    return ".py:" in name
+
+
+def load(kind: Kind, name: str) -> Any:
+    """The object of that name; `path/to/file.py:Class` loads a file.
+
+    Raises:
+        UsageError: for an unknown name (with the nearest known one) or a plug-in that fails to import.
+    """
+    if in_file(name):
+        return load_file(name)
+    known = plugins(kind)
+    if name not in known:
+        raise unknown(kind[:-1], name, known, remedy=f"See `dxbench list {kind}`.")
+    return known[name].load()
+
+
+def load_task(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        UsageError: if it is unknown or no Task.
+    """
+    loaded = load("tasks", name)
+    if not (isinstance(loaded, type) and issubclass(loaded, Task)):
+        raise UsageError(f"task {name!r} is not a dxbench.api.Task class, got {described(loaded)}")
+    _check_whole("task", name, loaded, ("name", "version", "headline"))
+    return loaded()
+
+
+def task_name(name: str) -> str:
+    """The name that a task's records go by: of `path/to/file.py:Class` what the class says, else the name itself."""
+    return load_task(name).name if in_file(name) else name
+
+
+def load_method(name: str) -> type[Method]:
+    """The method class of that name.
+
+    Raises:
+        UsageError: if it is unknown or no Method.
+    """
+    loaded = load("methods", name)
+    if not (isinstance(loaded, type) and issubclass(loaded, Method)):
+        raise UsageError(f"method {name!r} is not a dxbench.api.Method class, got {described(loaded)}")
+    _check_whole("method", name, loaded, ("name", "version", "Config"))
+    return loaded
+
+
+def _check_whole(kind: str, name: str, cls: type[Task] | type[Method], attributes: tuple[str, ...]) -> None:
+    """Refuse a class that lacks something, or whose name is none that a folder can have."""
+    lacking = [word for word in attributes if not hasattr(cls, word)] + sorted(cls.__abstractmethods__)
+    if lacking:
+        raise UsageError(f"{kind} {name!r} lacks {', '.join(lacking)}; `dxbench.api.{kind.title()}` says what they are")
+    if (
+        not isinstance(cls.name, str)
+        or cls.name in ("", "published")
+        or cls.name[0] == "."
+        or set("/\\\0") & set(cls.name)
+    ):
+        raise UsageError(
+            f"{kind} {name!r} has the name {cls.name!r}; its records go to a folder of that name, so it wants a word "
+            "without slashes that does not begin with a dot (and `published` is taken)"
+        )
+
+
+def described(found: object) -> str:
+    """What was found in place of a class, without its address."""
+    return f"the {type(found).__name__} {getattr(found, '__qualname__', '')}".rstrip()
+
+
+def method_card(method: type[Method]) -> MethodCard:
+    """What boards print of a method: its own documentation, that of its file included."""
+    own = inspect.cleandoc(method.__doc__ or "")
+    file = inspect.getdoc(sys.modules[method.__module__]) or ""
+    return MethodCard(
+        family=method.family, summary=own.split("\n", 1)[0], description=file or own, citation=method.citation
+    )
+
+
+def load_file(reference: str) -> Any:
+    """What a file calls so, of `path/to/file.py:name`. A file that has not changed is executed once.
+
+    Raises:
+        UsageError: if there is no such file, it fails to import, or has nothing of that name.
+    """
+    path_text, _, attribute = reference.rpartition(":")
+    path = Path(path_text).resolve()
+    if not path.is_file():
+        raise UsageError(f"no file {path_text!r} to load {attribute!r} from")
+    try:
+        module = _module_of(path, path.stat().st_mtime_ns)
+    except Exception as error:
+        raise UsageError(f"{path_text} fails to import: {type(error).__name__}: {error}") from error
+    if attribute not in vars(module):
+        own = [n for n, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+        raise unknown(f"name in {path_text}", attribute, own)
+    return vars(module)[attribute]
+
+
+@cache
+def _module_of(path: Path, changed: int) -> ModuleType:
+    """The module of a file as it was last changed; a task and a method of one file share it."""
+    name = f"dxbench_file_{path.stem}_{short_hash(str(path))}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

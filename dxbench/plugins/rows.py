@@ -1,0 +1,96 @@
+"""One name for one row, the same wherever rows are typed or shown: `method:preset[key=value,...]`."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import cast, get_args
+
+from pydantic import JsonValue
+
+from dxbench.api import Precision
+from dxbench.errors import UsageError
+from dxbench.plugins.configure import DEFAULT_PRESET, assignments, parse_assignments
+
+FORM = "method:preset[key=value,...]"
+_NAME = re.compile(
+    r"(?P<method>.*?\.py:\w+|[^:\[\]@]+)(:(?P<preset>[^:\[\]@]+))?(\[(?P<set>.*)\])?(@(?P<origin>[^\[\]]+))?", re.DOTALL
+)
+_PARTS_SETTINGS = re.compile(r"[,\[\]@]|^\s|\s$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowName:
+    """A row: a method, its preset, what is set beside it, and whose runs are meant.
+
+    Attributes:
+        method: a method's name, or `path/to/file.py:Class`.
+        precision: written among the settings, `[precision=bf16]`, since it makes a row of its own too.
+        origin: `@yours` for your own runs, `@FOLDER` for those of another folder; "" where nothing is said.
+    """
+
+    method: str
+    preset: str = DEFAULT_PRESET
+    overrides: Mapping[str, JsonValue] = field(default_factory=dict)
+    precision: Precision = "32"
+    origin: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "RowName":
+        """The row that a text names.
+
+        Raises:
+            UsageError: if the text is of another form, or sets a key twice.
+        """
+        match = _NAME.fullmatch(text)
+        if match is None:
+            raise UsageError(f"cannot read {text!r} as a row; the form is {FORM}, such as dxmi:pretrained[tau=0.01]")
+        overrides = parse_assignments(list(_settings(match["set"] or "")))
+        precision = str(overrides.pop("precision", "32"))
+        if precision not in get_args(Precision):
+            raise UsageError(f"{text!r}: precision is one of {', '.join(get_args(Precision))}, got {precision}")
+        return cls(
+            method=match["method"],
+            preset=match["preset"] or DEFAULT_PRESET,
+            overrides=overrides,
+            precision=cast(Precision, precision),
+            origin=match["origin"] or "",
+        )
+
+    def __str__(self) -> str:
+        preset = "" if self.preset == DEFAULT_PRESET else f":{self.preset}"
+        settings = [_quoted(text) for text in assignments(dict(sorted(self.overrides.items())))]
+        settings += [] if self.precision == "32" else [f"precision={self.precision}"]
+        origin = f"@{self.origin}" if self.origin else ""
+        inside = f"[{','.join(settings)}]" if settings else ""
+        return f"{self.method}{preset}{inside}{origin}"
+
+
+def _quoted(assignment: str) -> str:
+    """An assignment whose value keeps apart from the next: texts with a comma, a bracket or an @ go in quotes."""
+    key, _, value = assignment.partition("=")
+    return f"{key}={json.dumps(value)}" if _is_text(value) and _PARTS_SETTINGS.search(value) else assignment
+
+
+def _is_text(value: str) -> bool:
+    """Whether a value is read as the text it is, and not as JSON."""
+    try:
+        json.loads(value)
+    except json.JSONDecodeError:
+        return True
+    return False
+
+
+def _settings(text: str) -> Iterator[str]:
+    """The parts of a text between commas that stand outside of brackets and quotes."""
+    depth, quoted, begin = 0, False, 0
+    for place, sign in enumerate(text):
+        if sign == '"' and text[place - 1 : place] != "\\":
+            quoted = not quoted
+        elif not quoted and sign in "[]{}":
+            depth += 1 if sign in "[{" else -1
+        elif not quoted and depth == 0 and sign == ",":
+            yield text[begin:place].strip()
+            begin = place + 1
+    if rest := text[begin:].strip():
+        yield rest

@@ -1,0 +1,1 @@
+"""Backbones: a network with its denoiser, its loss and its few-step sampler."""

@@ -1,0 +1,1 @@
+"""Energies and value functions, and how they are trained without a sampler."""

@@ -1,0 +1,1 @@
+"""Geometry: spaces that points live in, features on the sphere, paths between points."""

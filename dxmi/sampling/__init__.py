@@ -1,0 +1,1 @@
+"""Sampling: noise, policies and their rollouts, denoisers and their samplers."""

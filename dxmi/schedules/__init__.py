@@ -1,0 +1,1 @@
+"""Schedules: noise levels, and chains of steps along them."""

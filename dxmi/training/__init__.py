@@ -1,0 +1,1 @@
+"""Training: optimised modules, parallel batches, losses of denoisers and policies."""

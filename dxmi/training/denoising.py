@@ -1,0 +1,183 @@
+"""Losses of noise predictors and denoisers, and their training."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from dxmi.arrays import ClassLabels, PerSample, Points, StepIndex
+from dxmi.losses import mean_square, noise_prediction_loss
+from dxmi.protocols import NoisePredictor
+from dxmi.sampling.denoisers import EDMDenoiser, per_sample
+from dxmi.sampling.noise import StreamNoise
+from dxmi.schedules.levels import VPSchedule
+from dxmi.training.optimisers import Learner
+from dxmi.training.parallel import ONE_PROCESS, Parallel
+
+
+def drawn_steps(schedule: VPSchedule, noise: StreamNoise) -> tuple[StepIndex, Points]:
+    """What DDPM's loss draws for a batch: k uniform on 0 .. K - 1, and eps."""
+    generator = noise.generator
+    k = torch.randint(schedule.num_steps, (noise.batch_size,), generator=generator, device=generator.device)
+    return k, noise.normal(0)
+
+
+def denoising_loss(net: NoisePredictor, schedule: VPSchedule, data: Points, k: StepIndex, eps: Points) -> PerSample:
+    """DDPM's simple loss (Ho et al. 2020, arXiv:2006.11239, Algorithm 1) at the steps and noise of `drawn_steps`.
+
+    The net sees x_k (`noised`) and k.
+    """
+    return noise_prediction_loss(net(noised(schedule, data, k, eps), k), eps)
+
+
+def noised(schedule: VPSchedule, data: Points, k: StepIndex, eps: Points) -> Points:
+    """x_k = sqrt(alpha_bar_k) data + sqrt(1 - alpha_bar_k) eps."""
+    signal = per_sample(schedule.alpha_bar.to(data)[k], data)
+    return signal.sqrt() * data + (1 - signal).sqrt() * eps
+
+
+@runtime_checkable
+class DenoisingLoss(Protocol):
+    """What a network is trained by: a loss per sample at numbers that are drawn for the whole batch before."""
+
+    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        """Numbers of a batch, a row per sample."""
+        ...
+
+    def __call__(self, net: Any, data: Points, *drawn: Tensor) -> PerSample: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDPMLoss:
+    """`denoising_loss` on a schedule, as a `DenoisingLoss`."""
+
+    schedule: VPSchedule
+
+    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        return drawn_steps(self.schedule, noise)
+
+    def __call__(self, net: Any, data: Points, *drawn: Tensor) -> PerSample:
+        k, eps = drawn
+        return denoising_loss(net, self.schedule, data, k, eps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EDMLoss:
+    """`edm_loss` with ln sigma ~ N(mean, std^2), as a `DenoisingLoss` (Karras et al. 2022, Table 1)."""
+
+    mean: float = -1.2
+    std: float = 1.2
+
+    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+        return lognormal_sigmas(noise, mean=self.mean, std=self.std), noise.normal(0)
+
+    def __call__(self, net: Any, data: Points, *drawn: Tensor) -> PerSample:
+        sigma, eps, *labels = drawn
+        return edm_loss(net, data, sigma, eps, *labels)
+
+
+@runtime_checkable
+class Slot(Protocol):
+    """Where a trained average is kept and found again."""
+
+    def load(self) -> dict[str, Any] | None: ...
+
+    def save(self, state: dict[str, Any]) -> None: ...
+
+
+class DenoiserTraining:
+    """A denoiser or noise predictor at work: Adam with cosine decay on its loss, and an average of the weights.
+
+    Attributes:
+        iterations: how many there are to do; 0 where the average was found in `slot`.
+        done: how many are done.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        loss: DenoisingLoss,
+        *,
+        data: Callable[[], Points | tuple[Tensor, ...]],
+        noise: StreamNoise,
+        iterations: int,
+        lr: float,
+        ema_decay: float,
+        max_grad_norm: float | None = None,
+        slot: Slot | None = None,
+        parallel: Parallel = ONE_PROCESS,
+        check: Callable[[nn.Module, Points], None] | None = None,
+    ) -> None:
+        """`data` gives a batch, or one with its classes, which the loss is then given behind what it drew; `check` is
+        given the average and data, before the average is kept."""
+        self.net, self.loss, self.data, self.noise, self.slot, self.check = net, loss, data, noise, slot, check
+        self._learner = Learner(
+            net,
+            lr=lr,
+            iterations=max(1, iterations),
+            ema_decay=ema_decay,
+            max_grad_norm=max_grad_norm,
+            parallel=parallel,
+        )
+        self._mine = parallel.rows(noise.batch_size)
+        found = slot.load() if slot else None
+        if found is not None:
+            self.average.load_state_dict(found)
+        self.iterations, self.done = iterations if found is None else 0, 0
+
+    @property
+    def average(self) -> nn.Module:
+        """The net with the averaged weights."""
+        return self._learner.average
+
+    @property
+    def finished(self) -> bool:
+        return self.done >= self.iterations
+
+    def step(self) -> Tensor:
+        """One iteration; its loss, detached. The last one leaves the average in the slot.
+
+        Raises:
+            ValueError: of `check`, at the last iteration.
+        """
+        batch = self.data()
+        points, *labels = batch if isinstance(batch, tuple) else (batch,)
+        data = points[self._mine]
+        drawn = tuple(values[self._mine] for values in (*self.loss.draw(self.noise), *labels))
+
+        def loss_of(rows: slice) -> Tensor:
+            return self.loss(self.net, data[rows], *(values[rows] for values in drawn)).mean()
+
+        loss = self._learner.descend_in_parts(self.noise.batch_size, loss_of)
+        self.done += 1
+        if self.finished and self.check is not None:
+            self.check(self.average, data)
+        if self.finished and self.slot is not None:
+            self.slot.save(dict(self.average.state_dict()))
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"learner": self._learner.state_dict(), "iterations": self.iterations, "done": self.done}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._learner.load_state_dict(state["learner"])
+        self.iterations, self.done = state["iterations"], state["done"]
+
+
+def lognormal_sigmas(noise: StreamNoise, *, mean: float, std: float) -> PerSample:
+    """Noise levels with ln sigma ~ N(mean, std^2), one per sample of the stream."""
+    z = torch.randn(noise.batch_size, generator=noise.generator, device=noise.generator.device, dtype=noise.dtype)
+    return (mean + std * z).exp()
+
+
+def edm_loss(
+    denoiser: EDMDenoiser, data: Points, sigma: PerSample, eps: Points, labels: ClassLabels | None = None
+) -> PerSample:
+    """w(sigma) ||D(data + sigma eps, sigma) - data||^2 / D (Karras et al. 2022, Table 1).
+
+    w = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2, which makes the net's own error count alike at every level.
+    """
+    weight = (sigma.square() + denoiser.sigma_data**2) / (sigma * denoiser.sigma_data).square()
+    return weight * mean_square(denoiser(data + per_sample(sigma, data) * eps, sigma, labels) - data)

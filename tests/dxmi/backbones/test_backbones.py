@@ -1,0 +1,275 @@
+"""Backbones: the chain they visit, their training, and finding again what was trained."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dxbench.api import Compute, Problem
+from dxbench.api.streams import RandomStreams
+from dxmi.backbones.small import DDPMBackbone, EDMBackbone, between_steps, strided_steps
+from dxmi.models.policy import PolicyModel
+from dxmi.nets.residual_mlp import ResidualMLP
+from dxmi.nets.steps import Strided
+from dxmi.schedules.levels import VPSchedule
+
+SHAPE = (1, 4, 4)
+TINY = DDPMBackbone(hidden=16, depth=1, iterations=12, batch_size=8)
+
+
+class Pattern:
+    """One event of ones and minus ones, a checkerboard, with a little noise."""
+
+    def __init__(self, shape: tuple[int, ...] = SHAPE) -> None:
+        self.shape = shape
+
+    def batch(self, n: int, *, rng: np.random.Generator) -> Tensor:
+        checks = torch.from_numpy(np.indices(self.shape).sum(axis=0) % 2 * 2.0 - 1.0)
+        return (checks + 0.05 * torch.from_numpy(rng.standard_normal((n, *self.shape)))).float()
+
+
+class Memory:
+    """A store in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, dict[str, Any]] = {}
+
+    def slot(self, content: Any) -> "MemorySlot":
+        return MemorySlot(self, repr(sorted(content.items())))
+
+
+class MemorySlot:
+    def __init__(self, memory: Memory, key: str) -> None:
+        self.memory, self.key = memory, key
+
+    def load(self) -> dict[str, Any] | None:
+        return self.memory.kept.get(self.key)
+
+    def save(self, state: dict[str, Any]) -> None:
+        self.memory.kept[self.key] = {name: tensor.clone() for name, tensor in state.items()}
+
+
+def training(backbone: DDPMBackbone, *, seed: int = 0, store: Memory | None = None):
+    return backbone.training(problem(), Compute(device="cpu", threads=1, store=store), RandomStreams("backbone", seed))
+
+
+def trained(backbone: DDPMBackbone, **options: Any):
+    work = training(backbone, **options)
+    while not work.finished:
+        work.step()
+    return work
+
+
+def weights(work) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in work.average.parameters()])
+
+
+# --- the visited chain ----------------------------------------------------------------------------------------
+
+
+def test_steps_are_even_from_the_first_and_the_chain_still_ends_at_data():
+    assert strided_steps(1000, num_steps=4, first=300) == [300, 475, 650, 825]
+    assert strided_steps(10, num_steps=10, first=0) == list(range(10))
+    assert strided_steps(10, num_steps=1, first=9) == [9]
+    whole = VPSchedule.linear(1000)
+    part = whole.visiting([300, 475, 650, 825])
+    assert part.num_steps == 4
+    assert part.alpha_bar[-1] == 1
+    torch.testing.assert_close(part.alpha_bar[:-1], whole.alpha_bar[[300, 475, 650, 825]], rtol=0, atol=0)
+    torch.testing.assert_close(part.alphas.prod(), whole.alpha_bar[300])
+
+
+def test_visiting_every_step_is_the_whole_chain():
+    whole = VPSchedule.cosine(6)
+    assert torch.equal(whole.visiting(range(6)).alpha_bar, whole.alpha_bar)
+
+
+@pytest.mark.parametrize("steps", [[], [3, 2], [1, 1], [-1, 2], [4, 10]])
+def test_steps_that_do_not_rise_within_the_chain_are_refused(steps):
+    with pytest.raises(ValueError, match=r"rise within 0 \.\. 9"):
+        VPSchedule.linear(10).visiting(steps)
+
+
+@pytest.mark.parametrize(("num_steps", "first"), [(4, 7), (11, 0), (2, -1)])
+def test_more_steps_than_there_are_left_are_refused(num_steps, first):
+    with pytest.raises(ValueError, match="take fewer steps"):
+        strided_steps(10, num_steps=num_steps, first=first)
+
+
+def test_a_strided_net_is_asked_for_the_levels_of_the_long_chain():
+    net = ResidualMLP(
+        event_shape=SHAPE,
+        output_shape=SHAPE,
+        num_levels=50,
+        hidden=8,
+        depth=1,
+        generator=torch.Generator().manual_seed(0),
+    )
+    torch.nn.init.normal_(net.output.weight, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(2))
+    strided = Strided(net, [5, 20, 49])
+    torch.testing.assert_close(strided(x, torch.tensor([2, 0, 1])), net(x, torch.tensor([49, 5, 20])))
+    assert strided(x, torch.tensor([0, 0, 0])).shape == x.shape
+    assert not torch.allclose(strided(x, torch.tensor([0, 0, 0])), strided(x, torch.tensor([2, 2, 2])))
+
+
+def test_residual_mlp_begins_at_zero_and_checks_its_size():
+    make = {"event_shape": SHAPE, "output_shape": (1,), "num_levels": 3, "hidden": 8}
+    net = ResidualMLP(**make, depth=2, generator=torch.Generator().manual_seed(0))
+    out = net(torch.ones(5, *SHAPE), torch.tensor([0, 1, 2, 1, 0]))
+    assert torch.equal(out, torch.zeros(5, 1))
+    with pytest.raises(ValueError, match="at least 1"):
+        ResidualMLP(**make, depth=0, generator=torch.Generator())
+
+
+# --- training -------------------------------------------------------------------------------------------------
+
+
+def test_ancestral_samples_of_a_trained_backbone_are_the_pattern():
+    backbone = DDPMBackbone(hidden=64, depth=1, levels=100, iterations=400, batch_size=64, lr=3e-3, ema_decay=0.95)
+    work = trained(backbone)
+    policy = backbone.policy(
+        work.average, event_shape=SHAPE, num_steps=20, first_level=30, last_std=1e-2, trainable_std=[False] * 20
+    )
+    model = PolicyModel(policy)
+    samples = model.sample(torch.arange(200))
+    checks = Pattern().batch(1, rng=np.random.default_rng(0)).sign()
+    assert (samples.sign() == checks).float().mean() > 0.99
+    assert (samples - checks).abs().mean() < 0.3
+    states = model.chain(torch.arange(200))
+    assert states.shape == (21, 200, *SHAPE)
+    assert torch.equal(states[-1], samples)
+    assert states[0].std() == pytest.approx(1.0, abs=0.05)
+
+
+def test_what_was_trained_is_found_again_and_not_trained_twice():
+    store = Memory()
+    first = trained(TINY, store=store)
+    second = training(TINY, store=store)
+    assert len(store.kept) == 1
+    assert second.finished
+    assert second.iterations == 0
+    assert torch.equal(weights(first), weights(second))
+    assert torch.equal(weights(first), weights(trained(TINY)))
+
+
+@pytest.mark.parametrize("change", [{"hidden": 17}, {"iterations": 13}, {"lr": 2e-3}, {"levels": 999}])
+def test_another_recipe_or_seed_is_another_backbone(change):
+    store = Memory()
+    trained(TINY, store=store)
+    assert not training(replace(TINY, **change), store=store).finished
+    assert not training(TINY, seed=1, store=store).finished
+
+
+def test_a_checkpoint_made_before_the_weights_were_found_goes_on_training():
+    store = Memory()
+    half = training(TINY)
+    for _ in range(5):
+        half.step()
+    state = half.state_dict()
+    trained(TINY, store=store)
+    resumed = training(TINY, store=store)
+    resumed.load_state_dict(state)
+    assert not resumed.finished
+    assert resumed.iterations - resumed.done == 7
+
+
+def problem(shape: tuple[int, ...] = SHAPE) -> Problem:
+    return Problem(task="pattern", event_shape=shape, data=Pattern(shape), data_std=2.0)
+
+
+@pytest.mark.parametrize("shape", [(3,), SHAPE], ids=["points", "images"])
+@pytest.mark.parametrize("kind", [DDPMBackbone, EDMBackbone])
+def test_a_trained_denoiser_gives_clean_data_back_and_takes_noise_away(kind, shape):
+    backbone = kind(hidden=32, depth=1, iterations=400, batch_size=64, lr=3e-3, ema_decay=0.95)
+    work = backbone.training(problem(shape), Compute(device="cpu", threads=1), RandomStreams("denoiser", 0))
+    while not work.finished:
+        work.step()
+    clean = backbone.scale(problem(shape)) * Pattern(shape).batch(64, rng=np.random.default_rng(5))
+    eps = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
+    denoiser = backbone.denoiser(work.average)
+    for sigma, share in ((1e-3, 0.01), (0.5, 0.7)):
+        level = torch.full((64,), sigma)
+        with torch.no_grad():
+            error = denoiser(clean + sigma * eps, level) - clean
+        assert error.square().mean().sqrt() < max(share * sigma, 0.02), sigma
+
+
+def test_what_denoises_nothing_is_refused_with_the_remedy_and_not_kept():
+    class Broken(EDMBackbone):
+        """Gives the noise back in place of the data."""
+
+        def denoiser(self, net):
+            return lambda x, sigma: x - net(x, sigma)
+
+    store = Memory()
+    work = Broken(hidden=8, depth=1, iterations=2, batch_size=8).training(
+        problem(), Compute(device="cpu", threads=1, store=store), RandomStreams("broken", 0)
+    )
+    work.step()
+    with pytest.raises(ValueError, match="wrap a noise predictor in VPDenoiser"):
+        work.step()
+    assert not store.kept
+
+
+def test_two_methods_that_name_one_backbone_share_it_and_families_do_not():
+    store = Memory()
+    compute = Compute(device="cpu", threads=1, store=store)
+    first = EDMBackbone(hidden=8, depth=1, iterations=3, batch_size=8)
+    work = first.training(problem(), compute, RandomStreams("edm", "task", 0).common)
+    while not work.finished:
+        work.step()
+    assert first.training(problem(), compute, RandomStreams("ect", "task", 0).common).finished
+    assert not first.training(problem(), compute, RandomStreams("ect", "task", 1).common).finished
+    other = DDPMBackbone(hidden=8, depth=1, iterations=3, batch_size=8)
+    assert not other.training(problem(), compute, RandomStreams("edm", "task", 0).common).finished
+
+
+def test_a_backbone_of_no_iterations_is_as_it_was_drawn_and_not_kept():
+    store = Memory()
+    work = training(DDPMBackbone(hidden=8, depth=1, iterations=0, batch_size=8), store=store)
+    assert work.finished
+    assert not store.kept
+    assert torch.equal(weights(work), torch.cat([p.detach().flatten() for p in work.net.parameters()]))
+
+
+def test_between_steps_a_net_of_whole_steps_is_the_same_at_whole_ones_and_smooth_in_between():
+    net = DDPMBackbone(hidden=16, depth=1, levels=100).network(SHAPE, torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(net.output.weight, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(2))
+    k = torch.tensor([0, 20, 98, 99])
+    between = between_steps(net)
+    torch.testing.assert_close(between(x, 99.0 - k), net(x, k), rtol=1e-4, atol=1e-4)
+    near, far = (between(x, 99.0 - k + shift) - net(x, k) for shift in (1e-3, 0.5))
+    assert 0 < near.abs().max() < 0.1 * far.abs().max()
+
+
+def test_policies_on_whole_steps_of_one_schedule_agree_whichever_way_they_are_made():
+    backbone = DDPMBackbone(hidden=16, depth=1, levels=100, iterations=0)
+    net = backbone.network(SHAPE, torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(net.output.weight, generator=torch.Generator().manual_seed(1))
+    steps = strided_steps(100, num_steps=4, first=20)
+    strided = backbone.policy(
+        net, event_shape=SHAPE, num_steps=4, first_level=20, last_std=0.3, trainable_std=[False] * 4
+    )
+    along = backbone.policy_along(net, backbone.schedule.visiting(steps), event_shape=SHAPE, min_std=0.3)
+    x, k = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(2)), torch.arange(4)
+    torch.testing.assert_close(along.mean(x, k), strided.mean(x, k), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [{"hidden": 0}, {"depth": 0}, {"batch_size": 0}, {"iterations": -1}, {"lr": 0.0}])
+def test_sizes_and_rates_that_are_none_are_refused(wrong):
+    with pytest.raises(ValueError, match="above 0"):
+        EDMBackbone(**wrong)
+
+
+def test_a_typo_in_a_recipe_is_refused():
+    from pydantic import TypeAdapter, ValidationError
+
+    adapter = TypeAdapter(DDPMBackbone)
+    assert adapter.validate_python({"hidden": 32}) == DDPMBackbone(hidden=32)
+    with pytest.raises(ValidationError, match="hiden"):
+        adapter.validate_python({"hiden": 32})
