@@ -44,6 +44,12 @@ class MachineFault(DxbenchError):
     exit_code = ExitCode.MACHINE
 
 
+class RunFailed(DxbenchError):
+    """A run that came to no score; its record says why."""
+
+    exit_code = ExitCode.RUN_FAILED
+
+
 class NothingMeasured(DxbenchError):
     """No number came out, which is not a pass."""
 

@@ -24,10 +24,13 @@ METHODS = Path(__file__).parent / "methods.py"
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Runs and records of a test go to its own folder."""
+    """Runs and records of a test go to its own folder, and no cache of other packages is looked into."""
     folder = tmp_path / "home"
     monkeypatch.setenv("DXBENCH_HOME", str(folder))
     monkeypatch.delenv("DXBENCH_RESULTS", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
     return folder
 

@@ -14,8 +14,8 @@ from dxbench.boards.aggregate import Row, Summary
 from dxbench.boards.render import render
 from dxbench.boards.tables import Block, Table
 from dxbench.cli.streams import plain_streams
-from dxbench.cli.terminal import console
 from dxbench.plain import is_plain, plain, plain_lines, plain_markup
+from dxbench.terminal.console import console
 
 Command = Callable[..., Ended]
 ODD = [

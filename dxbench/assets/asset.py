@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from dxbench import paths
+from dxbench.assets.caches import cached_files, link
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.files.writing import write_text_atomically
 
@@ -124,6 +125,19 @@ class Asset:
         places = [self.target, *(paths.data() / path for path in self.also)]
         return next((place for place in places if place.exists()), None)
 
+    def adopt(self) -> Path | None:
+        """Where weights lie that torch or huggingface had fetched already; None if neither has them.
+
+        They are known by their hash and linked to where they belong, so that nothing is fetched or kept twice.
+        """
+        if self.kind != "weights" or self.digest is None or self.unpack or self.make is not None:
+            return None
+        bytes_ = (self.size, self.size) if self.size else (self.holds or 0, int(1.1 * (self.holds or 1e12)) + 2**20)
+        for path in cached_files(self.digest, bytes_=bytes_):
+            if self.is_right(file_digest(path, algorithm=self.algorithm)):
+                return link(path, self.target)
+        return None
+
     @property
     def in_part(self) -> bool:
         """Some of an unpacked archive is there, not all: tasks of several categories score those that there are."""
@@ -139,7 +153,7 @@ class Asset:
         Raises:
             MissingData: if it does not, naming the command that fetches it.
         """
-        found = self.find()
+        found = self.find() or self.adopt()
         if found is None:
             licence = f"; its licence has to be accepted: {self.licence}" if self.must_accept else ""
             what = f"no {Path(self.path).name} ({self.title}, {self.amount}{licence}) in {self.target.parent}"

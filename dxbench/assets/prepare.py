@@ -1,5 +1,6 @@
 """Getting what a task needs, or saying what a person has to do for it."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -33,6 +34,14 @@ class Found:
         return self.state in ("there", "fetched")
 
 
+NO = ("", "0", "false", "no", "off")
+
+
+def asked_offline() -> bool:
+    """Whether DXBENCH_OFFLINE says that nothing is to be fetched; 0, false, no and off say that it may."""
+    return os.environ.get("DXBENCH_OFFLINE", "").strip().lower() not in NO
+
+
 def look(asset: Asset) -> Found:
     """How things stand, without hashing or fetching anything."""
     found = asset.find()
@@ -57,6 +66,8 @@ def prepare(asset: Asset, *, offline: bool, accept_licence: bool, progress: Prog
 
 def _prepare(asset: Asset, *, offline: bool, accept_licence: bool, progress: Progress) -> Found:
     if asset.find() is not None:
+        return _there(asset, progress)
+    if asset.adopt() is not None:
         return _there(asset, progress)
     if hindered := _hindered(asset, offline=offline, accept_licence=accept_licence):
         return hindered

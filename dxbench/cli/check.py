@@ -9,8 +9,9 @@ from dxbench import paths
 from dxbench.boards.check import check
 from dxbench.boards.gate_report import as_json as gate_as_json
 from dxbench.boards.gate_report import headline, junit, markdown, summary
+from dxbench.boards.opening import check_task
 from dxbench.boards.render.text import ELSEWHERE
-from dxbench.cli.common import check_task, say
+from dxbench.cli.common import say
 from dxbench.errors import UsageError
 from dxbench.files.writing import append_named, write_named
 from dxbench.plugins.registry import task_name

@@ -6,12 +6,12 @@ from rich.text import Text
 
 from dxbench.api import Compute
 from dxbench.cli.common import say
-from dxbench.cli.terminal import console
 from dxbench.conformance.kit import CheckResult, check_on_task
 from dxbench.engine.process import choose_device, prepare_process
 from dxbench.errors import ExitCode, NothingMeasured
 from dxbench.plugins.configure import parse_assignments
 from dxbench.plugins.registry import load_method, load_task
+from dxbench.terminal.console import console
 
 STYLES = {"pass": "green", "fail": "bold red", "skipped": "yellow"}
 

@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from dxbench import paths
 from dxbench.boards.claims import Claim, Verdict, claims
+from dxbench.boards.opening import open_records
 from dxbench.boards.published import PublishedRow, Source, read_published
 from dxbench.boards.render.cells import number
 from dxbench.boards.render.text import ELSEWHERE, markdown_text
-from dxbench.cli.common import open_records, say
+from dxbench.cli.common import say
 from dxbench.errors import ExitCode, UsageError, unknown
 from dxbench.plain import plain
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from dxbench.boards.compare import MetricComparison, compare, select
-from dxbench.cli.common import open_records, row_name, say
-from dxbench.cli.terminal import console, grid
-from dxbench.errors import ExitCode, NothingMeasured, UsageError
+from dxbench.boards.asking import Comparison, compare_rows
+from dxbench.boards.opening import open_records
+from dxbench.cli.common import say
+from dxbench.errors import ExitCode
 from dxbench.plain import plain
 from dxbench.plugins.registry import task_name
+from dxbench.terminal.console import console, grid
 
 STYLES = {"better": "green", "worse": "red"}
 
@@ -21,30 +22,23 @@ def compare_command(a: str, b: str, *, task: str, alpha: float, folders: Sequenc
         UsageError: for a row that is not there.
         NothingMeasured: without a record of the task.
     """
-    if not 0 < alpha < 1:
-        raise UsageError(f"--alpha lies between 0 and 1, got {alpha}")
     task = task_name(task)
     with open_records(folders, task=task) as index:
-        entries = index.entries(task)
-        if not entries:
-            raise NothingMeasured(f"no record of task {task!r}; `dxbench run --task {task} ...` makes one")
-        first, second = select(entries, row_name(a)), select(entries, row_name(b))
-        found = compare(first, second, alpha=alpha)
+        found = compare_rows(index, a, b, task=task, alpha=alpha)
         if as_json:
-            say({"a": first.label, "b": second.label, "alpha": alpha, "metrics": [asdict(one) for one in found]})
+            say({"a": found.a, "b": found.b, "alpha": alpha, "metrics": [asdict(one) for one in found.metrics]})
         else:
-            _print(first.label, second.label, found, alpha)
-    comparable = any(one.difference is not None for one in found)
-    return int(ExitCode.OK if comparable else ExitCode.NOT_COMPARABLE)
+            _print(found)
+    return int(ExitCode.OK if found.comparable else ExitCode.NOT_COMPARABLE)
 
 
-def _print(a: str, b: str, found: Sequence[MetricComparison], alpha: float) -> None:
-    out = console()
-    out.print(f"A = {plain(a)}\nB = {plain(b)}")
+def _print(found: Comparison) -> None:
+    out, alpha = console(), found.alpha
+    out.print(f"A = {plain(found.a)}\nB = {plain(found.b)}")
     table = grid()
     for column in ("metric", "A - B", f"{100 * (1 - alpha):g} % interval", "p", "seeds", "A is"):
         table.add_column(column, justify="left" if column in ("metric", "A is") else "right")
-    for one in found:
+    for one in found.metrics:
         style = STYLES.get(one.verdict, "")
         if one.difference is None:
             table.add_row(one.metric, "", "", "", "", one.verdict)
@@ -54,7 +48,7 @@ def _print(a: str, b: str, found: Sequence[MetricComparison], alpha: float) -> N
         seeds = f"{one.seeds[0]} / {one.seeds[1]}"
         table.add_row(one.metric, f"{one.difference.point:+.4f}", interval, p_value, seeds, one.verdict, style=style)
     out.print(table)
-    for one in found:
+    for one in found.metrics:
         for field, (of_a, of_b) in (one.differing or {}).items():
             out.print(f"{one.metric}: {field}: A {of_a!r}, B {of_b!r}")
     out.print(

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from dxbench import paths
 from dxbench.cli.common import say
-from dxbench.cli.terminal import console
 from dxbench.errors import DxbenchError, ExitCode
 from dxbench.plugins import registry
+from dxbench.terminal.console import console
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,10 @@ def _folders() -> Check:
 
         check_writable(paths.home(), remedy=paths.HOME_REMEDY)
         check_writable(paths.results(), remedy=paths.RESULTS_REMEDY)
-        return f"work in {paths.home().resolve()}, records in {paths.results().resolve()}"
+        return (
+            f"work in {paths.home().resolve()} ({paths.chosen_by('DXBENCH_HOME')}), records in "
+            f"{paths.results().resolve()}, data in {paths.data().resolve()} ({paths.chosen_by('DXBENCH_DATA')})"
+        )
 
     return _guard("folders", found)
 

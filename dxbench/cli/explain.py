@@ -13,13 +13,14 @@ from dxbench.api import ResultRecord, Task
 from dxbench.boards.aggregate import label_of
 from dxbench.boards.compare import Selection, select
 from dxbench.boards.explain import Differences, Explanation, explain, made_differently, pair_up
-from dxbench.cli.common import open_records, row_name, say
-from dxbench.cli.terminal import status
+from dxbench.boards.opening import open_records, row_name
+from dxbench.cli.common import say
 from dxbench.errors import ExitCode, InvalidFile, NothingMeasured, UsageError, unknown
 from dxbench.plain import plain
 from dxbench.plugins.registry import in_file, load_task, plugins, task_name
 from dxbench.records.entries import Entry
 from dxbench.records.files import Unreadable, read_record
+from dxbench.terminal.console import status
 
 WIDTH = 40
 LONG = 9

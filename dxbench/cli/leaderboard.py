@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from dxbench import paths
+from dxbench.boards.opening import open_records
 from dxbench.boards.site.build import Built, build_site
 from dxbench.boards.site.run_pages import NoPictures, PictureSource
-from dxbench.cli.common import open_records, say, warn
+from dxbench.cli.common import say, warn
 from dxbench.cli.server import SiteServer
 from dxbench.errors import ExitCode, Interrupted, InvalidFile
 

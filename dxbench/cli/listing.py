@@ -7,11 +7,12 @@ from rich.text import Text
 
 from dxbench import paths
 from dxbench.api import Config, Method, Metric, MetricCard, Task
-from dxbench.cli.common import recorded_tasks, say, warn
-from dxbench.cli.terminal import console, grid
+from dxbench.boards.opening import recorded_tasks
+from dxbench.cli.common import say, warn
 from dxbench.errors import UsageError, unknown
 from dxbench.metrics.cards import card_named, card_of, stem_of
 from dxbench.plugins import registry
+from dxbench.terminal.console import console, grid
 
 
 def list_command(kind: str, *, as_json: bool) -> None:

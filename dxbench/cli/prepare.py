@@ -1,6 +1,5 @@
 """`dxbench prepare`: data and weights of a task, or of one of its runs."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,15 +16,15 @@ from rich.text import Text
 from dxbench import paths
 from dxbench.api import Task
 from dxbench.assets import Asset
-from dxbench.assets.prepare import Found, look, prepare
+from dxbench.assets.prepare import Found, asked_offline, look, prepare
 from dxbench.assets.prepare import Progress as Tell
 from dxbench.cli.common import say
-from dxbench.cli.progress import Pace
-from dxbench.cli.terminal import bars, console, text_column
 from dxbench.engine.parts import needed_files
 from dxbench.errors import ExitCode, UsageError, unknown
 from dxbench.plugins.configure import DEFAULT_PRESET, configure, parse_assignments, preset_task
 from dxbench.plugins.registry import load_method, load_task
+from dxbench.terminal.console import bars, console, text_column
+from dxbench.terminal.progress import Pace
 
 
 def prepare_command(
@@ -52,7 +51,7 @@ def prepare_command(
     if list_only:
         found = [look(asset) for asset in assets]
     else:
-        offline = offline or bool(os.environ.get("DXBENCH_OFFLINE"))
+        offline = offline or asked_offline()
         with _shown() as tell:
             found = [prepare(asset, offline=offline, accept_licence=accept_licence, progress=tell) for asset in assets]
     if as_json:
@@ -133,7 +132,7 @@ def _print(what: str, found: Sequence[Found]) -> None:
     if not found:
         out.print(f"{what} needs no files")
         return
-    out.print(f"{what}: files under {paths.data().resolve()} (DXBENCH_DATA)")
+    out.print(f"{what}: files under {paths.data().resolve()} ({paths.chosen_by('DXBENCH_DATA')})")
     for one in found:
         mark = Text(f"{one.state:>8}", style="green" if one.ok else "red")
         out.print(mark + f"  {one.asset.name}: {one.asset.title} ({one.asset.kind}, {one.asset.amount})")

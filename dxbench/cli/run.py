@@ -10,22 +10,22 @@ from rich.console import Console
 from dxbench import paths
 from dxbench.api import Compute, Precision, ResultRecord
 from dxbench.cli.common import parse_duration, parse_seeds, say
-from dxbench.cli.progress import duration, listener_for
-from dxbench.cli.terminal import console as console_of
-from dxbench.engine.cell import RunOptions
+from dxbench.engine.attempt import RunOptions
 from dxbench.engine.launchers import Outcome
 from dxbench.engine.parts import UnmetNeed, problem_for, trains_on_data
-from dxbench.engine.plan import Cell, plan
+from dxbench.engine.plan import Cell, measured, plan
 from dxbench.engine.process import choose_device
 from dxbench.engine.spread import Spread, check_support, machines, outer_rank
-from dxbench.engine.stopping import AT_ONCE, StopSignals
+from dxbench.engine.stopping import AT_ONCE, LastStopSignals
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, MissingData, UsageError, unknown
 from dxbench.files.writing import check_writable
 from dxbench.plugins import registry
 from dxbench.plugins.configure import DEFAULT_PRESET, assignments, config_class, parse_assignments, preset_task
-from dxbench.plugins.registry import in_file, load_method, load_task
+from dxbench.plugins.registry import load_method, load_task, shadowed
 from dxbench.plugins.suites import Suite, load_suite
-from dxbench.records.files import read_record, record_path, work_folder
+from dxbench.records.files import record_path, work_folder
+from dxbench.terminal.console import console as console_of
+from dxbench.terminal.progress import duration, listener_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def run_command(request: RunRequest) -> int:
         fresh=request.fresh or request.again,
     )
     launcher = registry.load("launchers", request.launcher)
-    done = {} if request.again else _already_measured(cells, options.results)
+    done = {} if request.again else measured(cells, options.results)
     waiting = [cell for cell in cells if cell.run_id not in done]
     if request.dry_run:
         if first:
@@ -84,17 +84,14 @@ def run_command(request: RunRequest) -> int:
         return int(ExitCode.OK)
     check_writable(options.home, remedy=paths.HOME_REMEDY)
     check_writable(options.results, remedy=paths.RESULTS_REMEDY)
-    if in_file(cells[0].task_ref) and cells[0].task in registry.plugins("tasks"):
-        console.print(
-            f"warning: {cells[0].task_ref} calls itself {cells[0].task}, as an installed task does: its records stand "
-            "among that task's; give it another name"
-        )
+    if warning := shadowed(cells[0].task_ref):
+        console.print(f"warning: {warning}")
     for record in done.values():
         console.print(
             f"{record.method} on {record.task}, seed {record.seed}: already measured ({options.results}); "
             "--again measures it anew"
         )
-    with StopSignals() as stop:
+    with LastStopSignals() as stop:
         try:
             with listener_for(console) as listener:
                 outcomes = list(
@@ -105,7 +102,7 @@ def run_command(request: RunRequest) -> int:
     records = {o.record.run_id: o.record for o in outcomes if o.record is not None} | done
     ordered = [records[cell.run_id] for cell in cells if cell.run_id in records]
     if first:
-        _show(ordered, cells[0].task_ref, options, request)
+        _show(ordered, cells[0], options, request)
     unfinished = len(ordered) < len(cells)
     return int(ExitCode.INTERRUPTED) if stop.requested() and unfinished else _exit_code(outcomes, ordered, console)
 
@@ -154,16 +151,6 @@ def _suite_cells(suite: Suite, seeds: str | None, overrides: dict[str, JsonValue
             precision=precision,
         )
     return cells
-
-
-def _already_measured(cells: Sequence[Cell], results: Path) -> dict[str, ResultRecord]:
-    done = {}
-    for cell in cells:
-        path = results / cell.task / cell.method / f"{cell.run_id}.json"
-        record = read_record(path) if path.is_file() else None
-        if isinstance(record, ResultRecord) and record.status == "ok":
-            done[cell.run_id] = record
-    return done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,7 +258,7 @@ def _why_not(cell: Cell, options: RunOptions) -> str:
     return ""
 
 
-def _show(records: Sequence[ResultRecord], task_ref: str, options: RunOptions, request: RunRequest) -> None:
+def _show(records: Sequence[ResultRecord], cell: Cell, options: RunOptions, request: RunRequest) -> None:
     from dxbench.boards.render.text import by_metric
     from dxbench.boards.tables import result_beside_published
     from dxbench.records.entries import Entry
@@ -290,7 +277,7 @@ def _show(records: Sequence[ResultRecord], task_ref: str, options: RunOptions, r
         return
     from dxbench.boards.report import write_report
 
-    task = load_task(task_ref)
+    task = load_task(cell.task_ref)
     for record, entry in zip(scored, entries, strict=True):
         folder = work_folder(options.home, task=record.task, method=record.method, run_id=record.run_id)
         if (folder / "arrays.npz").is_file():

@@ -7,8 +7,8 @@ from pathlib import Path
 from dxbench import paths
 from dxbench.api import ResultRecord, Task
 from dxbench.boards.compare import select
-from dxbench.cli.common import open_records, row_name, say
-from dxbench.cli.terminal import console, status
+from dxbench.boards.opening import open_records, row_name
+from dxbench.cli.common import say
 from dxbench.errors import ExitCode, NothingMeasured
 from dxbench.plain import plain
 from dxbench.plugins.registry import load_method, load_task, task_name
@@ -16,6 +16,7 @@ from dxbench.records.entries import Entry
 from dxbench.submissions.merge import merge
 from dxbench.submissions.pack import pack
 from dxbench.submissions.validate import Report, validate
+from dxbench.terminal.console import console, status
 
 
 def submit_command(task: str, method: str, *, out: Path | None, records: Path | None, as_json: bool) -> int:

@@ -14,11 +14,12 @@ from typing import Any, Protocol
 
 from dxbench.api import ResultRecord
 from dxbench.engine import process
-from dxbench.engine.cell import RunOptions, run_cell
-from dxbench.engine.listener import Listener
+from dxbench.engine.attempt import RunOptions
+from dxbench.engine.cell import run_cell
+from dxbench.engine.listener import SILENT, Listener
 from dxbench.engine.plan import Cell
 from dxbench.engine.spread import Place, outer_rank
-from dxbench.engine.stopping import StopSignals, held_back
+from dxbench.engine.stopping import LastStopSignals, held_back
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, MachineFault, UsageError
 from dxbench.plugins.registry import load_task
 
@@ -122,35 +123,13 @@ class _Relay:
         self._messages.put((self._number, call, arguments))
 
 
-class Silent:
-    """A listener that says nothing, of processes other than the first."""
-
-    def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
-        pass
-
-    def stepped(self, cell: Cell, *, step: int, scalars: Mapping[str, float]) -> None:
-        pass
-
-    def phase(self, cell: Cell, text: str) -> None:
-        pass
-
-    def warned(self, cell: Cell, text: str) -> None:
-        pass
-
-    def ended(self, cell: Cell, record: ResultRecord | None) -> None:
-        pass
-
-
-SILENT = Silent()
-
-
 def _work(cell: Cell, options: RunOptions, messages: "Queue[Any]", number: int, place: Place | None) -> None:
     process.end_with_parent()
     if place is not None:
         place.enter()
     first = place is None or place.rank == 0
     listener: Listener = _Relay(messages, number) if first else SILENT
-    with StopSignals() as stop:
+    with LastStopSignals() as stop:
         try:
             record = run_cell(cell, options, listener=listener, stop_requested=stop.requested, place=place)
             outcome = {"record": record, "error": None}

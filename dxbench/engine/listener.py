@@ -21,3 +21,25 @@ class Listener(Protocol):
     def ended(self, cell: Cell, record: ResultRecord | None) -> None:
         """`record` is None for a run that was interrupted."""
         ...
+
+
+class Silent:
+    """A listener that says nothing, such as those of processes other than the first."""
+
+    def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
+        pass
+
+    def stepped(self, cell: Cell, *, step: int, scalars: Mapping[str, float]) -> None:
+        pass
+
+    def phase(self, cell: Cell, text: str) -> None:
+        pass
+
+    def warned(self, cell: Cell, text: str) -> None:
+        pass
+
+    def ended(self, cell: Cell, record: ResultRecord | None) -> None:
+        pass
+
+
+SILENT = Silent()

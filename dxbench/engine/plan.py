@@ -1,26 +1,28 @@
 """What is to be run: cells of task x method x configuration x seed."""
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pydantic import JsonValue
 
-from dxbench.api import Precision
+from dxbench.api import Precision, ResultRecord
 from dxbench.errors import UsageError
 from dxbench.plugins.configure import DEFAULT_PRESET, assignments, configure, preset_task
-from dxbench.plugins.registry import load_method, load_task
-from dxbench.records.files import config_id
+from dxbench.plugins.registry import MethodRef, TaskRef, load_method, load_task
+from dxbench.records.files import config_id, read_record
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One run to be. Plain values, so that it travels to other processes.
 
-    `task_ref` and `method_ref` are what was typed, a name or `file.py:Class`.
+    `task_ref` and `method_ref` are what was typed, a name or `file.py:Class`; in Python also a class or an object.
     """
 
-    task_ref: str
-    method_ref: str
+    task_ref: TaskRef
+    method_ref: MethodRef
     task: str
     task_version: int
     method: str
@@ -41,7 +43,9 @@ class Cell:
     @property
     def prepare(self) -> str:
         """The command that fetches what this run needs and no more."""
-        parts = ["dxbench prepare --task", shlex.quote(self.task_ref), "--method", shlex.quote(self.method_ref)]
+        task = self.task_ref if isinstance(self.task_ref, str) else self.task
+        method = self.method_ref if isinstance(self.method_ref, str) else self.method
+        parts = ["dxbench prepare --task", shlex.quote(task), "--method", shlex.quote(method)]
         parts += [] if self.preset == DEFAULT_PRESET else ["--preset", self.preset]
         parts += [f"--set {shlex.quote(text)}" for text in assignments(self.overrides)]
         return " ".join(parts)
@@ -52,8 +56,8 @@ class Cell:
 
 
 def plan(
-    task_ref: str,
-    method_ref: str,
+    task_ref: TaskRef,
+    method_ref: MethodRef,
     *,
     preset: str,
     overrides: dict[str, JsonValue],
@@ -85,3 +89,14 @@ def plan(
         )
         for seed in seeds
     ]
+
+
+def measured(cells: Iterable[Cell], results: Path) -> dict[str, ResultRecord]:
+    """Records of the cells that a folder has well-ended ones of, by run id."""
+    done = {}
+    for cell in cells:
+        path = results / cell.task / cell.method / f"{cell.run_id}.json"
+        record = read_record(path) if path.is_file() else None
+        if isinstance(record, ResultRecord) and record.status == "ok":
+            done[cell.run_id] = record
+    return done

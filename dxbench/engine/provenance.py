@@ -17,14 +17,18 @@ from dxbench.api import Provenance
 _PACKAGES = ("torch", "numpy", "scipy", "POT", "scikit-learn", "safetensors", "pydantic")
 
 
-def collect(*, resumed: int) -> Provenance:
-    """Provenance of this process; `resumed` counts how often the run was picked up again."""
+def collect(*, resumed: int, command: str | None = None) -> Provenance:
+    """Provenance of this process; `resumed` counts how often the run was picked up again.
+
+    Args:
+        command: what was typed; None for the command line of this process.
+    """
     sha, dirty = _git_state(Path(__file__).resolve().parent)
     return Provenance(
         dxbench_version=__version__,
         git_sha=sha,
         git_dirty=dirty,
-        command=" ".join(["dxbench", *map(shlex.quote, sys.argv[1:])]),
+        command=" ".join(["dxbench", *map(shlex.quote, sys.argv[1:])]) if command is None else command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         python=platform.python_version(),
         packages={name: found for name in _PACKAGES if (found := _version(name))},

@@ -16,8 +16,7 @@ AT_ONCE = "stopped at once; the same command goes on from the last checkpoint"
 class StopSignals:
     """While open, the first SIGINT, SIGTERM or SIGHUP sets a flag; a second SIGINT interrupts at once.
 
-    A third, and any SIGINT after the one that was answered, ends the process where it is. A SIGHUP that is ignored, as
-    nohup has it, stays so.
+    A third ends the process where it is. A SIGHUP that is ignored, as nohup has it, stays so.
     """
 
     def __init__(self) -> None:
@@ -41,10 +40,6 @@ class StopSignals:
     ) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-        if self._asked:
-            signal.signal(signal.SIGINT, end_at_once)
-            # At its very end Python gives signals back to the system, which would report a death by SIGINT.
-            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self._interrupted:
@@ -53,6 +48,19 @@ class StopSignals:
             self._interrupted = True
             raise KeyboardInterrupt
         self._asked = True
+
+
+class LastStopSignals(StopSignals):
+    """Of a process that ends when it is asked to: any SIGINT after the one that was answered ends it where it is."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if self._asked:
+            signal.signal(signal.SIGINT, end_at_once)
+            # At its very end Python gives signals back to the system, which would report a death by SIGINT.
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 HELD_BACK = (signal.SIGINT, signal.SIGHUP)

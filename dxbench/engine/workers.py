@@ -2,19 +2,13 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from pydantic import ValidationError
 from torch import Tensor
 
-from dxbench.api import Failure, Frozen, Parallel, Slot, Status, Store
-from dxbench.engine.spread import Place, Spread
+from dxbench.api import Parallel, Slot, Store
 from dxbench.engine.store import Busy
-from dxbench.errors import InvalidFile, MachineFault
-from dxbench.files.reading import read_regular
-from dxbench.files.writing import atomic_file
+from dxbench.errors import MachineFault
 
 T = TypeVar("T")
 POLL_SECONDS = 1.0
@@ -73,15 +67,6 @@ class Alone:
         return rows
 
 
-def assemble(spread: Spread, *, device: str, place: Place | None) -> Workers:
-    """The workers of a run; returns when all are there."""
-    if spread.plain:
-        return Alone()
-    from dxbench.engine.fabric import FabricWorkers
-
-    return FabricWorkers(spread, device=device, place=place)
-
-
 class SharedStore:
     """A store that the first process reads and writes for all.
 
@@ -121,38 +106,3 @@ class SharedSlot:
     def save(self, state: dict[str, Any]) -> None:
         if self._workers.rank == 0:
             self._slot.save(state)
-
-
-class Words(Frozen):
-    """How a process of a run ended; "machine" is through no fault of the method."""
-
-    status: Status | Literal["machine"]
-    failure: Failure
-
-
-class LastWords:
-    """What a process that failed leaves for the first one to report, since it can no longer be asked."""
-
-    _LONGEST = 1 << 20  # bytes
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def clear(self) -> None:
-        for path in self._folder.glob("process-*.failed.json"):
-            with suppress(IsADirectoryError):
-                path.unlink()
-
-    def leave(self, rank: int, words: Words) -> None:
-        with suppress(OSError), atomic_file(self._folder / f"process-{rank}.failed.json") as file:
-            file.write(words.model_dump_json().encode())
-
-    def heard(self, *, within: float) -> Words | None:
-        """The words of the first process that left some, for which it may take so many seconds."""
-        deadline = time.monotonic() + within
-        while time.monotonic() < deadline:
-            for path in sorted(self._folder.glob("process-*.failed.json")):
-                with suppress(OSError, InvalidFile, ValidationError):
-                    return Words.model_validate_json(read_regular(path, limit=self._LONGEST))
-            time.sleep(0.05)
-        return None

@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,9 +49,13 @@ class FeatureCache:
         except (SafetensorError, OSError):
             digest, arrays = "", {}
         if digest != _digest(arrays):
-            path.unlink(missing_ok=True)
+            self._drop(path)
             return None
         return arrays
+
+    def _drop(self, path: Path) -> None:
+        """Remove what is damaged."""
+        path.unlink(missing_ok=True)
 
     def write(self, images_digest: str, extractor: Recipe, features: Arrays) -> None:
         """Keep features; the file appears whole or not at all.
@@ -68,6 +72,34 @@ class FeatureCache:
             except SafetensorError as error:
                 raise OSError(str(error)) from error
             temporary.replace(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnwrittenCache(FeatureCache):
+    """A cache whose folder is read and never written; the features asked for last are kept in memory.
+
+    Attributes:
+        kept: how many sets of features.
+    """
+
+    kept: int = 3
+    _memory: dict[Path, Arrays] = field(default_factory=dict)
+
+    def read(self, images_digest: str, extractor: Recipe) -> Arrays | None:
+        path = self.path(images_digest, extractor)
+        found = self._memory.pop(path, None)
+        if found is None:
+            return super().read(images_digest, extractor)
+        self._memory[path] = found  # behind those that were asked for before
+        return found
+
+    def write(self, images_digest: str, extractor: Recipe, features: Arrays) -> None:
+        self._memory[self.path(images_digest, extractor)] = features
+        while len(self._memory) > self.kept:
+            del self._memory[next(iter(self._memory))]
+
+    def _drop(self, path: Path) -> None:
+        pass
 
 
 def _digest(arrays: Arrays) -> str:

@@ -1,12 +1,16 @@
 """Scoring images, or statistics of them, by metrics on features: what tasks of images call."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from dxbench import paths
 from dxbench.api import Evaluation, Metric
-from dxbench.features.cache import FeatureCache
+from dxbench.features.cache import FeatureCache, UnwrittenCache
 from dxbench.features.quantisation import truncation_signs
 from dxbench.features.sources import ImageSource, StatisticsSource
 from dxbench.metrics.images.features import FeatureEvidence, FeatureExtractor, FeatureSource, Images
@@ -83,5 +87,27 @@ def score_statistics(
 
 
 def feature_cache() -> FeatureCache:
-    """Features kept between runs, under DXBENCH_CACHE."""
-    return FeatureCache(folder=paths.cache() / "features")
+    """Features kept between runs, under DXBENCH_CACHE; within `in_memory`, those of this process."""
+    return _in_use.get() or FeatureCache(folder=_folder())
+
+
+@contextmanager
+def in_memory() -> Iterator[None]:
+    """Meanwhile features are read from where they are kept, and no file is written."""
+    before = _in_use.set(_memory(_folder()))
+    try:
+        yield
+    finally:
+        _in_use.reset(before)
+
+
+_in_use: ContextVar[FeatureCache | None] = ContextVar("feature cache", default=None)
+
+
+@cache
+def _memory(folder: Path) -> FeatureCache:
+    return UnwrittenCache(folder=folder)
+
+
+def _folder() -> Path:
+    return paths.cache() / "features"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -150,17 +151,35 @@ def read_set(path: Path) -> SampleSet:
         images = read_samples(path, event)
         assert isinstance(images, np.ndarray)
         return SampleSet(name=path.name, images=images)
-    if len(shape) < 2 or not np.issubdtype(dtype, np.floating):
+    _check_kind(path, shape, dtype)
+    return set_of(_points(path, shape), name=path.name, where=path)
+
+
+def set_of(values: NDArray[Any], *, name: str, where: str | Path) -> SampleSet:
+    """An array as `read_set` takes it of a file; `where` is what messages call it.
+
+    Raises:
+        InvalidFile: if it is neither images nor points, or not finite.
+    """
+    if values.dtype == np.uint8 and values.ndim == 4 and 0 not in values.shape:
+        return SampleSet(name=name, images=values)
+    _check_kind(where, values.shape, values.dtype)
+    if not np.isfinite(values).all():
+        raise InvalidFile(f"{where}: not all of {len(values):,} samples are finite")
+    values = values.astype(np.float64)
+    if values.ndim == 4 and values.shape[1] in (1, 3):
+        if np.abs(values).max() > 1.0:
+            raise InvalidFile(f"{where}: float images have pixels in [-1, 1], got {values.min():g} to {values.max():g}")
+        return SampleSet(name=name, images=quantise(values))
+    return SampleSet(name=name, points=values.reshape(len(values), -1))
+
+
+def _check_kind(where: str | Path, shape: Sequence[int], dtype: np.dtype) -> None:
+    if len(shape) < 2 or 0 in shape or not np.issubdtype(dtype, np.floating):
         raise InvalidFile(
-            f"{path}: wants uint8 images [n, height, width, channels], float images [n, channels, height, width] in "
+            f"{where}: wants uint8 images [n, height, width, channels], float images [n, channels, height, width] in "
             f"[-1, 1] or float points [n, d], got {dtype} {list(shape)}"
         )
-    values = _points(path, shape)
-    if len(shape) == 4 and shape[1] in (1, 3):
-        if np.abs(values).max() > 1.0:
-            raise InvalidFile(f"{path}: float images have pixels in [-1, 1], got {values.min():g} to {values.max():g}")
-        return SampleSet(name=path.name, images=quantise(values))
-    return SampleSet(name=path.name, points=values.reshape(len(values), -1))
 
 
 def score_against(

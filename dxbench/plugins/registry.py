@@ -21,6 +21,10 @@ from dxbench.errors import UsageError, unknown
 
 Kind = Literal["tasks", "methods", "metrics", "launchers", "recipes", "suites"]
 OWN_DISTRIBUTION = "dxmi-bench"
+TaskRef = str | Task | type[Task]
+"""A task as a user names it: by name, by `path/to/file.py:Class`, by its class, or itself."""
+MethodRef = str | Method | type[Method]
+"""A method likewise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,34 +132,49 @@ def load(kind: Kind, name: str) -> Any:
     return known[name].load()
 
 
-def load_task(name: str) -> Task:
-    """The task of that name.
+def load_task(name: TaskRef) -> Task:
+    """The task of that name, of that class, or itself.
 
     Raises:
         UsageError: if it is unknown or no Task.
     """
-    loaded = load("tasks", name)
+    if isinstance(name, Task):
+        return name
+    loaded = load("tasks", name) if isinstance(name, str) else name
     if not (isinstance(loaded, type) and issubclass(loaded, Task)):
         raise UsageError(f"task {name!r} is not a dxbench.api.Task class, got {described(loaded)}")
-    _check_whole("task", name, loaded, ("name", "version", "headline"))
+    _check_whole("task", str(name), loaded, ("name", "version", "headline"))
     return loaded()
 
 
-def task_name(name: str) -> str:
-    """The name that a task's records go by: of `path/to/file.py:Class` what the class says, else the name itself."""
-    return load_task(name).name if in_file(name) else name
+def task_name(name: TaskRef) -> str:
+    """The name that a task's records go by: what its class says, or the name itself, be it installed or not."""
+    return name if isinstance(name, str) and not in_file(name) else load_task(name).name
 
 
-def load_method(name: str) -> type[Method]:
-    """The method class of that name.
+def shadowed(ref: TaskRef) -> str | None:
+    """What to warn of where a task from elsewhere has the name of an installed one; None where it has not."""
+    task = load_task(ref)
+    installed = plugins("tasks").get(task.name)
+    if (isinstance(ref, str) and not in_file(ref)) or installed is None or installed.load() is type(task):
+        return None
+    who = ref if isinstance(ref, str) else type(task).__qualname__
+    return (
+        f"{who} calls itself {task.name}, as an installed task does: its records stand among that task's; give it "
+        "another name"
+    )
+
+
+def load_method(name: MethodRef) -> type[Method]:
+    """The method class of that name, or itself; of an instance its class.
 
     Raises:
         UsageError: if it is unknown or no Method.
     """
-    loaded = load("methods", name)
+    loaded = load("methods", name) if isinstance(name, str) else type(name) if isinstance(name, Method) else name
     if not (isinstance(loaded, type) and issubclass(loaded, Method)):
         raise UsageError(f"method {name!r} is not a dxbench.api.Method class, got {described(loaded)}")
-    _check_whole("method", name, loaded, ("name", "version", "Config"))
+    _check_whole("method", str(name), loaded, ("name", "version", "Config"))
     return loaded
 
 
@@ -182,9 +201,10 @@ def described(found: object) -> str:
 
 
 def method_card(method: type[Method]) -> MethodCard:
-    """What boards print of a method: its own documentation, that of its file included."""
+    """What boards print of a method: its own documentation, that of its file included; a notebook is no file."""
     own = inspect.cleandoc(method.__doc__ or "")
-    file = inspect.getdoc(sys.modules[method.__module__]) or ""
+    module = sys.modules.get(method.__module__)
+    file = inspect.getdoc(module) if module is not None and module.__name__ != "__main__" else ""
     return MethodCard(
         family=method.family, summary=own.split("\n", 1)[0], description=file or own, citation=method.citation
     )

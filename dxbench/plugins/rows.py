@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast, get_args
 
@@ -16,7 +17,7 @@ FORM = "method:preset[key=value,...]"
 _NAME = re.compile(
     r"(?P<method>.*?\.py:\w+|[^:\[\]@]+)(:(?P<preset>[^:\[\]@]+))?(\[(?P<set>.*)\])?(@(?P<origin>[^\[\]]+))?", re.DOTALL
 )
-_PARTS_SETTINGS = re.compile(r"[,\[\]@]|^\s|\s$")
+_NEEDS_QUOTES = re.compile(r"""[,\[\]{}@"]|^\s|\s$""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ class RowName:
 def _quoted(assignment: str) -> str:
     """An assignment whose value keeps apart from the next: texts with a comma, a bracket or an @ go in quotes."""
     key, _, value = assignment.partition("=")
-    return f"{key}={json.dumps(value)}" if _is_text(value) and _PARTS_SETTINGS.search(value) else assignment
+    return f"{key}={json.dumps(value)}" if _is_text(value) and _NEEDS_QUOTES.search(value) else assignment
 
 
 def _is_text(value: str) -> bool:
@@ -82,15 +83,13 @@ def _is_text(value: str) -> bool:
 
 
 def _settings(text: str) -> Iterator[str]:
-    """The parts of a text between commas that stand outside of brackets and quotes."""
-    depth, quoted, begin = 0, False, 0
-    for place, sign in enumerate(text):
-        if sign == '"' and text[place - 1 : place] != "\\":
-            quoted = not quoted
-        elif not quoted and sign in "[]{}":
-            depth += 1 if sign in "[{" else -1
-        elif not quoted and depth == 0 and sign == ",":
-            yield text[begin:place].strip()
-            begin = place + 1
-    if rest := text[begin:].strip():
-        yield rest
+    """The assignments of a text, parted by commas that stand outside of JSON values."""
+    while text:
+        key, equals, value = text.partition("=")
+        end = value.find(",")
+        with suppress(json.JSONDecodeError):
+            if value[:1] in ("[", "{", '"'):
+                end = json.JSONDecoder().raw_decode(value)[1]
+        end = len(value) if end < 0 else end
+        yield f"{key}{equals}{value[:end]}".strip()
+        text = value[end:].strip().removeprefix(",")

@@ -16,6 +16,7 @@ from dxbench.readers.arrays import (
     Statistics,
     array_headers,
     array_names,
+    check_samples,
     load_arrays,
     read_arrays,
     read_reference,
@@ -34,6 +35,7 @@ __all__ = [
     "read_reference",
     "read_samples",
     "read_statistics",
+    "samples_of",
 ]
 
 
@@ -60,7 +62,21 @@ def read_samples(
         read = read_folder(path, event_shape) if path.is_dir() else read_zip(path, event_shape)
     else:
         read = read_arrays(path, event_shape, num_classes=num_classes, image_bytes=image_bytes)
-    if isinstance(read, Statistics) or image_bytes or read.dtype != np.uint8:
+    return read if isinstance(read, Statistics) else _as_scored(read, image_bytes=image_bytes)
+
+
+def samples_of(array: NDArray[Any], event_shape: tuple[int, ...], *, image_bytes: bool = True) -> NDArray[Any]:
+    """An array in memory as `read_samples` gives it of a file.
+
+    Raises:
+        InvalidFile: if it holds what does not fit the task.
+    """
+    checked = check_samples("the array", array, event_shape, image_bytes=image_bytes)
+    return _as_scored(checked, image_bytes=image_bytes)
+
+
+def _as_scored(read: NDArray[Any], *, image_bytes: bool) -> NDArray[Any]:
+    if image_bytes or read.dtype != np.uint8:
         return read
     return read.transpose(0, 3, 1, 2) / 127.5 - 1.0
 

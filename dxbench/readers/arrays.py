@@ -195,7 +195,20 @@ def _opened(path: Path) -> Iterator[_Stored]:
                 yield _Npy(file, path.stat().st_size)
 
 
-def _points(path: Path, array: NDArray[Any], event_shape: tuple[int, ...]) -> NDArray[np.float64]:
+def check_samples(
+    where: str | Path, array: NDArray[Any], event_shape: tuple[int, ...], *, image_bytes: bool
+) -> NDArray[Any]:
+    """An array as samples for a task whose event has `event_shape`: uint8 images, or float64 points.
+
+    Raises:
+        InvalidFile: if it holds what does not fit.
+    """
+    if len(event_shape) == 3 and (image_bytes or array.dtype == np.uint8):
+        return _images(where, {"arr_0": array}, "arr_0", event_shape)
+    return _points(where, array, event_shape)
+
+
+def _points(path: str | Path, array: NDArray[Any], event_shape: tuple[int, ...]) -> NDArray[np.float64]:
     shape = ", ".join(map(str, event_shape))
     if array.dtype.kind not in NUMBERS or array.ndim < 2 or len(array) == 0:
         raise InvalidFile(f"{path}: wants real numbers of shape [n, {shape}], got {array.dtype} {list(array.shape)}")
@@ -209,7 +222,9 @@ def _points(path: Path, array: NDArray[Any], event_shape: tuple[int, ...]) -> ND
     return points
 
 
-def _images(path: Path, arrays: dict[str, NDArray[Any]], name: str, event_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _images(
+    path: str | Path, arrays: dict[str, NDArray[Any]], name: str, event_shape: tuple[int, ...]
+) -> NDArray[np.uint8]:
     array = arrays[name]
     channels, height, width = event_shape
     wanted = f"uint8 images [n, {height}, {width}, {channels}] (n, height, width, channels)"
@@ -258,7 +273,7 @@ def _statistics(path: Path, arrays: dict[str, NDArray[Any]]) -> Statistics:
     return Statistics(moments=moments)
 
 
-def _check_finite(path: Path, array: NDArray[Any]) -> None:
+def _check_finite(path: str | Path, array: NDArray[Any]) -> None:
     bad = int((~np.isfinite(array.reshape(len(array), -1)).all(axis=1)).sum())
     if bad:
         raise InvalidFile(f"{path}: {bad:,} of {len(array):,} samples are not finite")

@@ -1,1 +1,7 @@
 """Tasks: one module each."""
+
+import sys
+
+from dxbench import CallablePackage
+
+sys.modules[__name__].__class__ = CallablePackage

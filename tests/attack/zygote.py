@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from dxbench.engine.cell import RunOptions, run_cell
-from dxbench.engine.launchers import Silent
-from dxbench.engine.listener import Listener
+from dxbench.engine.attempt import RunOptions
+from dxbench.engine.cell import run_cell
+from dxbench.engine.listener import Listener, Silent
 from dxbench.engine.plan import Cell, plan
 from dxbench.errors import DxbenchError
 from dxbench.threads import fix_threads

@@ -45,7 +45,7 @@ Command = Callable[..., Ended]
         ((*RUN, "-m", f"{METHODS}:Tyo"), "Did you mean 'Toy'?"),
         ((*RUN, "-m", f"{METHODS}:not_a_method"), "is not a dxbench.api.Method class"),
         (("info", "dxmii"), "Did you mean 'dxmi'?"),
-        (("table",), "give --task or --suite"),
+        (("table",), "give a task or a suite"),
         (("table", "--task", "gaussians8", "--results", "/nowhere"), "no folder /nowhere"),
     ],
 )

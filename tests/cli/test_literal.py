@@ -135,9 +135,9 @@ def test_live_progress_comes_out_as_it_is(capsys: pytest.CaptureFixture[str]) ->
     """On a terminal as in a log."""
     from rich.console import Console
 
-    from dxbench.cli.progress import BarListener, LineListener
-    from dxbench.cli.terminal import console
     from dxbench.engine.plan import Cell
+    from dxbench.terminal.console import console
+    from dxbench.terminal.progress import BarListener, LineListener
 
     cell = Cell(
         task_ref="t", method_ref="m", task="t", task_version=1, method=HOSTILE, method_version=1, preset="p", seed=0

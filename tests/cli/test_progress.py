@@ -8,9 +8,9 @@ import pytest
 from conftest import Ended
 
 from dxbench.cli import progress
-from dxbench.cli.progress import LineListener, Pace, duration
-from dxbench.cli.terminal import console
 from dxbench.engine.plan import Cell
+from dxbench.terminal.console import console
+from dxbench.terminal.progress import LineListener, Pace, duration
 
 CELL = Cell(task_ref="t", method_ref="m", task="t", task_version=1, method="m", method_version=1, preset="p", seed=0)
 

@@ -29,7 +29,9 @@ def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from dxbench.engine import provenance
 
     clean = provenance.collect(resumed=0).model_copy(update={"git_dirty": False})
-    monkeypatch.setattr(provenance, "collect", lambda *, resumed: clean.model_copy(update={"resumed": resumed}))
+    monkeypatch.setattr(
+        provenance, "collect", lambda *, resumed, command: clean.model_copy(update={"resumed": resumed})
+    )
     return tmp_path
 
 

@@ -236,3 +236,30 @@ def test_two_processes_do_not_share_a_cell(dxbench: Callable[..., Ended], home: 
         ended = dxbench(*run)
     assert ended.code == 2
     assert "another process is running toy" in ended.err
+
+
+def test_a_checkpoint_of_before_the_progress_was_an_object_goes_on_to_the_same_numbers(
+    dxbench: Callable[..., Ended], home: Path, tmp_path: Path
+) -> None:
+    """`toy_of_before` was written by commit b63c997, whose `_Run` kept all of this itself."""
+    run = (*RUN, "-m", method("Toy"), "--set", "pause=0.02", "--json")
+    whole = dxbench(*run, "--results", tmp_path / "whole").json[0]
+    (kept,) = checkpoints(home)
+    kept.write_bytes((Path(__file__).parent / "toy_of_before.safetensors").read_bytes())
+    resumed = dxbench(*run).json[0]
+    assert resumed["provenance"]["resumed"] > 0
+    assert all(resumed[key] == whole[key] for key in ("run_id", "scores", "curves", "samples_sha256"))
+
+
+def test_a_checkpoint_of_another_format_is_named_and_the_run_begins_anew(
+    dxbench: Callable[..., Ended], home: Path, tmp_path: Path
+) -> None:
+    run = (*RUN, "-m", method("Toy"), "--set", "iterations=2")
+    from safetensors.torch import save_file
+
+    dxbench(*run)
+    (kept,) = checkpoints(home)
+    save_file({}, kept, metadata={"format": "dxbench-checkpoint-1", "run_id": "", "structure": "", "digest": ""})
+    ended = dxbench(*run, "--results", tmp_path)
+    assert ended.code == 0
+    assert "this dxbench reads 'dxbench-checkpoint-2'; kept as checkpoint.unusable-1.safetensors" in ended.err

@@ -16,8 +16,8 @@ from conftest import Ended, method
 
 from dxbench.engine import locks
 from dxbench.engine.checkpoint import load_checkpoint, save_checkpoint
+from dxbench.engine.endings import LastWords
 from dxbench.engine.store import FolderStore
-from dxbench.engine.workers import LastWords
 from dxbench.errors import InvalidFile, MachineFault, UsageError
 from dxbench.files.faults import machine_fault
 from dxbench.files.writing import atomic_file, set_aside, sweep_temporaries

@@ -110,7 +110,7 @@ def test_several_protocols_share_a_command_and_a_name_stands_once(dxbench: Comma
     ("arguments", "code", "words"),
     [
         (("--protocol", "fd-digit"), 2, "Did you mean 'fd-digits'?"),
-        ((), 2, "--against wants --protocol: one or several of adm, adm-fp16, edm, pytorch-fid, clean"),
+        ((), 2, "wants a protocol: one or several of adm, adm-fp16, edm, pytorch-fid, clean"),
         (("--protocol", "points"), 2, "bytes.npz holds images or statistics, protocol points is of points"),
         (("--protocol", "fd-digits", "--n", "401"), 2, "--n 401 is more than the 400 samples of bytes.npz"),
         (("--protocol", "adm"), 7, "dxbench prepare --task cifar10"),

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pydantic import JsonValue
 
@@ -20,24 +20,29 @@ def as_csv(table: Table) -> str:
     """A line per row; `block` tells which rows may be compared."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-
-    def write(*values: str | float | None) -> None:
+    for values in (columns(table), *lines(table)):
         writer.writerow([_inert(value) if isinstance(value, str) else value for value in values])
+    return out.getvalue().rstrip("\n")
 
-    columns = [
-        column
-        for name in table.metrics
-        for column in (name, f"{name}_std", f"{name}_first_place", f"{name}_last_place")
-    ]
-    cost = ["training_passes", "training_flops", "training_seconds", "flops", "parameters", "memory"]
-    write("block", "label", "kind", "nfe", *columns, "seeds", *cost, "marks", "remarks")
+
+_COST = ("training_passes", "training_flops", "training_seconds", "flops", "parameters", "memory")
+
+
+def columns(table: Table) -> list[str]:
+    """Names of what `lines` holds."""
+    of_metric = ("", "_std", "_first_place", "_last_place")
+    scores = [f"{name}{part}" for name in table.metrics for part in of_metric]
+    return ["block", "label", "kind", "nfe", *scores, "seeds", *_COST, "marks", "remarks"]
+
+
+def lines(table: Table) -> Iterator[list[str | float | None]]:
+    """The rows of all blocks, flat."""
     for number, block in enumerate(table.blocks):
         for index, row in enumerate(block.rows):
             scores = [value for name in table.metrics for value in _numbers(row, block, index, name)]
-            costs = [getattr(row.cost, name) for name in cost]
+            costs = [getattr(row.cost, name) for name in _COST]
             texts = ["; ".join(row.marks), "; ".join(row.remarks)]
-            write(number, row.label, row.kind, row.nfe, *scores, row.seeds, *costs, *texts)
-    return out.getvalue().rstrip("\n")
+            yield [number, row.label, row.kind, row.nfe, *scores, row.seeds, *costs, *texts]
 
 
 def _inert(text: str) -> str:

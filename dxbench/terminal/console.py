@@ -1,4 +1,4 @@
-"""What commands print through: text comes out as it is, whoever wrote it.
+"""What commands and runs print through: text comes out as it is, whoever wrote it.
 
 Brackets in a help text, a configuration, a warning or a stranger's record are brackets, and colons are colons. Colour
 is given by styles, never by words within a text. Control characters are spelled out. All that is printed with rich is

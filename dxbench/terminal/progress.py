@@ -17,8 +17,8 @@ from rich.progress import (
 from rich.text import Text
 
 from dxbench.api import ResultRecord
-from dxbench.cli.terminal import bars, text_column
 from dxbench.engine.plan import Cell
+from dxbench.terminal.console import bars, text_column
 
 _LINE_EVERY = 10.0
 _AND_AFTER = 0.05

@@ -1,0 +1,110 @@
+"""The frozen parts of one attempt at a run: what is run, with what, where, and who is told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dxbench.api import Config, Method, Task
+from dxbench.engine import process
+from dxbench.engine.assembling import assemble
+from dxbench.engine.listener import Listener
+from dxbench.engine.plan import Cell
+from dxbench.engine.spread import ONE_DEVICE, Place, Spread
+from dxbench.engine.workers import Workers
+from dxbench.plugins.configure import config_class, preset_task
+from dxbench.plugins.registry import load_method, load_task
+from dxbench.records.files import work_folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How runs are carried out. Device and precision move numbers by rounding and are in the record; the rest does not.
+
+    Attributes:
+        spread: over which devices and micro-batches, in which precision.
+        timeout: seconds that the run may take over all its parts, or None.
+        checkpoint_every: seconds between checkpoints.
+        fresh: begin anew although a checkpoint is there.
+        command: what was typed, for the record; None for the command line of this process.
+    """
+
+    home: Path
+    results: Path
+    device: str = "auto"
+    spread: Spread = ONE_DEVICE
+    timeout: float | None = None
+    checkpoint_every: float = 60.0
+    fresh: bool = False
+    command: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One attempt at a cell by one process.
+
+    Attributes:
+        stop_requested: turns true when the run is to stop.
+        workers: the processes that carry it out, of which this is one.
+        device: the torch device.
+    """
+
+    cell: Cell
+    options: RunOptions
+    listener: Listener
+    stop_requested: Callable[[], bool]
+    task: Task
+    method: type[Method]
+    config: Config
+    workers: Workers
+    device: str
+
+    @classmethod
+    def at(
+        cls,
+        cell: Cell,
+        options: RunOptions,
+        *,
+        listener: Listener,
+        stop_requested: Callable[[], bool],
+        place: Place | None,
+    ) -> "Attempt":
+        """Load task and method and gather the processes.
+
+        Raises:
+            UsageError: for devices that are not here.
+        """
+        task, method = load_task(cell.task_ref), load_method(cell.method_ref)
+        device = process.choose_device(options.device, auto=task.auto_device)
+        process.check_devices(device, options.spread.devices)
+        return cls(
+            cell=cell,
+            options=options,
+            listener=listener,
+            stop_requested=stop_requested,
+            task=task,
+            method=method,
+            config=config_class(method, preset_task(task), cell.preset).model_validate(cell.config),
+            workers=assemble(replace(options.spread, precision=cell.precision), device=device, place=place),
+            device=device,
+        )
+
+    @property
+    def folder(self) -> Path:
+        """Where the run keeps its checkpoint, arrays and report."""
+        return work_folder(self.options.home, task=self.cell.task, method=self.cell.method, run_id=self.cell.run_id)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def trained_parts(self) -> Path:
+        """Where parts that runs of the task share are kept."""
+        return self.options.home / "trained" / f"{self.cell.task}@{self.cell.task_version}"
+
+    def late(self, seconds: float) -> bool:
+        """Whether the run may not take so many seconds."""
+        return self.options.timeout is not None and seconds > self.options.timeout
+
+    def warn(self, text: str) -> None:
+        self.listener.warned(self.cell, text)

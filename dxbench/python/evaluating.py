@@ -1,0 +1,203 @@
+"""Scores of samples and models: by a task, or against any other set."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dxbench.api import Evaluation, NotApplicable, Problem, ProblemSet, Task
+from dxbench.engine.process import choose_device
+from dxbench.errors import InvalidFile, NothingMeasured, UsageError, unknown
+from dxbench.features.protocols import SET_PROTOCOLS
+from dxbench.features.quantisation import quantise
+from dxbench.features.scoring import in_memory
+from dxbench.features.sets import SampleSet, read_set, score_against, set_of
+from dxbench.features.sources import silent
+from dxbench.plugins.registry import TaskRef, load_task
+from dxbench.python.samplers import as_model, device_of, drawn, draws
+from dxbench.python.scores import Scores
+from dxbench.python.undisturbed import undisturbed
+from dxbench.readers import Statistics, read_samples, samples_of
+from dxbench.threads import fix_threads
+
+Tell = Callable[[str], None]
+THREADS_WITHOUT_TASK = 2
+"""As tasks of images have."""
+
+
+def evaluate(
+    samples: Any,
+    task: TaskRef | None = None,
+    *,
+    against: Any = None,
+    protocol: str | Sequence[str] | None = None,
+    train: Any = None,
+    n: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Tell | None = None,
+) -> Scores:
+    """Score samples or a model, by a task or against any other set.
+
+    It may be called inside a training loop: no file is written, and generators, thread counts, autocast, the gradient
+    mode and the modes of networks are afterwards what they were. Networks that are hidden in a function are not seen:
+    put those into evaluation mode yourself.
+
+    >>> import dxbench, numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> scores = dxbench.evaluate(rng.normal(size=(500, 2)), against=rng.normal(size=(500, 2)), protocol="points")
+    >>> scores["energy_distance@500"] < 0.01
+    True
+
+    Args:
+        samples: an array or tensor, points [n, d], images as uint8 [n, height, width, channels] or floats [n,
+            channels, height, width] in [-1, 1]; a path that `dxbench eval` takes; a `dxbench.api.Model`; or a function
+            or network from int64 seeds [b] to samples [b, *event], which a task with classes calls with int64 labels
+            [b] beside them.
+        task: by name, `path/to/file.py:Class`, class or object.
+        against: in place of a task, any set of the same kind: an array, a tensor or a path.
+        protocol: with `against`, one or several by name; see `dxbench list protocols`.
+        train: with `against`, what the model was trained on, to look for copies of it.
+        n: with `against`, how many samples are drawn, by default as many as the other set has; how many samples
+            statistics are of.
+        seed: of the first sample that a model draws; those behind it have the seeds that follow.
+        device: for energies and feature networks; "auto" is the model's own, or else the task's choice.
+        progress: told what is under way.
+
+    Raises:
+        UsageError: unless it is a task or `against` with `protocol`; for a wrong name, with the nearest.
+        InvalidFile: for samples of the wrong kind, shape or range, or that are not finite.
+        MissingData: if data or weights of the task or protocol are absent, with the command that fetches them.
+        NothingMeasured: if no metric could be computed.
+    """
+    if (task is None) == (against is None):
+        raise UsageError("give a task, or against= with protocol=; `dxbench list protocols` shows what there is")
+    if task is not None and (protocol is not None or train is not None):
+        raise UsageError("protocol= and train= go with against=; a task has its own protocol and training set")
+    tell = progress or silent
+    networks = getattr(samples, "networks", [samples] if isinstance(samples, torch.nn.Module) else [])
+    with undisturbed(networks), in_memory():
+        if task is not None:
+            return by_task(samples, load_task(task), n=n, seed=seed, device=device, progress=tell)
+        return by_protocol(samples, against, protocol, train=train, n=n, seed=seed, progress=tell)
+
+
+def by_task(samples: Any, task: Task, *, n: int | None, seed: int, device: str, progress: Tell) -> Scores:
+    """`evaluate` by a task, where files may be written and the process may be changed; raises as it does."""
+    fix_threads(task.threads)
+    problem = task.problem(oracle=False)
+    where = samples if isinstance(samples, str | Path) else "the samples"
+    model = as_model(samples, num_classes=None if isinstance(problem, ProblemSet) else problem.num_classes)
+    try:
+        if model is not None:
+            chosen = choose_device(device, auto=task.auto_device) if device != "auto" else device_of(model)
+            chosen = chosen or choose_device("auto", auto=task.auto_device)
+            found = task.evaluate(model, seed=seed, device=chosen, progress=progress)
+            n = (task.num_samples or None) if draws(model) else None
+            found = found if model.networks else replace(found, nfe=None)
+        elif isinstance(problem, ProblemSet):
+            parts = len(problem.parts)
+            raise NothingMeasured(f"{where}: {task.name} has a model for each of {parts} problems, not samples")
+        else:
+            read = _read(samples, task, problem)
+            if isinstance(read, Statistics):
+                found = task.evaluate_statistics(read.moments, n=n, progress=progress)
+            else:
+                n = len(read)
+                found = task.evaluate_samples(read, progress=progress)
+    except NotApplicable as reason:
+        raise NothingMeasured(f"{where}: {reason}") from None
+    return _scores(found, n, where, f"metric of {task.name}")
+
+
+def by_protocol(
+    samples: Any,
+    reference: Any,
+    protocol: str | Sequence[str] | None,
+    *,
+    train: Any,
+    n: int | None,
+    seed: int = 0,
+    progress: Tell,
+) -> Scores:
+    """`evaluate` against a set, where files may be written and the process may be changed; raises as it does."""
+    if not protocol:
+        raise UsageError(f"a set to compare with wants a protocol: one or several of {', '.join(SET_PROTOCOLS)}")
+    names = [protocol] if isinstance(protocol, str) else list(protocol)
+    for name in names:
+        if name not in SET_PROTOCOLS:
+            raise unknown("protocol", name, SET_PROTOCOLS, remedy="See `dxbench list protocols`.")
+    fix_threads(THREADS_WITHOUT_TASK)
+    real = _set(reference, "the reference")
+    model, nfe = as_model(samples, num_classes=None), None
+    if model is not None:
+        if (n := n or real.n) is None:
+            raise UsageError("say how many samples to draw by n=; statistics do not say how many they are of")
+        samples, nfe = drawn(model, n, seed=seed, progress=progress)
+        nfe = nfe if model.networks else None
+    given = _set(samples, "the samples")
+    found = score_against(
+        [SET_PROTOCOLS[name] for name in dict.fromkeys(names)],
+        given,
+        real,
+        train=None if train is None else _set(train, "the training set"),
+        n=n,
+        progress=progress,
+    )
+    return _scores(replace(found, nfe=nfe), n or given.n, given.name, f"metric of {', '.join(names)}")
+
+
+def _scores(found: Evaluation, n: int | None, where: object, what: str) -> Scores:
+    if not found.scores:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in found.notes.items())
+        raise NothingMeasured(f"{where}: no {what} could be measured ({reasons})")
+    return Scores.of(found, n=n)
+
+
+def _read(samples: Any, task: Task, problem: Problem) -> np.ndarray | Statistics:
+    """What a task is to score, of a path or an array."""
+    if isinstance(samples, str | Path):
+        return read_samples(
+            Path(samples), problem.event_shape, num_classes=problem.num_classes, image_bytes=task.image_bytes
+        )
+    array = as_array(samples)
+    if len(problem.event_shape) == 3 and array.dtype.kind == "f" and array.shape[1:] == problem.event_shape:
+        if not np.isfinite(array).all() or array.min() >= 0 or np.abs(array).max() > 1.5:
+            raise InvalidFile(
+                f"images as floats have finite pixels in [-1, 1], got {array.min():.3g} to {array.max():.3g}; scale "
+                "pixels x in [0, 1] by 2 x - 1"
+            )
+        if task.image_bytes:
+            array = quantise(array)
+    return samples_of(array, problem.event_shape, image_bytes=task.image_bytes)
+
+
+def _set(given: Any, what: str) -> SampleSet:
+    if isinstance(given, SampleSet):
+        return given
+    if isinstance(given, str | Path):
+        return read_set(Path(given))
+    return set_of(as_array(given), name="array", where=what)
+
+
+def as_array(given: Any) -> np.ndarray:
+    """An array of a tensor on any device, or of whatever NumPy makes one of.
+
+    Raises:
+        UsageError: for what is none.
+    """
+    if isinstance(given, torch.Tensor):
+        tensor = given.detach().cpu()
+        return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise UsageError(f"cannot make an array of a {type(given).__name__}: {error}") from None
+    if array.dtype.kind not in "fiu":
+        raise UsageError(
+            f"wants samples as an array, a tensor, a path, a model or a function of seeds, got a {type(given).__name__}"
+        )
+    return array

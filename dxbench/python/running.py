@@ -1,0 +1,318 @@
+"""Runs from Python: the same cells, checkpoints and records as those of the command."""
+
+import json
+import threading
+import warnings
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import JsonValue
+
+from dxbench import paths
+from dxbench.api import Model, ResultRecord, Task
+from dxbench.engine.attempt import RunOptions
+from dxbench.engine.cell import run_cell
+from dxbench.engine.listener import SILENT
+from dxbench.engine.plan import Cell, measured, plan
+from dxbench.engine.process import choose_device
+from dxbench.engine.reloading import trained_model
+from dxbench.engine.stopping import AT_ONCE, StopSignals
+from dxbench.errors import Interrupted, InvalidFile, MissingData, RunFailed, UsageError
+from dxbench.files.writing import check_writable
+from dxbench.plugins.configure import DEFAULT_PRESET
+from dxbench.plugins.registry import MethodRef, TaskRef, load_method, load_task, shadowed
+from dxbench.python.scores import Scores, html_table, shown
+from dxbench.python.undisturbed import undisturbed
+from dxbench.records.files import Unreadable, precision_of, read_record, record_path, work_folder
+from dxbench.terminal.console import console
+from dxbench.terminal.progress import listener_for
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """A run that came to scores.
+
+    Attributes:
+        record: all that is known of it.
+        task: the task it was scored by.
+        method: the method, as it was given.
+        home, results: where the work of runs and their records lie.
+    """
+
+    record: ResultRecord
+    task: Task
+    method: MethodRef
+    home: Path
+    results: Path
+
+    @property
+    def scores(self) -> Scores:
+        """Its numbers by name of metric."""
+        return Scores.of(self.record, n=self.task.num_samples or None)
+
+    @property
+    def folder(self) -> Path:
+        """Where its checkpoint, arrays and report lie."""
+        record = self.record
+        return work_folder(self.home, task=record.task, method=record.method, run_id=record.run_id)
+
+    @cached_property
+    def model(self) -> Model:
+        """What was trained, read when first asked for; raises as `load_model`."""
+        return load_model(self)
+
+    @cached_property
+    def samples(self) -> "np.ndarray":
+        """The samples that were scored, [n, *event].
+
+        Raises:
+            MissingData: if the method draws none, or the run's folder is gone.
+        """
+        return _arrays(self)["samples"]
+
+    @cached_property
+    def report(self) -> Path:
+        """The path of its report, one HTML file, which is written when first asked for.
+
+        Raises:
+            MissingData: if the run's folder is gone.
+        """
+        from dxbench.boards.report import write_report
+        from dxbench.boards.tables import result_beside_published
+        from dxbench.records.entries import Entry
+        from dxbench.records.index import open_index
+
+        _arrays(self)
+        index = open_index([paths.reference_results(), self.results], task=self.record.task)
+        entry = Entry.of(self.record, str(record_path(self.results, self.record)))
+        table = result_beside_published(index, [entry])
+        with undisturbed():
+            return write_report(self.record, self.folder, task=self.task, table=table).resolve()
+
+    def __repr__(self) -> str:
+        return f"Run({_named(self.record)}: {self.scores!r})"
+
+    def _repr_html_(self) -> str:
+        cost = self.record.cost
+        rows = [(name, shown(estimate)) for name, estimate in self.record.scores.items()]
+        if self.record.nfe is not None:
+            rows.append(("NFE", f"{self.record.nfe:g}"))
+        if cost is not None:
+            rows.append(("seconds", f"{cost.train_seconds + cost.eval_seconds:.0f}"))
+        return html_table((_named(self.record), self.record.status), rows)
+
+
+def _named(record: ResultRecord) -> str:
+    return f"{record.method} on {record.task}, seed {record.seed}"
+
+
+def _arrays(run: Run) -> "dict[str, np.ndarray]":
+    """What the run keeps for pictures.
+
+    Raises:
+        MissingData: saying what to do.
+    """
+    from dxbench.readers import load_arrays
+
+    path = run.folder / "arrays.npz"
+    if run.record.samples_sha256 is None:
+        raise MissingData(f"{_named(run.record)}: the method draws no samples")
+    if not path.is_file():
+        raise MissingData(
+            f"the samples of {_named(run.record)} are not in {path}; set DXBENCH_HOME to the folder of its runs, or "
+            "run it again with again=True"
+        )
+    return load_arrays(path)
+
+
+def run(
+    task: TaskRef,
+    method: MethodRef,
+    *,
+    seed: int = 0,
+    preset: str = DEFAULT_PRESET,
+    device: str = "auto",
+    out: str | Path | None = None,
+    again: bool = False,
+    timeout: float | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Run:
+    """Train and score a method on a task, as `dxbench run` does: the same numbers, checkpoints and records.
+
+    A run that was stopped goes on where it was; one that is done is read, not run again. Ctrl-C, or the stop button of
+    a notebook, saves the state first.
+
+    >>> import dxbench
+    >>> run = dxbench.run("gaussians8", "dxmi", preset="quick", iterations=20, progress=False)
+    >>> run.record.status
+    'ok'
+    >>> sorted(run.scores)[:2]
+    ['energy_auc', 'energy_distance']
+    >>> run.samples.shape
+    (100000, 2)
+
+    Args:
+        task: by name, `path/to/file.py:Class`, class or object.
+        method: likewise.
+        seed: of training and sampling.
+        preset: a configuration of the method for the task; see `dxbench info`.
+        device: "auto", "cpu" or "cuda".
+        out: a folder for the work of the run and, in its results/, its record; else DXBENCH_HOME and DXBENCH_RESULTS.
+        again: measure anew what has a record.
+        timeout: seconds that the run may take.
+        progress: bars in a terminal and lines elsewhere, on stderr.
+        **settings: keys of the method's configuration, over the preset.
+
+    Raises:
+        UsageError: for a wrong name, preset, key or value, with the nearest that is right.
+        MissingData: if data or weights are absent, with the command that fetches them.
+        RunFailed: if it came to no score; the record says why.
+        Interrupted: when it is stopped; the state is saved.
+        MachineFault: where there is no room or no permission; the last checkpoint is kept.
+    """
+    overrides = {key: _plain(key, value) for key, value in settings.items()}
+    (cell,) = plan(task, method, preset=preset, overrides=overrides, seeds=[seed])
+    home = Path(out) if out is not None else paths.home()
+    options = RunOptions(
+        home=home,
+        results=home / "results" if out is not None else paths.results(),
+        device=device,
+        timeout=timeout,
+        fresh=again,
+        command=_typed(cell),
+    )
+    if (warning := shadowed(task)) is not None:
+        warnings.warn(warning, stacklevel=2)
+    record = None if again else measured([cell], options.results).get(cell.run_id)
+    if record is None:
+        check_writable(options.home, remedy=paths.HOME_REMEDY)
+        record = _carry_out(cell, options, progress=progress)
+    if record.status not in ("ok", "partial"):
+        _refuse(record, record_path(options.results, record))
+    return Run(record=record, task=load_task(task), method=method, home=home, results=options.results)
+
+
+def _carry_out(cell: Cell, options: RunOptions, *, progress: bool) -> ResultRecord:
+    here = threading.current_thread() is threading.main_thread()  # no other gets signals
+    told = listener_for(console(stderr=True, soft_wrap=True)) if progress else nullcontext(SILENT)
+    with undisturbed(), told as listener, StopSignals() if here else nullcontext() as stop:
+        try:
+            asked = stop.requested if stop is not None else lambda: False
+            record = run_cell(cell, options, listener=listener, stop_requested=asked)
+        except KeyboardInterrupt:
+            raise Interrupted(AT_ONCE) from None
+    assert record is not None, "one process is the first"
+    return record
+
+
+def _refuse(record: ResultRecord, path: Path) -> None:
+    assert record.failure is not None
+    if record.failure.type == "MissingData":
+        raise MissingData(record.failure.message)
+    raise RunFailed(
+        f"{_named(record)}: {record.status} ({record.failure.phase}: {record.failure.type}: {record.failure.message}); "
+        f"the record is {path}"
+    )
+
+
+def _plain(key: str, value: Any) -> JsonValue:
+    """A value of a configuration as JSON has it; a number of NumPy's is a number.
+
+    Raises:
+        UsageError: for what is no plain value.
+    """
+    item = getattr(value, "item", None)
+    try:
+        return json.loads(json.dumps(item() if item is not None else value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{key} wants a number, a text, or a list or dict of them, got {value!r} ({error})") from None
+
+
+def _typed(cell: Cell) -> str:
+    """The call, for the record."""
+    preset = {} if cell.preset == DEFAULT_PRESET else {"preset": cell.preset}
+    keywords = {"seed": cell.seed, **preset, **cell.overrides}
+    names = [
+        ref if isinstance(ref, str) else name
+        for ref, name in ((cell.task_ref, cell.task), (cell.method_ref, cell.method))
+    ]
+    return f"dxbench.run({', '.join([*map(repr, names), *(f'{key}={value!r}' for key, value in keywords.items())])})"
+
+
+def load_model(
+    record: "Run | ResultRecord | str | Path",
+    *,
+    task: TaskRef | None = None,
+    method: MethodRef | None = None,
+    home: str | Path | None = None,
+) -> Model:
+    """The model of a run, from the checkpoint in its folder.
+
+    >>> import dxbench
+    >>> run = dxbench.run("gaussians8", "dxmi", preset="quick", iterations=20, progress=False)
+    >>> model = dxbench.load_model(run.record)
+    >>> import torch
+    >>> model.sample(torch.arange(3)).shape
+    torch.Size([3, 2])
+
+    Args:
+        record: a run, its record, or the path of the record.
+        task: where the record's is not installed, or from a file.
+        method: likewise.
+        home: the folder of the run's work; default that of the run, or DXBENCH_HOME.
+
+    Raises:
+        MissingData: if the weights are gone, or data that the method needs are absent.
+        UsageError: if the installed task or method is of another version than the record.
+        InvalidFile: if the record or the checkpoint is damaged, or does not fit the code of today.
+    """
+    if isinstance(record, Run):
+        task, method = task or record.task, method or record.method
+        home, record = home or record.home, record.record
+    if not isinstance(record, ResultRecord):
+        found = read_record(Path(record))
+        if isinstance(found, Unreadable):
+            raise InvalidFile(f"{found.path}: {found.reason}")
+        record = found
+    task, method = task or record.task, method or record.method
+    for kind, plugin, version in (
+        ("task", load_task(task), record.task_version),
+        ("method", load_method(method), record.method_version),
+    ):
+        if plugin.version != version:
+            raise UsageError(
+                f"{_named(record)} is of {kind} {plugin.name} version {version}, installed is version "
+                f"{plugin.version}; run it again, or install what it was made with (dxbench "
+                f"{record.provenance.dxbench_version}, commit {record.provenance.git_sha})"
+            )
+    cell = Cell(
+        task_ref=task,
+        method_ref=method,
+        task=record.task,
+        task_version=record.task_version,
+        method=record.method,
+        method_version=record.method_version,
+        preset=record.preset,
+        overrides=record.overrides,
+        config=record.config,
+        seed=record.seed,
+        precision=precision_of(record),
+    )
+    folder = Path(home) if home is not None else paths.home()
+    with undisturbed():
+        return trained_model(cell, RunOptions(home=folder, results=folder / "results", device=_device(record)))
+
+
+def _device(record: ResultRecord) -> str:
+    """The run's own kind of device where it is here, else a CPU."""
+    try:
+        return choose_device(record.cost.device if record.cost else "cpu", auto="cpu")
+    except UsageError:
+        return "cpu"

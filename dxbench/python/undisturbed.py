@@ -1,0 +1,45 @@
+"""Scoring in the midst of other work: what it changes of the process is put back."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from dxbench.engine.process import global_generator_state, restore_global_generators
+from dxbench.threads import VARIABLES
+
+
+@contextmanager
+def undisturbed(networks: Iterable[torch.nn.Module] = ()) -> Iterator[None]:
+    """Put back generators, thread counts, the gradient mode and the modes of networks at the end.
+
+    Within, the networks are in evaluation mode and autocast is off: a number is that of float32, as in a run.
+    """
+    modes = {module: module.training for network in networks for module in network.modules()}
+    generators, threads = global_generator_state(), torch.get_num_threads()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    variables = {name: os.environ.get(name) for name in VARIABLES}
+    with ExitStack() as stack:
+        stack.enter_context(threadpool_limits(limits=None))  # puts back what others set meanwhile
+        stack.enter_context(torch.set_grad_enabled(torch.is_grad_enabled()))
+        stack.enter_context(torch.autocast("cpu", enabled=False))
+        if torch.cuda.is_available():
+            stack.enter_context(torch.autocast("cuda", enabled=False))
+        for module in modes:
+            module.training = False
+        try:
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
+            restore_global_generators(generators)
+            if cuda:
+                torch.cuda.set_rng_state_all(cuda)
+            torch.set_num_threads(threads)
+            for name, value in variables.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
