@@ -1,7 +1,6 @@
 """Boards over 100,000 records: loading them cold and from the index, one table, the whole site, and memory."""
 
 import argparse
-import json
 import os
 import resource
 import shutil
@@ -11,39 +10,37 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from pydantic import JsonValue
+
+from dxbench.api import ResultRecord
 from dxbench.paths import reference_results
-from dxbench.records.files import config_id
+from dxbench.records.files import config_id, read_record, record_path, stored_text
+from dxbench.records.parts import write_parts
 
 TASKS, METHODS, SEEDS = 20, 20, 5
-CURVE_POINTS = 20
 LOAD = "from pathlib import Path; import sys; from dxbench.records.index import open_index\n"
 LOAD += "if __name__ == '__main__': print(len(open_index([Path(sys.argv[1])]).tasks))"
 
 
-def template() -> dict[str, Any]:
-    """A measured record with its curves thinned out."""
-    record = json.loads(next((reference_results() / "gaussians8" / "ddpm").glob("*.json")).read_text())
-    record.pop("sha256", None)
-    for curve in record["curves"].values():
-        step = max(1, len(curve["step"]) // CURVE_POINTS)
-        curve["step"], curve["value"] = curve["step"][::step], curve["value"][::step]
+def template() -> ResultRecord:
+    """A measured record."""
+    record = read_record(next((reference_results() / "gaussians8" / "ddpm").glob("*.json")))
+    assert isinstance(record, ResultRecord)
     return record
 
 
-def records(count: int) -> Iterator[dict[str, Any]]:
+def records(count: int) -> Iterator[ResultRecord]:
     """Made-up runs over TASKS x METHODS x SEEDS and as many configurations as it takes."""
     base = template()
     for i in range(count):
         task, method, seed = f"task{i % TASKS}", f"method{i // TASKS % METHODS}", i // TASKS // METHODS % SEEDS
-        width = i // TASKS // METHODS // SEEDS
-        config = {"width": width}
+        config: dict[str, JsonValue] = {"width": i // TASKS // METHODS // SEEDS}
         scores = {
-            name: score | {"value": score["value"] + 0.01 * ((7 * i) % 97) + 1e-4 * seed}
-            for name, score in base["scores"].items()
+            name: score.model_copy(update={"value": score.value + 0.01 * ((7 * i) % 97) + 1e-4 * seed})
+            for name, score in base.scores.items()
         }
-        yield base | {
+        made = {
             "run_id": f"{config_id(task, 1, method, 1, config)}-s{seed}",
             "task": task,
             "method": method,
@@ -53,18 +50,19 @@ def records(count: int) -> Iterator[dict[str, Any]]:
             "preset": "default",
             "scores": scores,
         }
+        yield base.model_copy(update=made)
 
 
 def write(folder: Path, count: int) -> int:
     """Write the records and return the bytes of one."""
-    size = 0
+    write_parts(folder, template())
+    text = ""
     for record in records(count):
-        place = folder / record["task"] / record["method"]
-        place.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(record, indent=1)
-        (place / f"{record['run_id']}.json").write_text(text)
-        size = len(text)
-    return size
+        path = record_path(folder, record)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = stored_text(record)
+        path.write_text(text)
+    return len(text)
 
 
 def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:

@@ -21,12 +21,13 @@ from dxbench.api import (
     ResultRecord,
     Task,
 )
+from dxbench.files.arrays import array_sha256, save_arrays
 from dxbench.metrics.energy import EnergyRank
 from dxbench.metrics.points.modes import ModeShare, OutlierShare
 from dxbench.metrics.points.sliced import ExactSlicedWasserstein
 from dxbench.metrics.scoring import score
 from dxbench.plugins.registry import Plugin
-from dxbench.records.files import array_sha256, config_id, save_arrays, work_folder, write_record
+from dxbench.records.files import config_id, work_folder, write_record
 from dxbench.records.sketches import sketch
 from dxbench.tasks.gaussians8 import MixtureOracle, MixtureStream, Reference
 

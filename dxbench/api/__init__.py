@@ -16,7 +16,17 @@ from dxbench.api.measuring import (
     Recheck,
     Recheckable,
 )
-from dxbench.api.methods import Compute, Config, Method, Need, NoTraining, Parallel, Slot, Store, Training
+from dxbench.api.methods import (
+    Compute,
+    Config,
+    Method,
+    Need,
+    NoTraining,
+    Parallel,
+    Slot,
+    Store,
+    Training,
+)
 from dxbench.api.models import (
     ChainModel,
     ConditionalChainModel,
@@ -31,6 +41,7 @@ from dxbench.api.models import (
 )
 from dxbench.api.problems import DataSource, FiniteData, LabelledData, PatchData, Pretrained, Problem, ProblemSet
 from dxbench.api.records import (
+    CURVE_POINTS,
     RECORD_SCHEMA_VERSION,
     Cost,
     Curve,
@@ -39,6 +50,7 @@ from dxbench.api.records import (
     MethodCard,
     Provenance,
     ResultRecord,
+    RunFacts,
     Submission,
     TrainingCost,
 )
@@ -54,10 +66,12 @@ from dxbench.api.values import (
     Settings,
     Status,
     canonical_json,
+    refusal,
     short_hash,
 )
 
 __all__ = [
+    "CURVE_POINTS",
     "RECORD_SCHEMA_VERSION",
     "AdjustableMetric",
     "ArrayEnergy",
@@ -110,6 +124,7 @@ __all__ = [
     "Recheck",
     "Recheckable",
     "ResultRecord",
+    "RunFacts",
     "Sampler",
     "Settings",
     "Slot",
@@ -121,5 +136,6 @@ __all__ = [
     "TrainingCost",
     "ValueModel",
     "canonical_json",
+    "refusal",
     "short_hash",
 ]

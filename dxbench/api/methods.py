@@ -202,6 +202,14 @@ class Method(ABC):
         """
         return config.official_weights()
 
+    @classmethod
+    def migrate_config(cls, config: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """A configuration that an earlier version recorded, in today's form; today's stays as it is.
+
+        Also asked of a record's overrides, which hold some of the keys only: a key that is not there is not added.
+        """
+        return dict(config)
+
     @abstractmethod
     def start(self, problem: Problem, config: Any, *, compute: Compute, rng: RandomStreams) -> Training:
         """Set up training. All randomness comes from named streams of `rng`."""

@@ -1,17 +1,22 @@
 """Records: the result of one run, whatever its end."""
 
+from collections.abc import Sequence
+from math import fsum
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from dxbench.api.measuring import Estimate, MetricProtocol
-from dxbench.api.values import Frozen, Natural, NonNegative, Positive, Precision, Settings, Status
+from dxbench.api.values import Frozen, Natural, NonNegative, Positive, Precision, Settings, Status, short_hash
 
-RECORD_SCHEMA_VERSION = 2
+RECORD_SCHEMA_VERSION = 3
+
+CURVE_POINTS = 40
+"""Points of a curve in a record: as many as anything draws."""
 
 
 class Curve(Frozen):
-    """A logged scalar: means over equal windows of steps."""
+    """A logged scalar: means over equal windows of steps, each at the last step of its window."""
 
     step: list[Natural]
     value: list[float]
@@ -21,6 +26,26 @@ class Curve(Frozen):
         if len(self.step) != len(self.value):
             raise ValueError(f"{len(self.step)} steps and {len(self.value)} values")
         return self
+
+    def thinned(self) -> "Curve":
+        """The same in at most `CURVE_POINTS` windows, each of equally many neighbouring ones.
+
+        The last window is of those that are left. Windows count alike, however many of their steps were logged: that
+        is not on record.
+        """
+        size = -(-len(self.step) // CURVE_POINTS)
+        if size < 2:
+            return self
+        starts = range(0, len(self.step), size)
+        return Curve(
+            step=[self.step[start : start + size][-1] for start in starts],
+            value=[_mean(self.value[start : start + size]) for start in starts],
+        )
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of finite values, whose sum may be none."""
+    return fsum(value / len(values) for value in values)
 
 
 class TrainingCost(Frozen):
@@ -117,6 +142,11 @@ class MethodCard(Frozen):
     description: str = ""
     citation: str = ""
 
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits over its content."""
+        return short_hash(self.model_dump(mode="json"), digits=16)
+
 
 class MeasuredAgain(Frozen):
     """A score computed anew, by whom a run was submitted to, from samples that it showed.
@@ -145,17 +175,18 @@ class Submission(Frozen):
     on_trust: dict[str, str]
 
 
-class ResultRecord(Frozen):
-    """One run, whatever its end.
+class RunFacts(Frozen):
+    """All that a record says of its run itself. A default may change only with the schema: files leave them out.
 
     Attributes:
         selected_on_test: a choice of the training looked at what the final score uses.
         samples_sha256: of the samples that were scored, as `records.array_sha256` takes it; None without samples.
         samples_sketch: of them, as `records.sketches` takes it; none without samples and from before it was taken.
         submission: of a run from elsewhere; None of one that was made where the record lies.
+        withdrawn: why its numbers are known to be wrong; None of a record that stands.
     """
 
-    schema_version: Literal[2] = RECORD_SCHEMA_VERSION
+    schema_version: Literal[3] = RECORD_SCHEMA_VERSION
     run_id: str
     task: str
     task_version: Natural
@@ -163,7 +194,6 @@ class ResultRecord(Frozen):
     method_version: Natural
     reference: bool = False
     selected_on_test: bool = False
-    card: MethodCard = MethodCard()
     preset: str
     overrides: Settings = Field(default_factory=dict)
     config: Settings
@@ -177,8 +207,20 @@ class ResultRecord(Frozen):
     scores: dict[str, Estimate] = Field(default_factory=dict)
     notes: dict[str, str] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
-    protocols: dict[str, MetricProtocol] = Field(default_factory=dict)
     curves: dict[str, Curve] = Field(default_factory=dict)
     cost: Cost | None = None
     provenance: Provenance
     submission: Submission | None = None
+    withdrawn: str | None = None
+
+
+class ResultRecord(RunFacts):
+    """One run, whatever its end, with what its method and its metrics are.
+
+    Attributes:
+        card: of the method.
+        protocols: of the scores, by fingerprint.
+    """
+
+    card: MethodCard = MethodCard()
+    protocols: dict[str, MetricProtocol] = Field(default_factory=dict)

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 Direction = Literal["lower", "higher", "none"]
 
@@ -48,3 +48,9 @@ Positive = Annotated[int, Field(ge=1, le=10**30)]
 
 
 NonNegative = Annotated[float, Field(ge=0)]
+
+
+def refusal(error: ValidationError) -> str:
+    """Where a file was first refused, and why."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

@@ -24,16 +24,18 @@ class Mark(StrEnum):
     SELECTED = "selected_on_test"
     ONE_SEED = "one seed"
     SUPERSEDED = "superseded"
+    WITHDRAWN = "withdrawn"
 
     @property
     def meaning(self) -> str:
         """For a table's legend."""
         return {
-            Mark.PARTIAL: "a seed did not end well, or left a metric out",
+            Mark.PARTIAL: "a seed did not end well, was withdrawn, or left a metric out",
             Mark.DIRTY: "measured with uncommitted changes",
             Mark.SELECTED: "a choice of the training looked at what the score uses",
             Mark.ONE_SEED: "no spread to test against",
             Mark.SUPERSEDED: "an older version or recipe of a row above",
+            Mark.WITHDRAWN: "known to be wrong",
         }[self]
 
 
@@ -110,12 +112,25 @@ class Row:
     def ranks(self) -> bool:
         return self.kind == "measured" and not self.marks
 
+    @property
+    def withdrawn(self) -> bool:
+        """All runs behind it are known to be wrong."""
+        return Mark.WITHDRAWN in self.marks
+
+    @property
+    def shown_marks(self) -> tuple[Mark, ...]:
+        """What a reader is to know; a row that could not rank anyway says only that it is withdrawn."""
+        return tuple(mark for mark in self.marks if self.kind == "measured" or mark == Mark.WITHDRAWN)
+
 
 def newest_configuration(entries: Sequence[Entry]) -> list[Entry]:
-    """Of runs that go by one name, those of the newest version and recipe; the others are of the past."""
+    """Of runs that go by one name, those of the newest version and recipe; the others are of the past.
+
+    What is withdrawn makes nothing else old.
+    """
     if not entries:
         return []
-    newest = max(entries, key=lambda e: (e.task_version, e.method_version, e.created)).config_id
+    newest = max(entries, key=lambda e: (e.withdrawn is None, e.task_version, e.method_version, e.created)).config_id
     return [entry for entry in entries if entry.config_id == newest]
 
 
@@ -155,7 +170,8 @@ def summarise(by_seed: Mapping[int, Estimate]) -> Summary:
 def rows_of(entries: Iterable[Entry], *, labels: Mapping[str, str] | None = None) -> list[Row]:
     """One row per configuration and origin that has a number, in order of first appearance.
 
-    Seeds that failed stay visible as marks and remarks of their row; what has no number at all is told by `unmeasured`.
+    Seeds that failed or were withdrawn stay visible as marks and remarks of their row, which is of the others; where
+    all are withdrawn, the row is of them. What has no number at all is told by `unmeasured`.
     """
     groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     named: dict[str, list[Entry]] = defaultdict(list)
@@ -191,7 +207,9 @@ def located(label: str, origin: str) -> str:
 
 
 def _row(group: Sequence[Entry], *, label: str, superseded: bool) -> Row:
-    scores, remarks = _scores(group)
+    standing = [entry for entry in group if entry.withdrawn is None] or group
+    scores, remarks = _scores(standing)
+    remarks += _withdrawals(group)
     for status in sorted({entry.status for entry in group} - {"ok"}):
         count = sum(entry.status == status for entry in group)
         remarks.append(f"{count} of {len(group)} seeds {status.replace('_', ' ')}")
@@ -207,12 +225,24 @@ def _row(group: Sequence[Entry], *, label: str, superseded: bool) -> Row:
         config_id=first.config_id,
         origin=first.origin,
         seeds=max((summary.seeds for summary in scores.values()), default=0),
-        nfe=_mean([entry.nfe for entry in group]),
+        nfe=_mean([entry.nfe for entry in standing]),
         scores=scores,
-        cost=_cost([entry for entry in group if entry.status == "ok"]),
-        marks=tuple(_marks(group, superseded)),
+        cost=_cost([entry for entry in standing if entry.status == "ok"]),
+        marks=tuple(_marks(group, standing, superseded)),
         remarks=tuple(remarks),
     )
+
+
+def _withdrawals(group: Sequence[Entry]) -> list[str]:
+    """A remark for each reason that runs were withdrawn for."""
+    seeds: dict[str, list[int]] = defaultdict(list)
+    for entry in group:
+        if entry.withdrawn is not None:
+            seeds[entry.withdrawn].append(entry.seed)
+    return [
+        f"withdrawn, seed{'s' if len(found) > 1 else ''} {', '.join(map(str, sorted(found)))}: {reason.rstrip('.')}"
+        for reason, found in seeds.items()
+    ]
 
 
 def _scores(group: Sequence[Entry]) -> tuple[dict[str, Summary], list[str]]:
@@ -230,14 +260,16 @@ def _scores(group: Sequence[Entry]) -> tuple[dict[str, Summary], list[str]]:
     return scores, remarks
 
 
-def _marks(group: Sequence[Entry], superseded: bool) -> list[Mark]:
-    ok = [entry for entry in group if entry.status == "ok"]
+def _marks(group: Sequence[Entry], standing: Sequence[Entry], superseded: bool) -> list[Mark]:
+    ok = [entry for entry in standing if entry.status == "ok"]
+    withdrawn = standing[0].withdrawn is not None
     uneven = len({frozenset(entry.scores) for entry in ok}) > 1
     found = {
-        Mark.PARTIAL: len(ok) < len(group) or uneven,
-        Mark.DIRTY: any(entry.dirty for entry in group),
-        Mark.SELECTED: any(entry.selected_on_test for entry in group),
-        Mark.ONE_SEED: len(group) == 1,
+        Mark.WITHDRAWN: withdrawn,
+        Mark.PARTIAL: not withdrawn and (len(ok) < len(group) or uneven),
+        Mark.DIRTY: any(entry.dirty for entry in standing),
+        Mark.SELECTED: any(entry.selected_on_test for entry in standing),
+        Mark.ONE_SEED: len(standing) == 1,
         Mark.SUPERSEDED: superseded,
     }
     return [mark for mark, holds in found.items() if holds]

@@ -68,6 +68,8 @@ def check(
     absent: list[str] = []
     for name in baseline.tasks if task is None else [task]:
         old, new = _rows(baseline.entries(name)), _rows(candidate.entries(name))
+        notes += _withdrawn("the baseline", baseline.entries(name))
+        notes += _withdrawn("the candidate", candidate.entries(name))
         absent += [f"{name}: {label_of(row[0])}" for key, row in old.items() if key not in new]
         for key, row in new.items():
             before = old.get(key, [])
@@ -88,9 +90,9 @@ def check(
 
 
 def _rows(entries: Sequence[Entry]) -> dict[tuple[str, str, str], list[Entry]]:
-    """The newest runs of what goes by one name: method, preset and overrides."""
+    """The newest runs of what goes by one name, method, preset and overrides, but for those withdrawn."""
     groups: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
-    for entry in entries:
+    for entry in (one for one in entries if one.withdrawn is None):
         groups[entry.method, entry.preset, canonical_json(entry.overrides)].append(entry)
     return {key: newest_configuration(group) for key, group in groups.items()}
 
@@ -310,6 +312,13 @@ def _cost_changes(before: Sequence[Entry], row: Sequence[Entry]) -> Iterator[Cos
             yield CostChange(
                 task=row[0].task, row=label_of(row[0]), cost=cost, baseline=mean(then), candidate=mean(now)
             )
+
+
+def _withdrawn(side: str, entries: Sequence[Entry]) -> Iterator[str]:
+    for entry in entries:
+        if entry.withdrawn is not None:
+            what = f"seed {entry.seed} of {side} is withdrawn and left out ({entry.withdrawn})"
+            yield f"{entry.task}: {label_of(entry)}: {what}"
 
 
 def _notes(before: Sequence[Entry], row: Sequence[Entry]) -> Iterator[str]:

@@ -73,10 +73,12 @@ def claims(index: RecordIndex, published: Sequence[tuple[Source, PublishedRow]])
 
 def _claims_of(source: Source, row: PublishedRow, entries: Sequence[Entry]) -> Iterator[Claim]:
     described = [entry for entry in entries if _describes(row, entry)]
-    ours = [r for r in rows_of(described) if Mark.SUPERSEDED not in r.marks]
+    current = [r for r in rows_of(described) if Mark.SUPERSEDED not in r.marks]
+    ours = [r for r in current if not r.withdrawn]
+    absent = [*unmeasured(described), *(f"{r.label}: {'; '.join(r.remarks)}" for r in current if r.withdrawn)]
     for metric in row.scores:
         for candidate in ours or [None]:
-            yield _claim(source, row, metric, candidate, absent=" ".join(unmeasured(described)))
+            yield _claim(source, row, metric, candidate, absent=" ".join(absent))
 
 
 def _describes(row: PublishedRow, entry: Entry) -> bool:

@@ -57,8 +57,10 @@ def select(entries: Sequence[Entry], selector: str) -> Selection:
     `@yours` behind any of these takes your own, `@FOLDER` those of another folder. Runs of several folders are not
     mixed: without it the first folder's count, which are the reference's where it has any.
 
+    Of several versions the newest counts; what is withdrawn does not.
+
     Raises:
-        UsageError: if nothing or no such form matches; of several versions the newest counts.
+        UsageError: if nothing or no such form matches, or all that does is withdrawn.
     """
     match = _SELECTOR.fullmatch(selector)
     if match is None:
@@ -74,6 +76,10 @@ def select(entries: Sequence[Entry], selector: str) -> Selection:
         named = [entry for entry in scored if (entry.method, entry.preset, entry.overrides, entry.precision) == wanted]
     if not named:
         raise unknown("row", selector, {selector_of(entry) for entry in entries if entry.status == "ok"})
+    reasons = dict.fromkeys(entry.withdrawn for entry in named if entry.withdrawn is not None)
+    named = [entry for entry in named if entry.withdrawn is None]
+    if not named:
+        raise UsageError(f"{selector!r} is withdrawn ({'; '.join(reasons)}); run it again, and its new numbers count")
     newest = newest_configuration(named)
     origin = newest[0].origin
     chosen = [entry for entry in newest if entry.origin == origin]

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from dxbench.api import Frozen, NonNegative, Settings
+from dxbench.api import Frozen, NonNegative, Settings, refusal
 from dxbench.errors import InvalidFile
 from dxbench.files.reading import read_regular
-from dxbench.records.files import refusal
 
 FILE_LIMIT = 4 * 2**20
 """Bytes of a file; the largest has 69,000."""

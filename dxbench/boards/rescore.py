@@ -9,8 +9,9 @@ import numpy as np
 from dxbench.api import AdjustableMetric, Metric, MetricProtocol, NotApplicable, ResultRecord
 from dxbench.boards.tables import differing_fields
 from dxbench.errors import DxbenchError
+from dxbench.files.arrays import array_sha256
 from dxbench.readers import load_arrays
-from dxbench.records.files import array_sha256, work_folder
+from dxbench.records.files import work_folder
 
 
 class KeptSamples:

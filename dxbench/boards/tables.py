@@ -160,16 +160,17 @@ def samples_beside_others(
 
 
 def _floor(index: RecordIndex, task: str) -> list[Entry]:
-    """Runs of the reference rows."""
-    return [entry for entry in index.entries(task) if entry.reference and entry.scores]
+    """Runs of the reference rows that stand."""
+    return [e for e in index.entries(task) if e.reference and e.scores and e.withdrawn is None]
 
 
 def _best_first(rows: Sequence[Row], metrics: Sequence[str] | None) -> list[Row]:
-    """Rows in the order of the first metric, those without it last."""
+    """Rows in the order of the first metric, those without it and then those withdrawn last."""
 
-    def key(row: Row) -> tuple[bool, float]:
+    def key(row: Row) -> tuple[bool, bool, float]:
         found = row.scores.get(metrics[0]) if metrics else None
-        return (True, 0.0) if found is None else (False, -found.value if found.better == "higher" else found.value)
+        value = 0.0 if found is None else -found.value if found.better == "higher" else found.value
+        return row.withdrawn, found is None, value
 
     return sorted(rows, key=key)
 

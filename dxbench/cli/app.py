@@ -22,6 +22,8 @@ app = typer.Typer(
 
 leaderboard = typer.Typer(help="The leaderboard as a static site.", no_args_is_help=True)
 app.add_typer(leaderboard, name="leaderboard")
+records = typer.Typer(help="Keep a folder of records in order.", no_args_is_help=True)
+app.add_typer(records, name="records")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout for machines.")]
 TASK_HELP = "Task name, see `dxbench list tasks`, or path/to/file.py:Class."
@@ -32,6 +34,9 @@ ItsTask = Annotated[
 ]
 Results = Annotated[
     list[Path] | None, typer.Option(help="Folders of records. Default: the reference results, then your own.")
+]
+RecordsFolder = Annotated[
+    Path | None, typer.Argument(metavar="DIR", help="Folder of records. Default: your own, DXBENCH_RESULTS.")
 ]
 Pictures = Annotated[
     bool, typer.Option("--pictures", help="With pictures of runs whose arrays are under DXBENCH_HOME.")
@@ -372,6 +377,47 @@ def serve(
     raise typer.Exit(serve_command(port=port, folders=results, pictures=pictures))
 
 
+@records.command(
+    epilog=_examples("dxbench records migrate", "dxbench records migrate results"),
+)
+def migrate(folder: RecordsFolder = None, as_json: Json = False) -> None:
+    """Put records of earlier versions into today's form, a file at a time. Exit code 5 if a file had to be left."""
+    from dxbench.cli.records import migrate_command
+
+    raise typer.Exit(migrate_command(folder, as_json=as_json))
+
+
+@records.command(epilog=_examples("dxbench records prune --dry-run", "dxbench records prune results"))
+def prune(
+    folder: RecordsFolder = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List them, remove nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove records of which a newer version of the task or method is installed or recorded, and list them."""
+    from dxbench.cli.records import prune_command
+
+    raise typer.Exit(prune_command(folder, dry_run=dry_run, as_json=as_json))
+
+
+@records.command(
+    epilog=_examples(
+        "dxbench records withdraw 1a2b3c4d5e-s0 --reason 'trained on the test split'",
+        "dxbench records withdraw 1a2b3c4d5e --undo --results results",
+    )
+)
+def withdraw(
+    name: Annotated[str, typer.Argument(help="A run's id, or the ten digits of a configuration for all its seeds.")],
+    reason: Annotated[str | None, typer.Option(help="Why its numbers are wrong, in a line.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take a withdrawal back.")] = False,
+    results: Annotated[Path | None, typer.Option(help="Folder of records. Default: your own, DXBENCH_RESULTS.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Mark records known to be wrong: boards strike them out, show the reason and rank them nowhere."""
+    from dxbench.cli.records import withdraw_command
+
+    raise typer.Exit(withdraw_command(name, reason=reason, undo=undo, folder=results, as_json=as_json))
+
+
 @app.command(name="list", epilog=_examples("dxbench list methods", "dxbench list tasks --json"))
 def list_(
     kind: Annotated[
@@ -552,5 +598,6 @@ def merge(
     raise typer.Exit(merge_command(bundle, task=task, results=results, as_json=as_json))
 
 
-for _command in app.registered_commands:  # else the list of commands shows them cut off
+# Else lists of commands show them cut off.
+for _command in [*app.registered_commands, *leaderboard.registered_commands, *records.registered_commands]:
     _command.short_help = inspect.cleandoc(_command.callback.__doc__ or "").replace("\n", " ")

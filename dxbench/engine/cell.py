@@ -22,9 +22,10 @@ from dxbench.engine.spread import Place
 from dxbench.engine.store import FolderStore
 from dxbench.engine.workers import POLL_SECONDS, PeerLost, SharedStore
 from dxbench.errors import Interrupted, InvalidFile, MachineFault, UsageError
+from dxbench.files.arrays import save_arrays
 from dxbench.files.faults import machine_fault
 from dxbench.files.writing import check_writable, set_aside, sweep_temporaries, write_text_atomically
-from dxbench.records.files import save_arrays, work_folder, write_record
+from dxbench.records.files import work_folder, write_record
 
 
 def run_cell(

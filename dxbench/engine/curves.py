@@ -1,18 +1,20 @@
-"""Logged scalars, thinned to means over equal windows."""
+"""Logged scalars as means over equal windows of steps."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from dxbench.api import Curve
+from dxbench.api import CURVE_POINTS, Curve
 
-_POINTS = 200
+_WINDOWS = 5 * CURVE_POINTS
+"""Windows that are logged, and thinned at the end: records of schema 1 and 2 hold so many, and the gate compares where
+the curves of old and new records begin."""
 
 
 class CurveLog:
-    """At most about 200 points per scalar, however long the run."""
+    """At most `CURVE_POINTS` points per scalar, however long the run."""
 
     def __init__(self, total_steps: int) -> None:
-        self._window = max(1, -(-total_steps // _POINTS))
+        self._window = max(1, -(-total_steps // _WINDOWS))
         self._sums: dict[str, tuple[float, int]] = {}
         self._curves: dict[str, list[list[float]]] = {}
 
@@ -28,7 +30,7 @@ class CurveLog:
 
     def curves(self) -> dict[str, Curve]:
         return {
-            name: Curve(step=[int(step) for step, _ in points], value=[value for _, value in points])
+            name: Curve(step=[int(step) for step, _ in points], value=[value for _, value in points]).thinned()
             for name, points in self._curves.items()
         }
 

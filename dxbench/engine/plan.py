@@ -97,6 +97,6 @@ def measured(cells: Iterable[Cell], results: Path) -> dict[str, ResultRecord]:
     for cell in cells:
         path = results / cell.task / cell.method / f"{cell.run_id}.json"
         record = read_record(path) if path.is_file() else None
-        if isinstance(record, ResultRecord) and record.status == "ok":
+        if isinstance(record, ResultRecord) and record.status == "ok" and record.withdrawn is None:
             done[cell.run_id] = record
     return done

@@ -6,8 +6,8 @@ from dxbench.engine import process, provenance
 from dxbench.engine.attempt import Attempt
 from dxbench.engine.parts import needed_files
 from dxbench.engine.progress import Progress
+from dxbench.files.arrays import array_sha256
 from dxbench.plugins.registry import method_card
-from dxbench.records.files import array_sha256
 from dxbench.records.sketches import sketch
 
 

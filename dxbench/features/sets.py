@@ -18,6 +18,7 @@ from dxbench.features.protocols import SetProtocol, Sides
 from dxbench.features.quantisation import quantise, truncation_signs
 from dxbench.features.scoring import feature_cache
 from dxbench.features.sources import ImageSource, StatisticsSource
+from dxbench.files.arrays import array_sha256
 from dxbench.metrics.images.features import FeatureEvidence, FeatureExtractor, FeatureSet, FeatureSource, Images
 from dxbench.metrics.images.frechet import Moments
 from dxbench.metrics.scoring import score
@@ -30,7 +31,6 @@ from dxbench.readers import (
     read_samples,
     read_statistics,
 )
-from dxbench.records.files import array_sha256
 
 Array = NDArray[np.float64]
 REFERENCE_FILE = {"arr_0", "mu", "sigma", "mu_s", "sigma_s"}

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from dxbench.api import NotApplicable
 from dxbench.errors import InvalidFile
 from dxbench.features.cache import FeatureCache
+from dxbench.files.arrays import array_sha256
 from dxbench.metrics.images.features import FeatureExtractor, Features, FeatureSet, FeatureSource, Images
 from dxbench.metrics.images.frechet import Moments, array_moments
-from dxbench.records.files import array_sha256
 
 
 def silent(text: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from dxbench.api import Method, MethodCard, Task, short_hash
 from dxbench.errors import UsageError, unknown
+from dxbench.paths import BESIDE_TASKS
 
 Kind = Literal["tasks", "methods", "metrics", "launchers", "recipes", "suites"]
 OWN_DISTRIBUTION = "dxmi-bench"
@@ -185,13 +186,13 @@ def _check_whole(kind: str, name: str, cls: type[Task] | type[Method], attribute
         raise UsageError(f"{kind} {name!r} lacks {', '.join(lacking)}; `dxbench.api.{kind.title()}` says what they are")
     if (
         not isinstance(cls.name, str)
-        or cls.name in ("", "published")
+        or cls.name in ("", *BESIDE_TASKS)
         or cls.name[0] == "."
         or set("/\\\0") & set(cls.name)
     ):
         raise UsageError(
             f"{kind} {name!r} has the name {cls.name!r}; its records go to a folder of that name, so it wants a word "
-            "without slashes that does not begin with a dot (and `published` is taken)"
+            f"without slashes that does not begin with a dot ({', '.join(sorted(BESIDE_TASKS))} are taken)"
         )
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from dxbench.api import Frozen, Natural, Settings
+from dxbench.api import Frozen, Natural, Settings, refusal
 from dxbench.errors import InvalidFile, UsageError, unknown
 from dxbench.files.reading import read_regular
 from dxbench.plugins import registry
 from dxbench.plugins.configure import DEFAULT_PRESET
-from dxbench.records.files import refusal
 
 FILE_LIMIT = 2**20
 """Bytes of a suite; the largest shipped has 3,000."""

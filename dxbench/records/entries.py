@@ -24,6 +24,7 @@ class Entry:
         training_flops: of the run and of the trained parts that it found; `training_passes` and `training_seconds`
             likewise. None where they were not counted.
         on_trust: what of a submitted run is believed because its sender says so; empty of a run made here.
+        withdrawn: why its numbers are known to be wrong; None of a run that stands.
     """
 
     path: str
@@ -58,6 +59,7 @@ class Entry:
     training_passes: int | None
     training_seconds: float | None
     on_trust: tuple[str, ...]
+    withdrawn: str | None
     origin: str = ""
 
     @classmethod
@@ -97,6 +99,7 @@ class Entry:
             training_passes=cost.training.passes if cost and cost.training else None,
             training_seconds=cost.training.seconds if cost and cost.training else None,
             on_trust=tuple(record.submission.on_trust) if record.submission else (),
+            withdrawn=record.withdrawn,
         )
 
     def record(self) -> ResultRecord:

@@ -1,35 +1,33 @@
-"""Records on disk: results/<task>/<method>/<run>.json, written atomically, read with suspicion."""
+"""Records on disk: results/<task>/<method>/<run>.json, written atomically, read with suspicion.
+
+A record has two forms in JSON. Where it lies among others it names its protocols and its card by their fingerprints
+(`records_parts`); where it travels, as in a bundle, it is whole. In either, what equals its default is left out.
+"""
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from dxbench.api import RECORD_SCHEMA_VERSION, Precision, ResultRecord, short_hash
+from dxbench.api import RECORD_SCHEMA_VERSION, Curve, Precision, ResultRecord, RunFacts, refusal, short_hash
 from dxbench.errors import InvalidFile
 from dxbench.files.reading import read_regular
-from dxbench.files.writing import atomic_file, write_text_atomically
+from dxbench.files.writing import write_text_atomically
+from dxbench.records import parts
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 RECORD_LIMIT = 4 * 2**20
-"""Bytes of a record: a curve takes 7,000 at most, so that 600 of them fit; the largest on record has 43,000 in all."""
+"""Bytes of a record: a curve takes 1,500 at most, so that 2,000 of them fit; the largest on record has 14,000."""
 _REASON = 300
 """Characters of a reason, which may quote what a file holds."""
-
-
-def save_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
-    """A compressed npz, through `atomic_file`."""
-    import numpy as np
-
-    with atomic_file(path) as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def config_id(
@@ -71,28 +69,29 @@ def work_folder(home: Path, *, task: str, method: str, run_id: str) -> Path:
     return home / "work" / task / method / run_id
 
 
-def array_sha256(array: "np.ndarray") -> str:
-    """Of dtype, shape and the bytes in C order, so that equal hashes mean equal arrays."""
-    digest = hashlib.sha256(f"{array.dtype.str} {list(array.shape)} ".encode())
-    digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
 def record_path(results: Path, record: ResultRecord) -> Path:
     return results / record.task / record.method / f"{record.run_id}.json"
 
 
 def write_record(results: Path, record: ResultRecord) -> Path:
-    """Write one record; the same run written again replaces itself.
+    """Write one record and what it names; the same run written again replaces itself.
 
     A file in its place that is no readable record is kept beside it, as <run>.json.unreadable-1 and so on.
     """
+    parts.write_parts(results, record)
     path = record_path(results, record)
     if path.exists() and isinstance(read_record(path), Unreadable):
         number = len(list(path.parent.glob(f"{path.name}.unreadable-*"))) + 1
         path.rename(path.with_name(f"{path.name}.unreadable-{number}"))
-    write_text_atomically(path, record_text(record))
+    write_text_atomically(path, stored_text(record))
     return path
+
+
+class StoredRecord(RunFacts):
+    """A record as it lies among others: `card` and `protocols` are fingerprints; None for those of the scores."""
+
+    card: str
+    protocols: list[str] | None = None
 
 
 _DIGEST = re.compile(rb',\s*"sha256":\s*"([0-9a-f]{64})"\s*}\s*\Z')
@@ -100,10 +99,28 @@ _DIGEST_WITHIN = 200
 """Bytes at the end of a file that hold its digest."""
 
 
+def stored_text(record: ResultRecord) -> str:
+    """A record as it stands in its file among others."""
+    protocols = None if list(record.protocols) == _measured_by(record) else list(record.protocols)
+    named = {"card": record.card.fingerprint, "protocols": protocols}
+    return _sealed(StoredRecord.model_construct(**(vars(record) | named)))
+
+
+def _measured_by(record: RunFacts) -> list[str]:
+    """Fingerprints of the scores, in their order."""
+    return list(dict.fromkeys(estimate.fingerprint for estimate in record.scores.values()))
+
+
 def record_text(record: ResultRecord) -> str:
-    """A record as it stands in its file, which ends with the digest of all that goes before it."""
-    text = json.dumps(record.model_dump(mode="json"), indent=1).removesuffix("\n}")
-    return f'{text},\n "sha256": "{_digest(text.encode())}"\n}}\n'
+    """A record as it travels, whole."""
+    return _sealed(record)
+
+
+def _sealed(record: RunFacts) -> str:
+    """A line of JSON that ends with the digest of all that goes before it."""
+    fields = {"schema_version": record.schema_version} | record.model_dump(mode="json", exclude_defaults=True)
+    text = json.dumps(fields, separators=(",", ":")).removesuffix("}")
+    return f'{text},"sha256":"{_digest(text.encode())}"}}\n'
 
 
 def _digest(text: bytes) -> str:
@@ -140,7 +157,16 @@ def _from_1(data: dict[str, Any]) -> dict[str, Any]:
     return data | {"schema_version": 2}
 
 
-MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+def _from_2(data: dict[str, Any]) -> dict[str, Any]:
+    """Schema 3 thins curves; that it names protocols and card is of the file, not of the record."""
+    curves = TypeAdapter(dict[str, Curve]).validate_python(data.get("curves", {}), strict=True)
+    return data | {
+        "schema_version": 3,
+        "curves": {name: curve.thinned().model_dump() for name, curve in curves.items()},
+    }
+
+
+MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2}
 """From each older schema to the next."""
 
 
@@ -152,8 +178,10 @@ def migrate(data: dict[str, Any]) -> dict[str, Any]:
     """
     while (version := data["schema_version"]) != RECORD_SCHEMA_VERSION:
         if type(version) is not int or version not in MIGRATIONS:
+            newer = type(version) is int and version > RECORD_SCHEMA_VERSION
             raise ValueError(
                 f"schema_version {version!r}, this dxbench reads {min(MIGRATIONS)} to {RECORD_SCHEMA_VERSION}"
+                f"{'; update dxbench to read it' if newer else ''}"
             )
         data = MIGRATIONS[version](data)
     return data
@@ -162,7 +190,8 @@ def migrate(data: dict[str, Any]) -> dict[str, Any]:
 def read_record(path: str | Path) -> ResultRecord | Unreadable:
     """One record, older ones in today's schema, or the reason why the file is none.
 
-    Never raises, whatever the file is or holds, and opens nothing but a regular file of at most `RECORD_LIMIT` bytes.
+    Never raises, whatever the file is or holds, and opens nothing but regular files, the record of at most
+    `RECORD_LIMIT` bytes.
     """
     try:
         text = read_regular(path, limit=RECORD_LIMIT)
@@ -173,11 +202,25 @@ def read_record(path: str | Path) -> ResultRecord | Unreadable:
     content, digest = _parted(text)
     if digest and digest != _digest(content):
         return _unreadable(path, "changed since it was written: its sha256 is that of other content")
-    record = parse_record(text, path=Path(path))
+    record = _parsed(text, path, StoredRecord)
+    if isinstance(record, StoredRecord):
+        record = _joined(record, path)
     if isinstance(record, Unreadable):
         return record
     contradiction = _contradiction(record)
     return _unreadable(path, f"contradicts itself ({contradiction})") if contradiction else record
+
+
+def _joined(stored: StoredRecord, path: str | Path) -> ResultRecord | Unreadable:
+    """A record with what it names."""
+    results = parts.folder_of(os.path.dirname(path))  # noqa: PTH120 (a Path costs as much as the call)
+    try:
+        names = _measured_by(stored) if stored.protocols is None else stored.protocols
+        protocols = {name: parts.protocol(results, name) for name in names}
+        card = parts.card(results, stored.card)
+    except InvalidFile as error:
+        return _unreadable(path, str(error))
+    return ResultRecord.model_construct(**(vars(stored) | {"card": card, "protocols": protocols}))
 
 
 def _contradiction(record: ResultRecord) -> str:
@@ -192,38 +235,44 @@ def _contradiction(record: ResultRecord) -> str:
 
 
 def parse_record(text: bytes, *, path: Path) -> ResultRecord | Unreadable:
-    """A record from the text of its file; `path` is where it was found. Never raises for what the text is.
+    """A record from its text as it travels; `path` is where it was found. Never raises for what the text is.
 
     The digest in the text is not looked at: that of a bundle's manifest covers all of it.
     """
+    record = _parsed(text, path, ResultRecord)
+    if isinstance(record, StoredRecord):
+        return _unreadable(path, "names its protocols and card by fingerprint, where it has to hold them")
+    return record
+
+
+def _parsed(text: bytes, path: str | Path, form: type[StoredRecord | ResultRecord]) -> "_Parsed":
+    """A record of the form that is expected, else of what form it is, or why it is none."""
     content, digest = _parted(text)
     text = content + b"}" if digest else content
     try:
-        return ResultRecord.model_validate_json(text, strict=True)
+        return form.model_validate_json(text, strict=True)
     except ValueError:  # ValidationError is one; integers of more than 4,300 digits raise another
         return _read_again(path, text)
 
 
-def _read_again(path: Path, text: bytes) -> ResultRecord | Unreadable:
-    """What was refused as a record of today: an older one, or why it is none."""
+_Parsed = StoredRecord | ResultRecord | Unreadable
+
+
+def _read_again(path: str | Path, text: bytes) -> _Parsed:
+    """What was refused as a record of today in that form: of the other form, an older one, or why it is none."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         return _unreadable(path, f"not readable as JSON ({error})")
     if not isinstance(data, dict) or "schema_version" not in data:
         return _unreadable(path, "not a dxbench record (no schema_version)")
+    form = StoredRecord if isinstance(data.get("card"), str) else ResultRecord
     try:
-        return ResultRecord.model_validate_json(json.dumps(migrate(data)), strict=True)
+        return form.model_validate_json(json.dumps(migrate(data)), strict=True)
     except ValidationError as error:
         return _unreadable(path, f"not a valid record ({refusal(error)})")
     except (ValueError, RecursionError) as error:
         return _unreadable(path, str(error))
-
-
-def refusal(error: ValidationError) -> str:
-    """Where a file was first refused, and why."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
 def _unreadable(path: str | Path, reason: str) -> Unreadable:

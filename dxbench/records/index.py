@@ -13,6 +13,7 @@ from stat import S_ISDIR
 from typing import NamedTuple, Protocol
 
 from dxbench import paths
+from dxbench.api import ResultRecord
 from dxbench.errors import InvalidFile
 from dxbench.records.entries import YOURS, Entry
 from dxbench.records.files import Unreadable, read_record
@@ -144,7 +145,7 @@ def _open_folder(folder: Path, task: str | None) -> FolderRecords:
 
 
 def list_records(folder: Path, *, task: str | None = None) -> Listing:
-    """<task>/<method>/<run>.json of a results folder; published/ holds no records."""
+    """<task>/<method>/<run>.json of a results folder."""
     found = Listing()
     for of_task in task_folders(folder, found) if task is None else [task]:
         for of_method in _folders(folder / of_task, found):
@@ -154,7 +155,7 @@ def list_records(folder: Path, *, task: str | None = None) -> Listing:
 
 def task_folders(folder: Path, found: Listing | None = None) -> list[str]:
     """Names of tasks that have a folder; what could not be looked at goes to the problems of `found`."""
-    return [name for name in _folders(folder, found or Listing()) if name != "published"]
+    return [name for name in _folders(folder, found or Listing()) if name not in paths.BESIDE_TASKS]
 
 
 def _folders(folder: Path, found: Listing) -> list[str]:
@@ -191,7 +192,13 @@ def _note(path: str, error: OSError, found: Listing) -> None:
 
 
 def read_entry(folder: Path, name: str) -> Entry | Unreadable:
-    """The entry of one file. A record that lies where it does not belong is refused: it could count twice."""
+    """The entry of one file."""
+    found = read_placed(folder, name)
+    return found if isinstance(found, Unreadable) else Entry.of(found, f"{folder}/{name}")
+
+
+def read_placed(folder: Path, name: str) -> ResultRecord | Unreadable:
+    """The record of one file. One that lies where it does not belong is refused: it could count twice."""
     path = f"{folder}/{name}"
     found = read_record(path)
     if isinstance(found, Unreadable):
@@ -199,4 +206,4 @@ def read_entry(folder: Path, name: str) -> Entry | Unreadable:
     where = f"{found.task}/{found.method}/{found.run_id}.json"
     if where != name:
         return Unreadable(path=Path(path), reason=f"run {found.run_id} belongs in {where}; a copy would count twice")
-    return Entry.of(found, path)
+    return found

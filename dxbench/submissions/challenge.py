@@ -9,7 +9,7 @@ to hold on one of the parts.
 import hashlib
 from typing import TYPE_CHECKING
 
-from dxbench.records.files import array_sha256
+from dxbench.files.arrays import array_sha256
 
 if TYPE_CHECKING:
     import numpy as np

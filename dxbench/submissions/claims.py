@@ -48,6 +48,8 @@ def _origin(record: ResultRecord) -> Iterator[Defect]:
         yield _defect(record, "provenance.git_dirty", "measured with uncommitted changes to dxbench", remedy)
     if record.submission is not None:
         yield _defect(record, "submission", "taken in elsewhere already", "Pack the bundle where the run was made.")
+    if record.withdrawn is not None:
+        yield _defect(record, "withdrawn", f"its numbers are known to be wrong ({record.withdrawn})", RUN_AGAIN)
     if record.reference:
         yield _defect(record, "reference", "a yardstick row, which only the suite itself adds", "Submit a method.")
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from dxbench.api import Estimate, Problem, Recheck, ResultRecord, Task
 from dxbench.errors import InvalidFile, MissingData, NothingMeasured
+from dxbench.files.arrays import array_sha256
 from dxbench.metrics.scoring import needs_samples, recompute, spot_check
-from dxbench.records.files import array_sha256
 from dxbench.records.sketches import SIZE, copied, row_keys, sketch
 from dxbench.submissions.archive import Archive, npy_limit, parse_npy
 from dxbench.submissions.challenge import block_sizes, chosen_blocks

@@ -12,7 +12,8 @@ from dxbench.api import MeasuredAgain, ResultRecord, Submission, Task
 from dxbench.assets.asset import file_digest
 from dxbench.errors import InvalidFile
 from dxbench.files.writing import check_writable, write_text_atomically
-from dxbench.records.files import record_path, record_text
+from dxbench.records.files import record_path, stored_text
+from dxbench.records.parts import write_parts
 from dxbench.submissions.validate import Report, validate
 
 
@@ -56,13 +57,14 @@ def taken_in(report: Report, bundle_sha256: str) -> list[ResultRecord]:
 
 
 def place(records: list[ResultRecord], results: Path) -> list[Path]:
-    """Write new records; should one not go, those before it are taken back."""
+    """Write new records and what they name; should one not go, those before it are taken back."""
     placed: list[Path] = []
     with TemporaryDirectory(dir=results, prefix=".merge-") as folder:
         try:
             for record in records:
                 draft = Path(folder) / f"{record.run_id}.json"
-                write_text_atomically(draft, record_text(record))
+                write_parts(results, record)
+                write_text_atomically(draft, stored_text(record))
                 path = record_path(results, record)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 os.link(draft, path)  # unlike a rename, never over a file that is there

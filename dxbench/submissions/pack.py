@@ -11,8 +11,9 @@ import numpy as np
 
 from dxbench.api import ResultRecord, Task
 from dxbench.errors import InvalidFile, MissingData, UsageError
+from dxbench.files.arrays import array_sha256
 from dxbench.files.writing import make_folder
-from dxbench.records.files import array_sha256, config_id_of, record_text, work_folder
+from dxbench.records.files import config_id_of, record_text, work_folder
 from dxbench.submissions.archive import npy_bytes
 from dxbench.submissions.challenge import BLOCK, block_hashes, chosen_blocks
 from dxbench.submissions.manifest import (

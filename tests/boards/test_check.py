@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from conftest import Ended
-from test_tables import PROVENANCE, record
+from made_up_records import PROVENANCE, record
 
 from dxbench.api import Estimate, MetricProtocol
 from dxbench.boards.check import check, noise_model

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Ended
-from test_tables import record
+from made_up_records import record
 
 from dxbench.api import Estimate, MetricProtocol
 from dxbench.records.files import write_record

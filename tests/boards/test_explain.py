@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Ended
-from test_tables import PROVENANCE, record
+from made_up_records import PROVENANCE, record
 
 from dxbench.api import Estimate, Evidence, Metric, MetricProtocol, NotApplicable, ResultRecord
 from dxbench.boards.explain import Explanation, explain
 from dxbench.boards.rescore import change_fields, with_protocol
+from dxbench.files.arrays import array_sha256, save_arrays
 from dxbench.metrics.energy import EnergyAUC
 from dxbench.metrics.points.modes import ModeShare, OutlierShare
 from dxbench.metrics.points.sliced import ExactSlicedWasserstein, SlicedWasserstein
-from dxbench.records.files import array_sha256, save_arrays, work_folder, write_record
+from dxbench.records.files import work_folder, write_record
 from dxbench.tasks.gaussians8 import SW2, SW2_EXACT, Gaussians8
 
 TASK = Gaussians8()

@@ -10,8 +10,8 @@ import pytest
 from conftest import Ended
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up_records import PROVENANCE, record
 from scipy import stats
-from test_tables import PROVENANCE, record
 
 from dxbench.api import Estimate, MetricProtocol, ResultRecord
 from dxbench.boards.aggregate import Mark, Row, Summary, rows_of

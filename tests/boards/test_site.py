@@ -28,9 +28,10 @@ from dxbench.boards.site.rendering import linked
 from dxbench.boards.site.run_pages import NoPictures
 from dxbench.boards.site.runs import repeat_command
 from dxbench.errors import NothingMeasured, UsageError
+from dxbench.files.arrays import array_sha256, save_arrays
 from dxbench.paths import reference_results
 from dxbench.plugins.configure import assignments, parse_assignments
-from dxbench.records.files import array_sha256, save_arrays, work_folder, write_record
+from dxbench.records.files import work_folder, write_record
 from dxbench.records.index import open_index
 
 

@@ -8,55 +8,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import Ended
+from made_up_records import PROVENANCE, record
+from old_records import fields_then, write_then
 
-from dxbench.api import Estimate, Failure, Provenance, ResultRecord
+from dxbench.api import Estimate, Failure, ResultRecord
 from dxbench.boards.aggregate import Mark, Row, rows_of, summarise
 from dxbench.boards.tables import task_table
 from dxbench.records.entries import Entry
-from dxbench.records.files import RECORD_LIMIT, Unreadable, config_id_of, read_record, write_record
+from dxbench.records.files import RECORD_LIMIT, Unreadable, read_record, write_record
 from dxbench.records.index import open_index
 
 ROOT = Path(__file__).resolve().parents[2]
-PROVENANCE = Provenance(
-    dxbench_version="0",
-    git_sha=None,
-    git_dirty=False,
-    command="dxbench run",
-    created="2026-01-01T00:00:00+00:00",
-    python="3.11",
-    packages={},
-    platform="Linux",
-    processor="none",
-    cores=1,
-    accelerator=None,
-    resumed=0,
-)
-
-
-def record(seed: int, value: float | None, **changes: Any) -> ResultRecord:
-    """One run of a made-up method; without a value, a failed one."""
-    estimate = None if value is None else Estimate(value=value, better="lower", fingerprint="f" * 16)
-    fields: dict[str, Any] = {
-        "run_id": "",
-        "task": "gaussians8",
-        "task_version": 1,
-        "method": "made-up",
-        "method_version": 1,
-        "preset": "default",
-        "config": {"a": 1},
-        "seed": seed,
-        "status": "failed" if estimate is None else "ok",
-        "headline": ["sw2"],
-        "nfe": 5.0,
-        "scores": {} if estimate is None else {"sw2": estimate},
-        "provenance": PROVENANCE,
-    }
-    made = ResultRecord.model_validate(fields | changes)
-    return made.model_copy(update={"run_id": f"{config_id_of(made)}-s{seed}"})
 
 
 def rows(records: list[ResultRecord]) -> list[Row]:
@@ -106,6 +71,8 @@ def test_a_record_survives_the_disk_unchanged(tmp_path: Path) -> None:
     assert path == tmp_path / f"gaussians8/made-up/{made.run_id}.json"
     assert read_record(path) == made
     assert list(path.parent.iterdir()) == [path]
+    text = path.read_bytes()
+    assert write_record(tmp_path, made).read_bytes() == text
 
 
 BAD = {
@@ -136,21 +103,16 @@ def test_a_bad_file_is_named_left_alone_and_ends_with_5(
 
 
 def test_a_record_of_schema_1_is_read_in_todays(tmp_path: Path) -> None:
-    path = write_record(tmp_path, record(0, 0.5))
-    old = json.loads(path.read_text()) | {"schema_version": 1}
-    for added in ("card", "selected_on_test", "samples_sha256", "sha256"):
-        del old[added]
-    path.write_text(json.dumps(old))
+    path = write_then(tmp_path, record(0, 0.5), 1)
     assert read_record(path) == record(0, 0.5)
-    path.write_text(json.dumps(old | {"seed": "x"}))
-    found = read_record(path)
+    found = read_record(write_then(tmp_path, record(0, 0.5), 1, seed="x"))
     assert isinstance(found, Unreadable)
     assert "seed" in found.reason
 
 
 def undigested(path: Path) -> str:
-    """A record as it was written before files ended with a digest."""
-    text, _, _ = path.read_text().partition(',\n "sha256"')
+    """A record as somebody would write it who takes its digest out."""
+    text, _, _ = path.read_text().partition(',"sha256"')
     path.write_text(text + "}")
     assert isinstance(read_record(path), ResultRecord)
     return path.read_text()
@@ -304,7 +266,7 @@ def test_what_is_no_regular_file_is_named_and_left_alone(
 
 
 BENT: dict[str, tuple[str, str]] = {
-    "long integer": ('"schema_version": 2', f'"schema_version": {"1" * 5000}'),
+    "long integer": ('"schema_version": ', f'"schema_version": {"1" * 5000}'),
     "long integer in a value": ('"a": 1', f'"a": {"1" * 5000}'),
     "not finite": ('"a": 1', '"a": Infinity'),
     "too large": ('"a": 1', '"a": 1e999'),
@@ -321,13 +283,18 @@ BENT: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("kind", BENT)
-@pytest.mark.parametrize("schema", [1, 2])
+@pytest.mark.parametrize("schema", [1, 2, 3])
 def test_a_record_out_of_range_or_that_contradicts_itself_is_none(tmp_path: Path, kind: str, schema: int) -> None:
     path = write_record(tmp_path, record(0, 0.5))
+    fields = fields_then(record(0, 0.5), min(schema, 2), schema_version=schema)
+    if schema == 3:
+        fields |= {name: json.loads(path.read_text())[name] for name in ("card", "protocols")}
+    text = json.dumps(fields)
+    path.write_text(text)
+    assert read_record(path) == record(0, 0.5)
     old, new = BENT[kind]
-    text = undigested(path)
     assert old in text
-    path.write_text(text.replace(old, new).replace('"schema_version": 2', f'"schema_version": {schema}'))
+    path.write_text(text.replace(old, new))
     assert isinstance(read_record(path), Unreadable)
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 from conftest import Ended
-from test_tables import record
+from made_up_records import record
 
 from dxbench import paths
 from dxbench.api import ResultRecord
 from dxbench.records import index as index_module
 from dxbench.records import index_file
 from dxbench.records.entries import Entry
-from dxbench.records.files import read_record, record_text, write_record
+from dxbench.records.files import read_record, stored_text, write_record
 from dxbench.records.index import RecordIndex, open_index
 
 
@@ -109,7 +109,7 @@ def test_a_change_that_keeps_size_and_time_is_seen(tmp_path: Path) -> None:
     made = read_record(path)
     assert isinstance(made, ResultRecord)
     other = {"sw2": made.scores["sw2"].model_copy(update={"value": 9.0})}
-    path.write_text(record_text(made.model_copy(update={"scores": other})))
+    path.write_text(stored_text(made.model_copy(update={"scores": other})))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert path.stat().st_size == stat.st_size
     assert {e.path: e for e in open_index([tmp_path]).entries("task0")}[str(path)].scores["sw2"].value == 9.0

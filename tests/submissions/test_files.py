@@ -237,7 +237,7 @@ def test_a_record_of_an_older_schema_has_to_be_packed_anew(workshop: Any) -> Non
     def forge(members: Members) -> Members:
         name = first(members, "records/")
         record = json.loads(members[name]) | {"schema_version": 1}
-        for field in ("card", "selected_on_test", "samples_sha256"):
+        for field in ("card", "samples_sha256"):
             del record[field]
         text = json.dumps(record).encode()
         manifest = members[MANIFEST].replace(sha256(members[name]).encode(), sha256(text).encode())

@@ -210,7 +210,7 @@ def run(dxbench: Callable[..., Ended], *options: object, method: str = f"{HERE}:
 def test_a_run_ends_in_a_record(dxbench: Callable[..., Ended], home: Path) -> None:
     ended = run(dxbench, "--no-report")
     assert ended.code == 0, ended.err
-    (path,) = (home / "results").rglob("*.json")
+    (path,) = (home / "results").glob("*/*/*.json")
     record = json.loads(path.read_text())
     assert set(record["scores"]) == {metric.name for metric in TinyImages.scored_by}
     assert record["samples_sha256"]
@@ -238,7 +238,7 @@ def test_images_are_submitted_as_bytes_and_computed_again(
 
 def test_a_record_says_which_files_nobody_vouches_for(dxbench: Callable[..., Ended], home: Path) -> None:
     assert run(dxbench, "--no-report").code == 0
-    (path,) = (home / "results").rglob("*.json")
+    (path,) = (home / "results").glob("*/*/*.json")
     (warning,) = json.loads(path.read_text())["warnings"]
     assert "net is unverified: nobody publishes the hash of net.safetensors (sha256 " in warning
 
@@ -249,7 +249,7 @@ def test_a_run_with_a_damaged_hash_beside_a_file_still_has_its_record(
     (data / "weights" / "net.safetensors.sha256").write_text("not a hash\n")
     ended = run(dxbench, "--no-report")
     assert ended.code == 3, ended.err
-    (path,) = (home / "results").rglob("*.json")
+    (path,) = (home / "results").glob("*/*/*.json")
     record = json.loads(path.read_text())
     assert record["status"] == "failed"
     assert "records no sha256 of net.safetensors" in record["failure"]["message"]
@@ -263,7 +263,7 @@ def test_a_run_without_the_feature_net_ends_with_7_and_no_number(
     assert ended.code == 7
     task, painter = f"{HERE.parent / 'tiny_images.py'}:TinyImages", f"{HERE}:PainterMethod"
     assert f"fetch it with `dxbench prepare --task {task} --method {painter}`" in ended.err
-    (path,) = (home / "results").rglob("*.json")
+    (path,) = (home / "results").glob("*/*/*.json")
     record: Mapping[str, Any] = json.loads(path.read_text())
     assert (record["status"], record["scores"]) == ("skipped", {})
 
@@ -282,7 +282,7 @@ def test_only_methods_that_train_on_data_are_asked_for_them_first(
     """This task's reference is of its training images, so that the other method fails later."""
     (data / "tiny" / "images.npy").unlink()
     assert run(dxbench, "--no-report", method=f"{HERE}:{method}").code == 7
-    (path,) = (home / "results").rglob("*.json")
+    (path,) = (home / "results").glob("*/*/*.json")
     assert json.loads(path.read_text())["failure"]["phase"] == phase
 
 

@@ -18,10 +18,15 @@ _LONG = 1e12
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A cell's text; of a ranked number also its places, in bold where the first is among them."""
+    """A cell's text; of a ranked number also its places, in bold where the first is among them.
+
+    Attributes:
+        struck: the number is known to be wrong, or it is the label of such a row.
+    """
 
     text: str
     rank: Places | None = None
+    struck: bool = False
 
     @property
     def best(self) -> bool:
@@ -90,7 +95,7 @@ def cells(table: Table, block: Block) -> Iterator[list[Cell]]:
     digits = {name: decimals(row.scores[name] for row in table.rows if name in row.scores) for name in table.metrics}
     for index, row in enumerate(block.rows):
         yield [
-            Cell(text=label(row)),
+            Cell(text=label(row), struck=row.withdrawn),
             Cell(text="" if row.nfe is None else f"{row.nfe:g}"),
             *(_score(row, block, index, name, digits[name]) for name in table.metrics),
             Cell(text=str(row.seeds) if row.seeds else ""),
@@ -102,14 +107,15 @@ def cells(table: Table, block: Block) -> Iterator[list[Cell]]:
 
 def label(row: Row) -> str:
     """The row's label with a sign for its kind and what keeps it from ranking."""
-    marks = f" [{', '.join(row.marks)}]" if row.marks and row.kind == "measured" else ""
+    marks = f" [{', '.join(row.shown_marks)}]" if row.shown_marks else ""
     return f"{KIND_SIGNS[row.kind]}{plain(row.label)}{marks}"
 
 
 def _score(row: Row, block: Block, index: int, metric: str, digits: int) -> Cell:
     if metric not in row.scores:
         return Cell(text=MISSING)
-    return Cell(text=number(row.scores[metric], digits), rank=block.ranks[metric].get(index))
+    text = number(row.scores[metric], digits)
+    return Cell(text=text, rank=block.ranks[metric].get(index), struck=row.withdrawn)
 
 
 def notes(table: Table) -> list[str]:
@@ -126,7 +132,7 @@ def notes(table: Table) -> list[str]:
         found.append("† published by a paper, not measured here; ± is as printed there.")
     if "reference" in kinds:
         found.append("= yardstick: real data, scored as if a model had made them.")
-    marks = {mark for row in table.rows if row.kind == "measured" for mark in row.marks}
+    marks = {mark for row in table.rows for mark in row.shown_marks}
     found += [f"[{mark}] {mark.meaning}; does not rank." for mark in Mark if mark in marks]
     if any(row.seeds > 1 for row in table.rows):
         found.append(

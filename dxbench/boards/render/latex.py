@@ -30,6 +30,8 @@ _TEXT = {
     "α": r"$\alpha$",
     "×": r"$\times$",
 }
+_STRUCK = r"{\setbox0\hbox{%s}\rlap{\rule[.55ex]{\wd0}{.4pt}}\box0}"
+"""A line through a text, without a package for it."""
 _DOCUMENT = r"""\documentclass{article}
 \usepackage{booktabs}
 \usepackage{graphicx}
@@ -70,7 +72,7 @@ def _line(parts: list[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    text = escape(cell.text)
+    text = _STRUCK % escape(cell.text) if cell.struck else escape(cell.text)
     raised = "" if cell.rank is None else rf"\textsuperscript{{{str(cell.rank).replace('–', '--')}}}"
     return rf"\textbf{{{text}}}{raised}" if cell.best else f"{text}{raised}"
 

@@ -104,11 +104,17 @@ def markdown_grid(table: Table, block: Block) -> str:
 
 
 def _raised(cell: Cell) -> str:
-    return cell.text if cell.rank is None else f"{cell.text} {str(cell.rank).translate(_RAISED)}"
+    text = _struck(cell.text) if cell.struck else cell.text
+    return text if cell.rank is None else f"{text} {str(cell.rank).translate(_RAISED)}"
+
+
+def _struck(text: str) -> str:
+    """As Markdown has it; a terminal shows the signs."""
+    return f"~~{text}~~"
 
 
 def _marked(cell: Cell) -> str:
-    text = markdown_text(cell.text)
+    text = _struck(markdown_text(cell.text)) if cell.struck else markdown_text(cell.text)
     raised = "" if cell.rank is None else f" {str(cell.rank).translate(_RAISED)}"
     return f"**{text}**{raised}" if cell.best else f"{text}{raised}"
 

@@ -14,10 +14,11 @@ from dxbench.records.entries import Entry
 
 @dataclass(frozen=True, kw_only=True)
 class RunLink:
-    """A run of a row."""
+    """A run of a row; `withdrawn` is as in its record."""
 
     seed: int
     status: str
+    withdrawn: str | None
     page: str
 
 
@@ -71,6 +72,7 @@ def _configuration(line: Line, group: Sequence[Entry]) -> Configuration:
             RunLink(
                 seed=entry.seed,
                 status=entry.status,
+                withdrawn=entry.withdrawn,
                 page=run_page(entry.task, entry.method, entry.run_id, origin=entry.origin),
             )
             for entry in sorted(group, key=lambda entry: (entry.seed, entry.run_id))

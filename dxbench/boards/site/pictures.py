@@ -5,9 +5,10 @@ from pathlib import Path
 
 from dxbench.api import ResultRecord
 from dxbench.boards.report import png
+from dxbench.files.arrays import array_sha256
 from dxbench.plugins.registry import load_task, plugins
 from dxbench.readers import load_arrays
-from dxbench.records.files import array_sha256, work_folder
+from dxbench.records.files import work_folder
 
 log = logging.getLogger(__name__)
 

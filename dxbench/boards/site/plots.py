@@ -18,8 +18,6 @@ DOTS = 24
 """Rows of a dot plot; more than that nobody reads, the table has all."""
 POINTS = 120
 """Rows of a plot of quality against cost, besides those on the front."""
-LINE_POINTS = 32
-"""Of a learning curve."""
 LINE_WIDTH, LINE_HEIGHT = 144, 28
 SCATTER_HEIGHT = 240
 DOT_STEP = 34
@@ -152,9 +150,10 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def dot_plot(rows: Sequence[Row], metric: str, better: Direction) -> DotPlot | None:
-    """Rows that have the metric, yardsticks as the floor; None if there is nothing to draw."""
-    shown = sorted((row for row in rows if metric in row.scores and row.kind != "reference"), key=_by(metric, better))
-    floor = next((row.scores[metric] for row in rows if row.kind == "reference" and metric in row.scores), None)
+    """Rows that have the metric and stand, yardsticks as the floor; None if there is nothing to draw."""
+    standing = [row for row in rows if metric in row.scores and not row.withdrawn]
+    shown = sorted((row for row in standing if row.kind != "reference"), key=_by(metric, better))
+    floor = next((row.scores[metric] for row in standing if row.kind == "reference"), None)
     left_out, shown = max(0, len(shown) - DOTS), shown[:DOTS]
     if not shown:
         return None
@@ -179,8 +178,8 @@ def dot_plot(rows: Sequence[Row], metric: str, better: Direction) -> DotPlot | N
 def pareto_plot(
     rows: Sequence[Row], metric: str, better: Direction, *, cost: str, cost_of: Callable[[Row], float | None]
 ) -> ParetoPlot | None:
-    """Rows that have the metric and a cost; None for fewer than two, or where no way is better."""
-    candidates = [row for row in rows if metric in row.scores and row.kind != "reference"]
+    """Rows that have the metric and a cost, and stand; None for fewer than two, or where no way is better."""
+    candidates = [row for row in rows if metric in row.scores and row.kind != "reference" and not row.withdrawn]
     costs = {id(row): found for row in candidates if (found := cost_of(row)) is not None and found > 0}
     priced = sorted((row for row in candidates if id(row) in costs), key=_by(metric, better))
     if len(priced) < 2 or better == "none":
@@ -236,21 +235,16 @@ class Line:
 
 
 def line(name: str, curve: Curve) -> Line | None:
-    """A curve thinned to at most LINE_POINTS means over equally many values each; None for an empty one."""
+    """A curve as it is thinned; None for an empty one."""
+    curve = curve.thinned()
     values = curve.value
     if not values:
         return None
     low, high = min(values), max(values)
-    drawn = values if low > -_EDGE and high < _EDGE else [_drawn(value) for value in values]
-    size = -(-len(values) // LINE_POINTS)
-    if size > 1:
-        thin = [sum(part) / len(part) for part in (drawn[i : i + size] for i in range(0, len(drawn), size))]
-    else:
-        thin = drawn
     top, span = _drawn(high), (_drawn(high) - _drawn(low)) or 1.0
-    across = LINE_WIDTH / max(len(thin) - 1, 1)
+    across = LINE_WIDTH / max(len(values) - 1, 1)
     points = " ".join(
-        [f"{int(i * across)} {int((top - v) / span * (LINE_HEIGHT - 4) + 2.5)}" for i, v in enumerate(thin)]
+        [f"{int(i * across)} {int((top - _drawn(v)) / span * (LINE_HEIGHT - 4) + 2.5)}" for i, v in enumerate(values)]
     )
     return Line(name=name, points=points, steps=curve.step[-1], first=values[0], low=low, high=high, last=values[-1])
 
