@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dxbench.python.evaluating import evaluate
     from dxbench.python.listing import methods, metrics, tasks
-    from dxbench.python.running import Run, load_model, run
+    from dxbench.python.loading import load_model
+    from dxbench.python.running import Run, run
     from dxbench.python.scores import Scores
     from dxbench.python.tables import compare, load_records, table
 
@@ -36,7 +37,7 @@ _HOMES = {
     "Scores": "python.scores",
     "compare": "python.tables",
     "evaluate": "python.evaluating",
-    "load_model": "python.running",
+    "load_model": "python.loading",
     "load_records": "python.tables",
     "methods": "python.listing",
     "run": "python.running",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from dxbench.features.quantisation import quantise
 from dxbench.features.scoring import in_memory
 from dxbench.features.sets import SampleSet, read_set, score_against, set_of
 from dxbench.features.sources import silent
-from dxbench.plugins.registry import TaskRef, load_task
+from dxbench.plugins.registry import TaskRef, in_file, load_task
 from dxbench.python.samplers import as_model, device_of, drawn, draws
 from dxbench.python.scores import Scores
 from dxbench.python.undisturbed import undisturbed
@@ -81,8 +82,18 @@ def evaluate(
     networks = getattr(samples, "networks", [samples] if isinstance(samples, torch.nn.Module) else [])
     with undisturbed(networks), in_memory():
         if task is not None:
-            return by_task(samples, load_task(task), n=n, seed=seed, device=device, progress=tell)
+            return by_task(samples, _loaded(task), n=n, seed=seed, device=device, progress=tell)
         return by_protocol(samples, against, protocol, train=train, n=n, seed=seed, progress=tell)
+
+
+def _loaded(task: TaskRef) -> Task:
+    """The task, with what it has read and computed for earlier calls where it goes by its name."""
+    return _by_name(task) if isinstance(task, str) and not in_file(task) else load_task(task)
+
+
+@lru_cache(maxsize=2)
+def _by_name(name: str) -> Task:
+    return load_task(name)
 
 
 def by_task(samples: Any, task: Task, *, n: int | None, seed: int, device: str, progress: Tell) -> Scores:

@@ -17,16 +17,15 @@ from dxbench.engine.attempt import RunOptions
 from dxbench.engine.cell import run_cell
 from dxbench.engine.listener import SILENT
 from dxbench.engine.plan import Cell, measured, plan
-from dxbench.engine.process import choose_device
-from dxbench.engine.reloading import trained_model
 from dxbench.engine.stopping import AT_ONCE, StopSignals
-from dxbench.errors import Interrupted, InvalidFile, MissingData, RunFailed, UsageError
+from dxbench.errors import Interrupted, MissingData, RunFailed, UsageError
 from dxbench.files.writing import check_writable
 from dxbench.plugins.configure import DEFAULT_PRESET
-from dxbench.plugins.registry import MethodRef, TaskRef, load_method, load_task, shadowed
+from dxbench.plugins.registry import MethodRef, TaskRef, load_task, shadowed
+from dxbench.python.loading import load_model, named
 from dxbench.python.scores import Scores, html_table, shown
 from dxbench.python.undisturbed import undisturbed
-from dxbench.records.files import Unreadable, precision_of, read_record, record_path, work_folder
+from dxbench.records.files import record_path, work_folder
 from dxbench.terminal.console import console
 from dxbench.terminal.progress import listener_for
 
@@ -65,7 +64,7 @@ class Run:
     @cached_property
     def model(self) -> Model:
         """What was trained, read when first asked for; raises as `load_model`."""
-        return load_model(self)
+        return load_model(self.record, task=self.task, method=self.method, home=self.home)
 
     @cached_property
     def samples(self) -> "np.ndarray":
@@ -74,6 +73,8 @@ class Run:
         Raises:
             MissingData: if the method draws none, or the run's folder is gone.
         """
+        if self.record.samples_sha256 is None:
+            raise MissingData(f"{named(self.record)}: the method draws no samples")
         return _arrays(self)["samples"]
 
     @cached_property
@@ -96,7 +97,7 @@ class Run:
             return write_report(self.record, self.folder, task=self.task, table=table).resolve()
 
     def __repr__(self) -> str:
-        return f"Run({_named(self.record)}: {self.scores!r})"
+        return f"Run({named(self.record)}: {self.scores!r})"
 
     def _repr_html_(self) -> str:
         cost = self.record.cost
@@ -105,11 +106,7 @@ class Run:
             rows.append(("NFE", f"{self.record.nfe:g}"))
         if cost is not None:
             rows.append(("seconds", f"{cost.train_seconds + cost.eval_seconds:.0f}"))
-        return html_table((_named(self.record), self.record.status), rows)
-
-
-def _named(record: ResultRecord) -> str:
-    return f"{record.method} on {record.task}, seed {record.seed}"
+        return html_table((named(self.record), self.record.status), rows)
 
 
 def _arrays(run: Run) -> "dict[str, np.ndarray]":
@@ -121,11 +118,9 @@ def _arrays(run: Run) -> "dict[str, np.ndarray]":
     from dxbench.readers import load_arrays
 
     path = run.folder / "arrays.npz"
-    if run.record.samples_sha256 is None:
-        raise MissingData(f"{_named(run.record)}: the method draws no samples")
     if not path.is_file():
         raise MissingData(
-            f"the samples of {_named(run.record)} are not in {path}; set DXBENCH_HOME to the folder of its runs, or "
+            f"what {named(run.record)} kept is not in {path}; set DXBENCH_HOME to the folder of its runs, or "
             "run it again with again=True"
         )
     return load_arrays(path)
@@ -217,7 +212,7 @@ def _refuse(record: ResultRecord, path: Path) -> None:
     if record.failure.type == "MissingData":
         raise MissingData(record.failure.message)
     raise RunFailed(
-        f"{_named(record)}: {record.status} ({record.failure.phase}: {record.failure.type}: {record.failure.message}); "
+        f"{named(record)}: {record.status} ({record.failure.phase}: {record.failure.type}: {record.failure.message}); "
         f"the record is {path}"
     )
 
@@ -244,75 +239,3 @@ def _typed(cell: Cell) -> str:
         for ref, name in ((cell.task_ref, cell.task), (cell.method_ref, cell.method))
     ]
     return f"dxbench.run({', '.join([*map(repr, names), *(f'{key}={value!r}' for key, value in keywords.items())])})"
-
-
-def load_model(
-    record: "Run | ResultRecord | str | Path",
-    *,
-    task: TaskRef | None = None,
-    method: MethodRef | None = None,
-    home: str | Path | None = None,
-) -> Model:
-    """The model of a run, from the checkpoint in its folder.
-
-    >>> import dxbench
-    >>> run = dxbench.run("gaussians8", "dxmi", preset="quick", iterations=20, progress=False)
-    >>> model = dxbench.load_model(run.record)
-    >>> import torch
-    >>> model.sample(torch.arange(3)).shape
-    torch.Size([3, 2])
-
-    Args:
-        record: a run, its record, or the path of the record.
-        task: where the record's is not installed, or from a file.
-        method: likewise.
-        home: the folder of the run's work; default that of the run, or DXBENCH_HOME.
-
-    Raises:
-        MissingData: if the weights are gone, or data that the method needs are absent.
-        UsageError: if the installed task or method is of another version than the record.
-        InvalidFile: if the record or the checkpoint is damaged, or does not fit the code of today.
-    """
-    if isinstance(record, Run):
-        task, method = task or record.task, method or record.method
-        home, record = home or record.home, record.record
-    if not isinstance(record, ResultRecord):
-        found = read_record(Path(record))
-        if isinstance(found, Unreadable):
-            raise InvalidFile(f"{found.path}: {found.reason}")
-        record = found
-    task, method = task or record.task, method or record.method
-    for kind, plugin, version in (
-        ("task", load_task(task), record.task_version),
-        ("method", load_method(method), record.method_version),
-    ):
-        if plugin.version != version:
-            raise UsageError(
-                f"{_named(record)} is of {kind} {plugin.name} version {version}, installed is version "
-                f"{plugin.version}; run it again, or install what it was made with (dxbench "
-                f"{record.provenance.dxbench_version}, commit {record.provenance.git_sha})"
-            )
-    cell = Cell(
-        task_ref=task,
-        method_ref=method,
-        task=record.task,
-        task_version=record.task_version,
-        method=record.method,
-        method_version=record.method_version,
-        preset=record.preset,
-        overrides=record.overrides,
-        config=record.config,
-        seed=record.seed,
-        precision=precision_of(record),
-    )
-    folder = Path(home) if home is not None else paths.home()
-    with undisturbed():
-        return trained_model(cell, RunOptions(home=folder, results=folder / "results", device=_device(record)))
-
-
-def _device(record: ResultRecord) -> str:
-    """The run's own kind of device where it is here, else a CPU."""
-    try:
-        return choose_device(record.cost.device if record.cost else "cpu", auto="cpu")
-    except UsageError:
-        return "cpu"

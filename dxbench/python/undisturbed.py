@@ -13,9 +13,10 @@ from dxbench.threads import VARIABLES
 
 @contextmanager
 def undisturbed(networks: Iterable[torch.nn.Module] = ()) -> Iterator[None]:
-    """Put back generators, thread counts, the gradient mode and the modes of networks at the end.
+    """Put back generators, thread counts, torch's modes and those of networks at the end.
 
-    Within, the networks are in evaluation mode and autocast is off: a number is that of float32, as in a run.
+    Within, networks are in evaluation mode, gradients can be taken, and all is in float32 on the CPU unless something
+    else is asked for: a number is what it is in a process of its own.
     """
     modes = {module: module.training for network in networks for module in network.modules()}
     generators, threads = global_generator_state(), torch.get_num_threads()
@@ -23,15 +24,23 @@ def undisturbed(networks: Iterable[torch.nn.Module] = ()) -> Iterator[None]:
     variables = {name: os.environ.get(name) for name in VARIABLES}
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(limits=None))  # puts back what others set meanwhile
-        stack.enter_context(torch.set_grad_enabled(torch.is_grad_enabled()))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.autocast("cpu", enabled=False))
         if torch.cuda.is_available():
             stack.enter_context(torch.autocast("cuda", enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        dtype, precision = torch.get_default_dtype(), torch.get_float32_matmul_precision()
+        torch.set_default_dtype(torch.float32)
+        torch.set_float32_matmul_precision("highest")
         for module in modes:
             module.training = False
         try:
             yield
         finally:
+            torch.set_default_dtype(dtype)
+            torch.set_float32_matmul_precision(precision)
             for module, training in modes.items():
                 module.training = training
             restore_global_generators(generators)

@@ -54,6 +54,10 @@ def state() -> dict[str, Any]:
         "variables": {name: os.environ.get(name) for name in VARIABLES},
         "grad": torch.is_grad_enabled(),
         "autocast": torch.is_autocast_enabled("cpu"),
+        "inference": torch.is_inference_mode_enabled(),
+        "dtype": torch.get_default_dtype(),
+        "device": torch.get_default_device(),
+        "precision": torch.get_float32_matmul_precision(),
     }
 
 
@@ -101,6 +105,23 @@ def test_a_network_in_training_is_scored_in_evaluation_mode_and_left_as_it_was(t
         assert dict(dxbench.evaluate(net, task)) == dict(scores)
         assert not torch.is_grad_enabled()
     assert net.scale.grad is None
+
+
+def test_modes_of_torch_move_no_number(tmp_path: Path) -> None:
+    task, net = ring_class(tmp_path), Spread()
+    wanted = dict(dxbench.evaluate(net, task))
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.inference_mode():
+            before = state()
+            assert dict(dxbench.evaluate(net, task)) == wanted
+            assert state() == before
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device("cpu")
+        torch.set_float32_matmul_precision("highest")
 
 
 def test_nothing_is_changed_where_it_fails_either(tmp_path: Path) -> None:

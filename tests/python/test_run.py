@@ -35,6 +35,10 @@ def toy(ring: Any, method: Any = TOY, **changes: Any) -> dxbench.Run:
     return dxbench.run(ring, method, progress=False, **{"iterations": 20} | changes)
 
 
+def reloaded(run: dxbench.Run) -> Any:
+    return dxbench.load_model(run.record, task=run.task, method=run.method, home=run.home)
+
+
 def records(home: Path) -> list[Path]:
     return sorted((home / "results").rglob("*.json"))
 
@@ -72,7 +76,7 @@ def test_the_model_of_a_run_draws_the_samples_that_were_scored(ring: str, tmp_pa
     state = torch.get_rng_state()
     for model in (
         run.model,
-        dxbench.load_model(run),
+        reloaded(run),
         dxbench.load_model(run.record, task=ring, method=TOY, home=run.home),
     ):
         with torch.no_grad():
@@ -112,7 +116,7 @@ def test_what_is_gone_is_said_with_a_remedy(ring: str, home: Path) -> None:
     (run.folder / "checkpoint.safetensors").unlink()
     (run.folder / "arrays.npz").unlink()
     with pytest.raises(MissingData, match=r"checkpoint.safetensors is not there. Run it again .* DXBENCH_HOME"):
-        dxbench.load_model(run)
+        reloaded(run)
     with pytest.raises(MissingData, match="again=True"):
         run.samples  # noqa: B018
     with pytest.raises(MissingData, match="again=True"):
@@ -132,11 +136,11 @@ def test_records_of_other_versions_and_damaged_checkpoints_are_refused(ring: str
     checkpoint = run.folder / "checkpoint.safetensors"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
     with pytest.raises(InvalidFile, match="damaged"):
-        dxbench.load_model(run)
+        reloaded(run)
     other = toy(ring, f"{METHODS}:NaN", iterations=10)
     checkpoint.write_bytes((other.folder / "checkpoint.safetensors").read_bytes())
     with pytest.raises(InvalidFile, match="belongs to run"):
-        dxbench.load_model(run)
+        reloaded(run)
 
 
 def test_a_state_of_other_code_is_said_to_be_one(ring: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +148,7 @@ def test_a_state_of_other_code_is_said_to_be_one(ring: str, monkeypatch: pytest.
     training = method_class("Toy").training  # type: ignore[attr-defined]
     monkeypatch.setattr(training, "load_state_dict", lambda self, state: state["optimizer"])
     with pytest.raises(InvalidFile, match=r"does not fit this code \(KeyError.*run it again"):
-        dxbench.load_model(run)
+        reloaded(run)
 
 
 def test_a_run_that_failed_raises_and_leaves_its_record(ring: str, home: Path) -> None:
@@ -206,6 +210,8 @@ def test_a_task_that_takes_an_installed_name_is_warned_of(ring: str, tmp_path: P
 def test_another_thread_may_run_and_the_process_is_left_as_it_was(ring: str) -> None:
     torch.manual_seed(3)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
+    with torch.inference_mode():
+        assert toy(ring, again=True).record.status == "ok"
     found: list[dxbench.Run] = []
     thread = threading.Thread(target=lambda: found.append(toy(ring)))
     thread.start()

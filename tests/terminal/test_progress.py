@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 from conftest import Ended
 
-from dxbench.cli import progress
 from dxbench.engine.plan import Cell
+from dxbench.terminal import progress
 from dxbench.terminal.console import console
 from dxbench.terminal.progress import LineListener, Pace, duration
 
