@@ -1,6 +1,5 @@
 """Full disks, forbidden folders, signals and races: the machine's fault is not the method's."""
 
-import json
 import os
 import resource
 import signal
@@ -14,7 +13,9 @@ from pathlib import Path
 import pytest
 from conftest import method
 
+from dxbench.api import ResultRecord
 from dxbench.engine.store import FolderStore
+from dxbench.records.files import read_record
 
 pytestmark = [pytest.mark.attack, pytest.mark.timeout(600)]
 
@@ -41,7 +42,8 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 
 def records(home: Path) -> list[dict[str, object]]:
-    return [json.loads(path.read_text("utf-8")) for path in home.rglob("results/*/*/*.json")]
+    found = [read_record(path) for path in home.rglob("results/*/*/*.json")]
+    return [one.model_dump(mode="json") for one in found if isinstance(one, ResultRecord)]
 
 
 def left_over(home: Path) -> list[Path]:

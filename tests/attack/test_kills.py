@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from conftest import method
 
+from dxbench.api import ResultRecord
+from dxbench.records.files import read_record
+
 pytestmark = [pytest.mark.attack, pytest.mark.timeout(900)]
 
 HERE = Path(__file__).parent
@@ -72,11 +75,13 @@ def zygote() -> Iterator[Zygote]:
 
 def numbers(home: Path) -> dict[str, object] | None:
     """What must not change of the one record of a home; None where there is none yet."""
-    found = list((home / "results").rglob("[!.]*.json"))
-    if not found:
+    paths = list((home / "results").glob("*/*/[!.]*.json"))
+    if not paths:
         return None
-    (path,) = found
-    record = json.loads(path.read_text("utf-8"))
+    (path,) = paths
+    found = read_record(path)
+    assert isinstance(found, ResultRecord)
+    record = found.model_dump(mode="json")
     kept = ("run_id", "config", "status", "failure", "scores", "notes", "protocols", "curves", "nfe", "samples_sha256")
     return {key: record[key] for key in kept}
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -38,7 +39,7 @@ from dxbench.errors import InvalidFile, UsageError
 from dxbench.plugins.suites import Suite, load_suite
 from dxbench.records import index as index_module
 from dxbench.records.entries import Entry
-from dxbench.records.files import Unreadable, config_id_of, read_record, record_text, write_record
+from dxbench.records.files import Unreadable, config_id_of, read_record, record_text, stored_text, write_record
 from dxbench.records.index import RecordIndex, open_index
 
 pytestmark = pytest.mark.attack
@@ -51,14 +52,24 @@ LEAST, MOST = 5e-324, 1.7e308
 @cache
 def honest(place: str = "gaussians8/ddpm") -> dict[str, Any]:
     """A committed record with its curves cut short."""
-    record = json.loads(min((ROOT / "results" / place).glob("*.json")).read_bytes())
-    record.pop("sha256", None)
+    found = read_record(min((ROOT / "results" / place).glob("*.json")))
+    assert isinstance(found, ResultRecord)
+    record = found.model_dump(mode="json")
     for curve in record["curves"].values():
         curve["step"], curve["value"] = curve["step"][:5], curve["value"][:5]
     return record
 
 
-HONEST = st.sampled_from(["gaussians8/ddpm", "mvtec_pooled_vit/pca", "tabular_clean/knn"]).map(honest)
+@cache
+def stored(place: str) -> dict[str, Any]:
+    """The same as it lies among others."""
+    record = json.loads(min((ROOT / "results" / place).glob("*.json")).read_bytes())
+    del record["sha256"]
+    return record
+
+
+PLACES = st.sampled_from(["gaussians8/ddpm", "mvtec_pooled_vit/pca", "tabular_clean/knn"])
+HONEST = st.one_of(PLACES.map(honest), PLACES.map(stored))
 
 
 class Held:
@@ -156,8 +167,11 @@ def written(folder: Path, data: bytes) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """For files that are read once."""
-    return tmp_path_factory.mktemp("records")
+    """For files that are read once, with what they name beside them."""
+    made = tmp_path_factory.mktemp("records")
+    for kind in ("protocols", "cards"):
+        shutil.copytree(ROOT / "results" / kind, made / kind)
+    return made
 
 
 def judged(path: Path) -> ResultRecord | None:
@@ -192,7 +206,8 @@ def test_damaged_records(folder: Path, data: st.DataObject) -> None:
 @given(st.data())
 def test_whatever_happens_to_a_file_with_its_digest_is_noticed(folder: Path, data: st.DataObject) -> None:
     record = data.draw(st.sampled_from(others()))
-    bent = data.draw(damaged(record_text(record).encode()))
+    text = data.draw(st.sampled_from([record_text, stored_text]))
+    bent = data.draw(damaged(text(record).encode()))
     found = read_record(written(folder, bent))
     assert isinstance(found, Unreadable) or found == record
 

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from conftest import method
 
+from dxbench.api import ResultRecord
+from dxbench.records.files import read_record
+
 DXMI = (
     *("run", "-t", "gaussians8", "-m", "dxmi", "--no-report", "--checkpoint-every", "0.2"),
     *("--set", "iterations=500", "--set", "policy_hidden=16", "--set", "value_hidden=16"),
@@ -30,7 +33,9 @@ def start(home: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def record(home: Path) -> dict[str, object]:
     (path,) = (home / "results").glob("*/*/*.json")
-    return json.loads(path.read_text())
+    found = read_record(path)
+    assert isinstance(found, ResultRecord)
+    return found.model_dump(mode="json")
 
 
 def wait_for_checkpoint(process: subprocess.Popen[str], home: Path, *, newer_than: float) -> None:
