@@ -38,7 +38,7 @@ check: $(SETUP)  ## formatting, lint, types and the arrows between packages
 	$(BIN)/lint-imports
 
 board: $(SETUP)  ## regenerate the committed tables from the committed records
-	$(BIN)/python -m leaderboards
+	$(BIN)/dxbench leaderboard export leaderboards --page README.md --results results
 
 site: $(SETUP)  ## build the leaderboard of the committed records into build/site
 	$(BIN)/dxbench leaderboard build --results results --out build/site

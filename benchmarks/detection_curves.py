@@ -134,7 +134,7 @@ def main() -> None:
         validation, problem = task.validation(), task.problem(oracle=False)
         assert isinstance(problem, Problem)
         for variant in VARIANTS:
-            config = configure(method, task.name, "default", variant.settings)
+            config = configure(method, task, "default", variant.settings)
             rng = RandomStreams(METHOD, task.name, SEED)
             training = method().start(problem, config, compute=compute, rng=rng)
             curves = followed(training, variant, partial(look, training, problem, validation), arguments.every)

@@ -47,7 +47,7 @@ def main() -> None:
         assert isinstance(task, MVTecPooled)
         validation, problem = task.validation(), task.problem(oracle=False)
         assert isinstance(problem, Problem)
-        config = configure(method, task.name, arguments.preset, parse_assignments(arguments.assignments))
+        config = configure(method, task, arguments.preset, parse_assignments(arguments.assignments))
         rng = RandomStreams(arguments.method, task.name, arguments.seed)
         training = method().start(problem, config, compute=compute, rng=rng)
         name = f"{arguments.method} {features} {' '.join(arguments.assignments)} seed {arguments.seed}"

@@ -85,7 +85,7 @@ class Contender:
 def training(title: str, num_steps: int, overrides: dict[str, object]) -> Training:
     name, own = METHODS[title]
     task, method = load_task("gaussians8"), load_method(name)
-    config = configure(method, task.name, "default", {**own, "num_steps": num_steps, **overrides})  # type: ignore[dict-item]
+    config = configure(method, task, "default", {**own, "num_steps": num_steps, **overrides})  # type: ignore[dict-item]
     compute = Compute(device="cpu", threads=task.threads)
     rng = RandomStreams("dxdp_against_bptt", title, num_steps)
     return method().start(task.problem(oracle=False), config, compute=compute, rng=rng)

@@ -24,7 +24,7 @@ from dxmi.sampling.rollout import rollout
 def training(sweep: str, batch_size: int, threads: int) -> DxMITraining:
     """The default recipe with another sweep."""
     task, method = load_task("gaussians8"), load_method("dxmi")
-    config = configure(method, task.name, "default", {"sweep": sweep, "batch_size": batch_size})
+    config = configure(method, task, "default", {"sweep": sweep, "batch_size": batch_size})
     compute = Compute(device="cpu", threads=threads)
     made = method().start(task.problem(oracle=False), config, compute=compute, rng=RandomStreams("benchmark"))
     assert isinstance(made, DxMITraining)

@@ -26,7 +26,7 @@ def main() -> None:
     task, method = load_task("gaussians8"), load_method("dxmi")
     compute = Compute(device="cpu", threads=task.threads)
     prepare_process(compute)
-    config = configure(method, task.name, "default", {})
+    config = configure(method, task, "default", {})
     rng = RandomStreams("dxmi", task.name, arguments.seed)
     training = method().start(task.problem(oracle=False), config, compute=compute, rng=rng)
     draws = np.random.default_rng(12345)

@@ -92,9 +92,7 @@ def main() -> None:
     compute = Compute(device="cpu", threads=1, store=FolderStore(arguments.home))
     prepare_process(compute)
     ways = {
-        way: configure(
-            method, task.name, arguments.preset, parse_assignments([*arguments.set, *([way] if way else [])])
-        )
+        way: configure(method, task, arguments.preset, parse_assignments([*arguments.set, *([way] if way else [])]))
         for way in ["", *arguments.look]
     }
     rng = RandomStreams(arguments.method, task.name, arguments.seed)

@@ -65,7 +65,7 @@ def main() -> None:
             assert isinstance(problem, Problem)
             problem = replace(problem, data=thinned(problem.data, arguments.share, draw))
             for preset in arguments.preset or ["default"]:
-                config = configure(method, task.name, preset, parse_assignments(arguments.assignments))
+                config = configure(method, task, preset, parse_assignments(arguments.assignments))
                 rng = RandomStreams(arguments.method, task.name, draw)
                 training = method().start(problem, config, compute=compute, rng=rng)
                 for _ in range(training.total_steps):

@@ -40,6 +40,7 @@ class AE(Method):
     family = "detector"
     citation = "Yoon et al. 2024, arXiv:2407.00626, App. C.3"
     Config = AEConfig
+    recipes = ".recipes.ae"
     needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA})
 
     def start(self, problem: Problem, config: AEConfig, *, compute: Compute, rng: RandomStreams) -> Training:

@@ -170,6 +170,7 @@ class Consistency(Method):
     family = "consistency"
     citation = "Song et al. 2023, arXiv:2303.01469"
     Config = ConsistencyConfig
+    recipes = ".recipes.consistency"
     parallel = True
 
     def start(self, problem: Problem, config: ConsistencyBase, *, compute: Compute, rng: RandomStreams) -> Training:

@@ -79,6 +79,7 @@ class DDIM(Method):
     family = "diffusion"
     citation = "Song et al. 2021, arXiv:2010.02502"
     Config = DDIMConfig
+    recipes = ".recipes.ddim"
     parallel = True
 
     def start(self, problem: Problem, config: DDIMBase, *, compute: Compute, rng: RandomStreams) -> Training:

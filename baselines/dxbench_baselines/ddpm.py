@@ -144,6 +144,7 @@ class DDPM(Method):
     family = "diffusion"
     citation = "Ho et al. 2020, arXiv:2006.11239"
     Config = DDPMConfig
+    recipes = ".recipes.ddpm"
     parallel = True
 
     def start(self, problem: Problem, config: DDPMKind, *, compute: Compute, rng: RandomStreams) -> Training:

@@ -70,6 +70,7 @@ class DTE(Method):
     family = "detector"
     citation = "Livernoche, Jain, Hezaveh, Ravanbakhsh 2024, arXiv:2305.18593"
     Config = DTEConfig
+    recipes = ".recipes.dte"
     needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA})
 
     def start(self, problem: Problem, config: DTEConfig, *, compute: Compute, rng: RandomStreams) -> Training:

@@ -395,6 +395,7 @@ class DxMI(Method):
     family = "energy-based"
     citation = "Yoon et al. 2024, arXiv:2407.00626"
     Config = DxMIConfig
+    recipes = ".recipes.dxmi"
     parallel = True
 
     def start(self, problem: Problem, config: DxMIBase, *, compute: Compute, rng: RandomStreams) -> Training:

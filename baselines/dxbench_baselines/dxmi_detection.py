@@ -82,6 +82,7 @@ class DxMIDetection(Method):
     family = "energy"
     citation = "Yoon et al. 2024, arXiv:2407.00626"
     Config = DxMIDetectionConfig
+    recipes = ".recipes.dxmi_detection"
     needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA})
 
     def start(self, problem: Problem, config: DxMIDetectionConfig, *, compute: Compute, rng: RandomStreams) -> Training:

@@ -110,6 +110,7 @@ class ECT(Method):
     family = "consistency"
     citation = "Geng et al. 2024, arXiv:2406.14548"
     Config = ECTConfig
+    recipes = ".recipes.ect"
     parallel = True
 
     def start(self, problem: Problem, config: ECTBase, *, compute: Compute, rng: RandomStreams) -> Training:

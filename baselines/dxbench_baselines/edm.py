@@ -101,6 +101,7 @@ class EDM(Method):
     family = "diffusion"
     citation = "Karras et al. 2022, arXiv:2206.00364"
     Config = EDMConfig
+    recipes = ".recipes.edm"
     parallel = True
 
     def start(self, problem: Problem, config: EDMBase, *, compute: Compute, rng: RandomStreams) -> Training:

@@ -85,6 +85,7 @@ class FastDPM(Method):
     family = "diffusion"
     citation = "Kong & Ping 2021, arXiv:2106.00132"
     Config = FastDPMConfig
+    recipes = ".recipes.fastdpm"
     parallel = True
 
     def start(self, problem: Problem, config: FastDPMBase, *, compute: Compute, rng: RandomStreams) -> Training:

@@ -122,6 +122,7 @@ class GANFinetune(Method):
     family = "adversarial"
     citation = "Zheng & Yang 2025, arXiv:2506.09376"
     Config = GANFinetuneConfig
+    recipes = ".recipes.gan_finetune"
     parallel = True
 
     def start(self, problem: Problem, config: GANFinetuneBase, *, compute: Compute, rng: RandomStreams) -> Training:

@@ -128,6 +128,7 @@ class GCD(Method):
     family = "energy"
     citation = "Yoon et al. 2023, arXiv:2312.03397"
     Config = GCDConfig
+    recipes = ".recipes.gcd"
 
     def start(self, problem: Problem, config: GCDBase, *, compute: Compute, rng: RandomStreams) -> Training:
         return GCDTraining(problem, config, compute, rng)

@@ -55,6 +55,7 @@ class IGEBM(Method):
     family = "energy"
     citation = "Du, Mordatch 2019, arXiv:1903.08689"
     Config = IGEBMConfig
+    recipes = ".recipes.igebm"
     needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA})
 
     def start(self, problem: Problem, config: IGEBMConfig, *, compute: Compute, rng: RandomStreams) -> Training:

@@ -31,6 +31,7 @@ class KNN(Detector):
     version = 1
     citation = "Ramaswamy, Rastogi, Shim 2000, doi:10.1145/342009.335437"
     Config = KNNConfig
+    recipes = ".recipes.knn"
 
     def fit(self, rows: Array, config: KNNConfig, *, seed: int) -> Callable[[Array], Array]:
         from sklearn.neighbors import NearestNeighbors

@@ -67,6 +67,7 @@ class MPDR(Method):
     family = "energy"
     citation = "Yoon et al. 2023, arXiv:2310.18677"
     Config = MPDRConfig
+    recipes = ".recipes.mpdr"
     needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA})
 
     def start(self, problem: Problem, config: MPDRConfig, *, compute: Compute, rng: RandomStreams) -> Training:

@@ -63,6 +63,7 @@ class NAE(Method):
     family = "energy"
     citation = "Yoon et al. 2021, arXiv:2105.05735"
     Config = NAEConfig
+    recipes = ".recipes.nae"
     needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA})
 
     def start(self, problem: Problem, config: NAEConfig, *, compute: Compute, rng: RandomStreams) -> Training:

@@ -38,6 +38,7 @@ class PatchCore(Method):
     family = "detector"
     citation = "Roth, Pemula, Zepeda, Schölkopf, Brox, Gehler 2022, arXiv:2106.08265"
     Config = PatchCoreConfig
+    recipes = ".recipes.patchcore"
     needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA})
 
     def start(self, problem: Problem, config: PatchCoreConfig, *, compute: Compute, rng: RandomStreams) -> Training:

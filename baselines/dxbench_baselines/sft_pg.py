@@ -181,6 +181,7 @@ class SFTPG(Method):
     family = "diffusion"
     citation = "Fan & Lee 2023, arXiv:2301.13362"
     Config = SFTPGConfig
+    recipes = ".recipes.sft_pg"
 
     def start(self, problem: Problem, config: SFTPGBase, *, compute: Compute, rng: RandomStreams) -> Training:
         if isinstance(config, SFTPGUNetConfig):

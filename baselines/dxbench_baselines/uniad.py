@@ -51,6 +51,7 @@ class UniAD(Method):
     family = "detector"
     citation = "You, Cui, Shen, Yang, Lu, Zheng, Le 2022, arXiv:2206.03687"
     Config = UniADConfig
+    recipes = ".recipes.uniad"
     needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA, Need.PATCHES})
 
     def start(self, problem: Problem, config: UniADConfig, *, compute: Compute, rng: RandomStreams) -> Training:

@@ -71,6 +71,7 @@ class VGS(Method):
     family = "energy"
     citation = "Yoon et al. 2025, arXiv:2502.13280"
     Config = VGSConfig
+    recipes = ".recipes.vgs"
     needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA})
 
     def start(self, problem: Problem, config: VGSConfig, *, compute: Compute, rng: RandomStreams) -> Training:

@@ -180,6 +180,9 @@ class Method(ABC):
         selected_on_test: True if a choice of its training looks at what the final score uses; such rows do not rank.
         Config: its frozen configuration.
         needs: what it cannot run without.
+        recipes: the module that has its presets as `RECIPES`, from (task or family of data, preset) to a function that
+            returns a configuration; a name that begins with a dot is relative to the method's package, `__name__` is
+            the method's own module. It is imported when a preset is asked for. "" for a method with its default alone.
         parallel: True if its training spreads batches as `Compute.parallel` says. Others run in one process, all rows
             at once, in float32.
     """
@@ -192,6 +195,7 @@ class Method(ABC):
     selected_on_test: ClassVar[bool] = False
     Config: ClassVar[type[Config]]
     needs: ClassVar[frozenset[Need]] = frozenset({Need.TRAINING_DATA})
+    recipes: ClassVar[str] = ""
     parallel: ClassVar[bool] = False
 
     @classmethod

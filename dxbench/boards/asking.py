@@ -63,7 +63,7 @@ def check_metrics(metrics: Sequence[str], index: RecordIndex, task: str) -> None
     measured = {name for entry in index.entries(task) for name in entry.scores}
     measured |= {name for row in papers for name in row.scores}
     for name in metrics:
-        if name not in measured and name not in registry.plugins("metrics"):
+        if name not in measured and name not in registry.load_metrics():
             raise unknown(f"metric of {task}", name, measured, remedy="See `dxbench list metrics`.")
         if name not in measured:
             raise NothingMeasured(f"no record of {task} has measured {name}; they have {', '.join(sorted(measured))}")

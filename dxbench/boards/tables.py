@@ -93,6 +93,8 @@ def task_table(index: RecordIndex, task: str, *, metrics: Sequence[str] | None =
 def suite_table(index: RecordIndex, suite: Suite, *, metrics: Sequence[str] | None = None, published: bool) -> Table:
     """The rows of a suite in its order, each with its published counterpart behind it, floor last.
 
+    Behind the rows of a suite with the name of its task stand the task's others, best first.
+
     Raises:
         NothingMeasured: if no row has a record, nor a paper's row where those are asked for.
     """
@@ -115,11 +117,17 @@ def suite_table(index: RecordIndex, suite: Suite, *, metrics: Sequence[str] | No
         raise NothingMeasured(
             f"no row of suite {suite.name} has a record; `dxbench run --suite {suite.name}` makes them"
         )
+    columns = metrics or _headline(entries)
+    if suite.name == suite.task:
+        labelled = {entry.path for entry in used}
+        others = [entry for entry in entries if entry.path not in labelled]
+        rows += _best_first(rows_of(others), columns)
+        used += others
     notes = [f"{line.label}: {line.note}" for line in suite.rows if line.note]
     notes += unmeasured(used)
     if not_run:
         notes.append(f"Not run: {'; '.join(not_run)}.")
-    return _table(suite.title, rows, metrics or _headline(entries), used, papers=papers, notes=notes)
+    return _table(suite.title, rows, columns, used, papers=papers, notes=notes)
 
 
 def result_beside_published(index: RecordIndex, fresh: Sequence[Entry]) -> Table:

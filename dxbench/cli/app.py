@@ -165,6 +165,7 @@ def run(
     name="eval",
     epilog=_examples(
         "dxbench eval samples.npz --task gaussians8",
+        "dxbench eval samples.npz --task gaussians8 --metric radius.py:RADIUS",
         "dxbench eval samples/ --against reference.npz --protocol adm,clean",
         "dxbench eval a.npy --against b.npy --protocol points",
     ),
@@ -178,6 +179,9 @@ def evaluate(
         ),
     ],
     task: Task = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="With --task: a metric of your own beside its own, path/to/file.py:NAME.")
+    ] = None,
     against: Annotated[
         Path | None, typer.Option(help="In place of a task: any set of the same kind, such as real images.")
     ] = None,
@@ -204,12 +208,14 @@ def evaluate(
 
     if (task is None) == (against is None):
         raise UsageError("give --task, or --against with --protocol; `dxbench list protocols` shows what there is")
+    if metric and against is not None:
+        raise UsageError("--metric goes with --task, which says what a metric sees; two sets have protocols")
     if against is not None:
         raise typer.Exit(against_command(samples, against, protocol, train=train, n=n, as_json=as_json))
     if protocol is not None or train is not None:
         raise UsageError("--protocol and --train go with --against; a task has its own protocol and training set")
     assert task is not None
-    raise typer.Exit(evaluate_command(samples, task, n=n, as_json=as_json))
+    raise typer.Exit(evaluate_command(samples, task, metrics=metric or (), n=n, as_json=as_json))
 
 
 @app.command(
@@ -418,6 +424,31 @@ def withdraw(
     raise typer.Exit(withdraw_command(name, reason=reason, undo=undo, folder=results, as_json=as_json))
 
 
+@leaderboard.command(
+    epilog=_examples(
+        "dxbench leaderboard export leaderboards --page README.md", "dxbench leaderboard export leaderboards --check"
+    )
+)
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where the tables go; nothing else is to lie there.")],
+    page: Annotated[
+        list[Path] | None,
+        typer.Option(help="A Markdown file with `<!-- table SUITE: METRICS -->` to fill; repeatable."),
+    ] = None,
+    results: Annotated[
+        list[Path] | None, typer.Option(help="Folders of records. Default: the reference results.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 5 unless all is as the records give it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a table per task, and one per suite that is a paper's table or an ablation, as Markdown and CSV."""
+    from dxbench.cli.leaderboard import export_command
+
+    raise typer.Exit(export_command(folder, pages=page or [], folders=results, check=check, as_json=as_json))
+
+
 @app.command(name="list", epilog=_examples("dxbench list methods", "dxbench list tasks --json"))
 def list_(
     kind: Annotated[
@@ -501,7 +532,7 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(doctor_command(as_json=as_json))
 
 
-# --- submissions: new method, check-method, submit, validate, merge ------------------------------------------
+# --- packages and submissions: new, check-method, check-task, submit, validate, merge ---------------------------
 
 new_app = typer.Typer(help="Write a package of your own from a template.", no_args_is_help=True)
 app.add_typer(new_app, name="new")
@@ -517,9 +548,24 @@ def new_method(
     as_json: Json = False,
 ) -> None:
     """A package with a working method, its entry point and its tests."""
-    from dxbench.cli.scaffold import new_method_command
+    from dxbench.cli.scaffold import new_command
 
-    raise typer.Exit(new_method_command(name, folder, as_json=as_json))
+    raise typer.Exit(new_command("method", name, folder, as_json=as_json))
+
+
+@new_app.command(
+    name="task",
+    epilog=_examples("dxbench new task my_task", "dxbench new task my_task --folder code/my_task"),
+)
+def new_task(
+    name: Annotated[str, typer.Argument(help="Name of the task and its module, such as my_task.")],
+    folder: Annotated[Path | None, typer.Option(help="Where to write it; default a folder of that name here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """A package with a working task in the plane, its entry point and its tests."""
+    from dxbench.cli.scaffold import new_command
+
+    raise typer.Exit(new_command("task", name, folder, as_json=as_json))
 
 
 @app.command(
@@ -538,13 +584,27 @@ def check_method(
     as_json: Json = False,
 ) -> None:
     """Does a method keep what the suite relies on? Shapes, honest NFE, seeds, resume; exit code 5 if not."""
-    from dxbench.cli.check_method import check_method_command
+    from dxbench.cli.conformance import check_method_command
 
     raise typer.Exit(
         check_method_command(
             name, task, preset=preset, assignments=assign or [], steps=steps, device=device, as_json=as_json
         )
     )
+
+
+@app.command(
+    name="check-task",
+    epilog=_examples("dxbench check-task gaussians8", "dxbench check-task ring.py:Ring --json"),
+)
+def check_task(
+    name: Annotated[str, typer.Argument(help=TASK_HELP)],
+    as_json: Json = False,
+) -> None:
+    """Does a task keep what the suite relies on? The truth hidden, a wrong law refused; exit code 5 if not."""
+    from dxbench.cli.conformance import check_task_command
+
+    raise typer.Exit(check_task_command(name, as_json=as_json))
 
 
 @app.command(

@@ -137,8 +137,8 @@ def _repeatable() -> Check:
 
 
 def _plugins() -> list[Check]:
-    checks = []
-    for kind in ("tasks", "methods", "metrics", "launchers", "recipes"):
+    checks = [Check(name="entry points", ok=False, found=text) for text in registry.outdated()]
+    for kind in ("tasks", "methods", "launchers"):
         for name, plugin in sorted(registry.plugins(kind).items()):
             checks.append(_guard(f"{kind[:-1]} {name}", lambda plugin=plugin: _loads(plugin)))
     return checks

@@ -1,5 +1,6 @@
 """`dxbench eval`: samples made elsewhere."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from dxbench import paths
@@ -12,11 +13,11 @@ from dxbench.python.scores import Scores
 from dxbench.terminal.console import status
 
 
-def evaluate_command(path: Path, task_name: str, *, n: int | None, as_json: bool) -> int:
+def evaluate_command(path: Path, task_name: str, *, metrics: Sequence[str], n: int | None, as_json: bool) -> int:
     """Score the samples, or the statistics, of a file or folder; raises as `dxbench.evaluate`."""
     task = load_task(task_name)
     with status("reading") as tell:
-        scores = by_task(path, task, n=n, seed=0, device="auto", progress=tell)
+        scores = by_task(path, task, metrics=metrics, n=n, seed=0, device="auto", progress=tell)
     _show(scores, as_json=as_json)
     if not as_json:
         _print_beside(task, path, scores)

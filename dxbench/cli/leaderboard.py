@@ -1,4 +1,4 @@
-"""`dxbench leaderboard build` and `serve`."""
+"""`dxbench leaderboard build`, `serve` and `export`."""
 
 import signal
 import tempfile
@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from dxbench import paths
+from dxbench.boards.export import cost_pictures, export_files, pictured
 from dxbench.boards.opening import open_records
 from dxbench.boards.site.build import Built, build_site
 from dxbench.boards.site.run_pages import NoPictures, PictureSource
 from dxbench.cli.common import say, warn
 from dxbench.cli.server import SiteServer
-from dxbench.errors import ExitCode, Interrupted, InvalidFile
+from dxbench.errors import ExitCode, Interrupted, InvalidFile, UsageError
+from dxbench.files.writing import write_named
 
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -57,6 +59,43 @@ def serve_command(*, port: int, folders: Sequence[Path] | None, pictures: bool) 
             print(f"{server.address}  (Ctrl-C ends it)", flush=True)
             server.serve_forever()
     return int(ExitCode.OK)
+
+
+def export_command(
+    folder: Path, *, pages: Sequence[Path], folders: Sequence[Path] | None, check: bool, as_json: bool
+) -> int:
+    """Write the tables, or with `check` look whether they are what the records give; exit code 5 if not.
+
+    Raises:
+        UsageError: for a page that is not there.
+        InvalidFile: for a page without a place for a table, or if a file among the records is none.
+    """
+    for page in pages:
+        if not page.is_file():
+            raise UsageError(f"no page {page} to put tables into")
+    with open_records(folders or [paths.reference_results()]) as index:
+        texts = export_files(index, folder, pages=pages)
+        drawn = {path for path, _, _ in pictured(index, folder)}
+        stale = [path for path, text in texts.items() if not path.is_file() or path.read_text("utf-8") != text]
+        stale += sorted(path for path in drawn if not path.is_file())
+        if not check:
+            for path, text in texts.items():
+                write_named(path, text)
+            for path, picture in cost_pictures(index, folder):
+                write_named(path, picture)
+    left_over = sorted(path for path in folder.rglob("*") if path.is_file() and path not in {*texts, *drawn})
+    if as_json:
+        say({"files": sorted(map(str, {*texts, *drawn})), **_as_texts(stale=stale, left_over=left_over)})
+    else:
+        for path in stale:
+            print(f"{path} is not what the records give" if check else path)
+        for path in left_over:
+            warn(f"{path} is no table of these records; remove it")
+    return int(ExitCode.INVALID if check and (stale or left_over) else ExitCode.OK)
+
+
+def _as_texts(**paths_of: Sequence[Path]) -> dict[str, list[str]]:
+    return {key: list(map(str, paths)) for key, paths in paths_of.items()}
 
 
 @contextmanager

@@ -1,22 +1,25 @@
 """`dxbench list` and `dxbench info`."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from rich.text import Text
 
 from dxbench import paths
-from dxbench.api import Config, Method, Metric, MetricCard, Task
+from dxbench.api import Config, Method, Metric, MetricCard, MetricProtocol, Task
 from dxbench.boards.opening import recorded_tasks
 from dxbench.cli.common import say, warn
 from dxbench.errors import UsageError, unknown
-from dxbench.metrics.cards import card_named, card_of, stem_of
+from dxbench.metrics.cards import card_of, stem_of
 from dxbench.plugins import registry
 from dxbench.terminal.console import console, grid
 
 
 def list_command(kind: str, *, as_json: bool) -> None:
     """Names, origins and summaries of one kind."""
+    for text in registry.outdated():
+        warn(text)
     special = {"protocols": _protocol_rows, "suites": _suite_rows, "metrics": _metric_rows}
     rows = special[kind]() if kind in special else _plugin_rows(kind)
     if kind == "tasks":
@@ -26,7 +29,9 @@ def list_command(kind: str, *, as_json: bool) -> None:
         return
     table = grid()
     table.add_column("name", no_wrap=True)
-    table.add_column("from" if kind != "protocols" else "reached by, or fingerprint", no_wrap=True)
+    table.add_column(
+        {"protocols": "reached by, or fingerprint", "metrics": "tasks"}.get(kind, "from"), no_wrap=kind != "metrics"
+    )
     table.add_column("")
     for row in rows:
         sense = ", ".join(row[key] for key in ("unit", "range", "better") if row.get(key, "none") not in ("", "none"))
@@ -60,17 +65,12 @@ def _suite_rows() -> list[dict[str, Any]]:
 
 
 def _metric_rows() -> list[dict[str, Any]]:
-    """Every metric by name, with what it says of itself; ours are not imported for that."""
-    rows = []
-    for row in _plugin_rows("metrics"):
-        name = row["name"]
-        if row["usable"] and row["from"] == registry.OWN_DISTRIBUTION:
-            row |= _card_facts(card_named(name), title=row["summary"])
-        elif row["usable"]:
-            metric = registry.load("metrics", name)
-            row |= _card_facts(card_of(metric), title=metric.title)
-        rows.append(row)
-    return rows
+    """Every metric that an installed task scores by, by name, with what it says of itself."""
+    return [
+        {"name": name, "from": ", ".join(of_tasks), **_card_facts(card_of(metric), title=metric.title)}
+        for name, of_tasks in registry.load_metrics().items()
+        for metric in [next(iter(of_tasks.values()))]
+    ]
 
 
 def _card_facts(card: MetricCard | None, *, title: str) -> dict[str, str]:
@@ -88,7 +88,7 @@ def _card_facts(card: MetricCard | None, *, title: str) -> dict[str, str]:
 
 
 def _protocol_rows() -> list[dict[str, Any]]:
-    """Protocols for two sets, then those of every metric of a task or plug-in, with where each is reached."""
+    """Protocols for two sets, then those of the metrics of all tasks, with where each is reached."""
     from dxbench.features.protocols import SET_PROTOCOLS
 
     rows = [
@@ -96,14 +96,9 @@ def _protocol_rows() -> list[dict[str, Any]]:
         for protocol in SET_PROTOCOLS.values()
     ]
     found: dict[str, tuple[Metric, list[str]]] = {}
-    for name, plugin in sorted(registry.plugins("tasks").items()):
-        if plugin.problem() is None:
-            for metric in registry.load_task(name).metrics:
-                found.setdefault(metric.protocol.fingerprint, (metric, []))[1].append(f"task {name}")
-    for name, plugin in registry.plugins("metrics").items():
-        if plugin.problem() is None:
-            metric = plugin.load()
-            found.setdefault(metric.protocol.fingerprint, (metric, [f"metric {name}"]))
+    for of_tasks in registry.load_metrics().values():
+        for task, metric in of_tasks.items():
+            found.setdefault(metric.protocol.fingerprint, (metric, []))[1].append(f"task {task}")
     for fingerprint, (metric, where) in sorted(found.items(), key=lambda item: (item[1][0].name, item[1][1])):
         protocol = metric.protocol
         fields = ", ".join(f"{key}={value}" for key, value in protocol.fields.items())
@@ -138,54 +133,68 @@ def info_command(name: str, *, as_json: bool) -> None:
 
 
 def _facts(name: str) -> dict[str, Any]:
-    from dxbench.plugins.suites import load_suite, suite_names
+    from dxbench.plugins.suites import suite_names
 
     if registry.in_file(name):
         return _file_facts(name)
     if name in registry.plugins("methods"):
         return _method_facts(registry.load_method(name))
     if name in registry.plugins("tasks"):
-        return _task_facts(name)
-    if name in registry.plugins("metrics"):
-        return _metric_facts(name)
-    family = [known for known in sorted(registry.plugins("metrics")) if stem_of(known) == name]
-    if family:
-        return {f"metrics {name}@N": {row["name"]: row["summary"] for row in _metric_rows() if row["name"] in family}}
+        return _task_facts(name) | (_suite_facts(name) if name in suite_names() else {})
     if name in registry.plugins("launchers"):
         return {f"launcher {name}": inspect.getdoc(registry.load("launchers", name)) or ""}
     if name in suite_names() or name.endswith(".toml"):
-        suite = load_suite(name)
-        rows = {row.label: f"{row.method} [{row.preset}] {row.set or ''}" for row in suite.rows}
-        return {f"suite {suite.name}": suite.title, f"rows on {suite.task}, seeds {suite.seeds}": rows}
+        return _suite_facts(name)
     recorded = recorded_tasks([paths.results()])
     if name in recorded:
         return _recorded_facts(name)
-    kinds = ("methods", "tasks", "metrics", "launchers")
-    plugins = {known for kind in kinds for known in registry.plugins(kind)}
-    known = {*plugins, *map(stem_of, registry.plugins("metrics")), *suite_names(), *recorded}
-    raise unknown("name", name, known)
+    metrics = registry.load_metrics()  # last, since it imports every task
+    if name in metrics:
+        return _metric_facts(name, metrics)
+    family = {known: row for known, row in metrics.items() if stem_of(known) == name}
+    if family:
+        rows = {row["name"]: row["summary"] for row in _metric_rows()}
+        return {f"metrics {name}@N": {known: rows[known] for known in family}}
+    plugins = {known for kind in ("methods", "tasks", "launchers") for known in registry.plugins(kind)}
+    raise unknown("name", name, {*plugins, *metrics, *map(stem_of, metrics), *suite_names(), *recorded})
+
+
+def _suite_facts(name: str) -> dict[str, Any]:
+    from dxbench.plugins.suites import load_suite
+
+    suite = load_suite(name)
+    rows = {row.label: f"{row.method} [{row.preset}] {row.set or ''}" for row in suite.rows}
+    return {f"suite {suite.name}": suite.title, f"rows on {suite.task}, seeds {suite.seeds}": rows}
 
 
 def _file_facts(name: str) -> dict[str, Any]:
-    """Of a task or method in a file."""
+    """Of a task, method or metric in a file."""
     loaded = registry.load_file(name)
     if isinstance(loaded, type) and issubclass(loaded, Task):
         return _task_facts(name)
     if isinstance(loaded, type) and issubclass(loaded, Method):
         return _method_facts(registry.load_method(name))
+    if not isinstance(loaded, type) and hasattr(loaded, "protocol") and hasattr(loaded, "measure"):
+        return _metric_facts(loaded.name, {loaded.name: {"your own samples": loaded}})
     got = registry.described(loaded)
-    raise UsageError(f"{name!r} is neither a dxbench.api.Task class nor a Method class, got {got}")
+    raise UsageError(f"{name!r} is neither a dxbench.api.Task class nor a Method class nor a metric, got {got}")
 
 
-def _metric_facts(name: str) -> dict[str, Any]:
-    metric = registry.load("metrics", name)
-    protocol = metric.protocol
+def _metric_facts(name: str, metrics: Mapping[str, Mapping[str, Metric]]) -> dict[str, Any]:
+    """Of a metric, with its protocol for every task that scores by it."""
+    metric = next(iter(metrics[name].values()))
     facts = _card_facts(card_of(metric), title=metric.title)
-    siblings = [known for known in sorted(registry.plugins("metrics")) if stem_of(known) == stem_of(name)]
+    siblings = [known for known in metrics if stem_of(known) == stem_of(name)]
+    protocols: dict[str, tuple[MetricProtocol, list[str]]] = {}
+    for task, one in metrics[name].items():
+        protocols.setdefault(one.protocol.fingerprint, (one.protocol, []))[1].append(task)
     return {
         f"metric {name}: {metric.title}": facts.pop("summary"),
         "what its number is": {key: value or "not said" for key, value in facts.items()},
-        "protocol": {"fingerprint": protocol.fingerprint, "version": protocol.version, **protocol.fields},
+        **{
+            f"protocol on {', '.join(tasks)}": {"fingerprint": fingerprint, "version": one.version, **one.fields}
+            for fingerprint, (one, tasks) in protocols.items()
+        },
         **({"family": ", ".join(siblings)} if len(siblings) > 1 else {}),
     }
 
@@ -205,19 +214,26 @@ def _recorded_facts(name: str) -> dict[str, Any]:
 
 
 def _method_facts(method: type[Method]) -> dict[str, Any]:
-    from dxbench.plugins.configure import DEFAULT_PRESET, config_class, presets, recipes
+    from dxbench.plugins.configure import DEFAULT_PRESET, config_class, presets
 
-    tasks = sorted({task for task, _ in recipes(method)})
+    named = [name for name, plugin in sorted(registry.plugins("tasks").items()) if plugin.problem() is None]
+    tasks = {task.name: task for task in map(registry.load_task, named)}
+    of_tasks = {name: presets(method, task) for name, task in tasks.items()}
     kinds = {method.Config: "configuration (--set key=value)"}
-    for task in tasks:
-        kinds.setdefault(config_class(method, task, DEFAULT_PRESET), f"configuration on {task}")
+    for name, task in tasks.items():
+        kinds.setdefault(config_class(method, task, DEFAULT_PRESET), f"configuration on {name}")
     return {
         f"method {method.name}, version {method.version}": inspect.getdoc(method) or "",
         "source": inspect.getdoc(inspect.getmodule(method)) or "",
         "needs": ", ".join(sorted(need.value for need in method.needs)) or "nothing",
-        "presets": {task: ", ".join(presets(method, task)) for task in tasks} or "default",
+        "presets": {name: _listed(name, found) for name, found in of_tasks.items() if any(found.values())} or "default",
         **{title: _defaults(kind) for kind, title in kinds.items()},
     }
+
+
+def _listed(task: str, presets: Mapping[str, str]) -> str:
+    """Presets in a line, those of a family of data said to be so."""
+    return ", ".join(f"{name} (of {place})" if place not in ("", task) else name for name, place in presets.items())
 
 
 def _defaults(kind: type[Config]) -> dict[str, str]:
@@ -237,7 +253,7 @@ def _task_facts(name: str) -> dict[str, Any]:
         f"task {task.name}, version {task.version}": inspect.getdoc(type(task)) or "",
         "metrics": {m.name: f"{m.title}   [{m.protocol.fingerprint}]" for m in task.metrics},
         "columns of its tables": ", ".join(task.headline),
-        **({"presets": f"those of {task.presets_of}"} if task.presets_of else {}),
+        "family of data, whose presets serve here": task.family or "none: only presets for any data do",
         f"files (dxbench prepare --task {name})": {
             asset.name: f"{look(asset).state}: {asset.title}, {asset.amount}" for asset in task.assets
         }

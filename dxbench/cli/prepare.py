@@ -21,7 +21,7 @@ from dxbench.assets.prepare import Progress as Tell
 from dxbench.cli.common import say
 from dxbench.engine.parts import needed_files
 from dxbench.errors import ExitCode, UsageError, unknown
-from dxbench.plugins.configure import DEFAULT_PRESET, configure, parse_assignments, preset_task
+from dxbench.plugins.configure import DEFAULT_PRESET, configure, parse_assignments
 from dxbench.plugins.registry import load_method, load_task
 from dxbench.terminal.console import bars, console, text_column
 from dxbench.terminal.progress import Pace
@@ -69,7 +69,7 @@ def _files(task: Task, method: str | None, preset: str | None, assignments: list
             raise UsageError("--preset and --set are those of a method; give --method too")
         return task.assets
     chosen = load_method(method)
-    config = configure(chosen, preset_task(task), preset or DEFAULT_PRESET, parse_assignments(assignments))
+    config = configure(chosen, task, preset or DEFAULT_PRESET, parse_assignments(assignments))
     return needed_files(task, chosen, config)
 
 

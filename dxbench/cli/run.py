@@ -20,7 +20,7 @@ from dxbench.engine.stopping import AT_ONCE, LastStopSignals
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, MissingData, UsageError, unknown
 from dxbench.files.writing import check_writable
 from dxbench.plugins import registry
-from dxbench.plugins.configure import DEFAULT_PRESET, assignments, config_class, parse_assignments, preset_task
+from dxbench.plugins.configure import DEFAULT_PRESET, assignments, config_class, parse_assignments
 from dxbench.plugins.registry import load_method, load_task, shadowed
 from dxbench.plugins.suites import Suite, load_suite
 from dxbench.records.files import record_path, work_folder
@@ -133,7 +133,7 @@ def plan_cells(request: RunRequest) -> list[Cell]:
 
 def _suite_cells(suite: Suite, seeds: str | None, overrides: dict[str, JsonValue], precision: Precision) -> list[Cell]:
     """Every row over every seed; an override reaches the rows whose method has its key."""
-    task = preset_task(load_task(suite.task))
+    task = load_task(suite.task)
     kinds = {row.method: config_class(load_method(row.method), task, row.preset) for row in suite.rows}
     keys = {method: set(kind.model_fields) for method, kind in kinds.items()}
     for key in overrides:
@@ -244,7 +244,7 @@ def _forecasts(cells: Sequence[Cell], done: dict[str, ResultRecord], options: Ru
 def _why_not(cell: Cell, options: RunOptions) -> str:
     """Why a cell would be skipped; "" where nothing is known that keeps it from running."""
     task, method = load_task(cell.task_ref), load_method(cell.method_ref)
-    config = config_class(method, preset_task(task), cell.preset).model_validate(cell.config)
+    config = config_class(method, task, cell.preset).model_validate(cell.config)
     compute = Compute(device=choose_device(options.device, auto=task.auto_device), threads=task.threads)
     try:
         if task.problem_is_quick:

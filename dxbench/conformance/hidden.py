@@ -1,6 +1,6 @@
 """What a method could reach of a task's truth: a walk over all that a `Problem` leads to."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from inspect import ismethod
 from types import FunctionType, ModuleType
@@ -103,8 +103,14 @@ def _truth(value: Any) -> str:
 
 def check_hidden(subject: Subject) -> None:
     """The problem leads to no truth, before and after data are drawn."""
-    found = revealed(subject.problem)
-    subject.problem.data.batch(2, rng=np.random.default_rng(0))
-    found += revealed(subject.problem)
+    require_hidden([subject.problem])
+
+
+def require_hidden(problems: Sequence[Problem]) -> None:
+    """Raises Broken if a problem leads to a truth, before or after data are drawn."""
+    found = [text for problem in problems for text in revealed(problem)]
+    for problem in problems:
+        problem.data.batch(2, rng=np.random.default_rng(0))
+        found += revealed(problem)
     if found:
         raise Broken("; ".join(dict.fromkeys(found)))

@@ -1,12 +1,11 @@
-"""Checks in their order, each run once and reported with what it wants, what it got and the remedy."""
+"""What a method has to keep."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
 
 from pydantic import JsonValue
 
 from dxbench.api import Compute, Config, Method, Need, Problem, ProblemSet
+from dxbench.conformance.checking import Check, CheckResult, run_checks
 from dxbench.conformance.describing import check_config, check_identity
 from dxbench.conformance.devices import check_device
 from dxbench.conformance.evaluations import check_nfe
@@ -21,7 +20,7 @@ from dxbench.conformance.sampling import (
     check_shapes,
     check_value,
 )
-from dxbench.conformance.subject import Broken, NotChecked, Subject
+from dxbench.conformance.subject import Subject
 from dxbench.conformance.training import (
     check_global_rng,
     check_repeatable,
@@ -29,42 +28,12 @@ from dxbench.conformance.training import (
     check_state,
     check_training,
 )
-from dxbench.engine.process import global_generator_state, restore_global_generators
-from dxbench.plugins.configure import DEFAULT_PRESET, configure, preset_task
+from dxbench.plugins.configure import DEFAULT_PRESET, configure
 from dxbench.plugins.registry import load_task
 
 STEPS = 6
-Outcome = Literal["pass", "fail", "skipped"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One thing to keep.
-
-    Attributes:
-        run: raises Broken or NotChecked; what it returns is a note beside the pass.
-        needs: checks that have to pass before this one says anything.
-    """
-
-    name: str
-    wants: str
-    remedy: str
-    run: Callable[[Subject], str | None]
-    needs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckResult:
-    """How one check ended; `found` says what was got, why nothing was checked, or what a pass leaves open."""
-
-    name: str
-    outcome: Outcome
-    wants: str
-    found: str = ""
-    remedy: str = ""
-
-
-CHECKS = (
+CHECKS: tuple[Check[Subject], ...] = (
     Check(
         name="identity",
         wants="name, version, docstring and Config say who the method is",
@@ -200,21 +169,9 @@ CHECKS = (
 def check_method(
     method: type[Method], problem: Problem, config: Config, *, steps: int = STEPS, device: str = "cpu"
 ) -> list[CheckResult]:
-    """Every check on one method, each training at most `steps` steps; the process's generators are left as found."""
+    """Every check on one method, each training at most `steps` steps."""
     subject = Subject(method, problem, config, steps=steps, compute=Compute(device=device, threads=1))
-    before = global_generator_state()
-    try:
-        results: list[CheckResult] = []
-        unsure: set[str] = set()  # failed, or not run because of one that did
-        for check in CHECKS:
-            blocking = [name for name in check.needs if name in unsure]
-            result = _blocked(check, blocking[0]) if blocking else _run(check, subject)
-            if blocking or result.outcome == "fail":
-                unsure.add(check.name)
-            results.append(result)
-    finally:
-        restore_global_generators(before)
-    return results
+    return run_checks(CHECKS, subject)
 
 
 def check_on_task(
@@ -233,25 +190,7 @@ def check_on_task(
         MissingData: if the task's files are absent.
     """
     loaded = load_task(task)
-    config = configure(method, preset_task(loaded), preset, overrides or {})
+    config = configure(method, loaded, preset, overrides or {})
     problem = loaded.problem(oracle=Need.ORACLE in method.needs)
     first = next(iter(problem.parts.values())) if isinstance(problem, ProblemSet) else problem
     return check_method(method, first, config, steps=steps, device=device)
-
-
-def _blocked(check: Check, by: str) -> CheckResult:
-    return CheckResult(name=check.name, outcome="skipped", wants=check.wants, found=f"after `{by}`")
-
-
-def _run(check: Check, subject: Subject) -> CheckResult:
-    try:
-        note = check.run(subject)
-    except NotChecked as reason:
-        return CheckResult(name=check.name, outcome="skipped", wants=check.wants, found=str(reason))
-    except Broken as got:
-        found = str(got)
-    except Exception as error:  # the method's own, whatever it is
-        found = f"{type(error).__name__}: {error}"
-    else:
-        return CheckResult(name=check.name, outcome="pass", wants=check.wants, found=note or "")
-    return CheckResult(name=check.name, outcome="fail", wants=check.wants, found=found, remedy=check.remedy)

@@ -47,7 +47,7 @@ def check_global_rng(subject: Subject) -> None:
         training, _ = subject.fresh()
         scalars = subject.advance(training, subject.steps_of(training))
         outcomes.append((scalars, subject.probe(training.model())))
-        moved = _differing(seeded, global_generator_state())
+        moved = differing_generators(seeded, global_generator_state())
         if moved:
             raise Broken(f"training or sampling drew from the global generator of {' and '.join(moved)}")
     (a, probe_a), (b, probe_b) = outcomes
@@ -55,7 +55,7 @@ def check_global_rng(subject: Subject) -> None:
         raise Broken("the outcome depends on the seeds of the global generators")
 
 
-def _differing(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+def differing_generators(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     """Names of the generators whose states differ.
 
     Not Python's own, from which run-time type checkers draw; that a method depends on it shows in the outcome.

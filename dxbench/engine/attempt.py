@@ -11,7 +11,7 @@ from dxbench.engine.listener import Listener
 from dxbench.engine.plan import Cell
 from dxbench.engine.spread import ONE_DEVICE, Place, Spread
 from dxbench.engine.workers import Workers
-from dxbench.plugins.configure import config_class, preset_task
+from dxbench.plugins.configure import config_class
 from dxbench.plugins.registry import load_method, load_task
 from dxbench.records.files import work_folder
 
@@ -83,7 +83,7 @@ class Attempt:
             stop_requested=stop_requested,
             task=task,
             method=method,
-            config=config_class(method, preset_task(task), cell.preset).model_validate(cell.config),
+            config=config_class(method, task, cell.preset).model_validate(cell.config),
             workers=assemble(replace(options.spread, precision=cell.precision), device=device, place=place),
             device=device,
         )

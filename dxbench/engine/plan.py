@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from dxbench.api import Precision, ResultRecord
 from dxbench.errors import UsageError
-from dxbench.plugins.configure import DEFAULT_PRESET, assignments, configure, preset_task
+from dxbench.plugins.configure import DEFAULT_PRESET, assignments, configure
 from dxbench.plugins.registry import MethodRef, TaskRef, load_method, load_task
 from dxbench.records.files import config_id, read_record
 
@@ -72,7 +72,7 @@ def plan(
     if len(set(seeds)) != len(seeds) or not seeds or min(seeds) < 0:
         raise UsageError(f"seeds must be different and not negative, got {seeds}")
     task, method = load_task(task_ref), load_method(method_ref)
-    config = configure(method, preset_task(task), preset, overrides)
+    config = configure(method, task, preset, overrides)
     return [
         Cell(
             task_ref=task_ref,

@@ -19,7 +19,7 @@ def assert_repeats(task_name: str, method_name: str, *, steps: int = 5) -> int:
     task, method = load_task(task_name), load_method(method_name)
     compute = Compute(device="cpu", threads=task.threads)
     prepare_process(compute)
-    config = configure(method, task.name, DEFAULT_PRESET, {})
+    config = configure(method, task, DEFAULT_PRESET, {})
     outcomes = []
     for _ in range(2):
         problem = task.problem(oracle=Need.ORACLE in method.needs)

@@ -1,41 +1,79 @@
 """From preset and overrides to a frozen configuration."""
 
+import importlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
-from dxbench.api import Config, Method, Task
+from dxbench.api import Config, Detector, Method, PatchDetector, Task
 from dxbench.errors import UsageError, unknown
-from dxbench.plugins import registry
 
-DEFAULT_PRESET = "default"
+DEFAULT_PRESET, QUICK_PRESET = "default", "quick"
+ANY = "any"
+"""The place of recipes that serve on data of every family."""
+FAMILY_REMEDY = "Say `family` in the class of the task (plane, small_images, images, vectors or patches) for more."
 Recipes = Mapping[tuple[str, str], Callable[[], Config]]
 
 
 def recipes(method: type[Method]) -> Recipes:
-    """The recipes registered for a method: (task, preset) -> function returning its configuration."""
-    plugin = registry.plugins("recipes").get(method.name)
-    return plugin.load() if plugin else {}
+    """The recipes of a method: (place, preset) -> function returning its configuration.
 
-
-def preset_task(task: Task) -> str:
-    """The task by whose name presets are found: the task itself, or the one that it takes them from.
+    A place is a task by name, a family of data (`Task.family`), or ANY.
 
     Raises:
-        UsageError: if that is no installed task.
+        UsageError: if the module that the method names has none, or fails to import.
     """
-    if task.presets_of is None:
-        return task.name
-    if task.presets_of not in registry.plugins("tasks"):
-        raise unknown(f"task, as `presets_of` of {task.name},", task.presets_of, registry.plugins("tasks"))
-    return task.presets_of
+    if not method.recipes:
+        return {}
+    package = method.__module__.rpartition(".")[0]
+    try:
+        found = importlib.import_module(method.recipes, package or None)
+    except Exception as error:
+        raise UsageError(
+            f"the recipes of {method.name}, {method.recipes!r}, fail to import: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(getattr(found, "RECIPES", None), Mapping):
+        raise UsageError(
+            f"{found.__name__}, where {method.name} has its recipes, lacks RECIPES: a mapping from (task or family of "
+            "data, preset) to functions that return a configuration"
+        )
+    return found.RECIPES
 
 
-def presets(method: type[Method], task: str) -> list[str]:
-    """Preset names of a method for a task; always with the default."""
-    return sorted({DEFAULT_PRESET} | {preset for t, preset in recipes(method) if t == task})
+def places(task: Task) -> list[str]:
+    """Where presets for a task are looked for, in order: the task, its family, the families that one is in, ANY."""
+    parts = task.family.split("/") if task.family else []
+    return [task.name, *("/".join(parts[:n]) for n in range(len(parts), 0, -1)), ANY]
+
+
+def presets(method: type[Method], task: Task) -> dict[str, str]:
+    """Presets of a method for a task, each with the place that it is from; "" is the method's own configuration.
+
+    Always with the default, which is `quick` as well where there is nothing to shorten: yardsticks do not train, and
+    detectors fit in one go.
+    """
+    at_once = method.reference or issubclass(method, Detector | PatchDetector)
+    found = dict.fromkeys((DEFAULT_PRESET, QUICK_PRESET) if at_once else (DEFAULT_PRESET,), "")
+    for place in reversed(places(task)):
+        found |= {preset: place for of, preset in recipes(method) if of == place}
+    return dict(sorted(found.items()))
+
+
+def _recipe(method: type[Method], task: Task, preset: str) -> Callable[[], Config] | None:
+    """The recipe of a preset; None where it is the method's own configuration.
+
+    Raises:
+        UsageError: if there is no such preset.
+    """
+    available = presets(method, task)
+    if preset not in available:
+        remedy = "" if task.family else FAMILY_REMEDY
+        raise unknown(f"preset of {method.name} for {task.name}", preset, available, remedy=remedy)
+    named = preset if available[preset] else DEFAULT_PRESET
+    place = available[named]
+    return recipes(method)[place, named] if place else None
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, JsonValue]:
@@ -80,27 +118,27 @@ def _merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, 
     return {**base, **overrides, **nested}
 
 
-def config_class(method: type[Method], task: str, preset: str) -> type[Config]:
-    """The class of the recipe's configuration; the method's own where there is no recipe."""
-    recipe = recipes(method).get((task, preset))
+def config_class(method: type[Method], task: Task, preset: str) -> type[Config]:
+    """The class of a preset's configuration.
+
+    Raises:
+        UsageError: for an unknown preset.
+    """
+    recipe = _recipe(method, task, preset)
     return type(recipe()) if recipe else method.Config
 
 
-def configure(method: type[Method], task: str, preset: str, overrides: Mapping[str, JsonValue]) -> Config:
+def configure(method: type[Method], task: Task, preset: str, overrides: Mapping[str, JsonValue]) -> Config:
     """The configuration of a method for a task.
 
     Raises:
         UsageError: for an unknown preset, an unknown key or a value that does not validate.
     """
-    available = presets(method, task)
-    if preset not in available:
-        remedy = "" if task in registry.plugins("tasks") else "`presets_of` of a task names one whose presets it takes."
-        raise unknown(f"preset of {method.name} for {task}", preset, available, remedy=remedy)
-    kind = config_class(method, task, preset)
+    recipe = _recipe(method, task, preset)
+    kind = type(recipe()) if recipe else method.Config
     for key in overrides:
         if key not in kind.model_fields:
             raise unknown(f"key of {method.name}", key, kind.model_fields)
-    recipe = recipes(method).get((task, preset))
     try:
         base = recipe().model_dump() if recipe else {}
         return kind.model_validate(_merged(base, overrides))

@@ -16,16 +16,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from dxbench.api import Method, MethodCard, Task, short_hash
+from dxbench.api import Method, MethodCard, Metric, Task, short_hash
 from dxbench.errors import UsageError, unknown
 from dxbench.paths import BESIDE_TASKS
 
-Kind = Literal["tasks", "methods", "metrics", "launchers", "recipes", "suites"]
+Kind = Literal["tasks", "methods", "launchers", "suites"]
 OWN_DISTRIBUTION = "dxmi-bench"
 TaskRef = str | Task | type[Task]
 """A task as a user names it: by name, by `path/to/file.py:Class`, by its class, or itself."""
 MethodRef = str | Method | type[Method]
 """A method likewise."""
+GONE = {
+    "recipes": 'in the class of the method say `recipes = "my_package.recipes"`, see docs/adding-a-method.md',
+    "metrics": "list the metric in `metrics` of a task, see docs/adding-a-metric.md",
+}
+"""Groups of entry points that earlier versions read, and what to do in their place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,29 +83,34 @@ class Plugin:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == self.entry.attr:
                 text = ast.get_docstring(node)
                 break
-            if isinstance(node, ast.Assign) and any(getattr(t, "id", None) == self.entry.attr for t in node.targets):
-                text = _docstring_of_call(tree, node.value)
-                break
         else:
             text = None
         return (text or ast.get_docstring(tree) or "").split("\n", 1)[0]
 
 
-def _docstring_of_call(tree: ast.Module, value: ast.expr) -> str | None:
-    """For `NAME = Class(...)`: the docstring of Class, where the same module defines or imports it."""
-    if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Name):
-        return None
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == value.func.id:
-            return ast.get_docstring(node)
-        if isinstance(node, ast.ImportFrom) and node.module and value.func.id in {a.name for a in node.names}:
-            spec = importlib.util.find_spec(node.module)
-            if spec and spec.origin:
-                imported = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-                return _docstring_of_call(
-                    ast.Module(body=[n for n in imported.body if isinstance(n, ast.ClassDef)], type_ignores=[]), value
-                )
-    return None
+@cache
+def _in_gone_groups() -> dict[tuple[str, str], list[str]]:
+    """What other packages list in the groups of `GONE`: (distribution, group) -> names."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for kind in GONE:
+        for entry in entry_points(group=f"dxbench.{kind}"):
+            origin = entry.dist.name if entry.dist else "unknown"
+            if origin != OWN_DISTRIBUTION:
+                found.setdefault((origin, kind), []).append(entry.name)
+    return found
+
+
+def outdated(kind: str | None = None, name: str | None = None) -> list[str]:
+    """What packages list in groups of entry points that are read no more, with what to do in their place.
+
+    Of one group or one name, where these are given.
+    """
+    return [
+        f"{origin} lists {', '.join(sorted(names))} in the entry points `dxbench.{group}`, which are read no more: "
+        f"{GONE[group]}"
+        for (origin, group), names in sorted(_in_gone_groups().items())
+        if kind in (None, group) and (name is None or name in names)
+    ]
 
 
 @cache
@@ -145,7 +155,43 @@ def load_task(name: TaskRef) -> Task:
     if not (isinstance(loaded, type) and issubclass(loaded, Task)):
         raise UsageError(f"task {name!r} is not a dxbench.api.Task class, got {described(loaded)}")
     _check_whole("task", str(name), loaded, ("name", "version", "headline"))
+    if hasattr(loaded, "presets_of"):
+        raise UsageError(
+            f"task {name!r} says `presets_of`, which is read no more: say the family of its data in its place, such as "
+            '`family = "plane"`, see docs/adding-a-task.md'
+        )
     return loaded()
+
+
+def load_metric(reference: str | Metric, task: Task) -> Metric:
+    """The metric of `path/to/file.py:NAME`, or itself, to be measured beside those of a task.
+
+    Raises:
+        UsageError: if there is none, it is no metric, or has the name of one of the task's.
+    """
+    if isinstance(reference, str) and not in_file(reference):
+        raise UsageError(f"--metric takes path/to/file.py:NAME, got {reference!r}; {task.name} measures its own anyway")
+    found = load_file(reference) if isinstance(reference, str) else reference
+    lacking = [word for word in ("name", "title", "protocol", "measure") if not hasattr(found, word)]
+    if lacking or isinstance(found, type):
+        what = f"lacks {', '.join(lacking)}" if lacking else "is a class, and an object of it is wanted"
+        raise UsageError(f"metric {reference!r} {what}; docs/adding-a-metric.md shows one")
+    if found.name in {metric.name for metric in task.metrics}:
+        raise UsageError(f"metric {reference!r} is called {found.name!r} as one of {task.name}'s; give it another name")
+    return found
+
+
+def load_metrics() -> dict[str, dict[str, Metric]]:
+    """Metrics by name, each as every installed task has it, by the task's name; imports all tasks.
+
+    A name may stand for several protocols, such as an FID against different references.
+    """
+    found: dict[str, dict[str, Metric]] = {}
+    for name, plugin in sorted(plugins("tasks").items()):
+        if plugin.problem() is None:
+            for metric in load_task(name).metrics:
+                found.setdefault(metric.name, {})[name] = metric
+    return dict(sorted(found.items()))
 
 
 def task_name(name: TaskRef) -> str:
@@ -176,6 +222,9 @@ def load_method(name: MethodRef) -> type[Method]:
     if not (isinstance(loaded, type) and issubclass(loaded, Method)):
         raise UsageError(f"method {name!r} is not a dxbench.api.Method class, got {described(loaded)}")
     _check_whole("method", str(name), loaded, ("name", "version", "Config"))
+    if not loaded.recipes:
+        for told in outdated("recipes", str(name)):
+            raise UsageError(told)
     return loaded
 
 

@@ -30,7 +30,10 @@ class SuiteRow(Frozen):
 
 
 class Suite(Frozen):
-    """Rows of one task over the same seeds."""
+    """Rows of one task over the same seeds.
+
+    A suite with the name of its task gives the task's table labels and an order.
+    """
 
     name: str
     title: str
@@ -57,15 +60,21 @@ def suite_names() -> list[str]:
     return sorted(found.name for found in _shipped())
 
 
-def load_suite(name: str) -> Suite:
+def load_suite(name: str, *, within: tuple[str, ...] = ()) -> Suite:
     """A shipped suite by name, or the suite file at a path ending in .toml.
 
     A suite may name methods and tasks by their files. `dxbench run --suite` imports them, with --dry-run too, so that a
     suite is to be trusted as a program is; to read one, or to show its table, imports nothing.
 
+    Args:
+        within: the suites that include this one; `include = "NAME"` in a suite is for the rows of another before its
+            own, and for its seeds where it has none.
+
     Raises:
-        UsageError: for an unknown name or a file that is not a suite.
+        UsageError: for an unknown name, a file that is not a suite, or one that includes itself.
     """
+    if name in within:
+        raise UsageError(f"suite {name!r} includes itself by way of {', '.join((*within, name))}")
     is_file = name.lower().endswith(".toml")
     shipped = {} if is_file else {found.name: found.content for found in _shipped()}
     if is_file and not Path(name).exists():
@@ -74,7 +83,13 @@ def load_suite(name: str) -> Suite:
         raise unknown("suite", name, shipped)
     try:
         content = read_regular(name, limit=FILE_LIMIT) if is_file else shipped[name]
-        return Suite.model_validate(tomllib.loads(content.decode("utf-8-sig")))
+        settings = tomllib.loads(content.decode("utf-8-sig"))
+        included = settings.pop("include", None)
+        if included is None:
+            return Suite.model_validate(settings)
+        other = load_suite(str(included), within=(*within, name))
+        suite = Suite.model_validate({"seeds": other.seeds, "rows": [], **settings})
+        return suite.model_copy(update={"rows": [*other.rows, *suite.rows]})
     except UnicodeDecodeError as error:
         raise UsageError(f"suite {name!r} is not in UTF-8 ({error}); save it in that encoding") from None
     except ValidationError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dxbench.api import Evaluation, NotApplicable, Problem, ProblemSet, Task
+from dxbench.api import Evaluation, Metric, NotApplicable, Problem, ProblemSet, Task
 from dxbench.engine.process import choose_device
 from dxbench.errors import InvalidFile, NothingMeasured, UsageError, unknown
 from dxbench.features.protocols import SET_PROTOCOLS
@@ -17,7 +17,8 @@ from dxbench.features.quantisation import quantise
 from dxbench.features.scoring import in_memory
 from dxbench.features.sets import SampleSet, read_set, score_against, set_of
 from dxbench.features.sources import silent
-from dxbench.plugins.registry import TaskRef, in_file, load_task
+from dxbench.metrics.scoring import score
+from dxbench.plugins.registry import TaskRef, in_file, load_metric, load_task
 from dxbench.python.samplers import as_model, device_of, drawn, draws
 from dxbench.python.scores import Scores
 from dxbench.python.undisturbed import undisturbed
@@ -36,6 +37,7 @@ def evaluate(
     against: Any = None,
     protocol: str | Sequence[str] | None = None,
     train: Any = None,
+    metrics: Sequence[str | Metric] = (),
     n: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -62,6 +64,7 @@ def evaluate(
         against: in place of a task, any set of the same kind: an array, a tensor or a path.
         protocol: with `against`, one or several by name; see `dxbench list protocols`.
         train: with `against`, what the model was trained on, to look for copies of it.
+        metrics: with a task, your own beside its: objects, or `path/to/file.py:NAME`.
         n: with `against`, how many samples are drawn, by default as many as the other set has; how many samples
             statistics are of.
         seed: of the first sample that a model draws; those behind it have the seeds that follow.
@@ -76,13 +79,15 @@ def evaluate(
     """
     if (task is None) == (against is None):
         raise UsageError("give a task, or against= with protocol=; `dxbench list protocols` shows what there is")
+    if task is None and metrics:
+        raise UsageError("metrics= goes with a task; a protocol has its own")
     if task is not None and (protocol is not None or train is not None):
         raise UsageError("protocol= and train= go with against=; a task has its own protocol and training set")
     tell = progress or silent
     networks = getattr(samples, "networks", [samples] if isinstance(samples, torch.nn.Module) else [])
     with undisturbed(networks), in_memory():
         if task is not None:
-            return by_task(samples, _loaded(task), n=n, seed=seed, device=device, progress=tell)
+            return by_task(samples, _loaded(task), metrics=metrics, n=n, seed=seed, device=device, progress=tell)
         return by_protocol(samples, against, protocol, train=train, n=n, seed=seed, progress=tell)
 
 
@@ -96,14 +101,26 @@ def _by_name(name: str) -> Task:
     return load_task(name)
 
 
-def by_task(samples: Any, task: Task, *, n: int | None, seed: int, device: str, progress: Tell) -> Scores:
+def by_task(
+    samples: Any,
+    task: Task,
+    *,
+    metrics: Sequence[str | Metric],
+    n: int | None,
+    seed: int,
+    device: str,
+    progress: Tell,
+) -> Scores:
     """`evaluate` by a task, where files may be written and the process may be changed; raises as it does."""
+    own = [load_metric(metric, task) for metric in metrics]
     fix_threads(task.threads)
     problem = task.problem(oracle=False)
     where = samples if isinstance(samples, str | Path) else "the samples"
     model = as_model(samples, num_classes=None if isinstance(problem, ProblemSet) else problem.num_classes)
     try:
         if model is not None:
+            if own:
+                raise NotApplicable("metrics of your own want samples; draw them from the model first")
             chosen = choose_device(device, auto=task.auto_device) if device != "auto" else device_of(model)
             chosen = chosen or choose_device("auto", auto=task.auto_device)
             found = task.evaluate(model, seed=seed, device=chosen, progress=progress)
@@ -115,13 +132,24 @@ def by_task(samples: Any, task: Task, *, n: int | None, seed: int, device: str, 
         else:
             read = _read(samples, task, problem)
             if isinstance(read, Statistics):
+                if own:
+                    raise NotApplicable("metrics of your own want samples, and these are statistics")
                 found = task.evaluate_statistics(read.moments, n=n, progress=progress)
             else:
                 n = len(read)
                 found = task.evaluate_samples(read, progress=progress)
+                found = _with(own, found, task, read, progress) if own else found
     except NotApplicable as reason:
         raise NothingMeasured(f"{where}: {reason}") from None
     return _scores(found, n, where, f"metric of {task.name}")
+
+
+def _with(metrics: Sequence[Metric], found: Evaluation, task: Task, samples: np.ndarray, progress: Tell) -> Evaluation:
+    """An evaluation with what more metrics make of the same samples."""
+    scores, notes, protocols = score(metrics, task.evidence(samples), progress=progress)
+    return replace(
+        found, scores=found.scores | scores, notes=found.notes | notes, protocols=found.protocols | protocols
+    )
 
 
 def by_protocol(

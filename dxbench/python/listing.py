@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from dxbench.api import Metric
 from dxbench.plugins import registry
 
 if TYPE_CHECKING:
@@ -40,13 +39,9 @@ def metrics() -> "DataFrame":
 
     from dxbench.metrics.cards import card_of
 
-    found: dict[str, tuple[Metric, list[str]]] = {}
-    for name, plugin in sorted(registry.plugins("tasks").items()):
-        if plugin.problem() is None:
-            for metric in registry.load_task(name).metrics:
-                found.setdefault(metric.name, (metric, []))[1].append(name)
     rows = []
-    for name, (metric, of_tasks) in sorted(found.items()):
+    for name, of_tasks in registry.load_metrics().items():
+        metric = next(iter(of_tasks.values()))
         card = card_of(metric)
         nothing = (metric.title, "", "", "", "")
         said = nothing if card is None else (card.summary, card.unit, card.range, card.better, card.source)

@@ -9,7 +9,7 @@ from dxbench.errors import UsageError
 from dxbench.metrics.cards import card_of
 from dxbench.plain import is_plain, plain
 from dxbench.plugins import registry
-from dxbench.plugins.configure import configure, preset_task
+from dxbench.plugins.configure import configure
 from dxbench.plugins.registry import load_method
 from dxbench.records.files import config_id_of
 from dxbench.submissions.defects import Defect
@@ -118,7 +118,7 @@ def _configuration(record: ResultRecord, task: Task) -> Iterator[Defect]:
         yield _defect(record, "method_version", problem, RUN_AGAIN)
         return
     try:
-        made = configure(method, preset_task(task), record.preset, record.overrides).model_dump(mode="json")
+        made = configure(method, task, record.preset, record.overrides).model_dump(mode="json")
     except UsageError as error:
         yield _defect(record, "config", f"{method.name} does not accept it ({error})", RUN_AGAIN)
         return

@@ -62,6 +62,7 @@ class Cifar10(ImageTask):
     """CIFAR-10, unconditional, 50,000 samples: FID against the training set, precision, recall, memorisation."""
 
     name, version = "cifar10", 1
+    family = "images/cifar10"
     event_shape = (3, SIZE, SIZE)
     batch_size = 500
     headline = ("fid@50k", "fid@50k_start", "precision@50k", "recall@50k", "fid_test@50k", "nearest_train@50k")
@@ -178,6 +179,7 @@ class Cifar10Subset(ImageTask):
     """9,085 lossless images of CIFAR-10, for wiring runs on a CPU: a distance in ResNet-56 features, never FID."""
 
     name, version = "cifar10_subset", 1
+    family = "images/cifar10"
     auto_device = "cpu"
     event_shape = (3, SIZE, SIZE)
     num_samples = HALF

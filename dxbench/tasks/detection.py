@@ -115,6 +115,7 @@ class DetectionTask(Task):
         worst_case: how anomalies are changed for the robust metrics; None for a task without these.
     """
 
+    family = "vectors"
     auto_device = "cpu"  # sets of a few thousand vectors
     unified: ClassVar[bool]
     groups: ClassVar[tuple[str, ...]]

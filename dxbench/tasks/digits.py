@@ -107,6 +107,7 @@ class Digits(Task):
     """8 x 8 digits, 997 to train on: Frechet distance, precision and recall of samples, and what the energy knows."""
 
     name = NAME
+    family = "small_images"
     version = VERSION
     threads = 1
     auto_device = "cpu"

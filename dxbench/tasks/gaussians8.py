@@ -109,6 +109,7 @@ class Gaussians8(Task):
 
     name = NAME
     version = VERSION
+    family = "plane"
     threads = 1
     auto_device = "cpu"  # batches of a few hundred points keep no GPU busy
     headline = ("sw2", "sw2_exact", "energy_auc", "energy_kl", "mode_share_min", "outlier_share")

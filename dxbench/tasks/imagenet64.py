@@ -59,6 +59,7 @@ class ImageNet64(ImageTask):
     """ImageNet 64x64, class-conditional, 50,000 samples of random classes: FID against both published references."""
 
     name, version = "imagenet64", 1
+    family = "imagenet64"
     event_shape = (3, SIZE, SIZE)
     batch_size = 250
     num_classes = CLASSES

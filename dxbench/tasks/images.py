@@ -118,6 +118,7 @@ class ImageTask(Task):
         scored_by: its metrics.
     """
 
+    family = "images"
     threads = 2
     event_shape: ClassVar[tuple[int, int, int]]
     num_samples: ClassVar[int] = 50_000

@@ -53,6 +53,7 @@ class PatchTask(DetectionTask):
         views: other ways to score the same energies, by the ending of their metrics' names.
     """
 
+    family = "patches"
     problem_is_quick = False  # features are computed at first
     scoring: ClassVar[PatchScoring]
     views: ClassVar[Mapping[str, PatchScoring]] = {}

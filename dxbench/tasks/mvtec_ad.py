@@ -77,6 +77,7 @@ class MVTecAD(MVTecFolders):
     """MVTec-AD, images and pixels, EfficientNet-b4 features: one model for 15 categories."""
 
     name, unified = "mvtec_ad", True
+    family = "patches/mvtec_ad"
 
 
 class MVTecADSeparate(MVTecFolders):
@@ -89,6 +90,7 @@ class MVTecADFeatures(PatchTask):
     """MVTec-AD on the feature files of DxMI's and VGS's authors: one model for 15 categories."""
 
     name, version = "mvtec_ad_features", VERSION
+    family = "patches/mvtec_ad"
     auto_device = "cuda"
     unified = True
     groups = tuple(COUNTS)

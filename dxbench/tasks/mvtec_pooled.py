@@ -102,6 +102,7 @@ class MVTecPooledResNet18(MVTecPooled):
 
     name = "mvtec_pooled_resnet18"
     assets, unified, scored_by = (ADBENCH_RESNET18,), True, RESNET18_METRICS
+    family = "vectors/mvtec_pooled"
 
 
 class MVTecPooledViT(MVTecPooled):
@@ -109,6 +110,7 @@ class MVTecPooledViT(MVTecPooled):
 
     name = "mvtec_pooled_vit"
     assets, unified, scored_by = (ADBENCH_VIT,), True, VIT_METRICS
+    family = "vectors/mvtec_pooled"
 
 
 class MVTecSeparateResNet18(MVTecPooled):
@@ -116,6 +118,7 @@ class MVTecSeparateResNet18(MVTecPooled):
 
     name = "mvtec_separate_resnet18"
     assets, unified, scored_by = (ADBENCH_RESNET18,), False, RESNET18_METRICS
+    family = "vectors/mvtec_separate"
 
 
 class MVTecSeparateViT(MVTecPooled):
@@ -123,3 +126,4 @@ class MVTecSeparateViT(MVTecPooled):
 
     name = "mvtec_separate_vit"
     assets, unified, scored_by = (ADBENCH_VIT,), False, VIT_METRICS
+    family = "vectors/mvtec_separate"

@@ -11,7 +11,7 @@ class Quick(Gaussians8):
     """Eight Gaussians, by what takes no time."""
 
     name = "quick8"
-    presets_of = "gaussians8"
+    family = "plane"
     headline = ("sw2", "mode_share_min")
 
     @property

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dxbench.api import Compute, ConditionalSampler, Config, Method, Problem, Sampler, Training
 from dxbench.conformance.devices import MetaStreams
 from dxbench.conformance.problems import TwoBlobs
-from dxbench.plugins.configure import recipes
+from dxbench.plugins.configure import configure, presets
 from dxbench.plugins.registry import load_method, load_task
 from dxmi.nets.ddgan import DDGANGenerator
 from dxmi.nets.lpips import STAGES
@@ -47,13 +47,20 @@ def layout(task: str, weights: str) -> str:
     return named.get(weights) or of_task.get(task, default)
 
 
-def different(name: str) -> dict[tuple[str, str], Callable[[], Config]]:
-    """The big recipes of a method, each setting once."""
-    found: dict[tuple[str, str], Callable[[], Config]] = {}
-    for (task, preset), recipe in recipes(load_method(name)).items():
-        known = [other() for (of, _), other in found.items() if of == task]
-        if task in TASKS and preset != "quick" and recipe() not in known:
-            found[task, preset] = recipe
+def different(name: str) -> dict[tuple[str, str], Config]:
+    """The big recipes of a method, each setting once; what lsun_bedroom has of all images alike is none of its own."""
+    method, found = load_method(name), dict[tuple[str, str], Config]()
+    for task in map(load_task, TASKS):
+        for preset, place in presets(method, task).items():
+            own = place in (task.name, "images/cifar10") or task.name == "cifar10_jpeg75"
+            config = configure(method, task, preset, {})
+            if (
+                own
+                and place
+                and preset != "quick"
+                and config not in [c for (of, _), c in found.items() if of == task.name]
+            ):
+                found[task.name, preset] = config
     return found
 
 
@@ -115,7 +122,7 @@ def no_data_in_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def started(name: str, task: str, preset: str) -> tuple[Training, Config, type[Method]]:
     method = load_method(name)
-    config = recipes(method)[task, preset]()
+    config = configure(method, load_task(task), preset, {})
     shape = SHAPES.get(task, (3, 32, 32))
     problem = Problem(
         task=task,

@@ -7,7 +7,6 @@ from scipy.special import logsumexp
 
 from dxbench.api import Compute, EnergyModel, Problem
 from dxbench.api.streams import RandomStreams
-from dxbench.plugins.configure import configure
 from dxbench.plugins.registry import load_method
 from dxbench.tasks.detection import PointSet
 
@@ -20,7 +19,7 @@ FAR = TRAIN.mean(axis=0) + 30 * np.eye(4, dtype=np.float32)
 def energy(name: str, x: np.ndarray, *, seed: int = 0, **settings: object) -> np.ndarray:
     method = load_method(name)
     problem = Problem(task="t", event_shape=(4,), data=PointSet(points=torch.from_numpy(TRAIN)), data_std=1.0)
-    config = configure(method, "t", "default", settings)  # type: ignore[arg-type]
+    config = method.Config.model_validate(settings)
     training = method().start(
         problem, config, compute=Compute(device="cpu", threads=1), rng=RandomStreams("test", name, seed)
     )

@@ -14,7 +14,6 @@ from torch import Tensor
 from dxbench.api import Compute, Problem
 from dxbench.api.streams import RandomStreams
 from dxbench.conformance.problems import synthetic_problem
-from dxbench.plugins.configure import configure
 from dxbench.plugins.registry import load_method
 from dxbench.tasks.detection import PointSet
 from dxmi.backbones.images import DDPMUNet
@@ -169,7 +168,7 @@ def dxmi_detection(**settings: Any) -> Any:
     )
     small = {"latent": 4, "hidden": 16, "batch_size": 64, "features": "sphere", "pretrain_iterations": 5}
     method = load_method("dxmi_detection")
-    config = configure(method, "t", "default", {**small, "iterations": 40, **settings})
+    config = method.Config.model_validate({**small, "iterations": 40, **settings})
     train: Any = method().start(problem, config, compute=CPU, rng=RandomStreams("test", 0))
     for _ in range(5):
         train.step()

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from dxbench.api import Compute, Problem
 from dxbench.api.streams import RandomStreams
-from dxbench.plugins.configure import configure
 from dxbench.plugins.registry import load_method
 from dxbench.tasks.detection import PointSet
 
@@ -31,7 +30,7 @@ def begun(name: str, settings: dict[str, Any]) -> Any:
     points = torch.cat([angle.cos()[:, None], angle.sin()[:, None], 0.1 * torch.randn(80, 3, generator=generator)], 1)
     method = load_method(name)
     problem = Problem(task="t", event_shape=(5,), data=PointSet(points=points), data_std=0.4)
-    config: Any = configure(method, "t", "default", settings)
+    config: Any = method.Config.model_validate(settings)
     streams = RandomStreams("test", 0)
     train = method().start(problem, config, compute=Compute(device="cpu", threads=1), rng=streams)
     for _ in range(getattr(config, "pretrain_iterations", 0)):

@@ -11,7 +11,7 @@ from dxbench.api import Compute, EnergyModel, Problem, Training
 from dxbench.api.streams import RandomStreams
 from dxbench.metrics.detection.ranking import auroc
 from dxbench.plugins.configure import configure
-from dxbench.plugins.registry import load_method
+from dxbench.plugins.registry import load_method, load_task
 from dxbench.tasks.detection import PointSet
 
 SMALL = {"latent": 4, "hidden": 24, "batch_size": 32, "features": "sphere"}
@@ -34,7 +34,7 @@ def circle(n: int, seed: int) -> torch.Tensor:
 def training(name: str, settings: dict[str, object], *, seed: int = 0) -> tuple[Training, RandomStreams]:
     method = load_method(name)
     problem = Problem(task="t", event_shape=(8,), data=PointSet(points=circle(200, 0)), data_std=0.4)
-    config = configure(method, "t", "default", settings)  # type: ignore[arg-type]
+    config = method.Config.model_validate(settings)
     streams = RandomStreams("test", seed)
     return method().start(problem, config, compute=Compute(device="cpu", threads=1), rng=streams), streams
 
@@ -128,7 +128,7 @@ def test_the_gap_is_logged_and_a_gap_that_grows_is_warned_of() -> None:
 def test_recipes_for_mvtec_ad_take_steps_at_their_full_width(name: str) -> None:
     """Patches of 272 numbers, whose sizes and rates are the recipe's; only the batch and the length are small."""
     method = load_method(name)
-    config = configure(method, "mvtec_ad", "default", {})
+    config = configure(method, load_task("mvtec_ad"), "default", {})
     assert config.batch_size == 784  # type: ignore[attr-defined]
     short = config.model_copy(update={stage: 1 for stage in STAGES if hasattr(config, stage)} | {"batch_size": 4})
     points = torch.randn(60, 272, generator=torch.Generator().manual_seed(0))
@@ -145,7 +145,7 @@ def test_recipes_for_mvtec_ad_take_steps_at_their_full_width(name: str) -> None:
 def test_the_networks_for_mvtec_ad_are_as_large_as_the_papers() -> None:
     """Parameters of DxMI's App. C.3 at 272 dimensions: the energy 5.0 M; VGS has the same."""
     for name in ("ae", "dxmi_detection", "vgs", "mpdr", "nae"):
-        config = configure(load_method(name), "mvtec_ad", "default", {})
+        config = configure(load_method(name), load_task("mvtec_ad"), "default", {})
         widths = [272, *[config.hidden] * config.depth, config.latent]  # type: ignore[attr-defined]
         encoder = sum((a + 1) * b for a, b in itertools.pairwise(widths))
         decoder = sum((a + 1) * b for a, b in itertools.pairwise(widths[::-1]))

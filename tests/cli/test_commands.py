@@ -224,7 +224,7 @@ def test_doctor_finds_this_machine_fit(dxbench: Command) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("run", "--help"), ("list", "methods"), ("list", "metrics"), ("table", "--task", "gaussians8")],
+    [("--help",), ("run", "--help"), ("list", "methods"), ("list", "tasks"), ("table", "--task", "gaussians8")],
 )
 def test_quick_commands_import_no_torch(arguments: tuple[str, ...], dxbench: Command, tmp_path: Path) -> None:
     results = tmp_path / "results"

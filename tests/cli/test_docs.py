@@ -5,8 +5,13 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from conftest import Ended
+
+from dxbench.plugins.configure import configure
+from dxbench.plugins.registry import load_method, load_task
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -44,6 +49,69 @@ def test_the_method_of_the_page_runs_as_the_page_says(
     # A Gaussian with the ring's moments: far from the truth, near what its variance allows.
     assert 0.3 < record["scores"]["sw2"]["value"] < 0.7
     assert len([line for line in code[1].splitlines() if line.strip()]) < 60
+
+
+def test_presets_of_the_page_serve_on_tasks_that_they_do_not_name(
+    dxbench: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "adding-a-method.md").read_text(encoding="utf-8")
+    code, presets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    said = code.replace("    name, version, Config =", "    recipes = __name__\n    name, version, Config =")
+    (tmp_path / "gaussian.py").write_text(f"{said}\n\n{presets}")
+    monkeypatch.chdir(tmp_path)
+    method = load_method("gaussian.py:Gaussian")
+    found = {
+        (task, preset): configure(method, load_task(task), preset, {}).model_dump()["iterations"]
+        for task in ("gaussians8", "digits")
+        for preset in ("default", "quick")
+    }
+    assert found == {
+        ("gaussians8", "default"): 1000,
+        ("gaussians8", "quick"): 50,
+        ("digits", "default"): 500,
+        ("digits", "quick"): 50,
+    }
+    presets_of = dxbench("info", "gaussian.py:Gaussian", "--json").json["presets"]
+    assert (presets_of["gaussians8"], presets_of["digits"]) == ("default, quick (of any)",) * 2
+    planned = dxbench("run", "--method", "gaussian.py:Gaussian", "--task", "digits", "--preset", "quick", "--dry-run")
+    assert planned.code == 0, planned.err
+
+
+def test_the_metric_of_the_page_is_measured_as_the_page_says(
+    dxbench: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "adding-a-metric.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "radius.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    truth = load_task("gaussians8").problem(oracle=True).oracle.sample(torch.arange(100_000))
+    np.savez("samples.npz", samples=truth.numpy())
+    score, check, run = re.findall(r"^dxbench .*", page, re.MULTILINE)
+    ended = dxbench(*score.split()[1:], "--json")
+    assert ended.code == 0, ended.err
+    estimate = ended.json["scores"]["mean_radius"]
+    assert (estimate["n"], estimate["better"]) == (5, "none")
+    assert abs(estimate["value"] - 2.85) < 0.01
+    assert "sw2" in ended.json["scores"]
+    assert "Mean distance of samples from the origin" in str(dxbench("info", "radius.py:RADIUS", "--json").json)
+    assert check.split()[1:] == ["check-task", "radius.py:MyGaussians"]  # a minute: tests/conformance runs gaussians8
+    ran = dxbench(*run.split()[1:], "--set", "iterations=10", "--no-report", "--json")
+    assert ran.code == 0, ran.err
+    assert "mean_radius" in ran.json[0]["scores"]
+    assert "mean_radius" in ran.json[0]["headline"]
+
+    for reference, words in (
+        ("radius.py:MeanRadius", "is a class, and an object of it is wanted"),
+        ("radius.py:np", "lacks name, title, protocol, measure"),
+        ("radius.py:RADIOS", "Did you mean 'RADIUS'?"),
+        ("sw2", "takes path/to/file.py:NAME"),
+    ):
+        refused = dxbench("eval", "samples.npz", "-t", "gaussians8", "--metric", reference)
+        assert (refused.code, words in refused.err) == (2, True), refused.err
+    twice = dxbench("eval", "samples.npz", "-t", "radius.py:MyGaussians", "--metric", "radius.py:RADIUS")
+    assert "as one of my_gaussians's; give it another name" in twice.err
+    against = dxbench("eval", "samples.npz", "--against", "samples.npz", "--metric", "radius.py:RADIUS")
+    assert (against.code, "--metric goes with --task" in against.err) == (2, True)
 
 
 @pytest.mark.parametrize("line", RUNS)

@@ -41,7 +41,7 @@ def test_a_task_from_a_file_works_to_the_end(dxbench: Command, ring: Path, home:
     assert "sw2" in ran.out
     reports = re.findall(r"report: (.*)", ran.out)
     assert len(reports) == 2
-    assert "Samples" in Path(reports[0]).read_text()
+    assert "Energy and samples" in Path(reports[0]).read_text()
     assert (
         dxbench("run", "-t", TASK, "-m", "ddpm", "--preset", "quick", "--set", "iterations=20", "-s", "0,1").code == 0
     )
@@ -54,15 +54,15 @@ def test_a_task_from_a_file_works_to_the_end(dxbench: Command, ring: Path, home:
         assert dxbench("check", "--baseline", home / "results", "--results", ring / "copy", "-t", task).code == 2
     info = dxbench("info", TASK)
     assert info.out.startswith("task ring, version 1\nPoints on a ring in the plane.")
-    assert "those of gaussians8" in info.out
+    assert re.search("whose presets serve here\\s+plane", info.out)
     assert "Not installed. 4 records" in dxbench("info", "ring").out
     listed = dxbench("list", "tasks", "--json").json
     assert [row["name"] for row in listed if row["from"] == "records"] == ["ring"]
 
-    np.savez(ring / "samples.npz", samples=np.random.default_rng(0).standard_normal((4000, 2)))
+    np.savez(ring / "samples.npz", samples=np.random.default_rng(0).standard_normal((10_000, 2)))
     scored = dxbench("eval", "samples.npz", "-t", TASK, "--json")
     assert scored.code == 0, scored.err
-    assert set(scored.json["scores"]) == {"sw2"}
+    assert set(scored.json["scores"]) == {"sw2", "energy_distance"}
     explained = dxbench("explain", ROW, "ddpm:quick[iterations=20]", "-t", TASK)
     assert explained.code == 0, explained.err
     without = dxbench("explain", ROW, "ddpm:quick[iterations=20]", "-t", "ring")
@@ -100,6 +100,34 @@ def test_a_killed_run_goes_on_and_jobs_find_the_file(dxbench: Command, ring: Pat
     assert dxbench(*RUN, "--seed", "2,3", "--jobs", 2, "--no-report").code == 0
 
 
+def test_the_file_is_short_and_sound_and_methods_are_checked_on_it(dxbench: Command, ring: Path) -> None:
+    assert len((ring / "ring.py").read_text().splitlines()) <= 40
+    checked = dxbench("check-task", TASK, "--json")
+    assert checked.code == 0, checked.out
+    assert {check["outcome"] for check in checked.json["checks"]} == {"pass"}
+    method = dxbench("check-method", "ddpm", "--task", TASK, "--preset", "quick")
+    assert method.code == 0, method.out
+    assert f"ddpm on {TASK}: " in method.out
+
+
+def test_every_command_of_the_page_works(dxbench: Command, ring: Path) -> None:
+    """As they stand there, in that order."""
+    page = (ROOT / "docs" / "adding-a-task.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^dxbench .*", page, re.MULTILINE)
+    np.savez(ring / "samples.npz", samples=np.random.default_rng(0).standard_normal((10_000, 2)))
+    assert [command.split()[1] for command in commands] == ["check-task", "run", "table", "info", "eval"]
+    for command in commands:
+        ended = dxbench(*command.split()[1:])
+        assert ended.code == 0, (command, ended.err)
+
+
+def test_every_method_that_can_has_a_quick_preset_on_it(dxbench: Command, ring: Path) -> None:
+    for name in ("consistency", "ddim", "ddpm", "dxmi", "ect", "edm", "fastdpm", "gan_finetune", "gcd", "sft_pg"):
+        planned = dxbench("run", "-t", TASK, "-m", name, "--preset", "quick", "--dry-run")
+        assert planned.code == 0, planned.err
+        assert "skipped" not in planned.out
+
+
 def test_a_suite_of_a_file_takes_a_task_from_a_file(dxbench: Command, ring: Path) -> None:
     (ring / "mine.toml").write_text(
         'name = "mine"\ntitle = "Mine"\ntask = "ring.py:Ring"\nseeds = [0]\n'
@@ -119,7 +147,7 @@ def test_a_task_and_a_method_of_one_file_share_its_classes(dxbench: Command, rin
             "class Knows(methods.Untrained):\n"
             "    name = 'knows'\n"
             "    def start(self, problem, config, *, compute, rng):\n"
-            "        assert isinstance(problem.data, Stream)\n"
+            "        assert problem.data._draw is Ring.draw\n"
             "        return super().start(problem, config, compute=compute, rng=rng)\n"
         )
     ended = dxbench("run", "-t", TASK, "-m", "ring.py:Knows", "--no-report")
@@ -131,14 +159,17 @@ def test_a_task_and_a_method_of_one_file_share_its_classes(dxbench: Command, rin
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("    def pictures(", "    def picture("), "lacks pictures"),
+        (("    def draw(", "    def drew("), "lacks draw"),
         (('name, version = "ring", 1', "version = 1"), "lacks name"),
         (('"ring", 1', '"a/b", 1'), "has the name 'a/b'"),
         (('"ring", 1', '"..", 1'), "has the name '..'"),
         (('"ring", 1', '"published", 1'), "has the name 'published'"),
-        (('presets_of = "gaussians8"', 'presets_of = "gausians8"'), "Did you mean 'gaussians8'?"),
+        (
+            ('"ring", 1', '"ring", 1; presets_of = "gaussians8"'),
+            'say the family of its data in its place, such as `family = "plane"`',
+        ),
         (("class Ring(", "class Rang("), "Did you mean 'Rang'?"),
-        (("class Ring(Task)", "class Ring"), "is not a dxbench.api.Task class"),
+        (("class Ring(PlaneTask)", "class Ring"), "is not a dxbench.api.Task class"),
     ],
 )
 def test_a_file_that_is_no_task_is_said_to_be_none(
@@ -153,12 +184,13 @@ def test_a_file_that_is_no_task_is_said_to_be_none(
     assert not (ring / "b").exists()
 
 
-def test_without_presets_of_another_there_is_the_default(dxbench: Command, ring: Path) -> None:
+def test_without_a_family_there_is_what_serves_on_any_data(dxbench: Command, ring: Path) -> None:
     text = (ring / "ring.py").read_text()
-    (ring / "ring.py").write_text(text.replace('    presets_of = "gaussians8"\n', ""))
-    refused = dxbench(*RUN)
+    (ring / "ring.py").write_text(text.replace('"ring", 1', '"ring", 1; family = ""'))
+    assert dxbench(*RUN, "--dry-run").code == 0
+    refused = dxbench("run", "-t", TASK, "-m", "consistency", "--preset", "ct")
     assert refused.code == 2
-    assert "presets_of" in refused.err
+    assert "Known: default, quick. Say `family` in the class of the task" in refused.err
 
 
 def test_a_new_process_finds_the_file_where_it_stands(ring: Path) -> None:

@@ -11,9 +11,9 @@ from conftest import Ended
 from dxbench.api import (
     ChainModel,
     Compute,
-    Config,
     Evidence,
     FineTunedModel,
+    Metric,
     Model,
     NotApplicable,
     Problem,
@@ -35,8 +35,7 @@ from dxbench.records.index import open_index
 
 METHODS = sorted(registry.plugins("methods"))
 TASKS = sorted(registry.plugins("tasks"))
-METRICS = sorted(registry.plugins("metrics"))
-RECIPES = [(name, task, preset) for name in METHODS for task, preset in recipes(load_method(name))]
+FAMILIES = {"plane", "small_images", "images", "vectors", "patches"}
 SMALL = {
     "iterations": 6,
     "pretrain_iterations": 3,
@@ -142,14 +141,14 @@ SAMPLER_ONLY = {"energy", "value"}
 
 def small(name: str, task: str, overrides: dict[str, object]) -> dict[str, object]:
     """What to set for a training of a few steps of small networks."""
-    known = config_class(load_method(name), task, "default").model_fields
+    known = config_class(load_method(name), load_task(task), "default").model_fields
     return {key: value for key, value in SMALL.items() if key in known} | overrides
 
 
 def trained(name: str, task_name: str, overrides: dict[str, object], *, steps: int | None = None) -> Model:
     """The model of a small training, after so many steps or all of them."""
     method, task = load_method(name), load_task(task_name)
-    config = configure(method, task.name, "default", small(name, task_name, overrides))
+    config = configure(method, task, "default", small(name, task_name, overrides))
     compute, rng = Compute(device="cpu", threads=1), RandomStreams(name, "contract")
     problem = task.problem(oracle=False)
     assert isinstance(problem, Problem)
@@ -242,15 +241,20 @@ def test_counted_nfe_includes_guidance() -> None:
     assert counts == [4.0, 8.0]
 
 
-@pytest.mark.parametrize(("name", "task", "preset"), RECIPES)
-def test_every_recipe_builds(name: str, task: str, preset: str) -> None:
-    method = load_method(name)
-    config = configure(method, task, preset, {})
-    assert isinstance(config, Config)
-    assert type(config) is config_class(method, task, preset)
-    assert task in TASKS
-    assert preset in presets(method, task)
-    assert type(config).model_validate(config.model_dump(mode="json")) == config
+@pytest.mark.parametrize("name", METHODS)
+def test_every_recipe_builds_and_serves_some_task(name: str) -> None:
+    method, tasks = load_method(name), [load_task(task) for task in TASKS]
+    for place, preset in recipes(method):
+        served = [task for task in tasks if presets(method, task).get(preset) == place]
+        assert served or place in FAMILIES, (place, preset)
+        for task in served:
+            config = configure(method, task, preset, {})
+            assert type(config) is config_class(method, task, preset)
+            assert type(config).model_validate(config.model_dump(mode="json")) == config
+
+
+def test_every_task_is_of_a_known_family() -> None:
+    assert {load_task(name).family.partition("/")[0] for name in TASKS} == FAMILIES | {"imagenet64"}
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -258,10 +262,13 @@ def test_methods_are_registered_under_their_own_names(name: str) -> None:
     assert load_method(name).name == name
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", TASKS)
 def test_metrics_have_stable_protocols_and_refuse_nothing_to_measure(name: str) -> None:
-    metric = registry.load("metrics", name)
-    assert metric.name == name
+    for metric in load_task(name).metrics:
+        _check_metric(metric)
+
+
+def _check_metric(metric: Metric) -> None:
     assert metric.protocol == metric.protocol
     assert len(metric.protocol.fingerprint) == 16
     nothing = Evidence(samples=None, energy=None, temperature=None, nfe=None, reference=None)
@@ -272,10 +279,10 @@ def test_metrics_have_stable_protocols_and_refuse_nothing_to_measure(name: str) 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name in EXTRACTED else name for name in TASKS]
 )
-def test_tasks_list_registered_metrics_and_hide_the_truth(name: str) -> None:
+def test_tasks_draw_tables_of_their_metrics_and_hide_the_truth(name: str) -> None:
     task = load_task(name)
     names = {metric.name for metric in task.metrics}
-    assert names <= set(METRICS)
+    assert len(names) == len(task.metrics)
     assert set(task.headline) <= names
     try:
         problem = task.problem(oracle=False)
@@ -297,7 +304,7 @@ def test_suites_name_real_methods_keys_and_published_rows(name: str) -> None:
     known = {row.id: row for _, row in read_published(published())}
     for line in suite.rows:
         method = load_method(line.method)
-        config = configure(method, suite.task, line.preset, line.set)
+        config = configure(method, load_task(suite.task), line.preset, line.set)
         if line.published is not None:
             row = known[line.published]
             assert row.task == suite.task
@@ -325,7 +332,7 @@ def test_committed_records_were_measured_by_todays_protocols_and_recipes() -> No
     for record in (entry.record() for task in index.tasks for entry in index.entries(task)):
         task, method = load_task(record.task), load_method(record.method)
         assert (record.task_version, record.method_version) == (task.version, method.version), record.run_id
-        assert configure(method, task.name, record.preset, record.overrides).model_dump(mode="json") == record.config
+        assert configure(method, task, record.preset, record.overrides).model_dump(mode="json") == record.config
         protocols = {metric.protocol.fingerprint for metric in task.metrics}
         assert {estimate.fingerprint for estimate in record.scores.values()} <= protocols
 

@@ -43,7 +43,7 @@ def train(task: str, method: str, parallel: Parallel | None) -> tuple[dict[str, 
     problem = load_task(task).problem(oracle=False)
     assert isinstance(problem, Problem)
     kind = load_method(method)
-    config = configure(kind, task, "default", SMALL[task][method])
+    config = configure(kind, load_task(task), "default", SMALL[task][method])
     compute = Compute(device="cpu", threads=1, parallel=parallel)
     training = kind().start(problem, config, compute=compute, rng=RandomStreams(method, task, 0))
     scalars: dict[str, float] = {}

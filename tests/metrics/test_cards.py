@@ -13,7 +13,7 @@ from dxbench.plugins import registry
 from dxbench.plugins.registry import load_task
 from dxbench.records.index import open_index
 
-METRICS = sorted(registry.plugins("metrics"))
+METRICS = registry.load_metrics()
 TASKS = sorted(registry.plugins("tasks"))
 
 
@@ -25,7 +25,7 @@ def test_every_metric_of_every_task_says_what_it_is(name: str) -> None:
 
 def test_no_two_metrics_have_one_sentence_and_none_is_a_tasks(dxbench: Callable[..., Ended]) -> None:
     rows = dxbench("list", "metrics", "--json").json
-    assert [row["name"] for row in rows] == METRICS
+    assert [row["name"] for row in rows] == list(METRICS)
     summaries = [row["summary"] for row in rows]
     assert not {plugin.summary() for plugin in registry.plugins("tasks").values()} & set(summaries)
     assert not {text for text in summaries if summaries.count(text) > 1}
@@ -85,15 +85,27 @@ class Terse:
         return Estimate(value=1.0, better="higher", fingerprint=self.protocol.fingerprint)
 
 
-def test_a_metric_without_a_card_is_listed_by_its_title(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_metric_without_a_card_is_listed_by_its_title() -> None:
     from dxbench.cli import listing
 
-    monkeypatch.setattr(listing.registry, "load", lambda kind, name: Terse())
-    monkeypatch.setattr(listing.registry, "plugins", lambda kind: {"terse": None})
     assert card_of(Terse()) is None
-    facts = listing._metric_facts("terse")
+    facts = listing._metric_facts("terse", {"terse": {"ring": Terse()}})
     assert facts["metric terse: how terse"] == "how terse"
     assert set(facts["what its number is"].values()) == {"not said"}
+    assert "protocol on ring" in facts
+
+
+def test_a_metric_is_found_through_every_task_that_scores_by_it(dxbench: Callable[..., Ended]) -> None:
+    """Of two tasks with one name for it, each has its protocol."""
+    assert list(METRICS["sw2"]) == ["gaussians8"]
+    assert list(METRICS["image_ap"]) == [name for name in TASKS if name.startswith(("mvtec", "screw"))]
+    assert {name: of for name, of in METRICS.items() if "mvtec_synthetic" in of} == {
+        metric.name: METRICS[metric.name] for metric in load_task("mvtec_synthetic").metrics
+    }
+    facts = dxbench("info", "fid@50k", "--json").json
+    protocols = {title: facts[title]["fingerprint"] for title in facts if title.startswith("protocol on ")}
+    assert list(protocols) == [f"protocol on {name}" for name in METRICS["fid@50k"]]
+    assert len(set(protocols.values())) == len(protocols) == 4
 
 
 def test_info_shows_a_family_and_a_metric_its_siblings(dxbench: Callable[..., Ended]) -> None:

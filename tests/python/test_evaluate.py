@@ -19,7 +19,7 @@ from dxbench.errors import InvalidFile, UsageError
 from dxbench.threads import VARIABLES
 
 Array = np.ndarray
-POINTS = np.random.default_rng(0).standard_normal((4000, 2))
+POINTS = np.random.default_rng(0).standard_normal((10_000, 2))
 IMAGES = np.random.default_rng(0).integers(0, 17, size=(300, 8, 8, 1)).astype(np.uint8) * 15
 
 
@@ -72,7 +72,7 @@ def test_an_array_a_tensor_and_a_file_have_the_scores_of_the_command(
         scores = dxbench.evaluate(given, task)
         assert dict(scores) == wanted
         assert scores.estimates["sw2"].fingerprint == typed["sw2"]["fingerprint"]
-        assert scores.n == 4000
+        assert scores.n == 10_000
     assert dict(dxbench.evaluate(torch.from_numpy(POINTS).float().requires_grad_(), task)) == pytest.approx(wanted)
 
 
@@ -181,7 +181,7 @@ def test_no_file_is_written_and_features_of_the_reference_are_computed_once(
 
 def test_scores_are_read_as_a_mapping_and_shown_in_notebooks(tmp_path: Path) -> None:
     scores = dxbench.evaluate(POINTS, ring_class(tmp_path))
-    assert list(scores) == ["sw2"]
+    assert list(scores) == ["sw2", "energy_distance"]
     assert repr(scores).startswith("Scores(sw2=")
     assert "<td>sw2</td>" in scores._repr_html_()
     with pytest.raises(KeyError, match="none of sw2"):
@@ -192,7 +192,7 @@ def test_scores_are_read_as_a_mapping_and_shown_in_notebooks(tmp_path: Path) -> 
     ("given", "words"),
     [
         (POINTS[:, :1], r"wants samples of shape \[n, 2\]"),
-        (np.full((4000, 2), np.nan), "not finite"),
+        (np.full((10_000, 2), np.nan), "not finite"),
         ([["a", "b"]], "wants samples as an array"),
         (object(), "wants samples as an array"),
         ([[1.0], [1.0, 2.0]], "cannot make an array of a list"),

@@ -154,34 +154,24 @@ def _released(backbone: ADMUNet, **settings: Any) -> ConsistencyUNetConfig:
 
 
 RECIPES: dict[tuple[str, str], Callable[[], ConsistencyBase]] = {
-    ("cifar10", "ct"): cifar10_ct,
-    ("cifar10", "default"): cifar10,
-    ("cifar10", "quick"): cifar10_quick,
-    ("cifar10_jpeg75", "default"): cifar10_jpeg75,
-    ("cifar10_jpeg75", "quick"): cifar10_quick,
-    ("cifar10_subset", "ct"): cifar10_ct,
-    ("cifar10_subset", "default"): cifar10,
-    ("cifar10_subset", "quick"): cifar10_quick,
-    ("digits", "default"): digits,
-    ("digits", "ct"): digits_ct,
-    ("digits", "quick"): digits_quick,
-    ("gaussians8", "default"): gaussians8,
-    ("gaussians8", "ct"): gaussians8_ct,
-    ("gaussians8", "quick"): gaussians8_quick,
+    ("plane", "default"): gaussians8,
+    ("any", "quick"): gaussians8_quick,
+    ("small_images", "default"): digits,
+    ("small_images", "quick"): digits_quick,
+    ("images", "default"): cifar10_jpeg75,
+    ("images", "quick"): cifar10_quick,
+    ("images/cifar10", "default"): cifar10,
+    ("plane", "ct"): gaussians8_ct,
+    ("small_images", "ct"): digits_ct,
+    ("images/cifar10", "ct"): cifar10_ct,
+    ("imagenet64", "cd-l2"): partial(imagenet64_cd, "l2"),
+    ("imagenet64", "ct"): imagenet64_ct,
+    ("imagenet64", "default"): imagenet64_cd,
+    ("imagenet64", "train-cd"): imagenet64_train_cd,
+    ("imagenet64", "train-ct"): imagenet64_train_ct,
     ("lsun_bedroom", "cd-l2"): partial(lsun_bedroom_cd, "l2"),
     ("lsun_bedroom", "ct"): lsun_bedroom_ct,
     ("lsun_bedroom", "default"): lsun_bedroom_cd,
     ("lsun_bedroom", "train-cd"): lsun_bedroom_train_cd,
     ("lsun_bedroom", "train-ct"): lsun_bedroom_train_ct,
-    **{
-        (task, preset): recipe
-        for task in ("imagenet64", "imagenet64_balanced")
-        for preset, recipe in {
-            "cd-l2": partial(imagenet64_cd, "l2"),
-            "ct": imagenet64_ct,
-            "default": imagenet64_cd,
-            "train-cd": imagenet64_train_cd,
-            "train-ct": imagenet64_train_ct,
-        }.items()
-    },
 }

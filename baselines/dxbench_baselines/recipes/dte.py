@@ -30,13 +30,12 @@ def quick() -> DTEConfig:
     return DTEConfig(iterations=200)
 
 
-FEATURES = ("resnet18", "vit")
-
 RECIPES: dict[tuple[str, str], Callable[[], DTEConfig]] = {
+    ("any", "quick"): quick,
     ("tabular_dte", "released"): released,
-    **{(task, "default"): patches for task in ("mvtec_ad", "mvtec_ad_features")},
+    ("vectors/mvtec_separate", "default"): separate,
+    ("mvtec_synthetic", "default"): separate,
+    ("screw", "default"): separate,
+    ("patches/mvtec_ad", "default"): patches,
     ("mvtec_ad_separate", "default"): patches_separate,
-    **{(task, "default"): separate for task in ("mvtec_synthetic", "screw")},
-    **{(f"mvtec_separate_{features}", "default"): separate for features in FEATURES},
-    **{(f"mvtec_{models}_{features}", "quick"): quick for models in ("pooled", "separate") for features in FEATURES},
 }

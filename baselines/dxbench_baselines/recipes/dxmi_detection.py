@@ -76,18 +76,17 @@ def without_dxmi(recipe: Callable[[], DxMIDetectionConfig]) -> DxMIDetectionConf
     return recipe().model_copy(update={"iterations": 0})
 
 
-POOLED = tuple(f"mvtec_{models}_{features}" for models in ("pooled", "separate") for features in ("resnet18", "vit"))
-ROWS = ("tabular_clean", "tabular_dte", "holdout_digit")
+PLACES: dict[str, Callable[[], DxMIDetectionConfig]] = {
+    "vectors": rows,
+    "vectors/mvtec_pooled": pooled_features,
+    "vectors/mvtec_separate": pooled_features,
+    "mvtec_synthetic": synthetic,
+    "patches/mvtec_ad": patches,
+    "mvtec_ad_separate": patches_of_a_category,
+}
 
 RECIPES: dict[tuple[str, str], Callable[[], DxMIDetectionConfig]] = {
-    (task, preset): recipe
-    for task, of_all in (
-        *((task, pooled_features) for task in POOLED),
-        *((task, rows) for task in ROWS),
-        ("mvtec_synthetic", synthetic),
-        ("mvtec_ad", patches),
-        ("mvtec_ad_features", patches),
-        ("mvtec_ad_separate", patches_of_a_category),
-    )
-    for preset, recipe in (("default", of_all), ("pretrained", partial(without_dxmi, of_all)))
-} | {(task, "quick"): quick for task in (*POOLED, *ROWS)}
+    ("any", "quick"): quick,
+    **{(place, "default"): recipe for place, recipe in PLACES.items()},
+    **{(place, "pretrained"): partial(without_dxmi, recipe) for place, recipe in PLACES.items()},
+}

@@ -68,16 +68,12 @@ def imagenet64() -> GANFinetuneUNetConfig:
 
 
 RECIPES: dict[tuple[str, str], Callable[[], GANFinetuneBase]] = {
-    ("cifar10", "default"): cifar10,
-    ("cifar10", "quick"): cifar10_quick,
-    ("cifar10_jpeg75", "default"): cifar10_jpeg75,
-    ("cifar10_jpeg75", "quick"): cifar10_quick,
-    ("cifar10_subset", "default"): cifar10,
-    ("cifar10_subset", "quick"): cifar10_quick,
-    ("digits", "default"): digits,
-    ("digits", "quick"): digits_quick,
-    ("gaussians8", "default"): gaussians8,
-    ("gaussians8", "quick"): gaussians8_quick,
+    ("plane", "default"): gaussians8,
+    ("any", "quick"): gaussians8_quick,
+    ("small_images", "default"): digits,
+    ("small_images", "quick"): digits_quick,
+    ("images", "default"): cifar10_jpeg75,
+    ("images", "quick"): cifar10_quick,
+    ("images/cifar10", "default"): cifar10,
     ("imagenet64", "default"): imagenet64,
-    ("imagenet64_balanced", "default"): imagenet64,
 }

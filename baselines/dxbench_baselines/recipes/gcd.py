@@ -34,8 +34,8 @@ def digits_quick() -> GCDImageConfig:
 
 
 RECIPES: dict[tuple[str, str], Callable[[], GCDBase]] = {
-    ("digits", "default"): digits,
-    ("digits", "quick"): digits_quick,
-    ("gaussians8", "default"): gaussians8,
-    ("gaussians8", "quick"): gaussians8_quick,
+    ("plane", "default"): gaussians8,
+    ("any", "quick"): gaussians8_quick,
+    ("small_images", "default"): digits,
+    ("small_images", "quick"): digits_quick,
 }

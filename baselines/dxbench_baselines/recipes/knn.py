@@ -11,7 +11,6 @@ def nearest_feature() -> KNNConfig:
 
 
 RECIPES: dict[tuple[str, str], Callable[[], KNNConfig]] = {
-    (f"mvtec_{models}_{features}", "default"): nearest_feature
-    for models in ("pooled", "separate")
-    for features in ("resnet18", "vit")
+    ("vectors/mvtec_pooled", "default"): nearest_feature,
+    ("vectors/mvtec_separate", "default"): nearest_feature,
 }

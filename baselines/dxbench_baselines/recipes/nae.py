@@ -50,14 +50,11 @@ def patches_separate() -> NAEConfig:
     return patches().model_copy(update={"pretrain_iterations": 6_050, "iterations": 3_025})
 
 
-FEATURES = ("resnet18", "vit")
-ROWS = ("tabular_clean", "tabular_dte", "holdout_digit", "holdout_mnist")
-
 RECIPES: dict[tuple[str, str], Callable[[], NAEConfig]] = {
-    **{(f"mvtec_pooled_{features}", "default"): pooled_features for features in FEATURES},
-    **{(f"mvtec_separate_{features}", "default"): separate for features in FEATURES},
-    **{(task, "default"): rows for task in ROWS},
-    **{(f"mvtec_{models}_{features}", "quick"): quick for models in ("pooled", "separate") for features in FEATURES},
-    **{(task, "default"): patches for task in ("mvtec_ad", "mvtec_ad_features")},
+    ("any", "quick"): quick,
+    ("vectors", "default"): rows,
+    ("vectors/mvtec_pooled", "default"): pooled_features,
+    ("vectors/mvtec_separate", "default"): separate,
+    ("patches/mvtec_ad", "default"): patches,
     ("mvtec_ad_separate", "default"): patches_separate,
 }

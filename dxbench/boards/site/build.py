@@ -122,7 +122,7 @@ def build_site(index: RecordIndex, out: Path, *, pictures: PictureSource) -> Bui
     if not index.tasks:
         raise NothingMeasured("no record to make a leaderboard of; `dxbench run` makes one")
     board = _Board()
-    about = {kind: {name: plugin.summary() for name, plugin in plugins(kind).items()} for kind in ("tasks", "metrics")}
+    about = {name: plugin.summary() for name, plugin in plugins("tasks").items()}
     published = read_published(published_folder())
     tasks = sorted({*index.tasks, *(row.task for _, row in published)})
     _check_ours(out)
@@ -140,9 +140,8 @@ def build_site(index: RecordIndex, out: Path, *, pictures: PictureSource) -> Bui
                 texts, summary = task_files(
                     table,
                     task,
-                    about=about["tasks"].get(task, ""),
+                    about=about.get(task, ""),
                     entries=entries,
-                    metric_notes=about["metrics"],
                 )
                 files.write(texts)
                 board.add(summary, entries)

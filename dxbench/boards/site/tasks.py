@@ -15,6 +15,7 @@ from dxbench.boards.site.names import config_anchor, method_page, row_anchor, ta
 from dxbench.boards.site.plots import DotPlot, ParetoPlot, dot_plot, pareto_plot
 from dxbench.boards.site.rendering import render
 from dxbench.boards.tables import Block, Table
+from dxbench.metrics.cards import card_named
 from dxbench.records.entries import Entry
 
 COSTS: Mapping[str, Callable[[Row], float | None]] = {
@@ -83,14 +84,11 @@ def lines_of(table: Table, block: Block, task: str) -> Iterator[Line]:
         yield Line(anchor=row_anchor(row), row=row, cells=line, page=page)
 
 
-def task_files(
-    table: Table, task: str, *, about: str, entries: Sequence[Entry], metric_notes: Mapping[str, str]
-) -> tuple[dict[str, str], TaskSummary]:
+def task_files(table: Table, task: str, *, about: str, entries: Sequence[Entry]) -> tuple[dict[str, str], TaskSummary]:
     """The files of a task, text by path, and what other pages say of it.
 
     Args:
         about: a line on the task.
-        metric_notes: a line on each metric that has one.
     """
     page = task_page(task)
     files = {_beside(page, ending): render_table(table, format) + "\n" for ending, format in DOWNLOADS.items()}
@@ -111,7 +109,7 @@ def task_files(
         ],
         families=sorted({line.row.family for line in lines if line.row.family is not None}),
         methods={name: page.partition("#")[0] for name, page in names.items()},
-        metric_notes={name: metric_notes[name] for name in table.metrics if metric_notes.get(name)},
+        metric_notes={name: card.summary for name in table.metrics if (card := card_named(name)) is not None},
         protocols=_protocols(table),
         notes=notes(table),
         counts={"runs": len(entries), "rows": len(lines)},

@@ -1,1 +1,0 @@
-"""Tables generated from the committed records; `python -m leaderboards` writes them anew."""
