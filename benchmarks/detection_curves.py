@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.detection_tuning import mean_auroc
-from dxbench.api import Compute, EnergyModel, Problem, Training
+from dxbench.api import Compute, Model, Problem, Training
 from dxbench.api.streams import RandomStreams
 from dxbench.drawing.draw import energy_function
 from dxbench.engine.process import prepare_process
@@ -60,14 +60,14 @@ class Curves:
     unseen: list[tuple[int, float]] = field(default_factory=list)
 
 
-def mean_energy(model: EnergyModel, points: np.ndarray[Any, Any]) -> float:
-    return float(np.mean(energy_function(model, device="cpu", batch_size=TEST_BATCH)(points)))
+def mean_energy(model: Model, points: np.ndarray[Any, Any]) -> float:
+    assert model.energy is not None
+    return float(np.mean(energy_function(model.energy, device="cpu", batch_size=TEST_BATCH)(points)))
 
 
 def look(training: Training, problem: Problem, validation: dict[str, Group]) -> tuple[float, float]:
     """AUROC in percent, and how much more energy normal images have that did not train than those that did."""
     model, data = training.model(), problem.data
-    assert isinstance(model, EnergyModel)
     normal = np.concatenate([group.test[~group.anomalous] for group in validation.values()])
     trained = mean_energy(model, data.points.numpy())  # type: ignore[attr-defined]
     return mean_auroc(model, validation), mean_energy(model, normal) / trained

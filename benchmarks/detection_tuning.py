@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 
-from dxbench.api import Compute, EnergyModel, Problem
+from dxbench.api import Compute, Model, Problem
 from dxbench.api.streams import RandomStreams
 from dxbench.drawing.draw import energy_function
 from dxbench.engine.process import prepare_process
@@ -22,9 +22,10 @@ from dxbench.tasks.detection import TEST_BATCH, Group
 from dxbench.tasks.mvtec_pooled import MVTecPooled
 
 
-def mean_auroc(model: EnergyModel, groups: dict[str, Group]) -> float:
+def mean_auroc(model: Model, groups: dict[str, Group]) -> float:
     """In percent."""
-    energy = energy_function(model, device="cpu", batch_size=TEST_BATCH)
+    assert model.energy is not None
+    energy = energy_function(model.energy, device="cpu", batch_size=TEST_BATCH)
     scored = [(energy(group.test), group.anomalous) for group in groups.values()]
     return 100 * float(np.mean([auroc(scores[~anomalous], scores[anomalous]) for scores, anomalous in scored]))
 
@@ -56,7 +57,6 @@ def main() -> None:
             scalars = training.step()
             if step % arguments.every == 0 or step == training.total_steps:
                 model = training.model()
-                assert isinstance(model, EnergyModel)
                 used = time.process_time() - start
                 text = "  ".join(f"{key} {float(value):.3g}" for key, value in scalars.items())
                 print(

@@ -2,7 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from dxmi.arrays import ClassLabels, PerSample, Points, StepIndex
 
@@ -19,6 +19,14 @@ class Value(Energy, Protocol):
     """V_k(x): expected cost-to-go from x at step k, minimised; V_K = E."""
 
     def value(self, x: Points, k: StepIndex) -> PerSample: ...
+
+
+@runtime_checkable
+class GuidingValue(Value, Protocol):
+    """A value that says which networks it evaluates, so that sampling guided by it counts them."""
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]: ...
 
 
 @runtime_checkable
@@ -52,6 +60,6 @@ class Denoiser(Protocol):
 
 @runtime_checkable
 class ClassDenoiser(Protocol):
-    """A denoiser that is told the classes of its rows, or none."""
+    """A denoiser conditioned on the class labels of its rows, or on none."""
 
     def __call__(self, x: Points, sigma: PerSample, *labels: ClassLabels) -> Points: ...

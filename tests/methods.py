@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dxbench.api import Compute, Config, Method, Need, NoTraining, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Model, Need, NoTraining, Problem, RandomStreams, Training
 
 
 class Affine(nn.Module):
@@ -20,16 +20,15 @@ class Affine(nn.Module):
         return x + self.shift
 
 
-class GaussianModel:
+def gaussian_model(net: Affine) -> Model:
     """Seeded Gaussian samples through an `Affine`."""
 
-    def __init__(self, net: Affine) -> None:
-        self.networks = (net,)
-
-    def sample(self, seeds: Tensor) -> Tensor:
+    def sampler(seeds: Tensor) -> Tensor:
         # Per-sample noise without a library: golden-ratio hashing is enough for a test.
         u = torch.stack([(seeds * 2654435761 + 40503 * i) % 1000003 for i in (1, 2)], dim=1) / 1000003.0
-        return self.networks[0](torch.erfinv(2 * u.float().clamp(1e-6, 1 - 1e-6) - 1) * 2.8)
+        return net(torch.erfinv(2 * u.float().clamp(1e-6, 1 - 1e-6) - 1) * 2.8)
+
+    return Model(networks=(net,), sampler=sampler)
 
 
 class ToyConfig(Config):
@@ -75,8 +74,8 @@ class ToyTraining(Training):
         self.optimiser.load_state_dict(state["optimiser"])
         self.trace = state["trace"]
 
-    def model(self) -> GaussianModel:
-        return GaussianModel(self.net)
+    def model(self) -> Model:
+        return gaussian_model(self.net)
 
 
 class Toy(Method):
@@ -207,18 +206,14 @@ class Points(Toy):
     Config = PointsConfig
 
 
-class WrongShapeModel(GaussianModel):
-    def sample(self, seeds: Tensor) -> Tensor:
-        return super().sample(seeds)[:, :1]
-
-
 class WrongShape(Toy):
     """Its samples have one coordinate too few."""
 
     name = "wrongshape"
 
     def start(self, problem: Problem, config: ToyConfig, *, compute: Compute, rng: RandomStreams) -> Training:
-        return NoTraining(WrongShapeModel(Affine()))
+        model = gaussian_model(Affine())
+        return NoTraining(Model(networks=model.networks, sampler=lambda seeds: model.sample(seeds)[:, :1]))
 
 
 class Untrained(Toy):
@@ -227,7 +222,19 @@ class Untrained(Toy):
     name = "untrained"
 
     def start(self, problem: Problem, config: ToyConfig, *, compute: Compute, rng: RandomStreams) -> Training:
-        return NoTraining(GaussianModel(Affine()))
+        return NoTraining(gaussian_model(Affine()))
+
+
+class NoModelTraining(ToyTraining):
+    def model(self) -> Model:
+        return self.net  # type: ignore[return-value]
+
+
+class NoModel(Toy):
+    """Gives its network in place of a model."""
+
+    name = "nomodel"
+    training = NoModelTraining
 
 
 not_a_method = 3

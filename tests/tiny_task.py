@@ -29,7 +29,7 @@ from dxbench.metrics.scoring import score
 from dxbench.plugins.registry import Plugin
 from dxbench.records.files import config_id, work_folder, write_record
 from dxbench.records.sketches import sketch
-from dxbench.tasks.gaussians8 import MixtureOracle, MixtureStream, Reference
+from dxbench.tasks.gaussians8 import MixtureStream, Reference, mixture_oracle
 
 Array = NDArray[np.float64]
 
@@ -74,7 +74,7 @@ class Tiny(Task):
 
     def evidence_of_run(self, samples: Array) -> Evidence:
         """Of a run, whose energy is the true one."""
-        energy = MixtureOracle(self.reference.mixture).energy
+        energy = mixture_oracle(self.reference.mixture).energy
         return replace(
             self.evidence(samples), energy=lambda x: energy(torch.from_numpy(x)).numpy(), temperature=1.0, nfe=4.0
         )

@@ -12,7 +12,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from dxbench.api import Compute, Config, FiniteData, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, Problem, RandomStreams, Training
 from dxmi.energies.autoencoder import SphereAutoencoder
 from dxmi.energies.feature_energy import FeatureEnergy
 from dxmi.geometry.features import FeatureKind, fit_features
@@ -80,5 +80,6 @@ class AETraining(Training):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.learner.load_state_dict(state)
 
-    def model(self) -> FeatureEnergy:
-        return FeatureEnergy(self.features, self.learner.module, temperature=None)
+    def model(self) -> Model:
+        energy = FeatureEnergy(self.features, self.learner.module)
+        return Model(networks=energy.networks, energy=energy.energy)

@@ -10,6 +10,7 @@ of 0.5.
 """
 
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -17,27 +18,24 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from dxbench.api import Compute, Config, Method, Need, NoTraining, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Model, Need, NoTraining, Problem, RandomStreams, Training
 from dxbench.staged import FromWeights, StagedTraining, Stateful
 from dxmi.backbones.edm import EDM_VE, ADMUNet, EDMUNet
 from dxmi.backbones.small import IMAGE_EDM, EDMBackbone
-from dxmi.backbones.starts import Start
+from dxmi.backbones.starts import NetworkData, Start
 from dxmi.consistency import (
     WEIGHTS,
-    ClassConsistencyModel,
-    ConsistencyModel,
     Distance,
-    check_jumps,
     consistency_loss,
-    consistency_model,
     follow,
     growing_decay,
     growing_levels,
     l2,
     pseudo_huber,
 )
+from dxmi.models import ConsistencySampler, check_jumps
 from dxmi.nets.lpips import LPIPS
-from dxmi.sampling.denoisers import EDMDenoiser, per_sample, told
+from dxmi.sampling.denoisers import EDMDenoiser, conditioned, per_sample
 from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.samplers import heun_step
 from dxmi.schedules.levels import karras_sigmas
@@ -179,19 +177,19 @@ class Consistency(Method):
         return ConsistencyTraining(problem, config, compute, rng)
 
 
-def released(
-    problem: Problem, config: ConsistencyBase, compute: Compute, rng: RandomStreams
-) -> ConsistencyModel | ClassConsistencyModel:
+def released(problem: Problem, config: ConsistencyBase, compute: Compute, rng: RandomStreams) -> Model:
     """The model of weights that others have trained."""
     begun = config.begin(problem, compute, rng.common)
-    return consistency_model(
-        config.denoiser(begun.average),
-        before=None,
-        sigmas=config.sigmas,
-        event_shape=problem.event_shape,
-        data=begun.data,
-        clip=config.clip,
+    return model_of(config.denoiser(begun.average), problem, config, begun.data)
+
+
+def model_of(denoiser: nn.Module, problem: Problem, config: ConsistencyBase, data: NetworkData) -> Model:
+    """A denoiser of such data sampled by jumps."""
+    assert isinstance(denoiser, EDMDenoiser)
+    sampler = ConsistencySampler(
+        denoiser=denoiser, sigmas=config.sigmas, event_shape=problem.event_shape, scale=data.scale, clip=config.clip
     )
+    return Model(networks=sampler.networks, sampler=sampler.sample, num_classes=data.num_classes)
 
 
 class ConsistencyTraining(StagedTraining):
@@ -253,7 +251,7 @@ class ConsistencyTraining(StagedTraining):
     def _loss(self, data: Tensor, sigma: Tensor, after: Tensor, eps: Tensor, *labels: Tensor) -> Tensor:
         """The mean of lambda d over these rows."""
         x = data + per_sample(sigma, data) * eps
-        online, slow, teacher = (told(of, *labels) for of in (self.online, self.slow, self.teacher))
+        online, slow, teacher = (conditioned(of, *labels) for of in (self.online, self.slow, self.teacher))
         with torch.no_grad():
             if self.config.variant == "training":
                 nearer = data + per_sample(after, data) * eps
@@ -262,12 +260,9 @@ class ConsistencyTraining(StagedTraining):
         loss = consistency_loss(online, slow, x, nearer, sigma, after, distance=self.distance)
         return (WEIGHTS[self.config.weight](sigma, after) * loss).mean()
 
-    def model(self) -> ConsistencyModel | ClassConsistencyModel:
-        return consistency_model(
-            self.student.average,
-            before=self.teacher,
-            sigmas=self.config.sigmas,
-            event_shape=self.problem.event_shape,
-            data=self.begun.data,
-            clip=self.config.clip,
+    def model(self) -> Model:
+        model, start = (
+            model_of(denoiser, self.problem, self.config, self.begun.data)
+            for denoiser in (self.student.average, self.teacher)
         )
+        return replace(model, start=start)

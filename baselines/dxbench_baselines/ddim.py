@@ -11,12 +11,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
 from dxbench.staged import FromWeights, StagedTraining
 from dxmi.backbones.images import DDPMUNet
 from dxmi.backbones.small import IMAGE_DDPM, DDPMBackbone
 from dxmi.backbones.starts import Start
-from dxmi.models.denoiser import ClassDenoiserSampling, DenoiserSampling, denoiser_sampling
+from dxmi.models import DenoiserSampler
 from dxmi.sampling.samplers import euler
 from dxmi.schedules.chains import Chain
 from dxmi.schedules.levels import VPSchedule
@@ -94,11 +94,13 @@ class DDIMTraining(StagedTraining):
         self.begun = config.begin(problem, compute, rng.common)
         super().__init__(self.begun.training)
 
-    def model(self) -> DenoiserSampling | ClassDenoiserSampling:
-        return denoiser_sampling(
-            self.config.backbone.denoiser(self.begun.average),
-            euler(),
-            self.config.vp_schedule().noise_levels,
+    def model(self) -> Model:
+        data = self.begun.data
+        sampler = DenoiserSampler(
+            denoiser=self.config.backbone.denoiser(self.begun.average),
+            sampler=euler(),
+            levels=self.config.vp_schedule().noise_levels,
             event_shape=self.problem.event_shape,
-            data=self.begun.data,
+            scale=data.scale,
         )
+        return Model(networks=sampler.networks, sampler=sampler.sample, num_classes=data.num_classes)

@@ -12,13 +12,13 @@ from typing import Annotated, Literal, Protocol, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
-from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
 from dxbench.staged import FromWeights, StagedTraining
 from dxmi.backbones.edm import ADMUNet
 from dxmi.backbones.images import DDGANGeneratorNet, DDPMUNet
 from dxmi.backbones.small import IMAGE_DDPM, DDPMBackbone
 from dxmi.backbones.starts import Official
-from dxmi.models.policy import ClassPolicyModel, PolicyModel, policy_model
+from dxmi.models import PolicySampler
 from dxmi.nets.mlp import StepMLP
 from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
@@ -70,7 +70,7 @@ class DDPMConfig(Config):
             parallel=compute.parallel or ONE_PROCESS,
         )
 
-    def model(self, net: nn.Module, problem: Problem) -> PolicyModel:
+    def sampler(self, net: nn.Module, problem: Problem) -> PolicySampler:
         policy = GaussianPolicy.from_noise_predictor(
             net,
             SCHEDULES[self.schedule](self.num_steps),
@@ -78,7 +78,7 @@ class DDPMConfig(Config):
             last_std=self.last_std,
             trainable_std=[False] * self.num_steps,
         )
-        return PolicyModel(policy)
+        return PolicySampler(policy=policy)
 
 
 class DDPMImageConfig(Config):
@@ -93,7 +93,7 @@ class DDPMImageConfig(Config):
     def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> DenoiserTraining:
         return self.backbone.training(problem, compute, rng.common)
 
-    def model(self, net: nn.Module, problem: Problem) -> PolicyModel:
+    def sampler(self, net: nn.Module, problem: Problem) -> PolicySampler:
         policy = self.backbone.policy(
             net,
             event_shape=problem.event_shape,
@@ -102,7 +102,7 @@ class DDPMImageConfig(Config):
             last_std=1.0,  # a sample is the mean of the last step, whose noise is never drawn
             trainable_std=[False] * self.num_steps,
         )
-        return PolicyModel(policy, quiet_end=True)
+        return PolicySampler(policy=policy, noiseless_last_step=True)
 
 
 class DDPMUNetConfig(FromWeights):
@@ -123,9 +123,9 @@ class DDPMUNetConfig(FromWeights):
     def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> DenoiserTraining | Official:
         return self.begin(problem, compute, rng.common).training
 
-    def model(self, net: nn.Module, problem: Problem) -> PolicyModel | ClassPolicyModel:
+    def sampler(self, net: nn.Module, problem: Problem) -> PolicySampler:
         policy = self.backbone.policy(net, event_shape=problem.event_shape, num_steps=self.num_steps)
-        return policy_model(policy, num_classes=problem.num_classes)
+        return PolicySampler(policy=policy)
 
 
 class DDPMKind(Protocol):
@@ -133,7 +133,7 @@ class DDPMKind(Protocol):
 
     def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> DenoiserTraining | Official: ...
 
-    def model(self, net: nn.Module, problem: Problem) -> PolicyModel | ClassPolicyModel: ...
+    def sampler(self, net: nn.Module, problem: Problem) -> PolicySampler: ...
 
 
 class DDPM(Method):
@@ -159,7 +159,12 @@ class DDPMTraining(StagedTraining):
         self.training = config.training(problem, compute, rng)
         super().__init__(self.training)
 
-    def model(self) -> PolicyModel | ClassPolicyModel:
-        model = self.config.model(self.training.average, self.problem)
-        model.policy.to(self.device)
-        return model
+    def model(self) -> Model:
+        sampler = self.config.sampler(self.training.average, self.problem)
+        sampler.policy.to(self.device)
+        return Model(
+            networks=sampler.networks,
+            sampler=sampler.sample,
+            trajectory_sampler=sampler.trajectory,
+            num_classes=self.problem.num_classes,
+        )

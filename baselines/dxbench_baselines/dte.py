@@ -27,22 +27,22 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from dxbench.api import (
-    ArrayEnergy,
     Compute,
     Config,
     FiniteData,
     Method,
+    Model,
     Need,
     NoTraining,
     Problem,
     RandomStreams,
     Training,
+    array_energy,
 )
 from dxmi.arrays import PerSample, Points
 from dxmi.nets.mlp import linear
 
 Rows = NDArray[Any]
-Head = Callable[[Tensor], PerSample]
 
 
 class DTEConfig(Config):
@@ -77,7 +77,7 @@ class DTE(Method):
         assert isinstance(problem.data, FiniteData)
         if config.variant == "nonparametric":
             rows = problem.data.points.flatten(1).double().numpy()
-            return NoTraining(ArrayEnergy(noise_of_neighbours(rows, config.k)))
+            return NoTraining(array_energy(noise_of_neighbours(rows, config.k)))
         return DTETraining(problem.data.points.flatten(1), config, compute, rng)
 
 
@@ -196,18 +196,6 @@ class DTETraining(Training):
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
 
-    def model(self) -> "DTEModel":
-        return DTEModel(self.net, expected_range if self.categorical else predicted_variance)
-
-
-class DTEModel:
-    """The estimated noise of a point."""
-
-    temperature = None
-
-    def __init__(self, net: Standardised, head: Head) -> None:
-        self.networks = (net,)
-        self._head = head
-
-    def energy(self, x: Tensor) -> PerSample:
-        return self._head(self.networks[0](x.flatten(1)))
+    def model(self) -> Model:
+        head = expected_range if self.categorical else predicted_variance
+        return Model(networks=(self.net,), energy=lambda x: head(self.net(x.flatten(1))))

@@ -19,7 +19,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Generator, Tensor, nn
 
-from dxbench.api import Compute, Config, Method, Need, NoTraining, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Model, Need, NoTraining, Problem, RandomStreams, Training
 from dxbench.staged import FromWeights, StagedTraining, Stateful
 from dxmi.algorithms.learner import DxMILearner, Rates
 from dxmi.algorithms.sweeps import PolicySweep, ShuffledSteps, batched_sweep, sequential_sweep
@@ -29,13 +29,12 @@ from dxmi.backbones.small import IMAGE_DDPM, DDPMBackbone
 from dxmi.backbones.starts import NetworkData, Official
 from dxmi.checkpoints import dxmi_sampler, dxmi_value
 from dxmi.energies.values import TimeIndependentValue, ValueNet, make_value
-from dxmi.models.policy import ClassPolicyModel, DxMIModel, PolicyModel, dxmi_model, guided_model, policy_model
+from dxmi.models import PolicySampler, ValueGuidance
 from dxmi.nets.dropout import set_dropout
 from dxmi.nets.energy_resnet import EnergyResNet
 from dxmi.nets.mlp import StepMLP
 from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
-from dxmi.sampling.rollout import value_guidance
 from dxmi.schedules.levels import VPSchedule
 from dxmi.training.costs import TIME_COSTS, RunningCost
 from dxmi.training.denoising import DDPMLoss, DenoiserTraining
@@ -227,7 +226,7 @@ class DxMIImageConfig(DxMIBase):
             pretraining=pretraining,
             start=self._policy(pretraining.average, shape).to(compute.device),
             data_noise=self.data_noise,
-            quiet_end=True,
+            noiseless_last_step=True,
         )
 
     def rates(self) -> Rates:
@@ -309,7 +308,7 @@ class DxMIUNetConfig(FromWeights, DxMIBase):
         """The released checkpoints are those of the best FID in training, against the statistics that score them."""
         return self.iterations == 0
 
-    def released(self, problem: Problem, compute: Compute, streams: RandomStreams) -> PolicyModel | ClassPolicyModel:
+    def released(self, problem: Problem, compute: Compute, streams: RandomStreams) -> Model:
         """The sampler that DxMI's authors have trained, guided by their value where guidance is asked for."""
         if problem.pretrained is None:
             raise ValueError("the task grants no weights of DxMI's authors; set iterations above 0 and train")
@@ -321,12 +320,13 @@ class DxMIUNetConfig(FromWeights, DxMIBase):
         policy = self.backbone.policy(start.average, event_shape=shape, num_steps=self.num_steps).to(compute.device)
         with torch.no_grad():
             policy.learned_log_std.copy_(log_std)
-        if self.guidance == 0:
-            return policy_model(policy, num_classes=start.data.num_classes)
-        energy = EnergyResNet(generator=Generator().manual_seed(0), in_channels=shape[0], width=self.value_width)
-        energy.load_state_dict(dxmi_value(width=self.value_width)(problem.pretrained.load(f"{weights}-value")))
-        value = TimeIndependentValue(energy).to(compute.device)
-        return guided_model(policy, value, num_classes=start.data.num_classes, strength=self.guidance)
+        guidance = None
+        if self.guidance > 0:
+            energy = EnergyResNet(generator=Generator().manual_seed(0), in_channels=shape[0], width=self.value_width)
+            energy.load_state_dict(dxmi_value(width=self.value_width)(problem.pretrained.load(f"{weights}-value")))
+            value = TimeIndependentValue(energy).to(compute.device)
+            guidance = ValueGuidance(value=value, strength=self.guidance)
+        return model_of(PolicySampler(policy=policy, guidance=guidance), start.data)
 
     def parts(self, problem: Problem, compute: Compute, rng: RandomStreams) -> "Parts":
         shape = problem.event_shape
@@ -373,7 +373,7 @@ class Parts:
         paired_labels: the chains have the classes of the batch of data, where there are classes, so that both sides of
             the energy step hold the same ones; else each class is as likely as another.
         start_velocity: what the s_k^2 begin with; None for the policy's own std_k^2.
-        quiet_end: a sample is the mean of the last step.
+        noiseless_last_step: a sample is the mean of the last step.
     """
 
     policy: GaussianPolicy
@@ -384,7 +384,7 @@ class Parts:
     data_noise: float = 0.0
     paired_labels: bool = False
     start_velocity: Tensor | None = None
-    quiet_end: bool = False
+    noiseless_last_step: bool = False
 
 
 class DxMI(Method):
@@ -458,16 +458,30 @@ class DxMITraining(StagedTraining):
             generator=self.generator,
         )
 
-    def model(self) -> DxMIModel:
-        value = self.learner.value_average
+    def model(self) -> Model:
+        config, given, value = self.config, self.given, self.learner.value_average
         dim = math.prod(self.problem.event_shape)
-        guidance = self.config.guidance
-        return dxmi_model(
-            self.learner.policy_average,
-            value,
-            start=self.given.start,
-            num_classes=self.given.data.num_classes,
-            temperature=self.config.tau / dim if self.config.tau > 0 else None,
-            guidance=value_guidance(value, strength=guidance) if guidance > 0 else None,
-            quiet_end=self.given.quiet_end,
+        sampler = PolicySampler(
+            policy=self.learner.policy_average,
+            guidance=ValueGuidance(value=value, strength=config.guidance) if config.guidance > 0 else None,
+            noiseless_last_step=given.noiseless_last_step,
         )
+        start = None if given.start is None else replace(sampler, policy=given.start, guidance=None)
+        return replace(
+            model_of(sampler, given.data),
+            energy=value.energy,
+            temperature=config.tau / dim if config.tau > 0 else None,
+            value=lambda x, k: value.value(x, x.new_full((len(x),), k, dtype=torch.int64)),
+            num_steps=config.num_steps,
+            start=None if start is None else model_of(start, given.data),
+        )
+
+
+def model_of(sampler: PolicySampler, data: NetworkData) -> Model:
+    """A policy of such data as a model that draws."""
+    return Model(
+        networks=sampler.networks,
+        sampler=sampler.sample,
+        trajectory_sampler=sampler.trajectory,
+        num_classes=data.num_classes,
+    )

@@ -20,7 +20,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from dxbench.api import Compute, Config, FiniteData, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, Problem, RandomStreams, Training
 from dxmi.algorithms.dxmi import DxMIUpdate, Trainee, VelocityVariance
 from dxmi.algorithms.gap import GapWatch
 from dxmi.algorithms.sweeps import batched_sweep
@@ -211,12 +211,13 @@ class DxMIDetectionTraining(Training):
             part.load_state_dict(state[name])
         self.steps_done = state["steps_done"]
 
-    def model(self) -> FeatureEnergy:
+    def model(self) -> Model:
         (dim,) = self.nets.policy.event_shape
         tau = self.config.tau
         pretraining = self.steps_done < self.config.pretrain_iterations
-        energy = self.nets.energy if pretraining else self.energy_ema.module
-        return FeatureEnergy(self.features, energy, temperature=tau / dim if tau > 0 else None)
+        energy = FeatureEnergy(self.features, self.nets.energy if pretraining else self.energy_ema.module)
+        temperature = tau / dim if tau > 0 else None
+        return Model(networks=energy.networks, energy=energy.energy, temperature=temperature)
 
 
 def build_update(config: DxMIDetectionConfig, nets: Networks) -> tuple[DxMIUpdate, dict[str, Any]]:

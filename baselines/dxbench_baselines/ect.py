@@ -8,19 +8,21 @@ an MLP in place of the UNet; data are scaled to a std of 0.5.
 """
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
-from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
 from dxbench.staged import FromWeights, StagedTraining
 from dxmi.arrays import ClassLabels, PerSample, Points
 from dxmi.backbones.edm import EDMUNet
 from dxmi.backbones.small import IMAGE_EDM, EDMBackbone
 from dxmi.backbones.starts import Start
-from dxmi.consistency import ClassConsistencyModel, ConsistencyModel, check_jumps, consistency_model, pseudo_huber
+from dxmi.consistency import pseudo_huber
+from dxmi.models import ConsistencySampler, check_jumps
 from dxmi.sampling.denoisers import EDMDenoiser, per_sample
 from dxmi.sampling.noise import StreamNoise
 from dxmi.training.denoising import lognormal_sigmas
@@ -180,11 +182,13 @@ class ECTTraining(StagedTraining):
 
         return {"consistency_loss": self.student.descend_in_parts(config.batch_size, loss_of)}
 
-    def model(self) -> ConsistencyModel | ClassConsistencyModel:
-        return consistency_model(
-            self.student.average,
-            before=self.before,
-            sigmas=self.config.sigmas,
-            event_shape=self.problem.event_shape,
-            data=self.begun.data,
+    def model(self) -> Model:
+        return replace(self._model_of(self.student.average), start=self._model_of(self.before))
+
+    def _model_of(self, denoiser: nn.Module) -> Model:
+        assert isinstance(denoiser, EDMDenoiser)
+        data = self.begun.data
+        sampler = ConsistencySampler(
+            denoiser=denoiser, sigmas=self.config.sigmas, event_shape=self.problem.event_shape, scale=data.scale
         )
+        return Model(networks=sampler.networks, sampler=sampler.sample, num_classes=data.num_classes)

@@ -13,12 +13,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
-from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
 from dxbench.staged import FromWeights, StagedTraining
 from dxmi.backbones.edm import ADMUNet, EDMUNet
 from dxmi.backbones.small import IMAGE_EDM, EDMBackbone
 from dxmi.backbones.starts import Start
-from dxmi.models.denoiser import ClassDenoiserSampling, DenoiserSampling, denoiser_sampling
+from dxmi.models import DenoiserSampler
 from dxmi.sampling.denoisers import Clipped, EpsilonScaled
 from dxmi.sampling.samplers import IPNDM, DPMSolverPP3M, Heun, Sampler, euler, euler_ancestral
 from dxmi.schedules.levels import NoiseLevels
@@ -116,6 +116,13 @@ class EDMTraining(StagedTraining):
         self.begun = config.begin(problem, compute, rng.common)
         super().__init__(self.begun.training)
 
-    def model(self) -> DenoiserSampling | ClassDenoiserSampling:
-        denoiser, (sampler, levels) = self.config.denoiser(self.begun.average), self.config.sampling()
-        return denoiser_sampling(denoiser, sampler, levels, event_shape=self.problem.event_shape, data=self.begun.data)
+    def model(self) -> Model:
+        data, (way, levels) = self.begun.data, self.config.sampling()
+        sampler = DenoiserSampler(
+            denoiser=self.config.denoiser(self.begun.average),
+            sampler=way,
+            levels=levels,
+            event_shape=self.problem.event_shape,
+            scale=data.scale,
+        )
+        return Model(networks=sampler.networks, sampler=sampler.sample, num_classes=data.num_classes)

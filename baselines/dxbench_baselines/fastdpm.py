@@ -12,12 +12,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, model_validator
 
-from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
 from dxbench.staged import FromWeights, StagedTraining
 from dxmi.backbones.images import DDPMUNet
 from dxmi.backbones.small import IMAGE_DDPM, DDPMBackbone
 from dxmi.backbones.starts import Start
-from dxmi.models.denoiser import ClassDenoiserSampling, DenoiserSampling, denoiser_sampling
+from dxmi.models import DenoiserSampler
 from dxmi.sampling.samplers import Ancestral
 from dxmi.schedules.chains import Chain
 from dxmi.schedules.levels import VPSchedule
@@ -100,11 +100,13 @@ class FastDPMTraining(StagedTraining):
         self.begun = config.begin(problem, compute, rng.common)
         super().__init__(self.begun.training)
 
-    def model(self) -> DenoiserSampling | ClassDenoiserSampling:
-        return denoiser_sampling(
-            self.config.backbone.denoiser(self.begun.average),
-            Ancestral(kappa=self.config.kappa, last_std=self.config.last_std),
-            self.config.vp_schedule().noise_levels,
+    def model(self) -> Model:
+        data = self.begun.data
+        sampler = DenoiserSampler(
+            denoiser=self.config.backbone.denoiser(self.begun.average),
+            sampler=Ancestral(kappa=self.config.kappa, last_std=self.config.last_std),
+            levels=self.config.vp_schedule().noise_levels,
             event_shape=self.problem.event_shape,
-            data=self.begun.data,
+            scale=data.scale,
         )
+        return Model(networks=sampler.networks, sampler=sampler.sample, num_classes=data.num_classes)

@@ -8,6 +8,7 @@ on small images the start model is trained first; cosine decay; data are scaled 
 """
 
 from copy import deepcopy
+from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 
@@ -16,17 +17,18 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
 from dxbench.staged import FromWeights, StagedTraining
 from dxmi.arrays import PerSample, Points
 from dxmi.backbones.edm import EDM_VE, ADMUNet, EDMUNet
 from dxmi.backbones.small import IMAGE_EDM, SIGMA_DATA, EDMBackbone
 from dxmi.backbones.starts import Start
-from dxmi.consistency import ClassConsistencyModel, ConsistencyModel, consistency_model
 from dxmi.energies.values import SharedValue, TimeIndependentValue
+from dxmi.models import ConsistencySampler
 from dxmi.nets.energy_resnet import EnergyResNet
 from dxmi.nets.families import networks
 from dxmi.protocols import Energy
+from dxmi.sampling.denoisers import EDMDenoiser
 from dxmi.sampling.noise import StreamNoise
 from dxmi.training.optimisers import Learner
 from dxmi.training.parallel import ONE_PROCESS
@@ -191,8 +193,8 @@ class GANFinetuneTraining(StagedTraining):
         @lru_cache(maxsize=1)
         def fake(start: int, stop: int) -> Tensor:
             sigma = z.new_full((stop - start,), config.sigma_start)
-            told = (values[start:stop] for values in labels)
-            return self.generator.module(config.sigma_start * z[start:stop], sigma, *told) + blur[start:stop]
+            given = (values[start:stop] for values in labels)
+            return self.generator.module(config.sigma_start * z[start:stop], sigma, *given) + blur[start:stop]
 
         def of_critic(rows: slice) -> Tensor:
             return critic_loss(self.energy, data[rows], fake(rows.start, rows.stop), r1=config.r1).mean()
@@ -209,11 +211,13 @@ class GANFinetuneTraining(StagedTraining):
         """Instance noise (Sonderby et al. 2017, arXiv:1610.04490): without it the critic has no slope between laws."""
         return x if self.config.data_noise == 0 else x + self.config.data_noise * self.noise.normal(0)
 
-    def model(self) -> ConsistencyModel | ClassConsistencyModel:
-        return consistency_model(
-            self.generator.average,
-            before=self.before,
-            sigmas=(self.config.sigma_start,),
-            event_shape=self.problem.event_shape,
-            data=self.begun.data,
+    def model(self) -> Model:
+        return replace(self._model_of(self.generator.average), start=self._model_of(self.before))
+
+    def _model_of(self, denoiser: nn.Module) -> Model:
+        assert isinstance(denoiser, EDMDenoiser)
+        data = self.begun.data
+        sampler = ConsistencySampler(
+            denoiser=denoiser, sigmas=(self.config.sigma_start,), event_shape=self.problem.event_shape, scale=data.scale
         )
+        return Model(networks=sampler.networks, sampler=sampler.sample, num_classes=data.num_classes)

@@ -9,19 +9,20 @@ are clipped. Its networks, batch, and start are DxMI's; its length takes as many
 """
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
 from dxbench.staged import StagedTraining, Stateful
 from dxmi.arrays import PerSample
 from dxmi.backbones.small import IMAGE_DDPM, DDPMBackbone
 from dxmi.energies.values import SharedValue
 from dxmi.losses import energy_loss
-from dxmi.models.policy import PolicyModel
+from dxmi.models import PolicySampler
 from dxmi.nets.families import networks
 from dxmi.protocols import Energy
 from dxmi.sampling.noise import StreamNoise
@@ -205,35 +206,19 @@ class GCDTraining(StagedTraining):
         self.velocity.update(observed_velocity(trajectory))
         return dict(scalars)
 
-    def model(self) -> "GCDModel":
+    def model(self) -> Model:
         policy, energy = self.policy.average, self.energy.average
         assert isinstance(policy, GaussianPolicy)
         assert isinstance(energy, SharedValue)
         dim = torch.Size(self.problem.event_shape).numel()
-        temperature = self.config.tau / dim if self.config.tau > 0 else None
-        if self.backbone is None:
-            return GCDModel(policy, energy, temperature=temperature)
-        return TunedGCDModel(policy, energy, temperature=temperature, start=self._before())
+        return replace(
+            self._model_of(policy),
+            energy=energy.energy,
+            temperature=self.config.tau / dim if self.config.tau > 0 else None,
+            start=None if self.backbone is None else self._model_of(self._before()),
+        )
 
-
-class GCDModel(PolicyModel):
-    """The averaged sampler and energy."""
-
-    def __init__(
-        self, policy: GaussianPolicy, energy: SharedValue, *, temperature: float | None, quiet_end: bool = False
-    ) -> None:
-        super().__init__(policy, quiet_end=quiet_end)
-        self._energy, self.temperature = energy, temperature
-
-    def energy(self, x: Tensor) -> Tensor:
-        return self._energy.energy(x)
-
-
-class TunedGCDModel(GCDModel):
-    """With the sampler before GCD beside it; on images, whose last noise is for training."""
-
-    def __init__(
-        self, policy: GaussianPolicy, energy: SharedValue, *, temperature: float | None, start: GaussianPolicy
-    ) -> None:
-        super().__init__(policy, energy, temperature=temperature, quiet_end=True)
-        self.start = PolicyModel(start, quiet_end=True)
+    def _model_of(self, policy: GaussianPolicy) -> Model:
+        """A sampler; with a start, which images have, its last noise is for training only."""
+        sampler = PolicySampler(policy=policy, noiseless_last_step=self.backbone is not None)
+        return Model(networks=sampler.networks, sampler=sampler.sample, trajectory_sampler=sampler.trajectory)

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from dxbench.api import Compute, Config, FiniteData, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, Problem, RandomStreams, Training
 from dxmi.arrays import Points
 from dxmi.energies.feature_energy import FeatureEnergy
 from dxmi.energies.langevin import Langevin, ReplayBuffer, clipped
@@ -127,5 +127,6 @@ class IGEBMTraining(Training):
         self.learner.load_state_dict(state["learner"])
         self.buffer.load_state_dict(state["buffer"])
 
-    def model(self) -> FeatureEnergy:
-        return FeatureEnergy(self.features, self.learner.average, temperature=1.0)
+    def model(self) -> Model:
+        energy = FeatureEnergy(self.features, self.learner.average)
+        return Model(networks=energy.networks, energy=energy.energy, temperature=1.0)

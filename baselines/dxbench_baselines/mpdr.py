@@ -21,9 +21,8 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from dxbench.api import Compute, Config, FiniteData, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, Problem, RandomStreams, Training
 from dxmi.arrays import PerSample, Points
-from dxmi.energies.feature_energy import FeatureEnergy
 from dxmi.energies.langevin import Langevin, normalised
 from dxmi.energies.two_stage import TwoStageEnergy
 from dxmi.geometry.features import FeatureKind
@@ -144,5 +143,6 @@ class MPDRTraining(Training):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.energy.load_state_dict(state)
 
-    def model(self) -> FeatureEnergy:
-        return self.energy.scored(temperature=1.0)
+    def model(self) -> Model:
+        energy = self.energy.scored()
+        return Model(networks=energy.networks, energy=energy.energy, temperature=1.0)

@@ -16,9 +16,8 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from dxbench.api import Compute, Config, FiniteData, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, Problem, RandomStreams, Training
 from dxmi.arrays import Points
-from dxmi.energies.feature_energy import FeatureEnergy
 from dxmi.energies.langevin import Langevin, ReplayBuffer, clipped, harmonic
 from dxmi.energies.two_stage import TwoStageEnergy
 from dxmi.geometry.features import FeatureKind
@@ -135,5 +134,6 @@ class NAETraining(Training):
         self.energy.load_state_dict(state["energy"])
         self.codes.load_state_dict(state["codes"])
 
-    def model(self) -> FeatureEnergy:
-        return self.energy.scored(temperature=1.0)
+    def model(self) -> Model:
+        energy = self.energy.scored()
+        return Model(networks=energy.networks, energy=energy.energy, temperature=1.0)

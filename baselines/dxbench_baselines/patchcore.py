@@ -11,13 +11,14 @@ the nearest feature. Distances are computed in tiles, so that no matrix of all p
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from dxbench.api import Compute, Config, FiniteData, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, Problem, RandomStreams, Training
 from dxmi.arrays import PerSample, Points
 
 ROWS = 2048  # of a tile of distances
@@ -101,21 +102,13 @@ class PatchCoreTraining(Training):
         self.coreset.chosen = state["chosen"].tolist()
         self.coreset.distances = state["distances"].to(self.device)
 
-    def model(self) -> "PatchCoreModel":
-        return PatchCoreModel(self.points[self.coreset.chosen].to(self.device))
+    def model(self) -> Model:
+        return Model(energy=partial(distance_to_bank, bank=self.points[self.coreset.chosen].to(self.device)))
 
 
-class PatchCoreModel:
-    """Distance to the nearest of the memory bank."""
-
-    networks = ()
-    temperature = None
-
-    def __init__(self, bank: Points) -> None:
-        self._bank = bank
-
-    def energy(self, x: Tensor) -> PerSample:
-        return torch.cat([nearest_distance(rows, self._bank) for rows in x.flatten(1).to(self._bank).split(ROWS)])
+def distance_to_bank(x: Points, *, bank: Points) -> PerSample:
+    """Distance of points [b, *event] to the nearest of the memory bank [n, D]."""
+    return torch.cat([nearest_distance(rows, bank) for rows in x.flatten(1).to(bank).split(ROWS)])
 
 
 def nearest_distance(x: Points, bank: Points, *, columns: int = 8192) -> PerSample:

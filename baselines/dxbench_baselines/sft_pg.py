@@ -14,20 +14,21 @@ for policy and critic, with cosine decay; MLPs, rates and lengths are for points
 
 import math
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from dxbench.api import Compute, Config, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
 from dxbench.staged import FromWeights, StagedTraining
 from dxmi.backbones.images import DDPMUNet
 from dxmi.backbones.small import IMAGE_DDPM, SIGMA_DATA, DDPMBackbone
 from dxmi.backbones.starts import Start
 from dxmi.energies.values import SharedValue, TimeIndependentValue
 from dxmi.losses import bellman_error
-from dxmi.models.policy import TunedPolicyModel
+from dxmi.models import PolicySampler
 from dxmi.nets.critics import ConvCritic, StepValue
 from dxmi.nets.families import Networks, networks
 from dxmi.sampling.noise import StreamNoise
@@ -44,7 +45,7 @@ GAME_BETAS = (0.0, 0.99)
 class SFTPGBase(Config):
     """Of shortcut finetuning by policy gradient, whatever the data."""
 
-    quiet_end: ClassVar[bool] = False
+    noiseless_last_step: ClassVar[bool] = False
     betas: ClassVar[tuple[float, float]] = GAME_BETAS
     optimiser: ClassVar[dict[str, Any]] = {}
 
@@ -111,7 +112,7 @@ class SFTPGImageConfig(SFTPGConfig):
     """For small images, from the same steps of the same DDPM as `dxmi`; a sample is the mean of the last step."""
 
     needs = frozenset({Need.SMALL_IMAGES})
-    quiet_end = True
+    noiseless_last_step = True
 
     num_steps: int = Field(default=4, ge=2, description="sampling steps = NFE, of the backbone's 1,000")
     min_std: PositiveFloat = Field(default=0.15, description="std of the last step, for training only")
@@ -234,11 +235,16 @@ class SFTPGParts(StagedTraining, Generic[C]):
         noise = self.config.data_noise
         return data if noise == 0 else data + noise * self.noise.normal(0)
 
-    def model(self) -> TunedPolicyModel:
+    def model(self) -> Model:
         policy = self.policy.average
         assert isinstance(policy, GaussianPolicy)
-        start = self._few_steps(self.begun.average)
-        return TunedPolicyModel(policy, start=start, quiet_end=self.config.quiet_end, scale=self.begun.data.scale)
+        return replace(self._model_of(policy), start=self._model_of(self._few_steps(self.begun.average)))
+
+    def _model_of(self, policy: GaussianPolicy) -> Model:
+        sampler = PolicySampler(
+            policy=policy, noiseless_last_step=self.config.noiseless_last_step, scale=self.begun.data.scale
+        )
+        return Model(networks=sampler.networks, sampler=sampler.sample, trajectory_sampler=sampler.trajectory)
 
 
 class SFTPGTraining(SFTPGParts[SFTPGConfig]):

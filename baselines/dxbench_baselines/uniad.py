@@ -12,6 +12,7 @@ and length are for small sets unless a recipe says otherwise.
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from dxbench.api import Compute, Config, Method, Need, PatchData, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Model, Need, PatchData, Problem, RandomStreams, Training
 from dxmi.nets.mlp import linear
 
 Tokens = Float[Tensor, " b n width"]
@@ -195,15 +196,10 @@ class UniADTraining(Training):
     def _parts(self) -> dict[str, Any]:
         return {"net": self.net, "optimiser": self.optimiser, "decay": self.decay}
 
-    def model(self) -> "UniADModel":
-        return UniADModel(self.net)
+    def model(self) -> Model:
+        return Model(networks=(self.net,), maps=partial(rebuilding_error, self.net))
 
 
-class UniADModel:
-    """What the transformer cannot rebuild of an image."""
-
-    def __init__(self, net: Rebuilder) -> None:
-        self.networks = (net,)
-
-    def energy_map(self, grids: Tensor) -> Tensor:
-        return (self.networks[0](grids, Dropping(0.0)) - grids).norm(dim=-1)
+def rebuilding_error(net: Rebuilder, grids: Tensor) -> Tensor:
+    """What the transformer cannot rebuild of an image, [b, h, w, d] to [b, h, w]."""
+    return (net(grids, Dropping(0.0)) - grids).norm(dim=-1)

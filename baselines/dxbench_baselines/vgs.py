@@ -26,9 +26,8 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from dxbench.api import Compute, Config, FiniteData, Method, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, Problem, RandomStreams, Training
 from dxmi.arrays import Points
-from dxmi.energies.feature_energy import FeatureEnergy
 from dxmi.energies.two_stage import TwoStageEnergy
 from dxmi.energies.values import CorrectedEnergy
 from dxmi.geometry.features import FeatureKind
@@ -188,5 +187,6 @@ class VGSTraining(Training):
         self.energy.load_state_dict(state["energy"])
         self.values.load_state_dict(state["values"])
 
-    def model(self) -> FeatureEnergy:
-        return self.energy.scored(temperature=self.temperature)
+    def model(self) -> Model:
+        energy = self.energy.scored()
+        return Model(networks=energy.networks, energy=energy.energy, temperature=self.temperature)

@@ -3,7 +3,7 @@
 Importing this package imports neither torch nor numpy: listing and tables have to be quick.
 """
 
-from dxbench.api.detectors import ArrayEnergy, ArrayMaps, Detector, PatchDetector
+from dxbench.api.detectors import Detector, PatchDetector, array_energy, array_maps
 from dxbench.api.measuring import (
     AdjustableMetric,
     DescribedMetric,
@@ -27,18 +27,7 @@ from dxbench.api.methods import (
     Store,
     Training,
 )
-from dxbench.api.models import (
-    ChainModel,
-    ConditionalChainModel,
-    ConditionalSampler,
-    EnergyModel,
-    FineTunedModel,
-    MapModel,
-    Model,
-    PartwiseModel,
-    Sampler,
-    ValueModel,
-)
+from dxbench.api.models import Model, require_model
 from dxbench.api.problems import DataSource, FiniteData, LabelledData, PatchData, Pretrained, Problem, ProblemSet
 from dxbench.api.records import (
     CURVE_POINTS,
@@ -74,12 +63,7 @@ __all__ = [
     "CURVE_POINTS",
     "RECORD_SCHEMA_VERSION",
     "AdjustableMetric",
-    "ArrayEnergy",
-    "ArrayMaps",
-    "ChainModel",
     "Compute",
-    "ConditionalChainModel",
-    "ConditionalSampler",
     "Config",
     "Cost",
     "Curve",
@@ -87,16 +71,13 @@ __all__ = [
     "DescribedMetric",
     "Detector",
     "Direction",
-    "EnergyModel",
     "Estimate",
     "Evaluation",
     "Evidence",
     "Failure",
-    "FineTunedModel",
     "FiniteData",
     "Frozen",
     "LabelledData",
-    "MapModel",
     "MeasuredAgain",
     "Method",
     "MethodCard",
@@ -110,7 +91,6 @@ __all__ = [
     "NonNegative",
     "NotApplicable",
     "Parallel",
-    "PartwiseModel",
     "PatchData",
     "PatchDetector",
     "Picture",
@@ -125,7 +105,6 @@ __all__ = [
     "Recheckable",
     "ResultRecord",
     "RunFacts",
-    "Sampler",
     "Settings",
     "Slot",
     "Status",
@@ -134,8 +113,10 @@ __all__ = [
     "Task",
     "Training",
     "TrainingCost",
-    "ValueModel",
+    "array_energy",
+    "array_maps",
     "canonical_json",
     "refusal",
+    "require_model",
     "short_hash",
 ]

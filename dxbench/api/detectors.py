@@ -11,22 +11,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 from dxbench.api.methods import Compute, Method, Need, NoTraining, Training
+from dxbench.api.models import Model
 from dxbench.api.problems import FiniteData, PatchData, Problem
 
 
-class ArrayEnergy:
-    """A function of rows as an energy: the model of a detector that is no network."""
+def array_energy(energy_of_rows: "Callable[[np.ndarray], np.ndarray]") -> Model:
+    """The model of a detector that is no network: a function of rows, [n, D] float64 to [n], as its energy."""
 
-    networks = ()
-    temperature = None
-
-    def __init__(self, energy_of_rows: "Callable[[np.ndarray], np.ndarray]") -> None:
-        self._energy_of_rows = energy_of_rows
-
-    def energy(self, x: "Tensor") -> "Tensor":
+    def energy(x: "Tensor") -> "Tensor":
         import torch
 
-        return torch.from_numpy(self._energy_of_rows(x.flatten(1).double().cpu().numpy()))
+        return torch.from_numpy(energy_of_rows(x.flatten(1).double().cpu().numpy()))
+
+    return Model(energy=energy)
 
 
 class Detector(Method):
@@ -45,21 +42,18 @@ class Detector(Method):
     def start(self, problem: Problem, config: Any, *, compute: Compute, rng: RandomStreams) -> Training:
         assert isinstance(problem.data, FiniteData)  # the harness grants what `needs` lists
         rows = problem.data.points.flatten(1).double().numpy()
-        return NoTraining(ArrayEnergy(self.fit(rows, config, seed=rng.seed("fit") % 2**32)))
+        return NoTraining(array_energy(self.fit(rows, config, seed=rng.seed("fit") % 2**32)))
 
 
-class ArrayMaps:
-    """A function of grids of patches as energies: the model of a patch detector that is no network."""
+def array_maps(energies_of_grids: "Callable[[np.ndarray], np.ndarray]") -> Model:
+    """The model of a patch detector that is no network: a function of grids, [n, h, w, d] float64 to [n, h, w]."""
 
-    networks = ()
-
-    def __init__(self, energies_of_grids: "Callable[[np.ndarray], np.ndarray]") -> None:
-        self._energies_of_grids = energies_of_grids
-
-    def energy_map(self, grids: "Tensor") -> "Tensor":
+    def maps(grids: "Tensor") -> "Tensor":
         import torch
 
-        return torch.from_numpy(self._energies_of_grids(grids.double().cpu().numpy()))
+        return torch.from_numpy(energies_of_grids(grids.double().cpu().numpy()))
+
+    return Model(maps=maps)
 
 
 class PatchDetector(Method):
@@ -81,4 +75,4 @@ class PatchDetector(Method):
     def start(self, problem: Problem, config: Any, *, compute: Compute, rng: RandomStreams) -> Training:
         assert isinstance(problem.data, PatchData)  # the harness grants what `needs` lists
         grids = problem.data.points.unflatten(0, (-1, *problem.data.grid)).numpy()
-        return NoTraining(ArrayMaps(self.fit(grids, config, seed=rng.seed("fit") % 2**32)))
+        return NoTraining(array_maps(self.fit(grids, config, seed=rng.seed("fit") % 2**32)))

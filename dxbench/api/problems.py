@@ -80,7 +80,7 @@ class Problem:
     Attributes:
         data: training data; `LabelledData` where there are classes.
         data_std: standard deviation of one coordinate of the data, a fact tasks publish.
-        num_classes: a model draws samples of a class (`ConditionalSampler`); None where it draws without.
+        num_classes: a model draws samples of a class (`Model.num_classes`); None where it draws without.
         pretrained: official weights to begin from; None where the task grants none.
         oracle: the truth as a model, handed only to reference rows (`Need.ORACLE`).
     """

@@ -10,9 +10,10 @@ from typing import TypeVar
 
 import torch
 
-from dxbench.api import Compute, ConditionalSampler, Sampler
+from dxbench.api import Compute
 from dxbench.api.streams import RandomStreams
 from dxbench.conformance.subject import Broken, NotChecked, Subject
+from dxbench.engine.parts import trained_model
 
 T = TypeVar("T")
 _LEFT_BEHIND = re.compile(r"not on the expected device|on the same device|device type for generator|different devices")
@@ -52,7 +53,7 @@ def check_device(subject: Subject) -> str | None:
             _follow(training.step, device)
     except NotChecked as reason:  # networks and sampling are still to be looked at
         note = str(reason)
-    model = _follow(training.model, device)
+    model = _follow(lambda: trained_model(training), device)
     left = {
         f"{type(network).__name__}.{name} on {tensor.device.type}"
         for network in model.networks
@@ -61,7 +62,7 @@ def check_device(subject: Subject) -> str | None:
     }
     if left:
         raise Broken(f"left behind on another device than {device}: {', '.join(sorted(left))}")
-    if isinstance(model, Sampler | ConditionalSampler):
+    if model.sampler is not None:
         try:
             _follow(lambda: subject.draw(model, torch.arange(4)), device)
         except NotChecked as reason:

@@ -63,16 +63,16 @@ CHECKS: tuple[Check[Subject], ...] = (
     ),
     Check(
         name="capabilities",
-        wants="model() has networks, and samples or has an energy",
-        remedy="Return an object with `networks` (torch modules) and sample(seeds), or energy(x) with temperature, "
-        "or energy_map(grids).",
+        wants="model() is a Model with networks that samples or has an energy",
+        remedy="Return dxbench.api.Model(networks=(net,), sampler=draw) with a function draw(seeds), or with "
+        "energy=function, or maps=function.",
         run=check_capabilities,
         needs=("training",),
     ),
     Check(
         name="classes",
         wants="samples are of the class that is asked for where the task has classes, and of none where it has not",
-        remedy="Where problem.num_classes is set give num_classes, sample_classes(seeds, labels); else sample(seeds).",
+        remedy="Where problem.num_classes is set give num_classes and a sampler(seeds, labels); else a sampler(seeds).",
         run=check_classes,
         needs=("capabilities",),
     ),
@@ -115,7 +115,7 @@ CHECKS: tuple[Check[Subject], ...] = (
     Check(
         name="energy",
         wants="energy(x [b, *event]) gives finite [b], point by point, and a temperature >= 0 or None; "
-        "energy_map(grids [b, h, w, d]) finite [b, h, w], image by image",
+        "maps(grids [b, h, w, d]) finite [b, h, w], image by image",
         remedy="Return one energy per point, computed from that point alone, or from its image alone.",
         run=check_energy,
         needs=("capabilities",),

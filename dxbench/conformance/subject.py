@@ -2,27 +2,21 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from dxbench.api import (
     Compute,
-    ConditionalSampler,
     Config,
-    EnergyModel,
-    MapModel,
     Method,
     Model,
     PatchData,
     Problem,
-    Sampler,
     Training,
 )
 from dxbench.api.streams import RandomStreams
-from dxbench.drawing.draw import sample
-from dxbench.engine.parts import require_pretrained, unmet_needs
+from dxbench.engine.parts import require_pretrained, trained_model, unmet_needs
 from dxbench.engine.process import seed_global_generators
 from dxbench.errors import MissingData
 
@@ -90,7 +84,7 @@ class Subject:
         self.seed_globals()
         training, rng = self.fresh(scope)
         scalars = self.advance(training, self.steps_of(training))
-        return Trained(training=training, rng=rng, scalars=scalars, model=training.model())
+        return Trained(training=training, rng=rng, scalars=scalars, model=trained_model(training))
 
     @cached_property
     def trained(self) -> Trained:
@@ -120,29 +114,29 @@ class Subject:
         """What a model does: its samples, its energies and maps, on the CPU."""
         found: dict[str, Tensor] = {}
         with torch.no_grad():
-            if isinstance(model, Sampler | ConditionalSampler):
+            if model.sampler is not None:
                 found["samples"] = self.draw(model, torch.arange(16)).cpu()
-            if isinstance(model, EnergyModel):
+            if model.energy is not None:
                 found["energies"] = model.energy(self.points).cpu()
-            if isinstance(model, MapModel):
-                found["maps"] = model.energy_map(self.grids).cpu()
+            if model.maps is not None:
+                found["maps"] = model.maps(self.grids).cpu()
         return found
 
-    def sampler(self) -> Any:
+    def sampler(self) -> Model:
         """The trained model.
 
         Raises:
             NotChecked: if it does not sample.
         """
         model = self.trained.model
-        if not isinstance(model, Sampler | ConditionalSampler):
+        if model.sampler is None:
             raise NotChecked("the model does not sample")
         return model
 
-    def draw(self, model: Any, seeds: Tensor, *, shift: int = 0) -> Tensor:
+    def draw(self, model: Model, seeds: Tensor, *, shift: int = 0) -> Tensor:
         """Samples of seeds; where the problem has classes, of class (seed + shift) mod their number."""
         classes = self.problem.num_classes
-        return sample(model, seeds, None if classes is None else (seeds + shift) % classes)
+        return model.sample(seeds, None if classes is None else (seeds + shift) % classes)
 
     def equal(self, a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
         """Equal to the bit on a CPU; on other devices, whose sums have no fixed order, to three digits."""

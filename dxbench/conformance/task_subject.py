@@ -28,7 +28,7 @@ Array = NDArray[Any]
 Scores = Mapping[str, float]
 
 
-class TruthModel:
+class Truth:
     """Draws from the data that methods see, or from the truth where a task has it; it keeps what it was asked.
 
     Attributes:
@@ -37,14 +37,18 @@ class TruthModel:
         asked: how many points it was asked the energy of.
     """
 
-    networks = ()
-    temperature = 1.0
-
-    def __init__(self, draw: Callable[[Tensor], Tensor]) -> None:
-        self._draw = draw
+    def __init__(
+        self, draw: Callable[[Tensor], Tensor], energy: Callable[[Tensor], Tensor] | None, temperature: float | None
+    ) -> None:
+        self._draw, self._energy, self._temperature = draw, energy, temperature
         self.seeds: list[Tensor] = []
         self.drawn: list[Tensor] = []
         self.asked = 0
+
+    @property
+    def model(self) -> Model:
+        energy = None if self._energy is None else self.energy
+        return Model(sampler=self.sample, energy=energy, temperature=self._temperature)
 
     def sample(self, seeds: Tensor) -> Tensor:
         batch = self._draw(seeds)
@@ -52,28 +56,10 @@ class TruthModel:
         self.drawn.append(batch.cpu().clone())
         return batch
 
-
-class TruthWithEnergy(TruthModel):
-    """The same with an energy that is low where data are, or with `sign` = -1 high."""
-
-    def __init__(
-        self, draw: Callable[[Tensor], Tensor], energy: Callable[[Tensor], Tensor], temperature: float | None, sign: int
-    ) -> None:
-        super().__init__(draw)
-        self._energy, self._sign, self.temperature = energy, sign, temperature
-
     def energy(self, x: Tensor) -> Tensor:
+        assert self._energy is not None
         self.asked += len(x)
-        return self._sign * self._energy(x)
-
-
-class PartwiseTruth:
-    """Such models, one for each problem of a set."""
-
-    networks = ()
-
-    def __init__(self, parts: Mapping[str, TruthModel]) -> None:
-        self.parts = parts
+        return self._energy(x)
 
 
 def distance_to(points: Tensor) -> Callable[[Tensor], Tensor]:
@@ -109,26 +95,26 @@ class TaskSubject:
     def problems(self) -> list[Problem]:
         return parts_of(self.problem)
 
-    def truth(self, *, sign: int = 1) -> tuple[Model, list[TruthModel]]:
-        """A model that knows the data, and it or its parts."""
+    def truth(self, *, sign: int = 1) -> tuple[Model, list[Truth]]:
+        """A model that knows the data, and what it or its parts were asked; `sign` = -1 turns its energy over."""
         problem = self.problem
         with_oracle = self.task.problem(oracle=True)
         if isinstance(problem, Problem):
             assert isinstance(with_oracle, Problem)
-            model = self._truth_of(problem, with_oracle.oracle, sign)
-            return model, [model]
+            truth = self._truth_of(problem, with_oracle.oracle, sign)
+            return truth.model, [truth]
         parts = {name: self._truth_of(part, None, sign) for name, part in problem.parts.items()}
-        return PartwiseTruth(parts), list(parts.values())
+        return Model(parts={name: part.model for name, part in parts.items()}), list(parts.values())
 
-    def _truth_of(self, problem: Problem, oracle: Any, sign: int) -> TruthModel:
+    def _truth_of(self, problem: Problem, oracle: Model | None, sign: int) -> Truth:
         if problem.num_classes is not None:
             raise NotChecked("the task asks for samples of given classes, of which the kit draws none")
-        draw = getattr(oracle, "sample", None) or drawing(problem)
-        if getattr(oracle, "energy", None) is not None:
-            return TruthWithEnergy(draw, oracle.energy, oracle.temperature, sign)
-        if isinstance(problem.data, FiniteData):
-            return TruthWithEnergy(draw, distance_to(problem.data.points), None, sign)
-        return TruthModel(draw)
+        known = oracle or Model()
+        draw, energy = known.sampler or drawing(problem), known.energy
+        if energy is None and isinstance(problem.data, FiniteData):
+            energy = distance_to(problem.data.points)
+        signed = None if energy is None else lambda x: sign * energy(x)
+        return Truth(draw, signed, known.temperature)
 
     def evaluate(self, model: Model, *, seed: int = SEED) -> Evaluation:
         try:
@@ -137,7 +123,7 @@ class TaskSubject:
             raise NotChecked(str(reason)) from None
 
     @cached_property
-    def judged(self) -> tuple[Evaluation, list[TruthModel]]:
+    def judged(self) -> tuple[Evaluation, list[Truth]]:
         """What the task makes of the truth, and what it asked of it; taken once for all checks."""
         model, parts = self.truth()
         return self.evaluate(model), parts

@@ -10,6 +10,7 @@ import torch
 
 from dxbench.conformance.subject import Broken, NotChecked, Subject
 from dxbench.engine.checkpoint import NonFiniteState, load_checkpoint, save_checkpoint
+from dxbench.engine.parts import trained_model
 from dxbench.engine.process import global_generator_state, restore_global_generators
 
 
@@ -46,7 +47,7 @@ def check_global_rng(subject: Subject) -> None:
         seeded = global_generator_state()
         training, _ = subject.fresh()
         scalars = subject.advance(training, subject.steps_of(training))
-        outcomes.append((scalars, subject.probe(training.model())))
+        outcomes.append((scalars, subject.probe(trained_model(training))))
         moved = differing_generators(seeded, global_generator_state())
         if moved:
             raise Broken(f"training or sampling drew from the global generator of {' and '.join(moved)}")
@@ -113,7 +114,7 @@ def check_resume(subject: Subject) -> None:
     if subject.compute.device == "cpu" and head + tail != whole.scalars:
         step = next(i for i, (a, b) in enumerate(zip(head + tail, whole.scalars, strict=True), 1) if a != b)
         raise Broken(f"resumed after step {half}, the scalars differ from step {step} on")
-    if not subject.equal(subject.probe(second.model()), subject.probe(whole.model)):
+    if not subject.equal(subject.probe(trained_model(second)), subject.probe(whole.model)):
         raise Broken(f"resumed after step {half}, it ends in another model")
     if not whole.scalars:
         raise NotChecked("trains nothing")

@@ -1,59 +1,18 @@
 """Drawing from models and counting what it costs."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dxbench.api import ConditionalSampler, EnergyModel, MapModel, Model, Sampler
+from dxbench.api import Model
 from dxbench.drawing.counting import OperationCounter, counted_passes
 
 
-class UnconditionalModel(Model, Sampler, Protocol):
-    """A model that samples."""
-
-
-class ConditionalModel(Model, ConditionalSampler, Protocol):
-    """A model that samples by class."""
-
-
-SamplingModel = UnconditionalModel | ConditionalModel
-
-
-def sample(model: SamplingModel, seeds: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-    """Samples of int64 seeds [b], of the classes `labels` [b] where the task has classes, as [b, *event].
-
-    Raises:
-        ValueError: if the model draws by class and the task does not, or the other way round, or a label is none of
-            the model's classes.
-    """
-    if labels is None:
-        if not isinstance(model, Sampler):
-            raise ValueError(
-                f"{type(model).__name__} draws samples of a class (sample_classes), but the task has no classes; "
-                "give it sample(seeds)"
-            )
-        return model.sample(seeds)
-    if not isinstance(model, ConditionalSampler):
-        raise ValueError(
-            f"the task scores samples of given classes, but {type(model).__name__} is unconditional; "
-            "give it num_classes and sample_classes(seeds, labels)"
-        )
-    if labels.shape != seeds.shape or labels.dtype != torch.int64:
-        raise ValueError(f"wanted int64 labels {tuple(seeds.shape)}, got {labels.dtype} {tuple(labels.shape)}")
-    outside = labels[(labels < 0) | (labels >= model.num_classes)]
-    if len(outside):
-        raise ValueError(
-            f"{len(outside):,} of {len(labels):,} labels are out of range, the first {int(outside[0])}; "
-            f"{type(model).__name__} knows classes 0 .. {model.num_classes - 1}"
-        )
-    return model.sample_classes(seeds, labels)
-
-
 def draw_samples(
-    model: SamplingModel,
+    model: Model,
     n: int,
     *,
     event_shape: tuple[int, ...],
@@ -69,7 +28,7 @@ def draw_samples(
     of images, where all samples as floats would not fit.
 
     Raises:
-        ValueError: as `sample`, or if a batch has another shape than [b, *event_shape], or a sample is not finite.
+        ValueError: as `Model.sample`, if a batch has another shape than [b, *event_shape], or a sample is not finite.
     """
     assert labels is None or labels.shape == (n,)
     batches, bad = [], 0
@@ -79,9 +38,13 @@ def draw_samples(
             size = min(batch_size, n - start)
             seeds = first_seed + torch.arange(start, start + size, dtype=torch.int64)
             classes = None if labels is None else torch.from_numpy(labels[start : start + size])
-            batch = sample(model, seeds, classes)
-            if batch.shape != (size, *event_shape):
-                raise ValueError(f"wanted samples of shape {(size, *event_shape)}, got {tuple(batch.shape)}")
+            batch = model.sample(seeds, classes)
+            if not isinstance(batch, torch.Tensor) or batch.shape != (size, *event_shape):
+                got = tuple(batch.shape) if isinstance(batch, torch.Tensor) else f"a {type(batch).__name__}"
+                raise ValueError(
+                    f"wanted samples of shape {(size, *event_shape)}, got {got}; the model's sampler "
+                    "has to give a tensor with one event per seed"
+                )
             array = batch.detach().cpu().numpy()
             bad += int((~np.isfinite(array.reshape(size, -1)).all(axis=1)).sum())
             if not bad:
@@ -91,8 +54,10 @@ def draw_samples(
     return np.concatenate(batches), counter.rows / n
 
 
-def energy_function(model: EnergyModel, *, device: str, batch_size: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """The model's energy as a function of arrays: [n, *event] to float64 [n].
+def energy_function(
+    energy_of: Callable[[torch.Tensor], torch.Tensor], *, device: str, batch_size: int
+) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """A model's energy as a function of arrays: [n, *event] to float64 [n].
 
     Raises:
         ValueError: (when called) if an energy is not finite or has another shape than [n].
@@ -103,7 +68,7 @@ def energy_function(model: EnergyModel, *, device: str, batch_size: int) -> Call
         with torch.no_grad():
             for start in range(0, len(x), batch_size):
                 points = torch.as_tensor(x[start : start + batch_size], dtype=torch.float32, device=device)
-                parts.append(model.energy(points).detach().double().cpu().numpy())
+                parts.append(energy_of(points).detach().double().cpu().numpy())
         energies = np.concatenate(parts)
         if energies.shape != (len(x),) or not np.isfinite(energies).all():
             raise ValueError(f"energies must be finite and of shape ({len(x)},), got shape {energies.shape}")
@@ -112,22 +77,21 @@ def energy_function(model: EnergyModel, *, device: str, batch_size: int) -> Call
     return energy
 
 
-def energy_maps(
-    model: EnergyModel | MapModel, grids: NDArray[Any], *, device: str, batch_size: int
-) -> NDArray[np.float64]:
+def energy_maps(model: Model, grids: NDArray[Any], *, device: str, batch_size: int) -> NDArray[np.float64]:
     """Energies [n, h, w] of images that are grids of patches [n, h, w, d], in batches of about `batch_size` patches.
 
     Raises:
         ValueError: if an energy is not finite or they have another shape.
     """
     n, h, w, d = grids.shape
-    if not isinstance(model, MapModel):
-        energy = energy_function(model, device=device, batch_size=batch_size)
+    if model.maps is None:
+        assert model.energy is not None
+        energy = energy_function(model.energy, device=device, batch_size=batch_size)
         return energy(grids.reshape(-1, d)).reshape(n, h, w)
     images = max(1, batch_size // (h * w))
     with torch.no_grad():
         parts = [
-            model.energy_map(torch.as_tensor(grids[start : start + images], dtype=torch.float32, device=device))
+            model.maps(torch.as_tensor(grids[start : start + images], dtype=torch.float32, device=device))
             for start in range(0, n, images)
         ]
     energies = np.concatenate([part.detach().double().cpu().numpy() for part in parts])
@@ -141,9 +105,9 @@ def count_parameters(model: Model) -> int:
     return sum(p.numel() for network in model.networks for p in network.parameters())
 
 
-def sampling_flops(model: SamplingModel) -> int:
+def sampling_flops(model: Model) -> int:
     """Floating-point operations of the matrix products and convolutions behind one sample."""
     zero = torch.zeros(1, dtype=torch.int64)
     with torch.no_grad(), OperationCounter() as counter:
-        sample(model, zero, None if isinstance(model, Sampler) else zero)
+        model.sample(zero, None if model.num_classes is None else zero)
     return counter.forward + counter.backward

@@ -10,14 +10,14 @@ from dxbench.api import Compute, Evaluation, Failure, Model, ResultRecord, Statu
 from dxbench.api.streams import derive_seed
 from dxbench.engine import process
 from dxbench.engine.attempt import Attempt, RunOptions
+from dxbench.engine.distributed_sampling import DistributedSampling, sampling_together
 from dxbench.engine.endings import LastWords, TimedOut, ending_of, ending_of_peer, out_of_memory
 from dxbench.engine.listener import Listener
 from dxbench.engine.locks import take
-from dxbench.engine.parts import problem_for, start_training
+from dxbench.engine.parts import problem_for, start_training, trained_model
 from dxbench.engine.plan import Cell
 from dxbench.engine.progress import Progress
 from dxbench.engine.recording import record_of
-from dxbench.engine.sampling_crew import SamplingCrew, sampling_together
 from dxbench.engine.spread import Place
 from dxbench.engine.store import FolderStore
 from dxbench.engine.workers import POLL_SECONDS, PeerLost, SharedStore
@@ -86,7 +86,7 @@ class _Run:
             training = self._set_up()
             self._train(training)
             self.progress.phase = "evaluate"
-            SamplingCrew(training.model(), self.attempt.workers).serve()
+            DistributedSampling(trained_model(training), self.attempt.workers).serve()
         except Exception as error:
             if (ending := ending_of_peer(error, self.attempt, self.progress)) is None:
                 return
@@ -115,7 +115,7 @@ class _Run:
         try:
             training = self._set_up()
             self._train(training)
-            model = training.model()
+            model = trained_model(training)
             evaluation = self._evaluate(model)
         except Interrupted:
             self.attempt.listener.ended(self.attempt.cell, None)

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Set
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from dxbench.api import (
@@ -20,6 +19,7 @@ from dxbench.api import (
     ProblemSet,
     Task,
     Training,
+    require_model,
 )
 from dxbench.api.streams import RandomStreams
 from dxbench.assets import Asset
@@ -112,6 +112,15 @@ def start_training(
     )
 
 
+def trained_model(training: Training) -> Model:
+    """The model of a training.
+
+    Raises:
+        TypeError: if it is no `Model`, with the remedy.
+    """
+    return require_model(training.model())
+
+
 class PartwiseTraining(Training):
     """Independent trainings, carried out in order."""
 
@@ -141,16 +150,6 @@ class PartwiseTraining(Training):
             part.load_state_dict(state["parts"][name])
         self._steps_done = state["steps_done"]
 
-    def model(self) -> "PartwiseModel":
-        return PartwiseModel({name: part.model() for name, part in self._parts.items()})
-
-
-class PartwiseModel:
-    """The model of each part, by name."""
-
-    def __init__(self, parts: Mapping[str, Model]) -> None:
-        self.parts = parts
-
-    @property
-    def networks(self) -> list[torch.nn.Module]:
-        return [network for part in self.parts.values() for network in part.networks]
+    def model(self) -> Model:
+        parts = {name: trained_model(part) for name, part in self._parts.items()}
+        return Model(networks=[network for part in parts.values() for network in part.networks], parts=parts)

@@ -1,6 +1,6 @@
 """The record of a run, whatever its end."""
 
-from dxbench.api import ConditionalSampler, Cost, Evaluation, Failure, Model, ResultRecord, Sampler, Status
+from dxbench.api import Cost, Evaluation, Failure, Model, ResultRecord, Status
 from dxbench.drawing.draw import count_parameters, sampling_flops
 from dxbench.engine import process, provenance
 from dxbench.engine.attempt import Attempt
@@ -71,7 +71,7 @@ def _cost(attempt: Attempt, progress: Progress, model: Model | None) -> Cost:
         steps=progress.step,
         peak_memory_bytes=process.peak_memory_bytes(attempt.device),
         parameters=count_parameters(model) if model is not None else None,
-        sampling_flops=sampling_flops(model) if isinstance(model, Sampler | ConditionalSampler) else None,
+        sampling_flops=sampling_flops(model) if model is not None and model.sampler is not None else None,
         device=attempt.device,
         threads=attempt.task.threads,
         devices=attempt.workers.count,

@@ -2,9 +2,9 @@
 
 import torch
 
-from dxbench.api import Compute, Need, Sampler
+from dxbench.api import Compute, Need
 from dxbench.api.streams import RandomStreams
-from dxbench.engine.parts import start_training
+from dxbench.engine.parts import start_training, trained_model
 from dxbench.engine.process import prepare_process
 from dxbench.plugins.configure import DEFAULT_PRESET, configure
 from dxbench.plugins.registry import load_method, load_task
@@ -26,8 +26,6 @@ def assert_repeats(task_name: str, method_name: str, *, steps: int = 5) -> int:
         training = start_training(method, problem, config, compute=compute, rng=RandomStreams("doctor"))
         for _ in range(steps):
             training.step()
-        model = training.model()
-        assert isinstance(model, Sampler)
-        outcomes.append(model.sample(torch.arange(64)))
+        outcomes.append(trained_model(training).sample(torch.arange(64)))
     assert torch.equal(*outcomes), "the same seed gave different samples: results will not repeat on this machine"
     return steps

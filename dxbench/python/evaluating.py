@@ -19,7 +19,7 @@ from dxbench.features.sets import SampleSet, read_set, score_against, set_of
 from dxbench.features.sources import silent
 from dxbench.metrics.scoring import score
 from dxbench.plugins.registry import TaskRef, in_file, load_metric, load_task
-from dxbench.python.samplers import as_model, device_of, drawn, draws
+from dxbench.python.samplers import as_model, device_of, drawn
 from dxbench.python.scores import Scores
 from dxbench.python.undisturbed import undisturbed
 from dxbench.readers import Statistics, read_samples, samples_of
@@ -124,7 +124,7 @@ def by_task(
             chosen = choose_device(device, auto=task.auto_device) if device != "auto" else device_of(model)
             chosen = chosen or choose_device("auto", auto=task.auto_device)
             found = task.evaluate(model, seed=seed, device=chosen, progress=progress)
-            n = (task.num_samples or None) if draws(model) else None
+            n = (task.num_samples or None) if model.sampler is not None else None
             found = found if model.networks else replace(found, nfe=None)
         elif isinstance(problem, ProblemSet):
             parts = len(problem.parts)

@@ -1,53 +1,29 @@
 """A function or network as a model that draws samples."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dxbench.api import ConditionalSampler, Model, Sampler
+from dxbench.api import Model
 from dxbench.drawing.counting import counted_passes
-from dxbench.drawing.draw import sample
 
-Draw = Callable[..., Any]
 BATCH = 1000
-
-
-@dataclass(frozen=True)
-class CalledWithSeeds:
-    """A function of int64 seeds [b] that gives samples [b, *event]."""
-
-    draw: Draw
-    networks: Sequence[nn.Module]
-
-    def sample(self, seeds: Tensor) -> Tensor:
-        return torch.as_tensor(self.draw(seeds))
-
-
-@dataclass(frozen=True)
-class CalledWithClasses:
-    """A function of int64 seeds [b] and classes [b] that gives samples [b, *event]."""
-
-    draw: Draw
-    networks: Sequence[nn.Module]
-    num_classes: int
-
-    def sample_classes(self, seeds: Tensor, labels: Tensor) -> Tensor:
-        return torch.as_tensor(self.draw(seeds, labels))
 
 
 def as_model(given: Any, *, num_classes: int | None) -> Model | None:
     """A model as it is, a function or network as one that draws; None for anything else."""
-    if hasattr(given, "networks"):
+    if isinstance(given, Model):
         return given
     if not callable(given):
         return None
-    networks = [given] if isinstance(given, nn.Module) else []
-    if num_classes is None:
-        return CalledWithSeeds(given, networks)
-    return CalledWithClasses(given, networks, num_classes)
+    networks = (given,) if isinstance(given, nn.Module) else ()
+
+    def sampler(*seeds_and_labels: Tensor) -> Tensor:
+        return torch.as_tensor(given(*seeds_and_labels))
+
+    return Model(networks=networks, sampler=sampler, num_classes=num_classes)
 
 
 def device_of(model: Model) -> str | None:
@@ -57,11 +33,6 @@ def device_of(model: Model) -> str | None:
     return None if first is None else first.device.type
 
 
-def draws(model: Model) -> bool:
-    """Whether a model draws samples."""
-    return isinstance(model, Sampler | ConditionalSampler)
-
-
 def drawn(model: Any, n: int, *, seed: int, progress: Callable[[str], None]) -> tuple[Tensor, float]:
     """n samples without classes on the CPU, of seeds `seed` .. `seed` + n - 1, and counted evaluations per sample."""
     batches = []
@@ -69,5 +40,5 @@ def drawn(model: Any, n: int, *, seed: int, progress: Callable[[str], None]) -> 
         for start in range(0, n, BATCH):
             progress(f"sampling {start:,} of {n:,}")
             seeds = seed + torch.arange(start, min(n, start + BATCH), dtype=torch.int64)
-            batches.append(sample(model, seeds, None).detach().cpu())
+            batches.append(model.sample(seeds).detach().cpu())
     return torch.cat(batches), counter.rows / n

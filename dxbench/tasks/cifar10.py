@@ -38,9 +38,9 @@ from dxbench.tasks.image_data import (
     CIFAR10_CLASSES,
     ImageData,
     LabelledImages,
-    RealImages,
     check_labels,
     read_cifar10,
+    real_images,
 )
 from dxbench.tasks.images import Images, ImageTask, first_images
 
@@ -94,7 +94,7 @@ class Cifar10(ImageTask):
 
     def oracle(self) -> Model:
         """Test images in turn: 10,000, so that each is drawn five times."""
-        return RealImages(images=self._splits["test"].images)
+        return real_images(self._splits["test"].images)
 
     def references(self) -> Mapping[str, FeatureSource]:
         train = first_images(self._splits["train"].images, 50_000)
@@ -221,7 +221,7 @@ class Cifar10Subset(ImageTask):
 
     def oracle(self) -> Model:
         """Half B, so that the row `data` is the floor."""
-        return RealImages(images=self._splits["train"].images[halves()[1]])
+        return real_images(self._splits["train"].images[halves()[1]])
 
     def references(self) -> Mapping[str, FeatureSource]:
         train = first_images(self._splits["train"].images, SUBSET_SIZES["train"])

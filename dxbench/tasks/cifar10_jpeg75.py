@@ -22,7 +22,7 @@ from dxbench.metrics.images.features import FeatureSet, FeatureSource
 from dxbench.metrics.images.fidelity import KernelKL
 from dxbench.metrics.start import OfTheStart
 from dxbench.tasks.cifar10 import SIZE
-from dxbench.tasks.image_data import CIFAR10_CLASSES, ImageData, LabelledImages, RealImages
+from dxbench.tasks.image_data import CIFAR10_CLASSES, ImageData, LabelledImages, real_images
 from dxbench.tasks.images import Images, ImageTask, first_images
 
 NUM_TRAIN, NUM_TEST, NUM_SAMPLES = 50_000, 10_000, 10_000
@@ -80,7 +80,7 @@ class Cifar10Jpeg75(ImageTask):
 
     def oracle(self) -> Model:
         """The test images, each once: what is left where there is no difference but the draw."""
-        return RealImages(images=self._test.images)
+        return real_images(self._test.images)
 
     def references(self) -> Mapping[str, FeatureSource]:
         return {

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dxbench.api import (
-    EnergyModel,
     Evaluation,
     Evidence,
     Metric,
     Model,
-    PartwiseModel,
     Problem,
     ProblemSet,
     Task,
@@ -150,7 +148,7 @@ class DetectionTask(Task):
         scored = {}
         for name, group in self.loaded.items():
             progress(f"scoring {name}")
-            one = model.parts[name] if isinstance(model, PartwiseModel) else model
+            one = model if model.parts is None else model.parts[name]
             found = self.score_group(one, group, device=device)
             if found is None:
                 return self._unscored("the model has no energy")
@@ -172,9 +170,9 @@ class DetectionTask(Task):
 
     def score_group(self, model: Model, group: Group, *, device: str) -> GroupScores | None:
         """Scores of a group's test points by the model for them; None if it has no energy."""
-        if not isinstance(model, EnergyModel):
+        if model.energy is None:
             return None
-        energy = energy_function(model, device=device, batch_size=TEST_BATCH)
+        energy = energy_function(model.energy, device=device, batch_size=TEST_BATCH)
         scores = energy(group.test)
         views = self.robust_view(energy, group, scores, lambda rows: group.test[rows])
         return GroupScores(scores=scores, anomalous=group.anomalous, views=views)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dxbench.api import EnergyModel, Evaluation, Evidence, Model, Problem, Task
+from dxbench.api import Evaluation, Evidence, Model, Problem, Task
 from dxbench.api.streams import derive_seed
 from dxbench.drawing.draw import energy_function
 from dxbench.errors import InvalidFile
@@ -52,14 +52,10 @@ FEATURE_METRICS = feature_metrics(REFERENCE)
 DENSITY, COVERAGE, AUTHENTICITY, FLD, VENDI = FEATURE_METRICS
 
 
-class ValidationDigits:
-    """The truth as a model: digits of the validation split in turn, which nobody trains on."""
-
-    networks = ()
-
-    def sample(self, seeds: Tensor) -> Tensor:
-        images = torch.from_numpy(digits_splits()["validation"].images).float()
-        return images[(seeds % len(images)).cpu()]
+def validation_digits(seeds: Tensor) -> Tensor:
+    """Digits of the validation split in turn, which nobody trains on: draws of the truth."""
+    images = torch.from_numpy(digits_splits()["validation"].images).float()
+    return images[(seeds % len(images)).cpu()]
 
 
 class Reference:
@@ -142,7 +138,7 @@ class Digits(Task):
             event_shape=EVENT_SHAPE,
             data=ImageSource(images=torch.from_numpy(train).float()),
             data_std=float(train.std()),
-            oracle=ValidationDigits() if oracle else None,
+            oracle=Model(sampler=validation_digits) if oracle else None,
         )
 
     def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
@@ -152,11 +148,10 @@ class Digits(Task):
             arrays["start_samples"] = drawn.start[: GRID_SIDE**2]
         if drawn.chain is not None:
             arrays["chain"] = drawn.chain
-        energy = energy_function(model, device=device, batch_size=1000) if isinstance(model, EnergyModel) else None
+        energy = None if model.energy is None else energy_function(model.energy, device=device, batch_size=1000)
         if energy is not None:
             arrays |= self._energies(energy, drawn.samples)
-        temperature = model.temperature if isinstance(model, EnergyModel) else None
-        return self._score(drawn.samples, energy, temperature, drawn.nfe, drawn.start, arrays, progress)
+        return self._score(drawn.samples, energy, model.temperature, drawn.nfe, drawn.start, arrays, progress)
 
     def evaluate_samples(self, samples: Array, *, progress: Callable[[str], None]) -> Evaluation:
         if len(samples) != NUM_SAMPLES:

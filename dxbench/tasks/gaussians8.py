@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dxbench.api import EnergyModel, Evaluation, Evidence, FineTunedModel, Model, Problem, Sampler, Task, ValueModel
+from dxbench.api import Evaluation, Evidence, Model, Problem, Task
 from dxbench.api.streams import derive_seed
 from dxbench.drawing.draw import draw_samples, energy_function
 from dxbench.metrics.energy import EnergyAUC, EnergyKL, EnergyRank, grid_points
@@ -63,28 +63,24 @@ class MixtureStream:
         return torch.from_numpy(eight_gaussians().sample(n, rng)).float()
 
 
-class MixtureOracle:
+def mixture_oracle(mixture: GaussianMixture) -> Model:
     """The truth as a model: fresh draws, and E = -log p at temperature 1."""
 
-    networks = ()
-    temperature = 1.0
-
-    def __init__(self, mixture: GaussianMixture) -> None:
-        self._mixture = mixture
-
-    def sample(self, seeds: Tensor) -> Tensor:
+    def sampler(seeds: Tensor) -> Tensor:
         # One bit generator re-keyed per sample: a new Generator for each of 100,000 seeds takes seconds.
         bits = np.random.Philox(key=0)
         rng, state = np.random.Generator(bits), bits.state
-        points = np.empty((len(seeds), self._mixture.dim))
+        points = np.empty((len(seeds), mixture.dim))
         for i, seed in enumerate(seeds.tolist()):
             state["state"]["key"][:] = (seed, 0)
             bits.state = state
-            points[i] = self._mixture.sample(1, rng)[0]
+            points[i] = mixture.sample(1, rng)[0]
         return torch.from_numpy(points)
 
-    def energy(self, x: Tensor) -> Tensor:
-        return -torch.from_numpy(self._mixture.log_prob(x.double().cpu().numpy()))
+    def energy(x: Tensor) -> Tensor:
+        return -torch.from_numpy(mixture.log_prob(x.double().cpu().numpy()))
+
+    return Model(sampler=sampler, energy=energy, temperature=1.0)
 
 
 class Reference:
@@ -141,27 +137,26 @@ class Gaussians8(Task):
             event_shape=(2,),
             data=MixtureStream(),
             data_std=float(np.sqrt(variance)),
-            oracle=MixtureOracle(mixture) if oracle else None,
+            oracle=mixture_oracle(mixture) if oracle else None,
         )
 
     def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
         samples, nfe, start = None, None, None
-        if isinstance(model, Sampler):
+        if model.sampler is not None:
             samples, nfe = self._draw(model, seed, progress)
-        if isinstance(model, FineTunedModel):
+        if model.start is not None:
             start, _ = self._draw(model.start, seed, progress)
-        energy = energy_function(model, device=device, batch_size=20_000) if isinstance(model, EnergyModel) else None
-        temperature = model.temperature if isinstance(model, EnergyModel) else None
+        energy = None if model.energy is None else energy_function(model.energy, device=device, batch_size=20_000)
         arrays = {} if samples is None else {"samples": samples}
         if energy is not None:
-            scale = temperature or 1.0
+            scale = model.temperature or 1.0
             arrays["energy"] = energy(self._picture_grid()).reshape(PICTURE_CELLS, -1) / scale
-        if isinstance(model, ValueModel):
-            arrays["values"] = self._value_maps(model, device)
+        if model.value is not None and model.num_steps is not None:
+            arrays["values"] = self._value_maps(model.value, model.num_steps, device)
         evidence = Evidence(
             samples=samples,
             energy=energy,
-            temperature=temperature,
+            temperature=model.temperature,
             nfe=nfe,
             reference=self._reference,
             start_samples=start,
@@ -172,7 +167,7 @@ class Gaussians8(Task):
         return self._score(self.evidence(samples), {"samples": samples}, progress)
 
     @staticmethod
-    def _draw(model: Any, seed: int, progress: Callable[[str], None]) -> tuple[Array, float]:
+    def _draw(model: Model, seed: int, progress: Callable[[str], None]) -> tuple[Array, float]:
         samples, nfe = draw_samples(
             model, NUM_SAMPLES, first_seed=seed, batch_size=10_000, progress=progress, event_shape=(2,)
         )
@@ -197,8 +192,8 @@ class Gaussians8(Task):
     def _picture_grid() -> Array:
         return grid_points(BOX, PICTURE_CELLS)
 
-    def _value_maps(self, model: ValueModel, device: str) -> Array:
+    def _value_maps(self, value: Callable[[Tensor, int], Tensor], num_steps: int, device: str) -> Array:
         x = torch.as_tensor(self._picture_grid(), dtype=torch.float32, device=device)
         with torch.no_grad():
-            maps = [model.value(x, k).double().cpu().numpy() for k in range(model.num_steps + 1)]
+            maps = [value(x, k).double().cpu().numpy() for k in range(num_steps + 1)]
         return np.stack(maps).reshape(-1, PICTURE_CELLS, PICTURE_CELLS)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dxbench.api import Model
 from dxbench.assets.imagefolder import ImageFolder, labels_file
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.files.archives import opened_tar
@@ -155,12 +156,10 @@ class FolderData:
         return torch.from_numpy(to_floats(np.stack([self._folder.read(int(i)) for i in chosen])))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class RealImages:
+def real_images(images: Images) -> Model:
     """The truth as a model: images that are real, in turn from one that the seed names."""
 
-    images: Images
-    networks = ()
+    def sampler(seeds: Tensor) -> Tensor:
+        return torch.from_numpy(to_floats(images[(seeds % len(images)).cpu().numpy()]))
 
-    def sample(self, seeds: Tensor) -> Tensor:
-        return torch.from_numpy(to_floats(self.images[(seeds % len(self.images)).cpu().numpy()]))
+    return Model(sampler=sampler)

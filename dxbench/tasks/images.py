@@ -11,18 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from dxbench.api import (
-    ChainModel,
-    ConditionalChainModel,
-    ConditionalSampler,
     DataSource,
-    EnergyModel,
     Evaluation,
     Evidence,
-    FineTunedModel,
     Metric,
     Model,
     Problem,
-    Sampler,
     Task,
 )
 from dxbench.api.streams import derive_seed
@@ -76,7 +70,7 @@ def draw_images(
 ) -> Drawn:
     """Draw n samples, and as many of the start, of seeds `seed` .. `seed` + n - 1; `keep` as in `draw_samples`."""
 
-    def draw(one: Any) -> tuple[Array, float]:
+    def draw(one: Model) -> tuple[Array, float]:
         return draw_samples(
             one,
             n,
@@ -89,18 +83,16 @@ def draw_images(
         )
 
     samples, nfe, start, chain = None, None, None, None
-    if isinstance(model, Sampler | ConditionalSampler):
+    if model.sampler is not None:
         samples, nfe = draw(model)
-    if isinstance(model, FineTunedModel):
+    if model.start is not None:
         progress("sampling the model before fine-tuning")
         start, _ = draw(model.start)
-    seeds = seed + torch.arange(CHAIN_COLUMNS)
-    with torch.no_grad():
-        if labels is None and isinstance(model, ChainModel):
-            chain = model.chain(seeds)
-        elif labels is not None and isinstance(model, ConditionalChainModel):
-            chain = model.chain_classes(seeds, torch.from_numpy(labels[:CHAIN_COLUMNS]))
-    return Drawn(samples=samples, start=start, nfe=nfe, chain=None if chain is None else chain.double().cpu().numpy())
+    if model.trajectory_sampler is not None:
+        classes = None if labels is None else torch.from_numpy(labels[:CHAIN_COLUMNS])
+        with torch.no_grad():
+            chain = model.trajectory(seed + torch.arange(CHAIN_COLUMNS), classes).double().cpu().numpy()
+    return Drawn(samples=samples, start=start, nfe=nfe, chain=chain)
 
 
 class ImageTask(Task):
@@ -191,12 +183,9 @@ class ImageTask(Task):
             labels=self.labels(),
             keep=quantise,
         )
-        energy = (
-            energy_function(model, device=device, batch_size=self.batch_size)
-            if isinstance(model, EnergyModel)
-            else None
-        )
-        temperature = model.temperature if isinstance(model, EnergyModel) else None
+        energy = None
+        if model.energy is not None:
+            energy = energy_function(model.energy, device=device, batch_size=self.batch_size)
         arrays: dict[str, Array] = {"test": self.real_images()[:SHOWN]}
         if energy is not None:
             arrays |= self._energies(energy, drawn)
@@ -205,7 +194,7 @@ class ImageTask(Task):
         if drawn.chain is not None:
             arrays["chain"] = drawn.chain.astype(np.float16)
         if drawn.samples is None:
-            evidence = Evidence(samples=None, energy=energy, temperature=temperature, nfe=None, reference=None)
+            evidence = Evidence(samples=None, energy=energy, temperature=model.temperature, nfe=None, reference=None)
             scores, notes, protocols = score(self.metrics, evidence, progress=progress)
             return Evaluation(scores=scores, notes=notes, protocols=protocols, arrays=arrays)
         found = score_images(
@@ -214,7 +203,7 @@ class ImageTask(Task):
             self._references,
             start=drawn.start,
             energy=energy,
-            temperature=temperature,
+            temperature=model.temperature,
             nfe=drawn.nfe,
             device=device,
             progress=progress,

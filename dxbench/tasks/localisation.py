@@ -1,7 +1,7 @@
 """What tasks on patches of images share: models train on patches of good images, maps and images are ranked.
 
 A patch is a point: `Problem.data` has all of them as rows and knows their grid (`dxbench.api.PatchData`), and a model
-has an energy of patches (`EnergyModel`) or of whole grids (`MapModel`). Image scores and maps come from its energies
+has an energy of patches (`Model.energy`) or of whole grids (`Model.maps`). Image scores and maps come from its energies
 by the task's `PatchScoring`, the same for every method.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dxbench.api import EnergyModel, Evaluation, MapModel, Metric, Model, canonical_json, short_hash
+from dxbench.api import Evaluation, Metric, Model, canonical_json, short_hash
 from dxbench.drawing.draw import energy_maps
 from dxbench.features.patches import PatchExtractor
 from dxbench.metrics.detection.maps import PatchScoring
@@ -69,7 +69,7 @@ class PatchTask(DetectionTask):
 
     def score_group(self, model: Model, group: Group, *, device: str) -> GroupScores | None:
         assert isinstance(group, PatchGroup)
-        if not isinstance(model, EnergyModel | MapModel):
+        if model.energy is None and model.maps is None:
             return None
         energies = energy_maps(model, group.test, device=device, batch_size=TEST_BATCH)
         main, *others = (

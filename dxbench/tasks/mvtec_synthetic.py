@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.fft import idctn
 
 from dxbench import paths
-from dxbench.api import ArrayEnergy, Problem, ProblemSet, short_hash
+from dxbench.api import Problem, ProblemSet, array_energy, short_hash
 from dxbench.api.streams import derive_seed
 from dxbench.features.patches import PixelPatches
 from dxbench.metrics.detection.maps import PatchScoring
@@ -196,7 +196,7 @@ class MVTecSynthetic(FolderTask):
     def problem(self, *, oracle: bool) -> Problem | ProblemSet:
         problem = super().problem(oracle=oracle)
         assert isinstance(problem, Problem)
-        return replace(problem, oracle=ArrayEnergy(true_energy)) if oracle else problem
+        return replace(problem, oracle=array_energy(true_energy)) if oracle else problem
 
 
 PIXEL_AUROC, AUPRO, PIXEL_AP, PIXEL_F1_MAX, AUPRO_5, AUPIMO = MVTecSynthetic.scored_by[4:10]

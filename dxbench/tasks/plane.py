@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dxbench.api import EnergyModel, Evaluation, Evidence, Metric, Model, Problem, Sampler, Task
+from dxbench.api import Evaluation, Evidence, Metric, Model, Problem, Task
 from dxbench.api.streams import derive_seed
 from dxbench.drawing.draw import draw_samples, energy_function
 from dxbench.metrics.points.energy_distance import EnergyDistance
@@ -81,13 +81,13 @@ class PlaneTask(Task):
 
     def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
         samples, nfe, energy, temperature = None, None, None, None
-        if isinstance(model, Sampler):
+        if model.sampler is not None:
             samples, nfe = draw_samples(
                 model, self.num_samples, first_seed=seed, batch_size=5000, progress=progress, event_shape=(2,)
             )
             samples = samples.astype(np.float64)
-        if isinstance(model, EnergyModel):
-            energy, temperature = energy_function(model, device=device, batch_size=5000), model.temperature
+        if model.energy is not None:
+            energy, temperature = energy_function(model.energy, device=device, batch_size=5000), model.temperature
         seen = Evidence(samples=samples, energy=energy, temperature=temperature, nfe=nfe, reference=self.reference)
         return self._scored(seen, progress)
 

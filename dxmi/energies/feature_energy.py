@@ -1,17 +1,28 @@
-"""A trained energy on fixed features: the model of a detector."""
+"""A trained energy on fixed features: the energy of a detector."""
+
+from dataclasses import dataclass
 
 from torch import nn
 
 from dxmi.arrays import PerSample, Points
 
 
+@dataclass(frozen=True, eq=False)
 class FeatureEnergy:
-    """Fixed features, then a trained energy [b, D] to [b, 1]: the model of a detector."""
+    """E(x) = net(features(x)).
 
-    def __init__(self, features: nn.Module, energy: nn.Module, *, temperature: float | None) -> None:
-        self._features = features
-        self.networks = (energy,)
-        self.temperature = temperature
+    Attributes:
+        features: fixed, of rows.
+        net: trained, [b, D] to [b, 1].
+    """
+
+    features: nn.Module
+    net: nn.Module
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The trained network."""
+        return (self.net,)
 
     def energy(self, x: Points) -> PerSample:
-        return self.networks[0](self._features(x.flatten(1))).squeeze(1)
+        return self.net(self.features(x.flatten(1))).squeeze(1)

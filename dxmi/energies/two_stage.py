@@ -102,10 +102,10 @@ class TwoStageEnergy:
         self.steps_done += 1
         return self._second.descend(loss)
 
-    def scored(self, *, temperature: float | None) -> FeatureEnergy:
-        """The energy with averaged weights as a model."""
+    def scored(self) -> FeatureEnergy:
+        """The energy of points, with averaged weights."""
         pretraining = self.steps_done < self._settings.pretrain_iterations
-        return FeatureEnergy(self.features, self.net if pretraining else self._second.average, temperature=temperature)
+        return FeatureEnergy(self.features, self.net if pretraining else self._second.average)
 
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self._parts().items()} | {"steps_done": self.steps_done}

@@ -1,1 +1,7 @@
 """Samplers: a network and the way in which it is sampled, per seed and class label."""
+
+from dxmi.models.consistency import ConsistencySampler, check_jumps
+from dxmi.models.denoiser import DenoiserSampler
+from dxmi.models.policy import PolicySampler, ValueGuidance
+
+__all__ = ["ConsistencySampler", "DenoiserSampler", "PolicySampler", "ValueGuidance", "check_jumps"]

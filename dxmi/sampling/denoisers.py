@@ -34,8 +34,8 @@ class EDMDenoiser(nn.Module):
         above = sigma - self.sigma_min
         c_skip = self.sigma_data**2 / (above.square() + self.sigma_data**2)
         c_out = above * self.sigma_data / total
-        told = () if labels is None else (labels,)
-        F_x = self.net(x / per_sample(total, x), sigma.log() / 4, *told)
+        given_labels = () if labels is None else (labels,)
+        F_x = self.net(x / per_sample(total, x), sigma.log() / 4, *given_labels)
         return per_sample(c_skip, x) * x + per_sample(c_out, x) * F_x
 
 
@@ -79,8 +79,8 @@ class Clipped(nn.Module):
         return self.denoiser(x, sigma, *labels).clamp(-1.0, 1.0)
 
 
-def told(denoiser: ClassDenoiser, *labels: ClassLabels) -> Denoiser:
-    """D(x, sigma) with the classes of its rows said; with none for a network that is told none."""
+def conditioned(denoiser: ClassDenoiser, *labels: ClassLabels) -> Denoiser:
+    """D(x, sigma) conditioned on the class labels of its rows; on none for an unconditional network."""
     return lambda x, sigma: denoiser(x, sigma, *labels)
 
 

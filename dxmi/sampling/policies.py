@@ -15,8 +15,8 @@ class GaussianPolicy(nn.Module):
     """x_{k+1} = a_k x_k + g_k net(x_k, k) + std_k eps (DxMI Eq. 1, arXiv:2407.00626, mu = g_k net).
 
     a_k and g_k are fixed by the start (a diffusion schedule, or 1); std_k is learned in the log, except
-    where `trainable_std` is False, so that std_k stays as it began. x_0 ~ N(0, start_std^2 I). Where the net is told
-    something besides x and k, such as class labels, methods take it as `given`.
+    where `trainable_std` is False, so that std_k stays as it began. x_0 ~ N(0, start_std^2 I). Where the net is
+    conditioned on something besides x and k, such as class labels, methods take it as `given`.
 
     Raises:
         ValueError: if the per-step sequences differ in length or a std is not positive.
@@ -134,8 +134,8 @@ class GaussianPolicy(nn.Module):
         return values[k].reshape(-1, *([1] * len(self.event_shape)))
 
     def mean(self, x: Points, k: StepIndex, given: Tensor | None = None) -> Points:
-        told = self.net(x, k) if given is None else self.net(x, k, given)
-        return self._per_row(self.scale, k) * x + self._per_row(self.gain, k) * told
+        output = self.net(x, k) if given is None else self.net(x, k, given)
+        return self._per_row(self.scale, k) * x + self._per_row(self.gain, k) * output
 
     def step_log_stds(self) -> PerStep:
         """log std_k of every step, differentiable where trainable."""
@@ -193,7 +193,7 @@ class LatentPolicy(GaussianPolicy):
         return super().start(self._split(eps)[0])
 
     def draw(self, x: Points, k: StepIndex, eps: Tensor, given: Tensor | None = None) -> Points:
-        assert given is None, "the latent is the only thing that the net is told"
+        assert given is None, "the net is conditioned on the latent alone"
         noise, latent = self._split(eps)
         return super().draw(x, k, noise, latent)
 

@@ -1,4 +1,4 @@
-"""Policy to trajectory, with and without guidance by the value function."""
+"""Policy to trajectory, with and without guidance of every step."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 import torch
 
 from dxmi.arrays import ClassLabels, Points
-from dxmi.protocols import Value
 from dxmi.sampling.noise import Noise
 from dxmi.sampling.policies import GaussianPolicy
 from dxmi.sampling.trajectory import Trajectory
@@ -67,19 +66,3 @@ def sample(
     """The last state of a chain; the earlier ones are not kept."""
     (last,) = deque(chain(policy, noise, labels=labels, guidance=guidance), maxlen=1)
     return last
-
-
-def value_guidance(value: Value, *, strength: float) -> Guidance:
-    """x_{k+1} <- x_{k+1} - strength std_k grad V_{k+1}(x_{k+1}) (DxMI section 5.2).
-
-    The sign is the paper's, downhill in the value; the released code climbs it for a positive scale.
-    """
-
-    def guide(x: Points, step: int, std: float) -> Points:
-        with torch.enable_grad():
-            x = x.detach().requires_grad_(True)
-            k = x.new_full((len(x),), step + 1, dtype=torch.int64)
-            (gradient,) = torch.autograd.grad(value.value(x, k).sum(), x)
-        return (x - strength * std * gradient).detach()
-
-    return guide

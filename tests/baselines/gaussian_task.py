@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Sampler, Training
+from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
 
 MEAN = torch.tensor([1.5, -1.0])
 COVARIANCE = torch.tensor([[0.36, 0.15], [0.15, 0.25]])
@@ -34,9 +34,7 @@ def start(method: type[Method], config: Config, *, seed: int = 0) -> Training:
 
 
 def samples(training: Training, n: int = 10_000) -> Tensor:
-    model = training.model()
-    assert isinstance(model, Sampler)
-    return model.sample(torch.arange(n)).detach()
+    return training.model().sample(torch.arange(n)).detach()
 
 
 def errors(x: Tensor) -> tuple[float, float]:

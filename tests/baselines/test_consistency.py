@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from dxmi.backbones.small import EDMBackbone
 from dxmi.consistency import (
-    ConsistencyModel,
     consistency_loss,
     follow,
     growing_decay,
@@ -21,6 +20,7 @@ from dxmi.consistency import (
     l2,
     pseudo_huber,
 )
+from dxmi.models import ConsistencySampler
 from dxmi.sampling.denoisers import EDMDenoiser
 from dxmi.sampling.samplers import heun_step
 from dxmi.schedules.levels import karras_sigmas
@@ -153,7 +153,7 @@ def test_two_jumps_with_the_true_function_keep_the_law():
     n = 20_000
     for middle in ((), (0.8,)):
         net = True_(nn.Linear(1, 1), sigma_min=FLOOR)
-        model = ConsistencyModel(denoiser=net, sigmas=(80.0, *middle), event_shape=(2,), scale=0.5)
+        model = ConsistencySampler(denoiser=net, sigmas=(80.0, *middle), event_shape=(2,), scale=0.5)
         x = 0.5 * model.sample(torch.arange(n))
         # The start has no data under its noise: the mean is off by MEAN STD / 80.
         assert ((x.mean(0) - MEAN).abs() < 5 * STD / math.sqrt(n) + 0.005).all()

@@ -36,7 +36,6 @@ from dxbench.assets import Asset, PretrainedFiles
 from dxbench.conformance import check_method
 from dxbench.conformance.problems import synthetic_problem
 from dxbench.drawing.counting import counted_passes
-from dxbench.drawing.draw import sample
 from dxbench.errors import MissingData
 from dxmi.backbones.edm import ADMUNet, EDMFamily, EDMUNet
 from dxmi.backbones.images import DDPMUNet
@@ -79,7 +78,7 @@ def problem_of(config: Any) -> Problem:
 
 def images(model: Any, classes: int | None, n: int = 4) -> Tensor:
     seeds = torch.arange(n)
-    return sample(model, seeds, None if classes is None else seeds % classes).detach()
+    return model.sample(seeds, None if classes is None else seeds % classes).detach()
 
 
 # --- published settings ---------------------------------------------------------------------------------------
@@ -392,7 +391,7 @@ def test_a_released_consistency_model_is_sampled_as_its_authors_do(
 ) -> None:
     config = ConsistencyUNetConfig(backbone=backbone, iterations=0, num_levels=40, middle_levels=middle)
     model = model_of(Consistency, config, released)
-    assert not hasattr(model, "start")
+    assert model.start is None
     drawn = images(model, backbone.num_classes)
     seeds = torch.arange(4)
     labels = None if backbone.num_classes is None else seeds % backbone.num_classes
@@ -403,7 +402,7 @@ def test_a_released_consistency_model_is_sampled_as_its_authors_do(
         x = f(x + (sigma**2 - 0.002**2) ** 0.5 * noise.normal(1), sigma, labels).clamp(-1, 1)
     torch.testing.assert_close(drawn, x, rtol=1e-3, atol=1e-3)
     if labels is not None:
-        other = sample(model, seeds, (labels + 1) % 5)
+        other = model.sample(seeds, (labels + 1) % 5)
         assert not torch.allclose(other, drawn, atol=1e-3)
 
 
@@ -509,7 +508,7 @@ def test_a_released_sampler_of_dxmi_around_ddpm_has_its_stds_and_may_be_guided(r
     config = DxMIUNetConfig(backbone=backbone, iterations=0)
     model = dxmi_model_of(problem, config)
     stds = [*LOG_STDS[10][:9], math.log(1e-3)]
-    assert model.policy.step_log_stds().tolist() == pytest.approx(stds, rel=1e-5)
+    assert model.sampler.__self__.policy.step_log_stds().tolist() == pytest.approx(stds, rel=1e-5)
     plain = images(model, None)
     with pytest.raises(ValueError, match="a sampler of 10 steps, got num_steps=4"):
         dxmi_model_of(problem, config.model_copy(update={"num_steps": 4}))

@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 
-from dxbench.api import Compute, EnergyModel, Problem, Training
+from dxbench.api import Compute, Problem, Training
 from dxbench.api.streams import RandomStreams
 from dxbench.metrics.detection.ranking import auroc
 from dxbench.plugins.configure import configure
@@ -45,7 +45,7 @@ def run(train: Training, steps: int) -> list[dict[str, float]]:
 
 def energies(train: Training, x: torch.Tensor) -> torch.Tensor:
     model = train.model()
-    assert isinstance(model, EnergyModel)
+    assert model.energy is not None
     with torch.no_grad():
         return model.energy(x)
 

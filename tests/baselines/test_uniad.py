@@ -71,7 +71,7 @@ def test_defects_are_rebuilt_worse_than_what_is_normal() -> None:
     defect[:, 2:4, 1:3] = True
     test[defect] = torch.randn((int(defect.sum()), 8), generator=generator(6))
     with torch.no_grad():
-        maps = train.model().energy_map(test)
+        maps = train.model().maps(test)
     assert auroc(maps[~defect].numpy(), maps[defect].numpy()) > 0.9
 
 

@@ -41,14 +41,17 @@ def test_the_method_of_the_page_runs_as_the_page_says(
     page = (ROOT / "docs" / "adding-a-method.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
     assert code is not None
-    (tmp_path / "gaussian.py").write_text(code[1])
+    assert len([line for line in code[1].splitlines() if line.strip()]) <= 40
+    (tmp_path / "flow.py").write_text(code[1])
     monkeypatch.chdir(tmp_path)
-    ended = dxbench("run", "--task", "gaussians8", "--method", "gaussian.py:Gaussian", "--json")
+    ended = dxbench("run", "--task", "gaussians8", "--method", "flow.py:Flow", "--json")
     assert ended.code == 0, ended.err
     (record,) = ended.json
-    # A Gaussian with the ring's moments: far from the truth, near what its variance allows.
-    assert 0.3 < record["scores"]["sw2"]["value"] < 0.7
-    assert len([line for line in code[1].splitlines() if line.strip()]) < 60
+    assert record["nfe"] == 4
+    assert record["scores"]["sw2"]["value"] < 0.5  # a Gaussian with the ring's moments: 0.5
+    assert record["scores"]["mode_share_min"]["value"] > 0.05
+    ended = dxbench("check-method", "flow.py:Flow", "--task", "gaussians8")
+    assert ended.code == 0, ended.out
 
 
 def test_presets_of_the_page_serve_on_tasks_that_they_do_not_name(

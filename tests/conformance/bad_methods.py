@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, Method, Model, Problem, RandomStreams, Training
 from dxmi.sampling.noise import SeededNoise
 
 
@@ -21,9 +21,9 @@ class GoodConfig(Config):
 
 
 class GoodModel:
-    """Refines noise `num_steps` times with one network; energy and value are toys."""
+    """What a sound model is made of: noise refined `num_steps` times with one network, a toy energy and value."""
 
-    temperature: float | None = 1.0
+    num_classes: int | None = None
 
     def __init__(self, net: nn.Module, num_steps: int, event_shape: tuple[int, ...]) -> None:
         self.net, self.num_steps, self.event_shape = net, num_steps, event_shape
@@ -34,6 +34,17 @@ class GoodModel:
 
     def refine(self, x: Tensor) -> Tensor:
         return x + 0.1 * self.net(x)
+
+    def model(self) -> Model:
+        return Model(
+            networks=self.networks,
+            sampler=self.sample,
+            num_classes=self.num_classes,
+            energy=self.energy,
+            temperature=1.0,
+            value=self.value,
+            num_steps=self.num_steps,
+        )
 
     def sample(self, seeds: Tensor) -> Tensor:
         x = self.noise(seeds).to(next(self.net.parameters()).device)
@@ -88,8 +99,8 @@ class GoodTraining(Training):
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
 
-    def model(self) -> GoodModel:
-        return self.model_type(self.net, self.config.num_steps, self.problem.event_shape)
+    def model(self) -> Model:
+        return self.model_type(self.net, self.config.num_steps, self.problem.event_shape).model()
 
 
 class Good(Method):
@@ -134,14 +145,25 @@ class NamesNoModules(GoodModel):
         self.networks = (net.forward,)
 
 
+class NoModel(GoodModel):
+    """In place of a model, an object that looks like one of old."""
+
+    def model(self) -> Model:
+        return self  # type: ignore[return-value]
+
+
+class CannotDoAnything(GoodModel):
+    def model(self) -> Model:
+        return Model(networks=self.networks)
+
+
 class OnlyByClass(GoodModel):
     """Samples only of a class, which is not asked for."""
 
     num_classes = 2
-    sample = None  # type: ignore[assignment]
 
-    def sample_classes(self, seeds: Tensor, labels: Tensor) -> Tensor:
-        return GoodModel.sample(self, seeds) + labels[:, None].to(next(self.net.parameters()).device)
+    def sample(self, seeds: Tensor, labels: Tensor) -> Tensor:  # type: ignore[override]
+        return super().sample(seeds) + labels[:, None].to(next(self.net.parameters()).device)
 
 
 class DropsSingletons(GoodModel):
@@ -333,6 +355,8 @@ BAD: list[tuple[str, str, type[Method]]] = [
     ("config", "training writes into it", bad("config", training=WritesConfig)),
     ("training", "infinite loss", bad("training", training=InfiniteLoss)),
     ("capabilities", "networks that are functions", bad("capabilities", model=NamesNoModules)),
+    ("capabilities", "no model", bad("capabilities", model=NoModel)),
+    ("capabilities", "no capability", bad("capabilities", model=CannotDoAnything)),
     ("classes", "samples by class alone", bad("classes", model=OnlyByClass)),
     ("shapes", "squeezed", bad("shapes", model=DropsSingletons)),
     ("range", "overflowing", bad("range", model=Overflows)),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dxbench.api import Estimate, Evaluation, MetricProtocol, NotApplicable, Problem, Task
+from dxbench.api import Estimate, Evaluation, MetricProtocol, Model, NotApplicable, Problem, Task
 from dxbench.errors import NothingMeasured
 from dxbench.metrics.points.sliced import SlicedWasserstein
 from dxbench.metrics.scoring import repeated, require_samples
@@ -153,14 +153,11 @@ class Restless(Good):
     """Its evaluation adds noise of its own."""
 
     def evaluate(self, model: Any, *, seed: int, device: str, progress: Any) -> Evaluation:
-        class Noisy:
-            networks = ()
+        def noisy(seeds: Any) -> Any:
+            batch = model.sample(seeds).double()
+            return batch + 1e-5 * torch.from_numpy(np.random.default_rng().standard_normal(batch.shape))
 
-            def sample(self, seeds: Any) -> Any:
-                batch = model.sample(seeds).double()
-                return batch + 1e-5 * torch.from_numpy(np.random.default_rng().standard_normal(batch.shape))
-
-        return super().evaluate(Noisy(), seed=seed, device=device, progress=progress)  # type: ignore[arg-type]
+        return super().evaluate(Model(sampler=noisy), seed=seed, device=device, progress=progress)
 
 
 class GlobalRandomness(Good):
@@ -182,14 +179,11 @@ class LooksAtBatches(Good):
     """What it scores of a sample depends on the first of its batch."""
 
     def evaluate(self, model: Any, *, seed: int, device: str, progress: Any) -> Evaluation:
-        class Shifted:
-            networks = ()
+        def shifted(seeds: Any) -> Any:
+            batch = model.sample(seeds)
+            return batch + 2e-4 * batch[:1]
 
-            def sample(self, seeds: Any) -> Any:
-                batch = model.sample(seeds)
-                return batch + 2e-4 * batch[:1]
-
-        return super().evaluate(Shifted(), seed=seed, device=device, progress=progress)  # type: ignore[arg-type]
+        return super().evaluate(Model(sampler=shifted), seed=seed, device=device, progress=progress)
 
 
 class OnlyModels(Good):

@@ -63,8 +63,8 @@ def test_an_unmet_need_is_a_skip_not_a_pass() -> None:
 
 
 class IgnoresLabels(OnlyByClass):
-    def sample_classes(self, seeds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return super().sample_classes(seeds, torch.zeros_like(labels))
+    def sample(self, seeds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return super().sample(seeds, torch.zeros_like(labels))
 
 
 class OtherNumberOfClasses(OnlyByClass):
@@ -72,8 +72,8 @@ class OtherNumberOfClasses(OnlyByClass):
 
 
 class LabelByPosition(OnlyByClass):
-    def sample_classes(self, seeds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return super().sample_classes(seeds, (labels + torch.arange(len(labels))) % 2)
+    def sample(self, seeds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return super().sample(seeds, (labels + torch.arange(len(labels))) % 2)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dxbench.api import Model
 from dxbench.drawing.counting import OperationCounter, counted_passes
-from dxbench.drawing.draw import count_parameters, draw_samples, energy_function, sample, sampling_flops
+from dxbench.drawing.draw import count_parameters, draw_samples, energy_function, sampling_flops
 
 
 def silent(_: str) -> None:
@@ -24,6 +25,10 @@ class Stub:
         self.change = change or (lambda x: x)
         self.batches: list[list[int]] = []
 
+    @property
+    def model(self) -> Model:
+        return Model(networks=self.networks, sampler=self.sample)
+
     def sample(self, seeds: Tensor) -> Tensor:
         self.batches.append(seeds.tolist())
         x = torch.stack([seeds.float(), -seeds.float()], dim=1)
@@ -33,14 +38,14 @@ class Stub:
         return self.change(x)
 
 
-def draw(model: Stub, n: int = 10, *, batch_size: int = 4, first_seed: int = 100) -> tuple[np.ndarray, float]:
-    return draw_samples(model, n, event_shape=(2,), first_seed=first_seed, batch_size=batch_size, progress=silent)
+def draw(stub: Stub, n: int = 10, *, batch_size: int = 4, first_seed: int = 100) -> tuple[np.ndarray, float]:
+    return draw_samples(stub.model, n, event_shape=(2,), first_seed=first_seed, batch_size=batch_size, progress=silent)
 
 
 def test_sample_i_has_the_first_seed_plus_i_whatever_the_batches():
-    model = Stub()
-    samples, _ = draw(model)
-    assert model.batches == [[100, 101, 102, 103], [104, 105, 106, 107], [108, 109]]
+    stub = Stub()
+    samples, _ = draw(stub)
+    assert stub.batches == [[100, 101, 102, 103], [104, 105, 106, 107], [108, 109]]
     assert samples.tolist() == [[100.0 + i, -100.0 - i] for i in range(10)]
     assert np.array_equal(draw(Stub(), batch_size=7)[0], samples)
 
@@ -104,9 +109,6 @@ def test_drawing_keeps_no_gradient():
 
 
 class Bowl:
-    networks = ()
-    temperature = 1.0
-
     def __init__(self, change: Callable[[Tensor], Tensor] = lambda e: e) -> None:
         self.change = change
         self.sizes: list[int] = []
@@ -120,7 +122,7 @@ class Bowl:
 
 def test_energies_are_float64_and_those_of_each_row_whatever_the_batches():
     x, model = np.random.default_rng(0).standard_normal((10, 2)), Bowl()
-    energies = energy_function(model, device="cpu", batch_size=4)(x)
+    energies = energy_function(model.energy, device="cpu", batch_size=4)(x)
     assert model.sizes == [4, 4, 2]
     assert energies.dtype == np.float64
     np.testing.assert_allclose(energies, (x**2).sum(axis=1), rtol=1e-6)
@@ -132,7 +134,7 @@ def test_energies_are_float64_and_those_of_each_row_whatever_the_batches():
     ids=["column", "short", "nan", "infinite"],
 )
 def test_energies_of_another_shape_or_not_finite_are_refused(change):
-    energy = energy_function(Bowl(change), device="cpu", batch_size=4)
+    energy = energy_function(Bowl(change).energy, device="cpu", batch_size=4)
     with pytest.raises(ValueError, match=r"finite and of shape \(10,\)"):
         energy(np.ones((10, 2)))
 
@@ -140,12 +142,12 @@ def test_energies_of_another_shape_or_not_finite_are_refused(change):
 def test_parameters_are_counted_over_all_networks():
     model = Stub()
     model.networks = (nn.Linear(3, 5), nn.Linear(2, 2, bias=False))
-    assert count_parameters(model) == 3 * 5 + 5 + 4
+    assert count_parameters(model.model) == 3 * 5 + 5 + 4
 
 
 @pytest.mark.parametrize(("steps", "passes"), [(1, 1), (5, 2)])
 def test_flops_are_those_of_one_sample(steps, passes):
-    assert sampling_flops(Stub(steps=steps, passes=passes)) == steps * passes * 2 * 2 * 2
+    assert sampling_flops(Stub(steps=steps, passes=passes).model) == steps * passes * 2 * 2 * 2
 
 
 def test_operations_are_those_that_torch_counts() -> None:
@@ -164,46 +166,43 @@ def test_operations_are_those_that_torch_counts() -> None:
 def test_operations_of_a_sampler_that_takes_gradients_are_counted() -> None:
     net = torch.nn.Linear(2, 1)
 
-    class Guided:
-        networks = (net,)
-
-        def sample(self, seeds: torch.Tensor) -> torch.Tensor:
-            with torch.enable_grad():
-                x = torch.ones(len(seeds), 2, requires_grad=True)
-                (gradient,) = torch.autograd.grad(net(x).sum(), x)
-            return x.detach() - gradient
+    def guided(seeds: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad():
+            x = torch.ones(len(seeds), 2, requires_grad=True)
+            (gradient,) = torch.autograd.grad(net(x).sum(), x)
+        return x.detach() - gradient
 
     forward, backward = 2 * 2, 2 * 2
-    assert sampling_flops(Guided()) == forward + backward
+    assert sampling_flops(Model(networks=(net,), sampler=guided)) == forward + backward
 
 
-class ByClass(Stub):
+def by_class() -> Model:
     """Draws (seed, label)."""
+    net = Stub().net
 
-    sample = None  # type: ignore[assignment]
-    num_classes = 3
+    def draw(seeds: Tensor, labels: Tensor) -> Tensor:
+        return net(torch.stack([seeds.float(), labels.float()], dim=1))
 
-    def sample_classes(self, seeds: Tensor, labels: Tensor) -> Tensor:
-        return self.net(torch.stack([seeds.float(), labels.float()], dim=1))
+    return Model(networks=(net,), sampler=draw, num_classes=3)
 
 
 def test_sample_i_has_label_i_whatever_the_batches():
     labels = np.arange(10) % 3
     options = {"event_shape": (2,), "first_seed": 100, "progress": silent, "labels": labels}
-    samples, nfe = draw_samples(ByClass(), 10, batch_size=4, **options)
+    samples, nfe = draw_samples(by_class(), 10, batch_size=4, **options)
     assert samples.tolist() == [[100.0 + i, i % 3] for i in range(10)]
     assert nfe == 1
-    assert np.array_equal(draw_samples(ByClass(), 10, batch_size=7, **options)[0], samples)
-    assert sampling_flops(ByClass()) == sampling_flops(Stub())
+    assert np.array_equal(draw_samples(by_class(), 10, batch_size=7, **options)[0], samples)
+    assert sampling_flops(by_class()) == sampling_flops(Stub().model)
 
 
 @pytest.mark.parametrize(
     ("model", "labels", "words"),
     [
-        (Stub(), [0, 1], "Stub is unconditional; give it num_classes and sample_classes"),
-        (ByClass(), None, "ByClass draws samples of a class .* the task has no classes"),
-        (ByClass(), [0, 3], "1 of 2 labels are out of range, the first 3; ByClass knows classes 0 .. 2"),
-        (ByClass(), [-1, 1], "1 of 2 labels are out of range, the first -1"),
+        (Stub().model, [0, 1], r"the model is unconditional; give it num_classes and a sampler\(seeds, labels\)"),
+        (by_class(), None, "the model draws samples of 3 classes, but the task has no classes"),
+        (by_class(), [0, 3], "1 of 2 labels are out of range, the first 3; the model knows classes 0 .. 2"),
+        (by_class(), [-1, 1], "1 of 2 labels are out of range, the first -1"),
     ],
 )
 def test_labels_and_models_that_do_not_fit_are_refused(model, labels, words):
@@ -214,6 +213,6 @@ def test_labels_and_models_that_do_not_fit_are_refused(model, labels, words):
 
 def test_labels_are_whole_numbers_one_per_sample():
     with pytest.raises(ValueError, match="wanted int64 labels"):
-        sample(ByClass(), torch.arange(2), torch.zeros(2))
+        by_class().sample(torch.arange(2), torch.zeros(2))
     with pytest.raises(ValueError, match="wanted int64 labels"):
-        sample(ByClass(), torch.arange(2), torch.zeros(3, dtype=torch.int64))
+        by_class().sample(torch.arange(2), torch.zeros(3, dtype=torch.int64))

@@ -102,6 +102,7 @@ def test_weights_that_turn_nan_do_not_replace_a_good_checkpoint(dxbench: Callabl
         ("Crash", "failed", "setup", "a bug of the method"),
         ("NeedsGPU", "skipped", "setup", "gpu needs a CUDA device"),
         ("OutOfMemory", "out_of_memory", "setup", "2.00 TiB"),
+        ("NoModel", "failed", "train", "got a Affine, wanted a dxbench.api.Model; return Model(networks=(net,), "),
         ("WrongShape", "failed", "evaluate", "wanted samples of shape (10000, 2), got (10000, 1)"),
     ],
 )

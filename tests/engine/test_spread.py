@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import torch
 from conftest import Ended, method
 from two_processes import CASES, draw, train
 
-from dxbench.api import FineTunedModel, ResultRecord
+from dxbench.api import Model, ResultRecord
+from dxbench.engine.distributed_sampling import sampling_together
 from dxbench.engine.fabric import FabricWorkers
 from dxbench.engine.launchers import _free_port
-from dxbench.engine.sampling_crew import sampling_together
 from dxbench.engine.spread import Spread, outer_rank
 from dxbench.engine.spread import machines as count_machines
 from dxbench.errors import UsageError
@@ -74,24 +75,25 @@ def test_two_processes_draw_the_images_of_one(pair: list[dict[str, Any]], task: 
     samples, nfe = draw(model, 15, 16)
     torch.testing.assert_close(found["samples"], samples, rtol=1e-3, atol=1e-4)
     assert found["nfe"] == nfe
-    if isinstance(model, FineTunedModel):
+    if model.start is not None:
         start, nfe = draw(model.start, 15, 16)
         assert (quantise(found["start"][0].double().numpy()) == quantise(start.double().numpy())).all()
         assert found["start"][1] == nfe
 
 
-def test_a_twin_of_a_model_is_able_to_do_what_the_model_is() -> None:
-    from dxbench.api import ChainModel, EnergyModel, Sampler, ValueModel
-
+def test_a_distributed_model_is_able_to_do_what_the_model_is() -> None:
     _, _, model = train("digits", "dxmi", None)
     workers = FabricWorkers(Spread(accumulate=3), device="cpu", place=None)
-    with sampling_together(model, workers) as twin:
-        for ability in (Sampler, EnergyModel, ValueModel, ChainModel, FineTunedModel):
-            assert isinstance(twin, ability)
-        assert torch.equal(twin.energy(torch.zeros(2, 1, 8, 8)), model.energy(torch.zeros(2, 1, 8, 8)))
-        torch.testing.assert_close(twin.sample(torch.arange(5)), model.sample(torch.arange(5)), rtol=1e-4, atol=1e-5)
-    assert type(model) is not type(twin)
-    assert len(twin.networks) == len(model.networks) + 1
+    seeds, x = torch.arange(5), torch.zeros(2, 1, 8, 8)
+    with sampling_together(model, workers) as spread:
+        lacking = {field.name for field in fields(Model) if getattr(model, field.name) is None}
+        assert {field.name for field in fields(Model) if getattr(spread, field.name) is None} == lacking
+        assert lacking == {"num_classes", "maps", "parts"}
+        assert torch.equal(spread.energy(x), model.energy(x))
+        for one, of in ((spread, model), (spread.start, model.start)):
+            torch.testing.assert_close(one.sample(seeds), of.sample(seeds), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(one.trajectory(seeds), of.trajectory(seeds))
+            assert len(one.networks) == len(of.networks) + 1
 
 
 # --- precision ------------------------------------------------------------------------------------------------

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dxbench.api import Compute, Model, Parallel, Problem, Sampler
+from dxbench.api import Compute, Model, Parallel, Problem
 from dxbench.api.streams import RandomStreams
 from dxbench.drawing.draw import draw_samples
+from dxbench.engine.distributed_sampling import DistributedSampling, sampling_together
 from dxbench.engine.fabric import FabricWorkers
-from dxbench.engine.sampling_crew import SamplingCrew, sampling_together
 from dxbench.engine.spread import Place, Spread
 from dxbench.plugins.configure import configure
 from dxbench.plugins.registry import load_method, load_task
@@ -81,12 +81,11 @@ def work(rank: int, port: int, folder: Path) -> None:
         state, scalars, model = train(task, method, workers.parallel)
         found[f"{task} {method}"] = {"state": state, "scalars": scalars}
         if rank != 0:
-            SamplingCrew(model, workers).serve()
+            DistributedSampling(model, workers).serve()
             continue
-        with sampling_together(model, workers) as twin:
-            assert isinstance(twin, Sampler)
-            samples, nfe = draw(twin, 15, 7)  # the last batch is of one sample: a process has none to draw
-            start = draw(twin.start, 15, 7) if task == "digits" else None  # type: ignore[attr-defined]
+        with sampling_together(model, workers) as spread:
+            samples, nfe = draw(spread, 15, 7)  # the last batch is of one sample: a process has none to draw
+            start = draw(spread.start, 15, 7) if task == "digits" else None
         found[f"{task} {method}"] |= {"samples": samples, "nfe": nfe, "start": start}
     torch.save(found, folder / f"rank-{rank}.pt")
 

@@ -9,9 +9,8 @@ import torch
 from conftest import Ended
 from sklearn.metrics import roc_auc_score
 
-from dxbench.api import ArrayEnergy, Evaluation, Problem, ProblemSet
+from dxbench.api import Evaluation, Model, Problem, ProblemSet, array_energy
 from dxbench.boards.published import read_published
-from dxbench.engine.parts import PartwiseModel
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.paths import published
 from dxbench.tasks import adbench, holdout_digit
@@ -130,7 +129,7 @@ def test_a_digit_held_out_never_trains():
 
 def test_scores_are_the_mean_over_groups_of_what_scikit_learn_says(mvtec: Path):
     task = MVTecPooledResNet18()
-    evaluation = scored(task, ArrayEnergy(lambda x: np.square(x[:, 1:]).sum(axis=1)))
+    evaluation = scored(task, array_energy(lambda x: np.square(x[:, 1:]).sum(axis=1)))
     wanted = {
         name: 100 * roc_auc_score(group.anomalous, np.square(group.test[:, 1:].astype(float)).sum(axis=1))
         for name, group in task.loaded.items()
@@ -145,42 +144,39 @@ def test_scores_are_the_mean_over_groups_of_what_scikit_learn_says(mvtec: Path):
 
 def test_separate_models_are_scored_each_on_its_own_group(mvtec: Path):
     task = MVTecSeparateResNet18()
-    models = {name: ArrayEnergy(lambda x: np.square(x[:, 1:]).sum(axis=1)) for name in CATEGORIES}
-    models["screw"] = ArrayEnergy(lambda x: -np.square(x[:, 1:]).sum(axis=1))
-    parts = scored(task, PartwiseModel(models)).scores["image_auroc"].parts
+    models = {name: array_energy(lambda x: np.square(x[:, 1:]).sum(axis=1)) for name in CATEGORIES}
+    models["screw"] = array_energy(lambda x: -np.square(x[:, 1:]).sum(axis=1))
+    parts = scored(task, Model(parts=models)).scores["image_auroc"].parts
     assert parts["screw"] < 50 < parts["tile"]
 
 
 def test_constant_energies_score_one_half_and_that_is_said(mvtec: Path):
-    evaluation = scored(MVTecPooledResNet18(), ArrayEnergy(lambda x: np.zeros(len(x))))
+    evaluation = scored(MVTecPooledResNet18(), array_energy(lambda x: np.zeros(len(x))))
     assert evaluation.scores["image_auroc"].value == 50.0
     assert "bottle" in evaluation.notes["constant energy"]
 
 
 def test_nan_energies_are_refused(mvtec: Path):
     with pytest.raises(ValueError, match="finite"):
-        scored(MVTecPooledResNet18(), ArrayEnergy(lambda x: np.full(len(x), np.nan)))
+        scored(MVTecPooledResNet18(), array_energy(lambda x: np.full(len(x), np.nan)))
 
 
 def test_a_model_without_energy_leaves_notes_and_no_score(mvtec: Path):
-    class Sampler:
-        networks = ()
-
-    evaluation = scored(MVTecPooledResNet18(), Sampler())
+    evaluation = scored(MVTecPooledResNet18(), Model())
     assert evaluation.scores == {}
     assert evaluation.notes["image_auroc"] == "the model has no energy"
 
 
 def test_a_category_without_defects_has_no_auroc(mvtec: Path):
     np.savez(mvtec / "MVTec-AD_tile.npz", X=np.ones((9, 5), np.float32), y=np.zeros(9, int))
-    evaluation = scored(MVTecPooledResNet18(), ArrayEnergy(lambda x: x[:, 1]))
+    evaluation = scored(MVTecPooledResNet18(), array_energy(lambda x: x[:, 1]))
     assert evaluation.scores == {}
     assert evaluation.notes["image_auroc"] == "tile has only normal test points"
 
 
 def test_pictures_show_every_group(mvtec: Path):
     task = MVTecPooledResNet18()
-    arrays = scored(task, ArrayEnergy(lambda x: np.square(x[:, 1:]).sum(axis=1))).arrays
+    arrays = scored(task, array_energy(lambda x: np.square(x[:, 1:]).sum(axis=1))).arrays
     bars, histograms, roc = task.pictures(arrays)
     assert [label.get_text() for label in bars.figure.axes[0].get_yticklabels()] == list(CATEGORIES)
     assert [axes.get_title() for axes in histograms.figure.axes[:15]] == list(CATEGORIES)
@@ -269,9 +265,9 @@ def test_knn_equals_dtes_published_column_on_every_set_of_1000_to_50000_rows():
         row.group: row.scores["auroc"].value for _, row in read_published(published()) if row.label.startswith("kNN, ")
     }
     models = {
-        name: ArrayEnergy(KNN().fit(group.train.astype(float), KNNConfig(), seed=0)) for name, group in groups.items()
+        name: array_energy(KNN().fit(group.train.astype(float), KNNConfig(), seed=0)) for name, group in groups.items()
     }
-    parts = scored(TabularDTE(), PartwiseModel(models)).scores["auroc"].parts
+    parts = scored(TabularDTE(), Model(parts=models)).scores["auroc"].parts
     rows = {name: len(group.train) + len(group.test) for name, group in groups.items()}
     # Below 1,000 rows the protocol draws them at random; those sets have exactly 1,000 after it.
     compared = {name for name, n in rows.items() if n > 1000}
@@ -294,10 +290,10 @@ def test_real_tabular_sets_are_read(task: type[DetectionTask]):
 
 
 def test_robust_scores_are_never_better_than_those_of_the_anomalies_as_they_are(mvtec: Path):
-    scores = scored(MVTecPooledResNet18(), ArrayEnergy(lambda x: np.square(x[:, 1:]).sum(axis=1))).scores
+    scores = scored(MVTecPooledResNet18(), array_energy(lambda x: np.square(x[:, 1:]).sum(axis=1))).scores
     assert scores["image_robust_auroc"].value < scores["image_auroc"].value
     assert scores["image_robust_min_rank"].value <= scores["image_min_rank"].value
-    length = scored(MVTecPooledResNet18(), ArrayEnergy(lambda x: np.square(x).sum(axis=1).round(3))).scores
+    length = scored(MVTecPooledResNet18(), array_energy(lambda x: np.square(x).sum(axis=1).round(3))).scores
     # A turn keeps lengths, so that it does nothing to a detector by length.
     assert length["image_robust_auroc"].value == pytest.approx(length["image_auroc"].value, abs=0.5)
 

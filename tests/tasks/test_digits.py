@@ -1,15 +1,16 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from dxbench.api import EnergyModel, Evaluation, Evidence, Recheckable, Sampler
+from dxbench.api import Evaluation, Evidence, Model, Recheckable
 from dxbench.errors import InvalidFile
 from dxbench.metrics.digits import BLOCK, NUM_SAMPLES, FeaturePass
 from dxbench.metrics.digits_net import LEVELS, quantise
-from dxbench.tasks.digits import Digits, Reference, ValidationDigits
+from dxbench.tasks.digits import Digits, Reference, validation_digits
 from dxbench.tasks.digits_data import SPLIT_SIZES, digits_splits
 
 SAMPLE_METRICS = {
@@ -39,7 +40,7 @@ def rng(seed: int) -> np.random.Generator:
 
 @pytest.fixture(scope="module")
 def floor() -> Evaluation:
-    return Digits().evaluate(ValidationDigits(), seed=10**12, device="cpu", progress=silent)
+    return Digits().evaluate(Model(sampler=validation_digits), seed=10**12, device="cpu", progress=silent)
 
 
 def scored(images: np.ndarray) -> dict[str, float]:
@@ -131,8 +132,7 @@ def test_blends_are_means_of_two_test_digits_of_different_classes_on_the_levels(
 
 
 def test_the_truth_is_the_validation_split_in_turn():
-    truth, validation = ValidationDigits(), digits_splits()["validation"].images
-    assert isinstance(truth, Sampler)
+    truth, validation = Model(sampler=validation_digits), digits_splits()["validation"].images
     seeds = torch.arange(BLOCK) + 2**61
     images = truth.sample(seeds).double().numpy()
     assert {image.tobytes() for image in images} == {image.tobytes() for image in validation}
@@ -247,23 +247,14 @@ def test_samples_made_elsewhere_have_to_be_right_in_number_and_scale(images, com
 # --- energies -------------------------------------------------------------------------------------------------
 
 
-class BrightnessOfTheEdge:
+def brightness_of_the_edge(x: Tensor) -> Tensor:
     """Digits are dark at the left and right edge: an energy that knows only that."""
-
-    networks = ()
-    temperature = None
-
-    def __init__(self, sign: float) -> None:
-        self.sign = sign
-
-    def energy(self, x: Tensor) -> Tensor:
-        return self.sign * (x[..., 0].mean(dim=(1, 2)) + x[..., -1].mean(dim=(1, 2)))
+    return x[..., 0].mean(dim=(1, 2)) + x[..., -1].mean(dim=(1, 2))
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_a_model_that_does_not_sample_is_scored_by_its_energy(sign):
-    model = BrightnessOfTheEdge(sign)
-    assert isinstance(model, EnergyModel)
+    model = Model(energy=lambda x: sign * brightness_of_the_edge(x))
     evaluation = Digits().evaluate(model, seed=0, device="cpu", progress=silent)
     assert set(evaluation.scores) == {"energy_auc_uniform", "energy_auc_blends"}
     assert SAMPLE_METRICS | {"fd_digits_start"} == set(evaluation.notes)
@@ -277,24 +268,12 @@ def test_a_model_that_does_not_sample_is_scored_by_its_energy(sign):
 # --- fine-tuned models ----------------------------------------------------------------------------------------
 
 
-class Shifted:
+def shifted(shift: float) -> Model:
     """Validation digits, brighter by `shift`."""
-
-    networks = ()
-
-    def __init__(self, shift: float) -> None:
-        self.shift = shift
-
-    def sample(self, seeds: Tensor) -> Tensor:
-        return ValidationDigits().sample(seeds) + self.shift
+    return Model(sampler=lambda seeds: validation_digits(seeds) + shift)
 
 
-class Tuned(Shifted):
-    """The same, with a start that was brighter still."""
-
-    def __init__(self) -> None:
-        super().__init__(0.0)
-        self.start = Shifted(0.5)
+TUNED = replace(shifted(0.0), start=shifted(0.5))
 
 
 def recheckable() -> list[Recheckable]:
@@ -332,8 +311,8 @@ def test_a_part_of_the_samples_confirms_an_honest_claim_and_refutes_a_better_one
 
 
 def test_the_start_of_a_fine_tuned_model_is_scored_by_the_same_protocol(floor):
-    evaluation = Digits().evaluate(Tuned(), seed=0, device="cpu", progress=silent)
-    before = Digits().evaluate(Shifted(0.5), seed=0, device="cpu", progress=silent)
+    evaluation = Digits().evaluate(TUNED, seed=0, device="cpu", progress=silent)
+    before = Digits().evaluate(shifted(0.5), seed=0, device="cpu", progress=silent)
     scores = evaluation.scores
     assert scores["fd_digits_start"].value == before.scores["fd_digits"].value
     assert (scores["fd_digits_start"].better, scores["fd_digits"].better) == ("none", "lower")

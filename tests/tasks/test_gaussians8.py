@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from dxbench.api import EnergyModel, Evaluation, Evidence, Sampler
+from dxbench.api import Evaluation, Evidence, Model
 from dxbench.metrics.points.densities import GaussianMixture
 from dxbench.metrics.scoring import spot_check
 from dxbench.metrics.start import OfTheStart
@@ -19,9 +19,9 @@ from dxbench.tasks.gaussians8 import (
     SW2,
     SW2_EXACT,
     Gaussians8,
-    MixtureOracle,
     Reference,
     eight_gaussians,
+    mixture_oracle,
 )
 
 TRUTH = eight_gaussians()
@@ -43,7 +43,7 @@ def reference() -> Reference:
 
 @pytest.fixture(scope="module")
 def of_the_truth() -> Evaluation:
-    return Gaussians8().evaluate(MixtureOracle(TRUTH), seed=10**12, device="cpu", progress=silent)
+    return Gaussians8().evaluate(mixture_oracle(TRUTH), seed=10**12, device="cpu", progress=silent)
 
 
 # --- the distribution -----------------------------------------------------------------------------------------
@@ -82,8 +82,8 @@ def test_published_std_is_that_of_a_coordinate():
 
 def test_the_truth_is_shown_only_where_asked_for():
     oracle = Gaussians8().problem(oracle=True).oracle
-    assert isinstance(oracle, Sampler)
-    assert isinstance(oracle, EnergyModel)
+    assert oracle.sampler is not None
+    assert oracle.energy is not None
 
 
 # --- the reference --------------------------------------------------------------------------------------------
@@ -118,18 +118,18 @@ def test_test_draws_follow_the_truth_and_share_no_point(reference):
 
 
 def test_oracle_samples_depend_on_their_own_seed_alone():
-    oracle, seeds = MixtureOracle(TRUTH), torch.arange(300) + 2**61
+    oracle, seeds = mixture_oracle(TRUTH), torch.arange(300) + 2**61
     whole = oracle.sample(seeds)
     assert torch.equal(torch.cat([oracle.sample(part) for part in seeds.split(7)]), whole)
     assert torch.equal(oracle.sample(seeds.flip(0)), whole.flip(0))
     np.random.seed(1)  # noqa: NPY002 - the global seed has to be irrelevant
-    assert torch.equal(MixtureOracle(TRUTH).sample(seeds), whole)
+    assert torch.equal(mixture_oracle(TRUTH).sample(seeds), whole)
     assert (oracle.sample(seeds + 300) != whole).all()
 
 
 def test_oracle_samples_of_consecutive_seeds_are_independent_draws_of_the_truth():
     n = 30_000
-    x = MixtureOracle(TRUTH).sample(torch.arange(n)).numpy()
+    x = mixture_oracle(TRUTH).sample(torch.arange(n)).numpy()
     for angle in (0.0, 0.3, 1.0):
         direction = np.array([np.cos(angle), np.sin(angle)])
         assert stats.kstest(x @ direction, TRUTH.project(direction).cdf).pvalue > 5.7e-7
@@ -139,7 +139,7 @@ def test_oracle_samples_of_consecutive_seeds_are_independent_draws_of_the_truth(
 
 def test_oracle_energy_is_the_negative_log_density():
     x = 2 * rng(0).standard_normal((50, 2))
-    energy = MixtureOracle(TRUTH).energy(torch.from_numpy(x))
+    energy = mixture_oracle(TRUTH).energy(torch.from_numpy(x))
     np.testing.assert_allclose(energy.numpy(), -TRUTH.log_prob(x), rtol=1e-12)
 
 
@@ -183,7 +183,7 @@ def test_every_score_carries_a_protocol_of_its_own(of_the_truth):
 def test_evaluation_keeps_the_samples_of_the_seeds_it_was_given(of_the_truth):
     seeds = 10**12 + torch.tensor([0, 1, 9_999, 10_000, N - 1])
     kept = of_the_truth.arrays["samples"][(seeds - 10**12).numpy()]
-    np.testing.assert_array_equal(kept, MixtureOracle(TRUTH).sample(seeds).float().numpy())
+    np.testing.assert_array_equal(kept, mixture_oracle(TRUTH).sample(seeds).float().numpy())
     np.testing.assert_allclose(of_the_truth.arrays["energy"], of_the_truth.arrays["true_energy"], atol=1e-4)
 
 
@@ -239,18 +239,9 @@ def test_wrong_energies_score_worse_than_the_truth(energy, auc, kl, reference):
 # --- models without one or the other --------------------------------------------------------------------------
 
 
-class Dots:
+def dots(place: float, start: Model | None = None) -> Model:
     """All samples in one place; tuned from a model with all of them in another."""
-
-    networks = ()
-
-    def __init__(self, place: float, start: "Dots | None" = None) -> None:
-        self.place = place
-        if start is not None:
-            self.start = start
-
-    def sample(self, seeds: Tensor) -> Tensor:
-        return torch.full((len(seeds), 2), self.place)
+    return Model(sampler=lambda seeds: torch.full((len(seeds), 2), place), start=start)
 
 
 class FewProjections(Gaussians8):
@@ -263,32 +254,25 @@ def test_the_start_of_a_tuned_model_is_scored_by_the_same_protocol():
     task = FewProjections()
     tuned, start = (
         task.evaluate(model, seed=0, device="cpu", progress=silent).scores
-        for model in (Dots(0.0, start=Dots(1.0)), Dots(1.0))
+        for model in (dots(0.0, start=dots(1.0)), dots(1.0))
     )
     assert tuned["sw2_start"].value == start["sw2"].value != tuned["sw2"].value
     assert (tuned["sw2_start"].better, tuned["sw2"].better) == ("none", "lower")
     assert "sw2_start" not in start
 
 
-class ScaledTruth:
+def scaled_truth(temperature: float | None) -> Model:
     """An energy and values, but no samples; the energy in units of a temperature."""
 
-    networks = ()
-    num_steps = 2
+    def energy(x: Tensor) -> Tensor:
+        return -torch.from_numpy(TRUTH.log_prob(x.double().numpy())) * (temperature or 1.0)
 
-    def __init__(self, temperature: float | None) -> None:
-        self.temperature = temperature
-
-    def energy(self, x: Tensor) -> Tensor:
-        return -torch.from_numpy(TRUTH.log_prob(x.double().numpy())) * (self.temperature or 1.0)
-
-    def value(self, x: Tensor, k: int) -> Tensor:
-        return self.energy(x) + k
+    return Model(energy=energy, temperature=temperature, value=lambda x, k: energy(x) + k, num_steps=2)
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.0, None])
 def test_a_model_that_does_not_sample_is_scored_by_its_energy(temperature):
-    evaluation = Gaussians8().evaluate(ScaledTruth(temperature), seed=0, device="cpu", progress=silent)
+    evaluation = Gaussians8().evaluate(scaled_truth(temperature), seed=0, device="cpu", progress=silent)
     expected = {"energy_auc", "energy_rank"} | ({"energy_kl"} if temperature else set())
     assert set(evaluation.scores) == expected
     assert set(evaluation.notes) == {metric.name for metric in Gaussians8().metrics} - expected

@@ -12,7 +12,7 @@ from PIL import Image
 from dxbench.assets.imagefolder import ImageFolder, centre_crop, labels_file, pack, pack_class_folders
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.paths import data as data_folder
-from dxbench.tasks.image_data import FolderData, RealImages, check_labels, read_cifar10, read_packed, to_floats
+from dxbench.tasks.image_data import FolderData, check_labels, read_cifar10, read_packed, real_images, to_floats
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.integers(0, 256, size=(6, 4, 3072), dtype=np.uint8)
@@ -84,7 +84,7 @@ def test_pixels_become_floats_from_minus_one_to_one() -> None:
     floats = to_floats(images)
     assert (floats.shape, floats.dtype) == ((2, 3, 4, 5), np.float32)
     assert (floats[1, 0, 2, 3], floats[0].min()) == (1.0, -1.0)
-    real = RealImages(images=images).sample(torch.tensor([3, 2]))
+    real = real_images(images).sample(torch.tensor([3, 2]))
     assert torch.equal(real, torch.from_numpy(floats[[1, 0]]))
 
 

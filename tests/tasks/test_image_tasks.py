@@ -12,7 +12,7 @@ from conftest import Ended
 from tiny_images import CLASSES, EXTRACTOR, METRICS, OFFICIAL, TRAIN, N, TinyClasses, TinyImages, write_all
 from torch import Tensor, nn
 
-from dxbench.api import Compute, Config, LabelledData, Method, Need, NoTraining, Problem, RandomStreams, Training
+from dxbench.api import Compute, Config, LabelledData, Method, Model, Need, NoTraining, Problem, RandomStreams, Training
 from dxbench.errors import InvalidFile, MissingData, UsageError
 from dxbench.features.quantisation import quantise
 from dxbench.features.sources import ImageSource
@@ -37,55 +37,53 @@ class Shifted(nn.Module):
         return x + self.shift
 
 
-class Painter:
+def painted(seeds: Tensor) -> Tensor:
+    """Seeded noise."""
+    images = [torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
+    return 2 * torch.stack(images) - 1
+
+
+def painter(shift: float = 0.0, **rest: Any) -> Model:
     """Seeded noise through one network."""
+    net = Shifted(shift)
 
-    temperature = 1.0
-
-    def __init__(self, shift: float = 0.0) -> None:
-        self.networks = (Shifted(shift),)
-
-    def sample(self, seeds: Tensor) -> Tensor:
-        images = [torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(int(seed))) for seed in seeds]
-        return self.networks[0](2 * torch.stack(images) - 1)
-
-    def chain(self, seeds: Tensor) -> Tensor:
-        last = self.sample(seeds)
+    def trajectory(seeds: Tensor) -> Tensor:
+        last = net(painted(seeds))
         return torch.stack([last - 1, last])
 
-    def energy(self, x: Tensor) -> Tensor:
-        return x.flatten(1).square().mean(dim=1)
+    return Model(
+        networks=(net,),
+        sampler=lambda seeds: net(painted(seeds)),
+        trajectory_sampler=trajectory,
+        energy=lambda x: x.flatten(1).square().mean(dim=1),
+        temperature=1.0,
+        **rest,
+    )
 
 
-class Tuned(Painter):
+def tuned() -> Model:
     """Fine-tuned from a painter that is further off."""
-
-    start = Painter(0.5)
+    return painter(start=painter(0.5))
 
 
 class ByClass:
     """Paints by class."""
 
-    num_classes = CLASSES
-
     def __init__(self) -> None:
-        self.networks = (Shifted(0.0),)
         self.asked: list[int] = []
+        self.model = Model(
+            networks=(Shifted(0.0),), sampler=self.sample, trajectory_sampler=self.trajectory, num_classes=CLASSES
+        )
 
-    def sample_classes(self, seeds: Tensor, labels: Tensor) -> Tensor:
+    def sample(self, seeds: Tensor, labels: Tensor) -> Tensor:
         self.asked += labels.tolist()
-        return Painter().sample(seeds) + 0.1 * labels[:, None, None, None]
+        return painted(seeds) + 0.1 * labels[:, None, None, None]
 
-    def chain_classes(self, seeds: Tensor, labels: Tensor) -> Tensor:
-        return torch.stack([self.sample_classes(seeds, labels)] * 2)
+    def trajectory(self, seeds: Tensor, labels: Tensor) -> Tensor:
+        return torch.stack([self.sample(seeds, labels)] * 2)
 
 
-class EnergyOnly:
-    networks = ()
-    temperature = None
-
-    def energy(self, x: Tensor) -> Tensor:
-        return x.flatten(1).sum(dim=1)
+ENERGY_ONLY = Model(energy=lambda x: x.flatten(1).sum(dim=1))
 
 
 @pytest.fixture(autouse=True)
@@ -102,8 +100,8 @@ def evaluate(model: Any, task: TinyImages | None = None) -> Any:
 
 
 def test_samples_are_scored_as_rounded_bytes_and_kept() -> None:
-    found = evaluate(Painter())
-    samples = quantise(Painter().sample(5 + torch.arange(N)).detach().numpy())
+    found = evaluate(painter())
+    samples = quantise(painter().sample(5 + torch.arange(N)).detach().numpy())
     assert found.arrays["samples"].dtype == np.uint8
     assert np.array_equal(found.arrays["samples"], samples)
     pooled = FeatureSet(extractor=EXTRACTOR, kind="pooled")
@@ -116,7 +114,7 @@ def test_samples_are_scored_as_rounded_bytes_and_kept() -> None:
 
 
 def test_the_start_is_scored_by_the_same_protocol_and_is_no_merit() -> None:
-    found, before = evaluate(Tuned()), evaluate(Painter(0.5))
+    found, before = evaluate(tuned()), evaluate(painter(0.5))
     start = found.scores["fd_tiny@60_start"]
     assert start.value == before.scores["fd_tiny@60"].value
     protocols = [found.protocols[one.fingerprint].fields for one in (start, found.scores["fd_tiny@60"])]
@@ -126,7 +124,7 @@ def test_the_start_is_scored_by_the_same_protocol_and_is_no_merit() -> None:
 
 
 def test_pictures_show_samples_chains_and_energies_in_colour() -> None:
-    found = evaluate(Tuned())
+    found = evaluate(tuned())
     assert {"energy of real images", "energy of uniform noise", "energy of samples"} <= set(found.arrays)
     assert found.arrays["chain"].shape == (2, 16, 3, 8, 8)
     pictures = TinyImages().pictures(found.arrays)
@@ -136,18 +134,18 @@ def test_pictures_show_samples_chains_and_energies_in_colour() -> None:
 
 
 def test_classes_are_those_of_the_protocol_and_an_unconditional_model_is_told() -> None:
-    model = ByClass()
-    found = evaluate(model, TinyClasses())
-    assert model.asked[:N] == [i % CLASSES for i in range(N)]
+    by_class = ByClass()
+    found = evaluate(by_class.model, TinyClasses())
+    assert by_class.asked[:N] == [i % CLASSES for i in range(N)]
     assert found.arrays["chain"].shape == (2, 16, 3, 8, 8)
-    with pytest.raises(ValueError, match="Painter is unconditional"):
-        evaluate(Painter(), TinyClasses())
+    with pytest.raises(ValueError, match="the model is unconditional"):
+        evaluate(painter(), TinyClasses())
     with pytest.raises(ValueError, match="the task has no classes"):
-        evaluate(ByClass())
+        evaluate(by_class.model)
 
 
 def test_a_model_without_samples_has_notes_and_its_energies_are_kept() -> None:
-    found = evaluate(EnergyOnly())
+    found = evaluate(ENERGY_ONLY)
     assert found.scores == {}
     assert "fd_tiny@60" in found.notes
     assert "energy of real images" in found.arrays
@@ -155,7 +153,7 @@ def test_a_model_without_samples_has_notes_and_its_energies_are_kept() -> None:
 
 def test_pixels_that_are_not_finite_are_no_number() -> None:
     with pytest.raises(ValueError, match="60 of 60 samples are not finite"):
-        evaluate(Painter(float("nan")))
+        evaluate(painter(float("nan")))
 
 
 def test_too_few_samples_of_others_are_refused() -> None:
@@ -200,7 +198,7 @@ class PainterMethod(Method):
     needs = frozenset()
 
     def start(self, problem: Problem, config: Config, *, compute: Compute, rng: RandomStreams) -> Training:
-        return NoTraining(Tuned())
+        return NoTraining(tuned())
 
 
 def run(dxbench: Callable[..., Ended], *options: object, method: str = f"{HERE}:PainterMethod") -> Ended:

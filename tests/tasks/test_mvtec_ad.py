@@ -9,9 +9,8 @@ import torch
 from conftest import Ended
 from mvtec_folder import write_category, write_png
 
-from dxbench.api import ArrayEnergy, Evaluation, Problem, ProblemSet
+from dxbench.api import Evaluation, Model, Problem, ProblemSet, array_energy
 from dxbench.assets.catalogue import MVTEC_AD
-from dxbench.engine.parts import PartwiseModel
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.features.patches import PixelPatches
 from dxbench.readers.mvtec import Counts
@@ -38,7 +37,7 @@ def scored(task: MVTecAD, model: object) -> Evaluation:
     return task.evaluate(model, seed=0, device="cpu", progress=lambda text: None)  # type: ignore[arg-type]
 
 
-BRIGHT = ArrayEnergy(lambda x: x.sum(axis=1))  # a defect is brighter than the rest
+BRIGHT = array_energy(lambda x: x.sum(axis=1))  # a defect is brighter than the rest
 
 
 def test_the_counts_are_mvtecs():
@@ -53,7 +52,7 @@ def test_all_categories_are_one_problem_or_fifteen(folder: Path):
     assert isinstance(separate, ProblemSet)
     assert list(separate.parts) == list(COUNTS)
     assert unified.data.points.shape == (15 * 3 * 14 * 14, 12)  # type: ignore[attr-defined]
-    models = PartwiseModel(dict.fromkeys(COUNTS, BRIGHT))
+    models = Model(parts=dict.fromkeys(COUNTS, BRIGHT))
     one, many = scored(MVTecAD(), BRIGHT), scored(MVTecADSeparate(), models)
     assert one.scores["pixel_auroc"].value == many.scores["pixel_auroc"].value > 95
     assert one.scores["image_auroc"].value == 100.0

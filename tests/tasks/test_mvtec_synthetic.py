@@ -10,7 +10,7 @@ import torch
 from conftest import Ended
 from sklearn.metrics import roc_auc_score
 
-from dxbench.api import ArrayEnergy, ArrayMaps, Evaluation, PatchData, Problem
+from dxbench.api import Evaluation, Model, PatchData, Problem, array_energy, array_maps
 from dxbench.metrics.detection.ranking import auroc
 from dxbench.tasks import mvtec_synthetic as synthetic
 from dxbench.tasks.mvtec_synthetic import (
@@ -138,10 +138,10 @@ def test_the_true_density_scores_what_theory_says(task: MVTecSynthetic):
 def test_the_oracle_is_above_every_detector_and_the_detectors_above_chance(task: MVTecSynthetic):
     oracle = task.problem(oracle=True).oracle  # type: ignore[union-attr]
     ideal = scored(task, oracle).scores
-    length = scored(task, ArrayEnergy(lambda x: np.square(x).sum(axis=1))).scores  # unit vectors: rounding only
+    length = scored(task, array_energy(lambda x: np.square(x).sum(axis=1))).scores  # unit vectors: rounding only
     rows = task.problem(oracle=False).data.points.double().numpy()  # type: ignore[union-attr]
     precision = np.linalg.inv(rows.T @ rows / len(rows))
-    one_gaussian = scored(task, ArrayEnergy(lambda x: np.einsum("ni,ij,nj->n", x, precision, x))).scores
+    one_gaussian = scored(task, array_energy(lambda x: np.einsum("ni,ij,nj->n", x, precision, x))).scores
     for name in ("pixel_auroc", "aupro", "pixel_auroc_patches", "pixel_ap"):
         assert ideal[name].value > one_gaussian[name].value > length[name].value
     assert length["pixel_auroc"].value == pytest.approx(50, abs=8)
@@ -154,7 +154,7 @@ def test_defects_at_their_worst_score_below_themselves_and_a_constant_one_half(t
     oracle = task.problem(oracle=True).oracle  # type: ignore[union-attr]
     assert 0 < score_of(oracle, "image_robust_auroc") < score_of(oracle, "image_auroc") - 5
     assert score_of(oracle, "image_robust_min_rank") <= score_of(oracle, "image_min_rank")
-    blind = ArrayEnergy(lambda x: np.zeros(len(x)))
+    blind = array_energy(lambda x: np.zeros(len(x)))
     assert score_of(blind, "image_robust_auroc") == 50.0
 
 
@@ -162,19 +162,19 @@ def test_a_model_of_whole_grids_is_scored_like_one_of_patches(task: MVTecSynthet
     def energy(x: np.ndarray) -> np.ndarray:
         return np.abs(x).sum(axis=-1)
 
-    rows, maps = scored(task, ArrayEnergy(energy)), scored(task, ArrayMaps(energy))
+    rows, maps = scored(task, array_energy(energy)), scored(task, array_maps(energy))
     assert {name: e.value for name, e in rows.scores.items()} == {name: e.value for name, e in maps.scores.items()}
     assert set(rows.scores) == {metric.name for metric in task.metrics}
 
 
 def test_energies_that_are_nan_constant_or_missing(task: MVTecSynthetic):
     with pytest.raises(ValueError, match="finite"):
-        scored(task, ArrayMaps(lambda grids: np.full(grids.shape[:3], np.nan)))
-    constant = scored(task, ArrayMaps(lambda grids: np.ones(grids.shape[:3])))
+        scored(task, array_maps(lambda grids: np.full(grids.shape[:3], np.nan)))
+    constant = scored(task, array_maps(lambda grids: np.ones(grids.shape[:3])))
     assert constant.scores["image_auroc"].value == constant.scores["pixel_auroc"].value == 50.0
     assert constant.scores["aupro"].value == pytest.approx(15.0)
     assert "weave" in constant.notes["constant energy"]
-    nothing = scored(task, type("Sampler", (), {"networks": ()})())
+    nothing = scored(task, Model())
     assert nothing.scores == {}
     assert nothing.notes["aupro"] == "the model has no energy"
 
@@ -194,7 +194,7 @@ def test_features_come_from_the_cache_the_second_time(
 
 
 def test_pictures_show_maps_over_images_with_the_masks_outline(task: MVTecSynthetic):
-    arrays = scored(task, ArrayEnergy(lambda x: np.abs(x).sum(axis=1))).arrays
+    arrays = scored(task, array_energy(lambda x: np.abs(x).sum(axis=1))).arrays
     bars, _, _, maps, curves = task.pictures(arrays)
     error_bars = bars.figure.axes[0].containers[0].lines[2][0]  # type: ignore[attr-defined]
     assert len(error_bars.get_segments()) == len(CATEGORIES)
@@ -209,7 +209,7 @@ def test_pictures_show_maps_over_images_with_the_masks_outline(task: MVTecSynthe
 
 
 def test_the_images_shown_are_a_typical_defect_and_the_worst_misses(task: MVTecSynthetic):
-    arrays = scored(task, ArrayEnergy(lambda x: np.abs(x).sum(axis=1))).arrays
+    arrays = scored(task, array_energy(lambda x: np.abs(x).sum(axis=1))).arrays
     scores, anomalous = arrays["bands/scores"], arrays["bands/anomalous"]
     _, miss, alarm = arrays["bands/shown_scores"]
     assert miss == scores[anomalous].min()

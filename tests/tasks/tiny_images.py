@@ -17,7 +17,7 @@ from dxbench.features.protocols import fidelity
 from dxbench.features.sources import PartOf
 from dxbench.metrics.images.features import FeatureKind, FeatureSource
 from dxbench.metrics.start import OfTheStart
-from dxbench.tasks.image_data import ImageData, LabelledImages, RealImages
+from dxbench.tasks.image_data import ImageData, LabelledImages, real_images
 from dxbench.tasks.images import ImageTask, first_images
 
 N, CLASSES = 60, 3
@@ -116,7 +116,7 @@ class TinyImages(ImageTask):
         return self.train.images
 
     def oracle(self) -> Model:
-        return RealImages(images=self.train.images[50:])
+        return real_images(self.train.images[50:])
 
     def references(self) -> Mapping[str, FeatureSource]:
         return {"train": PartOf(first_images(self.train.images, 100, device="cpu"), np.arange(50))}

@@ -11,7 +11,7 @@ from torch import Tensor
 from dxbench.api import Compute, Problem
 from dxbench.api.streams import RandomStreams
 from dxmi.backbones.small import DDPMBackbone, EDMBackbone, between_steps, strided_steps
-from dxmi.models.policy import PolicyModel
+from dxmi.models import PolicySampler
 from dxmi.nets.residual_mlp import ResidualMLP
 from dxmi.nets.steps import Strided
 from dxmi.schedules.levels import VPSchedule
@@ -134,12 +134,12 @@ def test_ancestral_samples_of_a_trained_backbone_are_the_pattern():
     policy = backbone.policy(
         work.average, event_shape=SHAPE, num_steps=20, first_level=30, last_std=1e-2, trainable_std=[False] * 20
     )
-    model = PolicyModel(policy)
-    samples = model.sample(torch.arange(200))
+    sampler = PolicySampler(policy=policy)
+    samples = sampler.sample(torch.arange(200))
     checks = Pattern().batch(1, rng=np.random.default_rng(0)).sign()
     assert (samples.sign() == checks).float().mean() > 0.99
     assert (samples - checks).abs().mean() < 0.3
-    states = model.chain(torch.arange(200))
+    states = sampler.trajectory(torch.arange(200))
     assert states.shape == (21, 200, *SHAPE)
     assert torch.equal(states[-1], samples)
     assert states[0].std() == pytest.approx(1.0, abs=0.05)

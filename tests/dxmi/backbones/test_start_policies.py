@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from dxmi.models.policy import ClassPolicyModel, PolicyModel
+from dxmi.models import PolicySampler
 from dxmi.nets.steps import AtSteps
 from dxmi.sampling.denoisers import EDMDenoiser, VPDenoiser
 from dxmi.sampling.noise import SeededNoise
@@ -22,7 +22,7 @@ SEEDS = torch.tensor([3, 2**61, 5, 11])
 
 
 class Told(nn.Module):
-    """A smooth function of x, of one number per sample and of what else it is told."""
+    """A smooth function of x, of one number per sample and of what else it is conditioned on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,10 +155,10 @@ def test_the_last_std_of_a_start_stays_and_the_others_learn() -> None:
 def test_a_latent_is_drawn_anew_at_every_step_and_from_the_samples_own_seed() -> None:
     policy = ddgan_policy()
     assert policy.noise_shape == (math.prod(SHAPE) + LATENT,)
-    model = PolicyModel(policy.float())
-    whole = model.sample(SEEDS)
-    torch.testing.assert_close(whole, torch.cat([model.sample(SEEDS[:1]), model.sample(SEEDS[1:])]))
-    states = model.chain(SEEDS)
+    sampler = PolicySampler(policy=policy.float())
+    whole = sampler.sample(SEEDS)
+    torch.testing.assert_close(whole, torch.cat([sampler.sample(SEEDS[:1]), sampler.sample(SEEDS[1:])]))
+    states = sampler.trajectory(SEEDS)
     assert torch.equal(states[-1], whole)
     drawn = SeededNoise(seeds=SEEDS, event_shape=policy.noise_shape)
     assert torch.equal(states[0], drawn.normal(0)[:, : math.prod(SHAPE)].unflatten(1, SHAPE))
@@ -169,7 +169,7 @@ def test_a_latent_is_drawn_anew_at_every_step_and_from_the_samples_own_seed() ->
 # --- labels ---------------------------------------------------------------------------------------------------
 
 
-def test_every_row_of_a_rollout_is_told_its_own_label() -> None:
+def test_every_row_of_a_rollout_has_its_own_label() -> None:
     policy, labels = edm_policy(NoiseLevels.karras(3)), torch.tensor([0, 2, 1, 2])
     together = rollout(policy, noise(SHAPE), labels=labels)
     for i, label in enumerate(labels):
@@ -197,12 +197,11 @@ def test_transitions_carry_the_labels_of_their_chains() -> None:
         assert torch.equal(mixed.x_next[row], trajectory.states[k + 1, chain])
 
 
-def test_a_model_of_classes_gives_samples_of_the_class_that_is_asked_for() -> None:
-    model = ClassPolicyModel(edm_policy(NoiseLevels.karras(4)).float(), num_classes=3)
+def test_a_sampler_of_classes_gives_samples_of_the_class_that_is_asked_for() -> None:
+    sampler = PolicySampler(policy=edm_policy(NoiseLevels.karras(4)).float())
     labels = torch.tensor([0, 2, 1, 2])
-    whole = model.sample_classes(SEEDS, labels)
-    alone = torch.cat([model.sample_classes(SEEDS[i : i + 1], labels[i : i + 1]) for i in range(4)])
+    whole = sampler.sample(SEEDS, labels)
+    alone = torch.cat([sampler.sample(SEEDS[i : i + 1], labels[i : i + 1]) for i in range(4)])
     torch.testing.assert_close(whole, alone)
-    assert torch.equal(model.chain_classes(SEEDS, labels)[-1], whole)
-    assert not torch.isclose(whole, model.sample_classes(SEEDS, (labels + 1) % 3)).all(dim=-1).any()
-    assert not isinstance(model, PolicyModel)
+    assert torch.equal(sampler.trajectory(SEEDS, labels)[-1], whole)
+    assert not torch.isclose(whole, sampler.sample(SEEDS, (labels + 1) % 3)).all(dim=-1).any()

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from dxmi.models.policy import PolicyModel
+from dxmi.models import PolicySampler, ValueGuidance
 from dxmi.nets.mlp import StepMLP
 from dxmi.sampling.noise import SeededNoise, StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
-from dxmi.sampling.rollout import chain, rollout, sample, value_guidance
+from dxmi.sampling.rollout import chain, rollout, sample
 from dxmi.sampling.trajectory import Trajectory
 
 STDS = (0.8, 0.3, 0.1)
@@ -32,6 +32,10 @@ class Bowl(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.t = nn.Parameter(torch.tensor([1.0, 1.0], dtype=torch.float64))
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return (self,)
 
     def value(self, x: Tensor, k: Tensor) -> Tensor:
         return (k + 1) / 2 * (x - self.t).square().sum(dim=1)
@@ -97,7 +101,7 @@ def test_sample_is_the_last_state_of_the_rollout():
 
 def test_a_rollout_carries_no_gradient():
     assert not rollout(pulling_policy(), stream(2)).states.requires_grad
-    assert not sample(pulling_policy(), stream(2), guidance=value_guidance(Bowl(), strength=0.1)).requires_grad
+    assert not sample(pulling_policy(), stream(2), guidance=ValueGuidance(value=Bowl(), strength=0.1)).requires_grad
 
 
 def test_samples_of_seeds_do_not_depend_on_the_batch():
@@ -114,7 +118,7 @@ def test_samples_of_seeds_do_not_depend_on_the_batch():
 
 def test_guidance_goes_down_the_value_by_strength_times_std_times_the_gradient():
     value, x = Bowl(), torch.tensor([[3.0, 0.0], [-1.0, 1.5]], dtype=torch.float64)
-    guided = value_guidance(value, strength=0.2)(x, 1, 0.5)
+    guided = ValueGuidance(value=value, strength=0.2)(x, 1, 0.5)
     gradient = 3 * (x - value.t.detach())  # of V_2, the value of the state that step 1 reaches
     torch.testing.assert_close(guided, x - 0.2 * 0.5 * gradient)
     level = torch.full((2,), 2)
@@ -124,7 +128,7 @@ def test_guidance_goes_down_the_value_by_strength_times_std_times_the_gradient()
 
 def test_every_guided_step_uses_its_own_std_and_the_value_it_reaches():
     policy, strength, noise = pulling_policy(), 0.3, Recorded(stream(5))
-    states = list(chain(policy, noise, guidance=value_guidance(Bowl(), strength=strength)))
+    states = list(chain(policy, noise, guidance=ValueGuidance(value=Bowl(), strength=strength)))
     x = noise.given[0]
     for step, std in enumerate(STDS):
         x = policy.draw(x, torch.full((5,), step), noise.given[step + 1]).detach()
@@ -135,13 +139,13 @@ def test_every_guided_step_uses_its_own_std_and_the_value_it_reaches():
 
 def test_no_strength_is_no_guidance():
     policy = pulling_policy()
-    guided = sample(policy, stream(6), guidance=value_guidance(Bowl(), strength=0.0))
+    guided = sample(policy, stream(6), guidance=ValueGuidance(value=Bowl(), strength=0.0))
     assert torch.equal(guided, sample(policy, stream(6)))
 
 
 def test_guided_samples_have_a_lower_value():
     policy, value = pulling_policy(), Bowl()
-    guided = sample(policy, stream(500), guidance=value_guidance(value, strength=0.5))
+    guided = sample(policy, stream(500), guidance=ValueGuidance(value=value, strength=0.5))
     assert value.energy(guided).mean() < value.energy(sample(policy, stream(500))).mean()
 
 
@@ -153,7 +157,7 @@ def test_transitions_are_stacked_step_by_step():
     assert torch.equal(move.x_next, torch.cat([states[3], states[1]]))
 
 
-def test_a_quiet_end_is_the_mean_of_the_last_step_and_nothing_else_changes():
+def test_a_noiseless_last_step_is_the_mean_of_the_last_step_and_nothing_else_changes():
     policy = GaussianPolicy.from_scratch(
         StepMLP(dim_in=2, dim_out=2, num_levels=3, hidden=4, depth=1, generator=torch.Generator().manual_seed(0)),
         event_shape=(2,),
@@ -161,7 +165,9 @@ def test_a_quiet_end_is_the_mean_of_the_last_step_and_nothing_else_changes():
         trainable_std=[True] * 3,
     )
     seeds = torch.arange(6)
-    loud, quiet = PolicyModel(policy).chain(seeds), PolicyModel(policy, quiet_end=True).chain(seeds)
+    loud, quiet = (
+        PolicySampler(policy=policy, noiseless_last_step=noiseless).trajectory(seeds) for noiseless in (False, True)
+    )
     assert torch.equal(quiet[:-1], loud[:-1])
     with torch.no_grad():
         mean = policy.mean(loud[-2], torch.full((6,), 2))
