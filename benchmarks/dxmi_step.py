@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass
 
 import torch
+from execution import ChannelsLast, Eager, Execution
 from torch import Tensor, nn
 
 from dxbench.drawing.counting import OperationCounter
@@ -27,7 +28,6 @@ from dxbench.engine.spread import Spread
 from dxmi.algorithms.dxmi import DxMIUpdate
 from dxmi.algorithms.sweeps import batched_sweep
 from dxmi.energies.values import TimeIndependentValue
-from dxmi.execution import ChannelsLast, Eager, Execution
 from dxmi.nets.energy_resnet import EnergyResNet
 from dxmi.nets.presets import DDPM_CIFAR10
 from dxmi.nets.steps import AtSteps
@@ -36,7 +36,7 @@ from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
 from dxmi.schedules.chains import LinearChain
 from dxmi.training.costs import RunningCost, VelocityVariance, sigmoid_time_cost, velocity_of_noise
-from dxmi.training.optimisers import Trainee
+from dxmi.training.optimisers import OptimizedModule
 
 STEPS, SHAPE = 10, (3, 32, 32)
 
@@ -70,13 +70,13 @@ def build(name: str, execution: Execution, spread: Spread, *, fused: bool, devic
     value = TimeIndependentValue(energy)
     parallel = FabricWorkers(spread, device=device, place=None)
 
-    def trainee(module: nn.Module, lr: float, max_grad_norm: float | None) -> Trainee:
+    def optimized(module: nn.Module, lr: float, max_grad_norm: float | None) -> OptimizedModule:
         optimiser = torch.optim.Adam(module.parameters(), lr=lr, fused=fused)
-        return Trainee(module=module, optimizer=optimiser, max_grad_norm=max_grad_norm, parallel=parallel)
+        return OptimizedModule(module=module, optimizer=optimiser, max_grad_norm=max_grad_norm, parallel=parallel)
 
     update = DxMIUpdate(
-        policy=trainee(policy, 1e-7, 0.1),
-        value=trainee(value, 1e-5, None),
+        policy=optimized(policy, 1e-7, 0.1),
+        value=optimized(value, 1e-5, None),
         policy_cost=RunningCost(tau_entropy=0.1, tau_velocity=0.01, num_steps=STEPS),
         value_cost=sigmoid_time_cost(STEPS),
         gamma=1.0,

@@ -49,7 +49,7 @@ def consistency_loss(
 
 
 @torch.no_grad()
-def follow(slow: nn.Module, module: nn.Module, *, decay: float) -> None:
+def ema_update(slow: nn.Module, module: nn.Module, *, decay: float) -> None:
     """slow <- decay slow + (1 - decay) module, weight by weight."""
     for old, new in zip(slow.parameters(), module.parameters(), strict=True):
         old.lerp_(new, 1 - decay)

@@ -196,7 +196,8 @@ class NeedsGPU(Toy):
 class PointsConfig(ToyConfig):
     """For points in the plane."""
 
-    needs = frozenset({Need.VECTORS})
+    def needs(self) -> frozenset[Need]:
+        return frozenset({Need.VECTORS})
 
 
 class Points(Toy):

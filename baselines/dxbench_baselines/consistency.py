@@ -9,25 +9,29 @@ UNet; the student starts from the teacher's weights in either variant, as the re
 of 0.5.
 """
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
-from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from dxbench.api import Compute, Config, Method, Model, Need, NoTraining, Problem, RandomStreams, Training
-from dxbench.staged import FromWeights, StagedTraining, Stateful
-from dxmi.backbones.edm import EDM_VE, ADMUNet, EDMUNet
-from dxmi.backbones.small import IMAGE_EDM, EDMBackbone
-from dxmi.backbones.starts import NetworkData, Start
+from dxbench.api import Compute, Method, Model, NoTraining, Problem, RandomStreams, Training
+from dxbench_baselines.starts.backbone import Backbone
+from dxbench_baselines.starts.config import EDMNetwork, StartConfig
+from dxbench_baselines.starts.data import NetworkData
+from dxbench_baselines.starts.migration import complete, with_start
+from dxbench_baselines.starts.models import model_of
+from dxbench_baselines.starts.presets import POINTS_EDM
+from dxbench_baselines.starts.stages import Stateful, Tuning
+from dxmi.arrays import per_sample
 from dxmi.consistency import (
     WEIGHTS,
     Distance,
     consistency_loss,
-    follow,
+    ema_update,
     growing_decay,
     growing_levels,
     l2,
@@ -35,22 +39,17 @@ from dxmi.consistency import (
 )
 from dxmi.models import ConsistencySampler, check_jumps
 from dxmi.nets.lpips import LPIPS
-from dxmi.sampling.denoisers import EDMDenoiser, conditioned, per_sample
-from dxmi.sampling.noise import StreamNoise
+from dxmi.sampling.denoisers import EDMDenoiser, conditioned
 from dxmi.sampling.samplers import heun_step
 from dxmi.schedules.levels import karras_sigmas
 from dxmi.training.optimisers import Learner
-from dxmi.training.parallel import ONE_PROCESS
 
 
-class ConsistencyBase(Config):
-    """Of a consistency model, whatever the data."""
-
-    clip: ClassVar[bool] = False
-    optimiser: ClassVar[dict[str, Any]] = {}
+class ConsistencyConfig(StartConfig[EDMNetwork]):
+    """Of a consistency model; with 0 iterations the official weights are a consistency model's."""
 
     variant: Literal["distillation", "training"] = "distillation"
-    distance: Any
+    distance: Literal["l2", "pseudo_huber", "lpips"] = "l2"
     huber_c: PositiveFloat = Field(default=1e-3, description="where the pseudo-Huber distance turns from l2 to l1")
     weight: Literal["one", "inverse_step"] = Field(
         default="one", description="lambda: 1 (their choice), or 1 / (sigma - sigma') (arXiv:2310.14189, Eq. 8)"
@@ -64,16 +63,26 @@ class ConsistencyBase(Config):
     sigma_min: PositiveFloat = 0.002
     sigma_max: PositiveFloat = 80.0
     rho: PositiveFloat = 7.0
-    backbone: Any
+    clip: bool = Field(default=False, description="a jump kept in [-1, 1], as released for images")
+    backbone: Backbone[EDMNetwork] = Field(
+        default=POINTS_EDM, description="teacher and start, and its training; of 0 iterations in CT: from scratch"
+    )
     iterations: NonNegativeInt = 12000
     batch_size: PositiveInt = 256
+    optimiser: Literal["adam", "radam"] = "adam"
     lr: PositiveFloat = 1e-3
+    lr_decay: Literal["cosine", "none"] = "cosine"
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> Self:
-        if self.variant == "distillation" and self.backbone.iterations == 0 and not self.official_weights():
-            raise ValueError("distillation needs a teacher: set backbone.iterations above 0, or variant=training")
+        untrained = self.init == "train" and self.backbone.pretraining.iterations == 0
+        if self.variant == "distillation" and untrained:
+            raise ValueError(
+                "distillation needs a teacher: set backbone.pretraining.iterations above 0, or variant=training"
+            )
+        if self.iterations == 0 and self.init == "train":
+            raise ValueError("with iterations=0 official weights are sampled as they are; set init=official")
         last = self.num_levels - 2
         if any(i > last for i in self.middle_levels):
             raise ValueError(f"levels of the grid to jump from are 0 .. {last}, got {self.middle_levels}")
@@ -86,64 +95,9 @@ class ConsistencyBase(Config):
         grid = karras_sigmas(self.num_levels, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)
         return tuple(grid[i].item() for i in (0, *self.middle_levels))
 
-    def begin(self, problem: Problem, compute: Compute, streams: RandomStreams) -> Start:
-        """The training of teacher and start."""
-        return self.backbone.begin(problem, compute, streams)
-
     def denoiser(self, net: nn.Module) -> EDMDenoiser:
         """f(x, sigma) around what the start trains, exact at sigma_min."""
-        return EDMDenoiser(self.backbone.denoiser(net).net, sigma_min=self.sigma_min)
-
-    def distance_of(self, problem: Problem, device: str) -> Distance:
-        """d of two answers."""
-        between = l2 if self.distance == "l2" else partial(pseudo_huber, c=self.huber_c)
-        return lambda a, b: between(a - b)
-
-
-class ConsistencyConfig(ConsistencyBase):
-    """For points in the plane."""
-
-    needs = frozenset({Need.VECTORS})
-
-    distance: Literal["l2", "pseudo_huber"] = "l2"
-    iterations: PositiveInt = 12000
-    backbone: EDMBackbone = Field(
-        default=EDMBackbone(), description="teacher and start, and its training; of 0 iterations in CT: from scratch"
-    )
-
-
-class ConsistencyImageConfig(ConsistencyConfig):
-    """For small images."""
-
-    needs = frozenset({Need.SMALL_IMAGES})
-
-    distance: Literal["l2", "pseudo_huber"] = "pseudo_huber"
-    weight: Literal["one", "inverse_step"] = Field(
-        default="inverse_step",
-        description="lambda: 1 (their choice), or 1 / (sigma - sigma') (arXiv:2310.14189, Eq. 8)",
-    )
-    target_decay: float = Field(default=0.0, ge=0, lt=1, description="mu of the slow copy; mu_0 of CT's")
-    sigma_max: PositiveFloat = 20.0
-    iterations: PositiveInt = 6000
-    batch_size: PositiveInt = 128
-    backbone: EDMBackbone = Field(
-        default=IMAGE_EDM, description="teacher and start, and its training; of 0 iterations in CT: from scratch"
-    )
-
-
-class ConsistencyUNetConfig(FromWeights, ConsistencyBase):
-    """For images of 32 pixels and more; with 0 iterations the backbone's weights are a consistency model's."""
-
-    clip = True
-    optimiser: ClassVar[dict[str, Any]] = {"kind": "radam", "lr_decay": "none"}
-
-    distance: Literal["l2", "pseudo_huber", "lpips"] = "lpips"
-    backbone: Annotated[EDMUNet | ADMUNet, Field(discriminator="kind")] = EDM_VE
-    iterations: NonNegativeInt = 800_000
-    batch_size: PositiveInt = 512
-    lr: PositiveFloat = 4e-4
-    ema_decay: float = Field(default=0.9999, ge=0, lt=1)
-    target_decay: float = Field(default=0.0, ge=0, lt=1, description="mu of the slow copy; mu_0 of CT's")
+        return EDMDenoiser(self.backbone.network.denoiser(net).net, sigma_min=self.sigma_min)
 
     def uses_data(self) -> bool:
         return self.iterations > 0
@@ -153,11 +107,16 @@ class ConsistencyUNetConfig(FromWeights, ConsistencyBase):
         return (*super().official_weights(), *lpips)
 
     def distance_of(self, problem: Problem, device: str) -> Distance:
-        if self.distance != "lpips":
-            return super().distance_of(problem, device)
-        if problem.pretrained is None:
-            raise ValueError("the task grants no weights of LPIPS; set distance=l2 or distance=pseudo_huber")
-        return LPIPS(problem.pretrained.load("vgg16"), problem.pretrained.load("lpips")).to(device)
+        """d of two answers."""
+        match self.distance:
+            case "l2":
+                return lambda a, b: l2(a - b)
+            case "pseudo_huber":
+                return lambda a, b: pseudo_huber(a - b, c=self.huber_c)
+            case "lpips":
+                if problem.pretrained is None:
+                    raise ValueError("the task grants no weights of LPIPS; set distance=l2 or distance=pseudo_huber")
+                return LPIPS(problem.pretrained.load("vgg16"), problem.pretrained.load("lpips")).to(device)
 
 
 class Consistency(Method):
@@ -167,58 +126,58 @@ class Consistency(Method):
     version = 1
     family = "consistency"
     citation = "Song et al. 2023, arXiv:2303.01469"
-    Config = ConsistencyConfig
     recipes = ".recipes.consistency"
+    Config = ConsistencyConfig
     parallel = True
 
-    def start(self, problem: Problem, config: ConsistencyBase, *, compute: Compute, rng: RandomStreams) -> Training:
+    @classmethod
+    def migrate_config(cls, config: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        settings, images = with_start(config, "edm")
+        if images:
+            settings |= {"optimiser": "radam", "lr_decay": "none", "clip": True}
+        return complete(cls.Config, settings)
+
+    def start(self, problem: Problem, config: ConsistencyConfig, *, compute: Compute, rng: RandomStreams) -> Training:
         if config.iterations == 0:
             return NoTraining(released(problem, config, compute, rng))
         return ConsistencyTraining(problem, config, compute, rng)
 
 
-def released(problem: Problem, config: ConsistencyBase, compute: Compute, rng: RandomStreams) -> Model:
+def released(problem: Problem, config: ConsistencyConfig, compute: Compute, rng: RandomStreams) -> Model:
     """The model of weights that others have trained."""
-    begun = config.begin(problem, compute, rng.common)
-    return model_of(config.denoiser(begun.average), problem, config, begun.data)
+    begun = config.begin(problem, compute, rng)
+    return sampled(config.denoiser(begun.average), problem, config, begun.data)
 
 
-def model_of(denoiser: nn.Module, problem: Problem, config: ConsistencyBase, data: NetworkData) -> Model:
+def sampled(denoiser: nn.Module, problem: Problem, config: ConsistencyConfig, data: NetworkData) -> Model:
     """A denoiser of such data sampled by jumps."""
     assert isinstance(denoiser, EDMDenoiser)
     sampler = ConsistencySampler(
         denoiser=denoiser, sigmas=config.sigmas, event_shape=problem.event_shape, scale=data.scale, clip=config.clip
     )
-    return Model(networks=sampler.networks, sampler=sampler.sample, num_classes=data.num_classes)
+    return model_of(sampler, data)
 
 
-class ConsistencyTraining(StagedTraining):
+class ConsistencyTraining(Tuning):
     """An EDM denoiser first, then the consistency model; averaged weights sample."""
 
-    def __init__(self, problem: Problem, config: ConsistencyBase, compute: Compute, rng: RandomStreams) -> None:
-        self.problem, self.config = problem, config
-        self.begun = begun = config.begin(problem, compute, rng.common)
-        self.teacher = config.backbone.denoiser(begun.average)
+    def __init__(self, problem: Problem, config: ConsistencyConfig, compute: Compute, rng: RandomStreams) -> None:
+        begun, size = config.begin(problem, compute, rng), config.batch_size
+        super().__init__(problem, begun, compute, rng, batch_size=size, iterations=config.iterations)
+        self.config = config
+        self.teacher = config.backbone.network.denoiser(begun.average)
         self.online = config.denoiser(deepcopy(begun.net))
-        parallel = compute.parallel or ONE_PROCESS
         self.student = Learner(
             self.online,
             lr=config.lr,
             iterations=config.iterations,
             ema_decay=config.ema_decay,
-            parallel=parallel,
-            **config.optimiser,
+            kind=config.optimiser,
+            lr_decay=config.lr_decay,
+            parallel=self.parallel,
         )
         self.slow = deepcopy(self.online)
         self.distance = config.distance_of(problem, compute.device)
-        self.mine = parallel.rows(config.batch_size)
-        self.data_rng = rng.numpy("data")
-        self.noise = StreamNoise(
-            batch_size=config.batch_size,
-            event_shape=problem.event_shape,
-            generator=rng.torch("noise", device=compute.device),
-        )
-        super().__init__(begun.training, iterations=config.iterations)
 
     def parts(self) -> dict[str, Stateful]:
         return {"student": self.student, "slow": self.slow}
@@ -242,10 +201,10 @@ class ConsistencyTraining(StagedTraining):
         i = torch.randint(num_levels - 1, (len(data),), generator=self.noise.generator, device=data.device)
         drawn = (data, levels[i], levels[i + 1], self.noise.normal(0), *labels)
         mine = [values[self.mine] for values in drawn]
-        loss = self.student.descend_in_parts(
+        loss = self.student.accumulated_step(
             config.batch_size, lambda rows: self._loss(*(values[rows] for values in mine))
         )
-        follow(self.slow, self.online, decay=decay)
+        ema_update(self.slow, self.online, decay=decay)
         return {"consistency_loss": loss}
 
     def _loss(self, data: Tensor, sigma: Tensor, after: Tensor, eps: Tensor, *labels: Tensor) -> Tensor:
@@ -262,7 +221,7 @@ class ConsistencyTraining(StagedTraining):
 
     def model(self) -> Model:
         model, start = (
-            model_of(denoiser, self.problem, self.config, self.begun.data)
+            sampled(denoiser, self.problem, self.config, self.begun.data)
             for denoiser in (self.student.average, self.teacher)
         )
         return replace(model, start=start)

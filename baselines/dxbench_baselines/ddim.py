@@ -6,17 +6,17 @@ as released; in the plane and on small images an MLP in place of the UNet; point
 0.5 as images have it, and samples back.
 """
 
-from collections.abc import Callable
-from typing import Any, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
-from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
-from dxbench.staged import FromWeights, StagedTraining
-from dxmi.backbones.images import DDPMUNet
-from dxmi.backbones.small import IMAGE_DDPM, DDPMBackbone
-from dxmi.backbones.starts import Start
-from dxmi.models import DenoiserSampler
+from dxbench.api import Compute, Method, Problem, RandomStreams, Training
+from dxbench_baselines.starts.backbone import Backbone
+from dxbench_baselines.starts.config import DDPMNetwork, StartConfig
+from dxbench_baselines.starts.migration import complete, with_start
+from dxbench_baselines.starts.presets import POINTS_DDPM
+from dxbench_baselines.starts.stages import SampledDenoiser
 from dxmi.sampling.samplers import euler
 from dxmi.schedules.chains import Chain
 from dxmi.schedules.levels import VPSchedule
@@ -27,12 +27,14 @@ SCHEDULES: dict[str, Callable[[Chain, int], VPSchedule]] = {
 }
 
 
-class DDIMBase(Config):
-    """Of a DDPM of 1,000 steps, sampled in few, whatever the data."""
+class DDIMConfig(StartConfig[DDPMNetwork]):
+    """Of a DDPM of 1,000 steps, sampled in few."""
+
+    samples_only = True
 
     num_steps: int = Field(default=10, ge=2, description="sampling steps = NFE")
     schedule: Literal["quadratic", "linear"] = "quadratic"
-    backbone: Any
+    backbone: Backbone[DDPMNetwork] = Field(default=POINTS_DDPM, description="the noise predictor and its training")
 
     @model_validator(mode="after")
     def _chain_has_these_steps(self) -> Self:
@@ -40,35 +42,8 @@ class DDIMBase(Config):
         return self
 
     def vp_schedule(self) -> VPSchedule:
-        return SCHEDULES[self.schedule](self.backbone.chain, self.num_steps)
-
-    def begin(self, problem: Problem, compute: Compute, streams: RandomStreams) -> Start:
-        """The noise predictor's training."""
-        return self.backbone.begin(problem, compute, streams)
-
-
-class DDIMConfig(DDIMBase):
-    """For points in the plane."""
-
-    needs = frozenset({Need.VECTORS})
-
-    backbone: DDPMBackbone = Field(default=DDPMBackbone(), description="the noise predictor and its training")
-
-
-class DDIMImageConfig(DDIMConfig):
-    """For small images; the backbone is the one of `ddpm`."""
-
-    needs = frozenset({Need.SMALL_IMAGES})
-
-    backbone: DDPMBackbone = Field(default=IMAGE_DDPM, description="the noise predictor and its training")
-
-
-class DDIMUNetConfig(FromWeights, DDIMBase):
-    """For images of 32 pixels and more: the released DDPM, whose own `schedule` is that of `ddpm` and `dxmi`."""
-
-    samples_only = True
-
-    backbone: DDPMUNet = DDPMUNet()
+        """The few noise levels."""
+        return SCHEDULES[self.schedule](self.backbone.network.chain, self.num_steps)
 
 
 class DDIM(Method):
@@ -78,29 +53,17 @@ class DDIM(Method):
     version = 1
     family = "diffusion"
     citation = "Song et al. 2021, arXiv:2010.02502"
-    Config = DDIMConfig
     recipes = ".recipes.ddim"
+    Config = DDIMConfig
     parallel = True
 
-    def start(self, problem: Problem, config: DDIMBase, *, compute: Compute, rng: RandomStreams) -> Training:
-        return DDIMTraining(problem, config, compute, rng)
+    @classmethod
+    def migrate_config(cls, config: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        settings, _ = with_start(config, "ddpm")
+        return complete(cls.Config, settings)
 
-
-class DDIMTraining(StagedTraining):
-    """The backbone's; its averaged weights sample."""
-
-    def __init__(self, problem: Problem, config: DDIMBase, compute: Compute, rng: RandomStreams) -> None:
-        self.problem, self.config = problem, config
-        self.begun = config.begin(problem, compute, rng.common)
-        super().__init__(self.begun.training)
-
-    def model(self) -> Model:
-        data = self.begun.data
-        sampler = DenoiserSampler(
-            denoiser=self.config.backbone.denoiser(self.begun.average),
-            sampler=euler(),
-            levels=self.config.vp_schedule().noise_levels,
-            event_shape=self.problem.event_shape,
-            scale=data.scale,
+    def start(self, problem: Problem, config: DDIMConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+        begun = config.begin(problem, compute, rng)
+        return SampledDenoiser(
+            problem, begun, config.backbone.network.denoiser, euler(), config.vp_schedule().noise_levels
         )
-        return Model(networks=sampler.networks, sampler=sampler.sample, num_classes=data.num_classes)

@@ -7,133 +7,32 @@ trained, and sampling visits `num_steps` of them (Nichol & Dhariwal 2021, arXiv:
 `first_level`, because nearer to pure noise a step multiplies what the network errs.
 """
 
-from typing import Annotated, Literal, Protocol, Self
+from collections.abc import Mapping
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
-from torch import nn
+from pydantic import Field, JsonValue, PositiveInt
 
-from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
-from dxbench.staged import FromWeights, StagedTraining
-from dxmi.backbones.edm import ADMUNet
-from dxmi.backbones.images import DDGANGeneratorNet, DDPMUNet
-from dxmi.backbones.small import IMAGE_DDPM, DDPMBackbone
-from dxmi.backbones.starts import Official
+from dxbench.api import Compute, Method, Model, Problem, RandomStreams, Training
+from dxbench_baselines.starts.backbone import Backbone, Pretraining, StreamNames
+from dxbench_baselines.starts.config import FewStepConfig, FewStepNetwork
+from dxbench_baselines.starts.migration import PRETRAINING, complete, of_steps, take, with_start
+from dxbench_baselines.starts.models import model_of
+from dxbench_baselines.starts.stages import StagedTraining
+from dxmi.backbones.few_steps import AnyFewSteps, StridedSteps
+from dxmi.backbones.small import StepsMLP
 from dxmi.models import PolicySampler
-from dxmi.nets.mlp import StepMLP
-from dxmi.sampling.noise import StreamNoise
-from dxmi.sampling.policies import GaussianPolicy
-from dxmi.schedules.levels import VPSchedule
-from dxmi.training.denoising import DDPMLoss, DenoiserTraining
-from dxmi.training.parallel import ONE_PROCESS
 
-SCHEDULES = {"linear": VPSchedule.linear, "cosine": VPSchedule.cosine}
+POINTS = Backbone(network=StepsMLP(), pretraining=Pretraining(iterations=6000, ema_decay=0.995))
 
 
-class DDPMConfig(Config):
-    """Of a DDPM on points in the plane."""
-
-    needs = frozenset({Need.VECTORS})
-
-    num_steps: PositiveInt = Field(default=10, description="sampling steps T = NFE")
-    schedule: Literal["linear", "cosine"] = "linear"
-    iterations: PositiveInt = 6000
-    batch_size: PositiveInt = 256
-    lr: PositiveFloat = 1e-3
-    ema_decay: float = Field(default=0.995, ge=0, lt=1)
-    hidden: PositiveInt = 128
-    depth: PositiveInt = 3
-    last_std: PositiveFloat = 1e-3
-
-    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> DenoiserTraining:
-        (dim,) = problem.event_shape
-        net = StepMLP(
-            dim_in=dim,
-            dim_out=dim,
-            num_levels=self.num_steps,
-            hidden=self.hidden,
-            depth=self.depth,
-            generator=rng.torch("init"),
-        )
-        data_rng = rng.numpy("data")
-        return DenoiserTraining(
-            net.to(compute.device),
-            DDPMLoss(schedule=SCHEDULES[self.schedule](self.num_steps)),
-            data=lambda: problem.data.batch(self.batch_size, rng=data_rng).to(compute.device),
-            noise=StreamNoise(
-                batch_size=self.batch_size,
-                event_shape=problem.event_shape,
-                generator=rng.torch("noise", device=compute.device),
-            ),
-            iterations=self.iterations,
-            lr=self.lr,
-            ema_decay=self.ema_decay,
-            parallel=compute.parallel or ONE_PROCESS,
-        )
-
-    def sampler(self, net: nn.Module, problem: Problem) -> PolicySampler:
-        policy = GaussianPolicy.from_noise_predictor(
-            net,
-            SCHEDULES[self.schedule](self.num_steps),
-            event_shape=problem.event_shape,
-            last_std=self.last_std,
-            trainable_std=[False] * self.num_steps,
-        )
-        return PolicySampler(policy=policy)
-
-
-class DDPMImageConfig(Config):
-    """Of a DDPM on small images; the backbone is the one that other methods of the same training seed begin from."""
-
-    needs = frozenset({Need.SMALL_IMAGES})
-
-    num_steps: PositiveInt = Field(default=10, description="sampling steps T = NFE, of the backbone's 1,000")
-    first_level: int = Field(default=400, ge=0, description="step of the backbone's chain that sampling begins at")
-    backbone: DDPMBackbone = Field(default=IMAGE_DDPM, description="the noise predictor and its training")
-
-    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> DenoiserTraining:
-        return self.backbone.training(problem, compute, rng.common)
-
-    def sampler(self, net: nn.Module, problem: Problem) -> PolicySampler:
-        policy = self.backbone.policy(
-            net,
-            event_shape=problem.event_shape,
-            num_steps=self.num_steps,
-            first_level=self.first_level,
-            last_std=1.0,  # a sample is the mean of the last step, whose noise is never drawn
-            trainable_std=[False] * self.num_steps,
-        )
-        return PolicySampler(policy=policy, noiseless_last_step=True)
-
-
-class DDPMUNetConfig(FromWeights):
-    """On images of 32 pixels and more: the backbones and samplers that DxMI starts from there."""
+class DDPMConfig(FewStepConfig):
+    """Of a DDPM and the few of its steps that are sampled."""
 
     samples_only = True
+    own_streams = StreamNames(init="init", data="data", noise="noise")
 
-    num_steps: PositiveInt = Field(default=1000, description="sampling steps T = NFE")
-    backbone: Annotated[DDPMUNet | DDGANGeneratorNet | ADMUNet, Field(discriminator="kind")] = DDPMUNet(
-        schedule="step_linear"
-    )
-
-    @model_validator(mode="after")
-    def _sampler_can_be_built(self) -> Self:
-        self.backbone.check_steps(self.num_steps)
-        return self
-
-    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> DenoiserTraining | Official:
-        return self.begin(problem, compute, rng.common).training
-
-    def sampler(self, net: nn.Module, problem: Problem) -> PolicySampler:
-        policy = self.backbone.policy(net, event_shape=problem.event_shape, num_steps=self.num_steps)
-        return PolicySampler(policy=policy)
-
-
-class DDPMKind(Protocol):
-    """What kinds of data do differently."""
-
-    def training(self, problem: Problem, compute: Compute, rng: RandomStreams) -> DenoiserTraining | Official: ...
-
-    def sampler(self, net: nn.Module, problem: Problem) -> PolicySampler: ...
+    num_steps: PositiveInt = Field(default=10, description="sampling steps T = NFE")
+    backbone: Backbone[FewStepNetwork] = Field(default=POINTS, description="the noise predictor and its training")
+    sampler: AnyFewSteps = Field(default=StridedSteps(), description="the steps that are sampled, and their stds")
 
 
 class DDPM(Method):
@@ -143,28 +42,38 @@ class DDPM(Method):
     version = 1
     family = "diffusion"
     citation = "Ho et al. 2020, arXiv:2006.11239"
-    Config = DDPMConfig
     recipes = ".recipes.ddpm"
+    Config = DDPMConfig
     parallel = True
 
-    def start(self, problem: Problem, config: DDPMKind, *, compute: Compute, rng: RandomStreams) -> Training:
+    @classmethod
+    def migrate_config(cls, config: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        settings, sampler = with_start(config, "ddpm")
+        if "first_level" in settings:  # small images
+            sampler = {"kind": "strided", **take(settings, "first_level"), "last_std": 1.0, "noiseless_last_step": True}
+        elif "hidden" in settings:  # points in the plane
+            settings["backbone"] = of_steps(settings, "hidden", "depth", "schedule")
+            settings["backbone"]["pretraining"] = take(settings, *PRETRAINING)
+            sampler = {"kind": "strided", **take(settings, "last_std")}
+        return complete(cls.Config, settings | ({"sampler": sampler} if sampler else {}))
+
+    def start(self, problem: Problem, config: DDPMConfig, *, compute: Compute, rng: RandomStreams) -> Training:
         return DDPMTraining(problem, config, compute, rng)
 
 
 class DDPMTraining(StagedTraining):
-    """Adam with cosine decay on the noise-prediction loss; the EMA weights sample."""
+    """The backbone's; its averaged weights sample."""
 
-    def __init__(self, problem: Problem, config: DDPMKind, compute: Compute, rng: RandomStreams) -> None:
+    def __init__(self, problem: Problem, config: DDPMConfig, compute: Compute, rng: RandomStreams) -> None:
         self.problem, self.config, self.device = problem, config, compute.device
-        self.training = config.training(problem, compute, rng)
-        super().__init__(self.training)
+        self.begun = config.begin(problem, compute, rng)
+        super().__init__(self.begun.training)
 
     def model(self) -> Model:
-        sampler = self.config.sampler(self.training.average, self.problem)
-        sampler.policy.to(self.device)
-        return Model(
-            networks=sampler.networks,
-            sampler=sampler.sample,
-            trajectory_sampler=sampler.trajectory,
-            num_classes=self.problem.num_classes,
+        policy = self.config.policy(self.begun.average, self.problem.event_shape, trainable=False)
+        sampler = PolicySampler(
+            policy=policy.to(self.device),
+            noiseless_last_step=self.config.sampler.noiseless_last_step,
+            scale=self.begun.data.scale,
         )
+        return model_of(sampler, self.begun.data)

@@ -21,8 +21,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor
 
 from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, Problem, RandomStreams, Training
-from dxmi.algorithms.dxmi import DxMIUpdate, Trainee, VelocityVariance
 from dxmi.algorithms.gap import GapWatch
+from dxmi.algorithms.learner import DxMILearner, Rates
 from dxmi.algorithms.sweeps import batched_sweep
 from dxmi.energies.autoencoder import SphereAutoencoder
 from dxmi.energies.feature_energy import FeatureEnergy
@@ -32,8 +32,8 @@ from dxmi.geometry.interpolation import NeighbourInterpolation
 from dxmi.nets.mlp import StepMLP
 from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.sphere_policy import SpherePolicy
-from dxmi.training.costs import RunningCost, velocity_of_noise
-from dxmi.training.optimisers import cosine_adam, ema
+from dxmi.training.costs import RunningCost
+from dxmi.training.optimisers import Learner
 
 # VGS's, and more than any set of features here asks for: points that lie on a curve have no error to scale by.
 MAX_SCALE = 10.0
@@ -73,6 +73,17 @@ class DxMIDetectionConfig(Config):
     std_lr_ratio: PositiveFloat = Field(default=10.0, description="log-std's learning rate over the sampler's")
     ema_decay: float = Field(default=0.97, ge=0, lt=1, description="of the energy that is scored")
 
+    def rates(self) -> Rates:
+        """How the sampler and the correction learn."""
+        return Rates(
+            policy_lr=self.policy_lr,
+            value_lr=self.value_lr,
+            std_lr_ratio=self.std_lr_ratio,
+            iterations=max(self.iterations, 1),
+            betas=(0.9, 0.999),
+            ema_decay=self.ema_decay,
+        )
+
 
 class DxMIDetection(Method):
     """The energy of an autoencoder on the sphere, trained by DxMI against a five-step sampler, without MCMC."""
@@ -81,8 +92,8 @@ class DxMIDetection(Method):
     version = 3
     family = "energy"
     citation = "Yoon et al. 2024, arXiv:2407.00626"
-    Config = DxMIDetectionConfig
     recipes = ".recipes.dxmi_detection"
+    Config = DxMIDetectionConfig
     needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA})
 
     def start(self, problem: Problem, config: DxMIDetectionConfig, *, compute: Compute, rng: RandomStreams) -> Training:
@@ -134,12 +145,22 @@ class DxMIDetectionTraining(Training):
         self.points = self.features(points.to(self.device))
         self.data = NeighbourInterpolation(self.points, share=config.interpolation, neighbours=config.neighbours)
         self.nets = Networks(config, self.points.shape[1], rng, self.device)
-        self.pretraining, self.pretraining_decay = cosine_adam(
-            [{"params": self.nets.energy.parameters(), "lr": config.pretrain_lr}], config.pretrain_iterations
+        self.pretraining = Learner(
+            self.nets.energy, lr=config.pretrain_lr, iterations=config.pretrain_iterations, ema_decay=0.0
         )
         self.frozen = copy.deepcopy(self.nets.energy)
-        self.energy_ema = ema(self.nets.energy, config.ema_decay)
-        self.update, self.trained = build_update(config, self.nets)
+        cost = RunningCost(tau_entropy=config.tau, tau_velocity=config.tau, num_steps=config.num_steps)
+        self.learner = DxMILearner(
+            self.nets.policy,
+            self.nets.value,
+            config.rates(),
+            policy_cost=cost,
+            value_cost=cost,
+            gamma=config.gamma,
+            avr_decay=config.avr_decay,
+            sweep=batched_sweep(config.num_steps),
+            own_rates={self.nets.energy: config.energy_lr},
+        )
         self.gap = GapWatch(config.iterations)
         self.data_rng = rng.numpy("data")
         self.generator = rng.torch("noise", device=self.device)
@@ -155,10 +176,7 @@ class DxMIDetectionTraining(Training):
         self.steps_done += 1
         if self.steps_done <= self.config.pretrain_iterations:
             return self._pretrain(data)
-        scalars = self.update(data, self._noise(1), self._noise(self.config.num_steps), start=self._start(data))
-        for decay in ("policy_decay", "value_decay"):
-            self.trained[decay].step()
-        self.energy_ema.update_parameters(self.nets.energy)
+        scalars = self.learner.step(data, self._noise(1), self._noise(self.config.num_steps), start=self._start(data))
         gap = scalars["energy_samples"] - scalars["energy_data"]
         self.gap.add(float(gap))
         if self.steps_done == self.total_steps and (complaint := self.gap.complaint()):
@@ -166,16 +184,12 @@ class DxMIDetectionTraining(Training):
         return {**scalars, "energy_gap": gap, "mean_std": self.nets.policy.step_log_stds().detach().exp().mean()}
 
     def _pretrain(self, data: Tensor) -> dict[str, float | Tensor]:
-        loss = self.nets.energy(data).mean()
-        loss.backward()
-        self.pretraining.step()
-        self.pretraining.zero_grad()
-        self.pretraining_decay.step()
+        loss = self.pretraining.descend(self.nets.energy(data).mean())
         if self.steps_done == self.config.pretrain_iterations:
             self.nets.energy.rescale(self.points, mean=self.config.start_energy, at_most=MAX_SCALE)
             self.frozen.load_state_dict(self.nets.energy.state_dict())
-            self.energy_ema.update_parameters(self.nets.energy)
-        return {"reconstruction": loss.detach()}
+            self.learner.begin()
+        return {"reconstruction": loss}
 
     @torch.no_grad()
     def _start(self, data: Tensor) -> Tensor:
@@ -192,16 +206,7 @@ class DxMIDetectionTraining(Training):
         )
 
     def _parts(self) -> dict[str, Any]:
-        return {
-            "policy": self.nets.policy,
-            "value": self.nets.value,
-            "frozen": self.frozen,
-            "energy_ema": self.energy_ema,
-            "pretraining": self.pretraining,
-            "pretraining_decay": self.pretraining_decay,
-            "gap": self.gap,
-            **self.trained,
-        }
+        return {"pretraining": self.pretraining, "frozen": self.frozen, "learner": self.learner, "gap": self.gap}
 
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self._parts().items()} | {"steps_done": self.steps_done}
@@ -215,43 +220,7 @@ class DxMIDetectionTraining(Training):
         (dim,) = self.nets.policy.event_shape
         tau = self.config.tau
         pretraining = self.steps_done < self.config.pretrain_iterations
-        energy = FeatureEnergy(self.features, self.nets.energy if pretraining else self.energy_ema.module)
-        temperature = tau / dim if tau > 0 else None
-        return Model(networks=energy.networks, energy=energy.energy, temperature=temperature)
-
-
-def build_update(config: DxMIDetectionConfig, nets: Networks) -> tuple[DxMIUpdate, dict[str, Any]]:
-    """The update rule, and what of it has a state: optimisers, their decay, velocity variances."""
-    iterations = max(config.iterations, 1)
-    policy_optimiser, policy_decay = cosine_adam(
-        [
-            {"params": nets.policy.net.parameters(), "lr": config.policy_lr},
-            {"params": [nets.policy.learned_log_std], "lr": config.policy_lr * config.std_lr_ratio},
-        ],
-        iterations,
-    )
-    value_optimiser, value_decay = cosine_adam(
-        [
-            {"params": nets.energy.parameters(), "lr": config.energy_lr},
-            {"params": nets.value.value_net.parameters(), "lr": config.value_lr},
-        ],
-        iterations,
-    )
-    cost = RunningCost(tau_entropy=config.tau, tau_velocity=config.tau, num_steps=config.num_steps)
-    velocity = VelocityVariance(velocity_of_noise(nets.policy), decay=config.avr_decay)
-    update = DxMIUpdate(
-        policy=Trainee(module=nets.policy, optimizer=policy_optimiser),
-        value=Trainee(module=nets.value, optimizer=value_optimiser),
-        policy_cost=cost,
-        value_cost=cost,
-        gamma=config.gamma,
-        velocity=velocity,
-        sweep=batched_sweep(config.num_steps),
-    )
-    return update, {
-        "policy_optimiser": policy_optimiser,
-        "policy_decay": policy_decay,
-        "value_optimiser": value_optimiser,
-        "value_decay": value_decay,
-        "velocity": velocity,
-    }
+        average = self.learner.value_average
+        assert isinstance(average, CorrectedEnergy)
+        energy = FeatureEnergy(self.features, self.nets.energy if pretraining else average.energy_net)
+        return Model(networks=energy.networks, energy=energy.energy, temperature=tau / dim if tau > 0 else None)

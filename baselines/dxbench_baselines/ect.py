@@ -7,33 +7,32 @@ no dropout. In the plane and on small images the start model is trained first; A
 an MLP in place of the UNet; data are scaled to a std of 0.5.
 """
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Literal, Self
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, JsonValue, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
-from dxbench.staged import FromWeights, StagedTraining
-from dxmi.arrays import ClassLabels, PerSample, Points
-from dxmi.backbones.edm import EDMUNet
-from dxmi.backbones.small import IMAGE_EDM, EDMBackbone
-from dxmi.backbones.starts import Start
+from dxbench.api import Compute, Method, Model, Problem, RandomStreams, Training
+from dxbench_baselines.starts.backbone import Backbone, Pretraining
+from dxbench_baselines.starts.config import EDMNetwork, StartConfig
+from dxbench_baselines.starts.migration import complete, with_start
+from dxbench_baselines.starts.models import model_of
+from dxbench_baselines.starts.presets import POINTS_EDM
+from dxbench_baselines.starts.stages import Tuning
+from dxmi.arrays import ClassLabels, PerSample, Points, per_sample
 from dxmi.consistency import pseudo_huber
 from dxmi.models import ConsistencySampler, check_jumps
-from dxmi.sampling.denoisers import EDMDenoiser, per_sample
-from dxmi.sampling.noise import StreamNoise
+from dxmi.sampling.denoisers import EDMDenoiser
 from dxmi.training.denoising import lognormal_sigmas
 from dxmi.training.optimisers import Learner
-from dxmi.training.parallel import ONE_PROCESS
 
 
-class ECTBase(Config):
-    """Of consistency tuning, whatever the data."""
-
-    optimiser: ClassVar[dict[str, Any]] = {}
+class ECTConfig(StartConfig[EDMNetwork]):
+    """Of consistency tuning."""
 
     middle_sigmas: tuple[PositiveFloat, ...] = Field(
         default=(), description="noise levels to go back to between passes, falling; none: one step"
@@ -45,10 +44,15 @@ class ECTBase(Config):
     huber_c: PositiveFloat = Field(default=1e-3, description="where the pseudo-Huber distance turns from l2 to l1")
     sigma_min: PositiveFloat = 0.002
     sigma_max: PositiveFloat = 80.0
-    backbone: Any
+    backbone: Backbone[EDMNetwork] = Field(
+        default=replace(POINTS_EDM, pretraining=Pretraining(iterations=6000)),
+        description="the start and its training; of 0 iterations: from scratch",
+    )
     iterations: PositiveInt = 12000
     batch_size: PositiveInt = 256
+    optimiser: Literal["adam", "radam"] = "adam"
     lr: PositiveFloat = 1e-3
+    lr_decay: Literal["cosine", "none"] = "cosine"
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -61,48 +65,6 @@ class ECTBase(Config):
         """Levels the sampler jumps from: as many as network passes."""
         return (self.sigma_max, *self.middle_sigmas)
 
-    def begin(self, problem: Problem, compute: Compute, streams: RandomStreams) -> Start:
-        """The start's training."""
-        return self.backbone.begin(problem, compute, streams)
-
-
-class ECTConfig(ECTBase):
-    """For points in the plane."""
-
-    needs = frozenset({Need.VECTORS})
-
-    backbone: EDMBackbone = Field(
-        default=EDMBackbone(iterations=6000), description="the start and its training; of 0 iterations: from scratch"
-    )
-
-
-class ECTImageConfig(ECTConfig):
-    """For small images."""
-
-    needs = frozenset({Need.SMALL_IMAGES})
-
-    sigma_max: PositiveFloat = 20.0
-    sigma_mean: float = Field(default=-0.5, description="mean of ln t")
-    iterations: PositiveInt = 6000
-    batch_size: PositiveInt = 128
-    backbone: EDMBackbone = Field(
-        default=IMAGE_EDM, description="the start and its training; of 0 iterations: from scratch"
-    )
-
-
-class ECTUNetConfig(FromWeights, ECTBase):
-    """For images of 32 pixels and more: the released settings of CIFAR-10."""
-
-    optimiser: ClassVar[dict[str, Any]] = {"kind": "radam", "lr_decay": "none"}
-
-    backbone: EDMUNet = EDMUNet()
-    huber_c: PositiveFloat = Field(default=1e-8, description="0 in the source; above it, so that there is a gradient")
-    iterations: PositiveInt = 200_000
-    batch_size: PositiveInt = 128
-    lr: PositiveFloat = 1e-4
-    ema_decay: float = Field(default=0.9999, ge=0, lt=1)
-    flips: bool = Field(default=False, description="half of the data mirrored")
-
 
 class ECT(Method):
     """Easy consistency tuning: a denoiser tuned until one pass, or two, draw a sample."""
@@ -111,11 +73,18 @@ class ECT(Method):
     version = 2
     family = "consistency"
     citation = "Geng et al. 2024, arXiv:2406.14548"
-    Config = ECTConfig
     recipes = ".recipes.ect"
+    Config = ECTConfig
     parallel = True
 
-    def start(self, problem: Problem, config: ECTBase, *, compute: Compute, rng: RandomStreams) -> Training:
+    @classmethod
+    def migrate_config(cls, config: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        settings, images = with_start(config, "edm")
+        if images:
+            settings |= {"optimiser": "radam", "lr_decay": "none"}
+        return complete(cls.Config, settings)
+
+    def start(self, problem: Problem, config: ECTConfig, *, compute: Compute, rng: RandomStreams) -> Training:
         return ECTTraining(problem, config, compute, rng)
 
 
@@ -136,32 +105,24 @@ def ect_loss(
     return pseudo_huber(answer - target, c=huber_c) / (t - r)
 
 
-class ECTTraining(StagedTraining):
+class ECTTraining(Tuning):
     """An EDM denoiser first, then consistency tuning; the averaged weights sample."""
 
-    def __init__(self, problem: Problem, config: ECTBase, compute: Compute, rng: RandomStreams) -> None:
-        self.problem, self.config = problem, config
-        self.begun = begun = config.begin(problem, compute, rng.common)
-        self.before = config.backbone.denoiser(begun.average)
-        net = deepcopy(config.backbone.denoiser(begun.net).net)
-        self.denoiser = EDMDenoiser(net, sigma_min=config.sigma_min)
-        parallel = compute.parallel or ONE_PROCESS
+    def __init__(self, problem: Problem, config: ECTConfig, compute: Compute, rng: RandomStreams) -> None:
+        begun, size = config.begin(problem, compute, rng), config.batch_size
+        super().__init__(problem, begun, compute, rng, batch_size=size, iterations=config.iterations)
+        self.config, network = config, config.backbone.network
+        self.before = network.denoiser(begun.average)
+        self.denoiser = EDMDenoiser(deepcopy(network.denoiser(begun.net).net), sigma_min=config.sigma_min)
         self.student = Learner(
             self.denoiser,
             lr=config.lr,
             iterations=config.iterations,
             ema_decay=config.ema_decay,
-            parallel=parallel,
-            **config.optimiser,
+            kind=config.optimiser,
+            lr_decay=config.lr_decay,
+            parallel=self.parallel,
         )
-        self.mine = parallel.rows(config.batch_size)
-        self.data_rng = rng.numpy("data")
-        self.noise = StreamNoise(
-            batch_size=config.batch_size,
-            event_shape=problem.event_shape,
-            generator=rng.torch("noise", device=compute.device),
-        )
-        super().__init__(begun.training, iterations=config.iterations)
 
     def parts(self) -> dict[str, Learner]:
         return {"student": self.student}
@@ -180,7 +141,7 @@ class ECTTraining(StagedTraining):
         def loss_of(rows: slice) -> Tensor:
             return ect_loss(self.denoiser, *(values[rows] for values in mine), huber_c=config.huber_c).mean()
 
-        return {"consistency_loss": self.student.descend_in_parts(config.batch_size, loss_of)}
+        return {"consistency_loss": self.student.accumulated_step(config.batch_size, loss_of)}
 
     def model(self) -> Model:
         return replace(self._model_of(self.student.average), start=self._model_of(self.before))
@@ -191,4 +152,4 @@ class ECTTraining(StagedTraining):
         sampler = ConsistencySampler(
             denoiser=denoiser, sigmas=self.config.sigmas, event_shape=self.problem.event_shape, scale=data.scale
         )
-        return Model(networks=sampler.networks, sampler=sampler.sample, num_classes=data.num_classes)
+        return model_of(sampler, data)

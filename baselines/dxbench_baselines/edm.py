@@ -8,17 +8,18 @@ UNet; Adam 1e-3 with cosine decay, for the short training of a small net; data a
 it, and samples back.
 """
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, JsonValue, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
-from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
-from dxbench.staged import FromWeights, StagedTraining
-from dxmi.backbones.edm import ADMUNet, EDMUNet
-from dxmi.backbones.small import IMAGE_EDM, EDMBackbone
-from dxmi.backbones.starts import Start
-from dxmi.models import DenoiserSampler
+from dxbench.api import Compute, Method, Problem, RandomStreams, Training
+from dxbench_baselines.starts.backbone import Backbone
+from dxbench_baselines.starts.config import EDMNetwork, StartConfig
+from dxbench_baselines.starts.migration import complete, with_start
+from dxbench_baselines.starts.presets import POINTS_EDM
+from dxbench_baselines.starts.stages import SampledDenoiser
 from dxmi.sampling.denoisers import Clipped, EpsilonScaled
 from dxmi.sampling.samplers import IPNDM, DPMSolverPP3M, Heun, Sampler, euler, euler_ancestral
 from dxmi.schedules.levels import NoiseLevels
@@ -32,8 +33,10 @@ SAMPLERS: dict[str, Sampler] = {
 }
 
 
-class EDMBase(Config):
-    """Of an EDM denoiser's sampling, whatever the data."""
+class EDMConfig(StartConfig[EDMNetwork]):
+    """Of an EDM denoiser and its sampling."""
+
+    samples_only = True
 
     sampler: Literal["euler", "heun", "ancestral", "ipndm", "dpmpp3m"] = "heun"
     nfe: PositiveInt = Field(default=35, description="network passes per sample; odd for heun, which takes 2N - 1")
@@ -41,7 +44,8 @@ class EDMBase(Config):
     sigma_max: PositiveFloat = 80.0
     rho: PositiveFloat = 7.0
     epsilon_scale: PositiveFloat = Field(default=1.0, description="divides the predicted noise; 1 leaves it alone")
-    backbone: Any
+    clip: bool = Field(default=False, description="D kept in [-1, 1], as the consistency models' authors sample theirs")
+    backbone: Backbone[EDMNetwork] = Field(default=POINTS_EDM, description="the denoiser and its training")
 
     @model_validator(mode="after")
     def _sampler_can_do_it(self) -> Self:
@@ -56,41 +60,10 @@ class EDMBase(Config):
         levels = NoiseLevels.karras(num_steps, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)
         return SAMPLERS[self.sampler], levels
 
-    def begin(self, problem: Problem, compute: Compute, streams: RandomStreams) -> Start:
-        """The denoiser's training."""
-        return self.backbone.begin(problem, compute, streams)
-
     def denoiser(self, net: nn.Module) -> nn.Module:
         """D(x, sigma) as it is sampled, of what was trained."""
-        return EpsilonScaled(self.backbone.denoiser(net), scale=self.epsilon_scale)
-
-
-class EDMConfig(EDMBase):
-    """For points in the plane."""
-
-    needs = frozenset({Need.VECTORS})
-
-    backbone: EDMBackbone = Field(default=EDMBackbone(), description="the denoiser and its training")
-
-
-class EDMImageConfig(EDMConfig):
-    """For small images."""
-
-    needs = frozenset({Need.SMALL_IMAGES})
-
-    backbone: EDMBackbone = Field(default=IMAGE_EDM, description="the denoiser and its training")
-
-
-class EDMUNetConfig(FromWeights, EDMBase):
-    """For images of 32 pixels and more: the released denoisers."""
-
-    samples_only = True
-
-    backbone: Annotated[EDMUNet | ADMUNet, Field(discriminator="kind")] = EDMUNet()
-    clip: bool = Field(default=False, description="D kept in [-1, 1], as the consistency models' authors sample theirs")
-
-    def denoiser(self, net: nn.Module) -> nn.Module:
-        return Clipped(super().denoiser(net)) if self.clip else super().denoiser(net)
+        scaled = EpsilonScaled(self.backbone.network.denoiser(net), scale=self.epsilon_scale)
+        return Clipped(scaled) if self.clip else scaled
 
 
 class EDM(Method):
@@ -100,29 +73,14 @@ class EDM(Method):
     version = 2
     family = "diffusion"
     citation = "Karras et al. 2022, arXiv:2206.00364"
-    Config = EDMConfig
     recipes = ".recipes.edm"
+    Config = EDMConfig
     parallel = True
 
-    def start(self, problem: Problem, config: EDMBase, *, compute: Compute, rng: RandomStreams) -> Training:
-        return EDMTraining(problem, config, compute, rng)
+    @classmethod
+    def migrate_config(cls, config: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        settings, _ = with_start(config, "edm")
+        return complete(cls.Config, settings)
 
-
-class EDMTraining(StagedTraining):
-    """The backbone's; its averaged weights sample."""
-
-    def __init__(self, problem: Problem, config: EDMBase, compute: Compute, rng: RandomStreams) -> None:
-        self.problem, self.config = problem, config
-        self.begun = config.begin(problem, compute, rng.common)
-        super().__init__(self.begun.training)
-
-    def model(self) -> Model:
-        data, (way, levels) = self.begun.data, self.config.sampling()
-        sampler = DenoiserSampler(
-            denoiser=self.config.denoiser(self.begun.average),
-            sampler=way,
-            levels=levels,
-            event_shape=self.problem.event_shape,
-            scale=data.scale,
-        )
-        return Model(networks=sampler.networks, sampler=sampler.sample, num_classes=data.num_classes)
+    def start(self, problem: Problem, config: EDMConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+        return SampledDenoiser(problem, config.begin(problem, compute, rng), config.denoiser, *config.sampling())

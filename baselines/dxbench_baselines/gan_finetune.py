@@ -7,109 +7,52 @@ of a pretrained projected-GAN discriminator; every weight moves, none are frozen
 on small images the start model is trained first; cosine decay; data are scaled to a std of 0.5 as images have it.
 """
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar
+from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, JsonValue, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
-from dxbench.staged import FromWeights, StagedTraining
+from dxbench.api import Compute, Method, Model, Problem, RandomStreams, Training
+from dxbench_baselines.starts.backbone import Backbone, Pretraining
+from dxbench_baselines.starts.config import EDMNetwork, StartConfig
+from dxbench_baselines.starts.migration import complete, take, with_start
+from dxbench_baselines.starts.models import model_of
+from dxbench_baselines.starts.presets import POINTS_EDM
+from dxbench_baselines.starts.stages import Tuning
 from dxmi.arrays import PerSample, Points
-from dxmi.backbones.edm import EDM_VE, ADMUNet, EDMUNet
-from dxmi.backbones.small import IMAGE_EDM, SIGMA_DATA, EDMBackbone
-from dxmi.backbones.starts import Start
-from dxmi.energies.values import SharedValue, TimeIndependentValue
+from dxmi.backbones.small import SIGMA_DATA
+from dxmi.energies.critics import AnyCritic, MLPCritic
+from dxmi.energies.values import TimeIndependentValue
 from dxmi.models import ConsistencySampler
-from dxmi.nets.energy_resnet import EnergyResNet
-from dxmi.nets.families import networks
 from dxmi.protocols import Energy
 from dxmi.sampling.denoisers import EDMDenoiser
-from dxmi.sampling.noise import StreamNoise
 from dxmi.training.optimisers import Learner
-from dxmi.training.parallel import ONE_PROCESS
 
 
-class GANFinetuneBase(Config):
-    """Of adversarial finetuning, whatever the data."""
-
-    optimiser: ClassVar[dict[str, Any]] = {}
+class GANFinetuneConfig(StartConfig[EDMNetwork]):
+    """Of adversarial finetuning."""
 
     sigma_start: PositiveFloat = Field(default=80.0, description="noise level the generator is called at")
     r1: NonNegativeFloat = Field(default=0.1, description="weight of the critic's squared gradient at data, halved")
     data_noise: NonNegativeFloat = Field(default=0.0, description="std of noise on what the critic sees, scaled data")
     head_start: NonNegativeInt = Field(default=0, description="iterations of the critic before the generator moves")
-    backbone: Any
+    backbone: Backbone[EDMNetwork] = Field(
+        default=replace(POINTS_EDM, pretraining=Pretraining(iterations=3000)),
+        description="the start and its training; of 0 iterations: from scratch",
+    )
+    critic: AnyCritic = Field(default=MLPCritic(), description="the layout of the critic")
     iterations: PositiveInt = 26200
     batch_size: PositiveInt = 256
     lr: PositiveFloat = 1e-4
     critic_lr: PositiveFloat = 1e-3
+    lr_decay: Literal["cosine", "none"] = "cosine"
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
-
-    def begin(self, problem: Problem, compute: Compute, streams: RandomStreams) -> Start:
-        """The start's training."""
-        return self.backbone.begin(problem, compute, streams)
-
-    def critic(self, event_shape: tuple[int, ...], generator: torch.Generator) -> SharedValue | TimeIndependentValue:
-        """An energy, low at data."""
-        raise NotImplementedError
-
-
-class GANFinetuneConfig(GANFinetuneBase):
-    """For points in the plane."""
-
-    needs = frozenset({Need.VECTORS})
-
-    backbone: EDMBackbone = Field(
-        default=EDMBackbone(iterations=3000), description="the start and its training; of 0 iterations: from scratch"
-    )
-    critic_hidden: PositiveInt = 128
-    critic_depth: PositiveInt = 3
-
-    def critic(self, event_shape: tuple[int, ...], generator: torch.Generator) -> SharedValue:
-        nets = networks(event_shape, hidden=self.critic_hidden, depth=self.critic_depth, data_std=SIGMA_DATA)
-        return SharedValue(nets.critic(1, generator), num_steps=0)
-
-
-class GANFinetuneImageConfig(GANFinetuneConfig):
-    """For small images."""
-
-    needs = frozenset({Need.SMALL_IMAGES})
-
-    r1: NonNegativeFloat = Field(default=0.01, description="weight of the critic's squared gradient at data, halved")
-    sigma_start: PositiveFloat = Field(default=20.0, description="noise level the generator is called at")
-    data_noise: NonNegativeFloat = Field(default=0.05, description="std of noise on what the critic sees")
-    iterations: PositiveInt = 1970
-    batch_size: PositiveInt = 128
-    ema_decay: float = Field(default=0.99, ge=0, lt=1)
-    critic_hidden: PositiveInt = 256
-    critic_depth: PositiveInt = 2
-    backbone: EDMBackbone = Field(
-        default=IMAGE_EDM, description="the start and its training; of 0 iterations: from scratch"
-    )
-
-
-class GANFinetuneUNetConfig(FromWeights, GANFinetuneBase):
-    """For images of 32 pixels and more: the released settings of CIFAR-10, with the energy net of DxMI as critic."""
-
-    optimiser: ClassVar[dict[str, Any]] = {"lr_decay": "none"}
-
-    backbone: Annotated[EDMUNet | ADMUNet, Field(discriminator="kind")] = EDM_VE
-    r1: NonNegativeFloat = Field(default=1e-4, description="weight of the critic's squared gradient at data, halved")
-    iterations: PositiveInt = 19_531
-    lr: PositiveFloat = 1e-4
-    critic_lr: PositiveFloat = 1e-4
-    ema_decay: float = Field(default=0.99965, ge=0, lt=1)
-    critic_width: PositiveInt = Field(default=128, description="channels of the critic")
-
-    def critic(self, event_shape: tuple[int, ...], generator: torch.Generator) -> TimeIndependentValue:
-        return TimeIndependentValue(
-            EnergyResNet(generator=generator, in_channels=event_shape[0], width=self.critic_width)
-        )
 
 
 # As R1's authors have it (Mescheder et al. 2018, arXiv:1801.04406): no momentum in a game.
@@ -123,11 +66,21 @@ class GANFinetune(Method):
     version = 1
     family = "adversarial"
     citation = "Zheng & Yang 2025, arXiv:2506.09376"
-    Config = GANFinetuneConfig
     recipes = ".recipes.gan_finetune"
+    Config = GANFinetuneConfig
     parallel = True
 
-    def start(self, problem: Problem, config: GANFinetuneBase, *, compute: Compute, rng: RandomStreams) -> Training:
+    @classmethod
+    def migrate_config(cls, config: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        settings, images = with_start(config, "edm")
+        if images:
+            settings |= {"lr_decay": "none", "critic": {"kind": "resnet", **take(settings, width="critic_width")}}
+        elif "critic_hidden" in settings:
+            layout = take(settings, hidden="critic_hidden", depth="critic_depth")
+            settings |= {"critic": {"kind": "mlp", **layout}}
+        return complete(cls.Config, settings)
+
+    def start(self, problem: Problem, config: GANFinetuneConfig, *, compute: Compute, rng: RandomStreams) -> Training:
         return GANFinetuneTraining(problem, config, compute, rng)
 
 
@@ -145,24 +98,23 @@ def generator_loss(critic: Energy, fake: Points) -> PerSample:
     return softplus(critic.energy(fake))
 
 
-class GANFinetuneTraining(StagedTraining):
+class GANFinetuneTraining(Tuning):
     """An EDM denoiser first, then the adversarial game; the averaged generator samples."""
 
-    def __init__(self, problem: Problem, config: GANFinetuneBase, compute: Compute, rng: RandomStreams) -> None:
-        self.problem, self.config = problem, config
-        self.parallel = compute.parallel or ONE_PROCESS
-        self.begun = begun = config.begin(problem, compute, rng.common)
-        self.before = config.backbone.denoiser(begun.average)
-        self.generator = self._learner(config.backbone.denoiser(deepcopy(begun.net)), config.lr)
-        self.energy = config.critic(problem.event_shape, rng.torch("init critic")).to(compute.device)
-        self.critic = self._learner(self.energy, config.critic_lr)
-        self.data_rng = rng.numpy("data")
-        self.noise = StreamNoise(
-            batch_size=config.batch_size,
-            event_shape=problem.event_shape,
-            generator=rng.torch("noise", device=compute.device),
+    def __init__(self, problem: Problem, config: GANFinetuneConfig, compute: Compute, rng: RandomStreams) -> None:
+        begun, size = config.begin(problem, compute, rng), config.batch_size
+        super().__init__(problem, begun, compute, rng, batch_size=size, iterations=config.iterations)
+        self.config, network = config, config.backbone.network
+        self.before = network.denoiser(begun.average)
+        self.generator = self._learner(network.denoiser(deepcopy(begun.net)), config.lr)
+        critic = config.critic.net(
+            problem.event_shape,
+            num_levels=None,
+            data_std=SIGMA_DATA,
+            generator=rng.torch("init critic"),
         )
-        super().__init__(begun.training, iterations=config.iterations)
+        self.energy = TimeIndependentValue(critic).to(compute.device)
+        self.critic = self._learner(self.energy, config.critic_lr)
 
     def _learner(self, module: nn.Module, lr: float) -> Learner:
         config = self.config
@@ -172,8 +124,8 @@ class GANFinetuneTraining(StagedTraining):
             iterations=config.iterations,
             ema_decay=config.ema_decay,
             betas=ADAM_BETAS,
+            lr_decay=config.lr_decay,
             parallel=self.parallel,
-            **config.optimiser,
         )
 
     def parts(self) -> dict[str, Learner]:
@@ -188,7 +140,7 @@ class GANFinetuneTraining(StagedTraining):
         data, *_ = self.begun.data.batch(size, rng=self.data_rng)
         drawn = self._noised(data), self.noise.normal(0), self._noised(torch.zeros_like(data))
         classes = self.begun.data.classes(size, generator=self.noise.generator)
-        data, z, blur, *labels = (values[self.parallel.rows(size)] for values in (*drawn, *classes))
+        data, z, blur, *labels = (values[self.mine] for values in (*drawn, *classes))
 
         @lru_cache(maxsize=1)
         def fake(start: int, stop: int) -> Tensor:
@@ -202,9 +154,9 @@ class GANFinetuneTraining(StagedTraining):
         def of_generator(rows: slice) -> Tensor:
             return generator_loss(self.energy, fake(rows.start, rows.stop)).mean()
 
-        scalars: dict[str, float | Tensor] = {"critic_loss": self.critic.descend_in_parts(size, of_critic)}
+        scalars: dict[str, float | Tensor] = {"critic_loss": self.critic.accumulated_step(size, of_critic)}
         if self.done >= config.head_start:
-            scalars["generator_loss"] = self.generator.descend_in_parts(size, of_generator)
+            scalars["generator_loss"] = self.generator.accumulated_step(size, of_generator)
         return scalars
 
     def _noised(self, x: Tensor) -> Tensor:
@@ -220,4 +172,4 @@ class GANFinetuneTraining(StagedTraining):
         sampler = ConsistencySampler(
             denoiser=denoiser, sigmas=(self.config.sigma_start,), event_shape=self.problem.event_shape, scale=data.scale
         )
-        return Model(networks=sampler.networks, sampler=sampler.sample, num_classes=data.num_classes)
+        return model_of(sampler, data)

@@ -15,34 +15,22 @@ thousand vectors.
 """
 
 import math
-from typing import Any
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
-from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Method, Need, Problem, RandomStreams, Training
+from dxbench_baselines.starts.two_stage import TwoStageConfig, TwoStageTraining
 from dxmi.arrays import PerSample, Points
 from dxmi.energies.langevin import Langevin, normalised
-from dxmi.energies.two_stage import TwoStageEnergy
-from dxmi.geometry.features import FeatureKind
 from dxmi.geometry.spaces import UnitSphere
 from dxmi.losses import one_sided_energy_loss
 
 
-class MPDRConfig(Config):
+class MPDRConfig(TwoStageConfig):
     """Of manifold projection-diffusion recovery on feature vectors."""
 
-    features: FeatureKind = "whitened"
-    neighbours: PositiveInt = 5
-    latent: PositiveInt = 64
-    hidden: PositiveInt = 256
-    depth: PositiveInt = 2
-    energy_scale: PositiveFloat = 10.0
-    pretrain_iterations: PositiveInt = 800
-    pretrain_lr: PositiveFloat = 1e-3
-    iterations: PositiveInt = 100
-    batch_size: PositiveInt = 64
     latent_noise: tuple[PositiveFloat, PositiveFloat] = Field(
         default=(0.05, 0.3), description="smallest and largest std of the latent perturbation"
     )
@@ -54,8 +42,6 @@ class MPDRConfig(Config):
     visible_step_size: PositiveFloat = 0.001
     visible_angle: NonNegativeFloat = Field(default=0.02, description="typical length of the noise of a visible step")
     gamma: NonNegativeFloat = 0.5
-    energy_lr: PositiveFloat = 1e-4
-    ema_decay: float = 0.97
 
 
 class MPDR(Method):
@@ -65,28 +51,19 @@ class MPDR(Method):
     version = 1
     family = "energy"
     citation = "Yoon et al. 2023, arXiv:2310.18677"
-    Config = MPDRConfig
     recipes = ".recipes.mpdr"
+    Config = MPDRConfig
     needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA})
 
     def start(self, problem: Problem, config: MPDRConfig, *, compute: Compute, rng: RandomStreams) -> Training:
         return MPDRTraining(problem, config, compute, rng)
 
 
-class MPDRTraining(Training):
+class MPDRTraining(TwoStageTraining[MPDRConfig]):
     """The autoencoder first, then the energy against recovered points."""
 
     def __init__(self, problem: Problem, config: MPDRConfig, compute: Compute, rng: RandomStreams) -> None:
-        assert isinstance(problem.data, FiniteData)
-        self.config = config
-        self.energy = TwoStageEnergy(
-            problem.data.points.flatten(1),
-            config,
-            init=rng.torch("init energy"),
-            data=rng.numpy("data"),
-            device=compute.device,
-        )
-        self.generator = rng.torch("noise", device=compute.device)
+        super().__init__(problem, config, compute, rng)
         space = UnitSphere()
         self.latent_chain = Langevin(
             step_size=config.latent_step_size,
@@ -99,22 +76,11 @@ class MPDRTraining(Training):
             step_size=config.visible_step_size, stds=(std,) * config.visible_steps, space=space
         )
 
-    @property
-    def total_steps(self) -> int:
-        return self.energy.total_steps
+    def sharpen(self, data: Points) -> dict[str, float | Tensor]:
+        def loss(positive: Tensor, negative: Tensor) -> Tensor:
+            return one_sided_energy_loss(positive, negative, gamma=self.config.gamma).mean()
 
-    def step(self) -> dict[str, float | Tensor]:
-        if (reconstruction := self.energy.pretrain()) is not None:
-            return {"reconstruction": reconstruction}
-        data = self.energy.batch()
-        samples = self.recovered(data)
-        positive, negative = self.energy.net(torch.cat([data, samples])).squeeze(1).chunk(2)
-        self.energy.descend(one_sided_energy_loss(positive, negative, gamma=self.config.gamma).mean())
-        return {
-            "energy_data": positive.detach().mean(),
-            "energy_samples": negative.detach().mean(),
-            "energy_gap": (negative - positive).detach().mean(),
-        }
+        return self.contrast(data, self.recovered(data), loss)
 
     def recovered(self, data: Points) -> Points:
         """x-: the ends of the latent and the visible chain that begin at the data's perturbed codes."""
@@ -136,13 +102,3 @@ class MPDRTraining(Training):
         return self.visible_chain(
             lambda x: energy(x).squeeze(1) + restraint(manifold.encode(x)), start, generator=self.generator
         )
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.energy.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.energy.load_state_dict(state)
-
-    def model(self) -> Model:
-        energy = self.energy.scored()
-        return Model(networks=energy.networks, energy=energy.energy, temperature=1.0)

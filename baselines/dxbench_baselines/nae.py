@@ -10,35 +10,24 @@ length of a noise step is given as an angle; sizes and rates are for a few thous
 """
 
 import math
-from typing import Any
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Method, Need, Problem, RandomStreams, Training
+from dxbench_baselines.starts.stages import Stateful
+from dxbench_baselines.starts.two_stage import TwoStageConfig, TwoStageTraining
 from dxmi.arrays import Points
 from dxmi.energies.langevin import Langevin, ReplayBuffer, clipped, harmonic
-from dxmi.energies.two_stage import TwoStageEnergy
-from dxmi.geometry.features import FeatureKind
 from dxmi.geometry.spaces import UnitSphere
 from dxmi.geometry.sphere import project
 from dxmi.losses import one_sided_energy_loss
 
 
-class NAEConfig(Config):
+class NAEConfig(TwoStageConfig):
     """Of the normalised autoencoder on feature vectors."""
 
-    features: FeatureKind = "whitened"
-    neighbours: PositiveInt = 5
-    latent: PositiveInt = 64
-    hidden: PositiveInt = 256
-    depth: PositiveInt = 2
-    energy_scale: PositiveFloat = 10.0
-    pretrain_iterations: PositiveInt = 800
-    pretrain_lr: PositiveFloat = 1e-3
-    iterations: PositiveInt = 100
-    batch_size: PositiveInt = 64
     latent_steps: PositiveInt = 10
     latent_step_size: PositiveFloat = 0.2
     latent_std: NonNegativeFloat = 0.05
@@ -50,8 +39,6 @@ class NAEConfig(Config):
     max_gradient: PositiveFloat = 0.01
     gamma: NonNegativeFloat = 0.5
     encoder_decay: NonNegativeFloat = 1e-4
-    energy_lr: PositiveFloat = 1e-4
-    ema_decay: float = 0.97
 
 
 class NAE(Method):
@@ -61,29 +48,20 @@ class NAE(Method):
     version = 1
     family = "energy"
     citation = "Yoon et al. 2021, arXiv:2105.05735"
-    Config = NAEConfig
     recipes = ".recipes.nae"
+    Config = NAEConfig
     needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA})
 
     def start(self, problem: Problem, config: NAEConfig, *, compute: Compute, rng: RandomStreams) -> Training:
         return NAETraining(problem, config, compute, rng)
 
 
-class NAETraining(Training):
+class NAETraining(TwoStageTraining[NAEConfig]):
     """The autoencoder first, then its energy against samples of its own."""
 
     def __init__(self, problem: Problem, config: NAEConfig, compute: Compute, rng: RandomStreams) -> None:
-        assert isinstance(problem.data, FiniteData)
-        self.config = config
-        self.energy = TwoStageEnergy(
-            problem.data.points.flatten(1),
-            config,
-            init=rng.torch("init energy"),
-            data=rng.numpy("data"),
-            device=compute.device,
-        )
+        super().__init__(problem, config, compute, rng)
         self.codes = ReplayBuffer(config.buffer, (config.latent,)).to(compute.device)
-        self.generator = rng.torch("noise", device=compute.device)
         space = UnitSphere()
         self.latent_chain = Langevin(
             step_size=config.latent_step_size, stds=(config.latent_std,) * config.latent_steps, space=space
@@ -96,24 +74,16 @@ class NAETraining(Training):
             rule=clipped(config.max_gradient),
         )
 
-    @property
-    def total_steps(self) -> int:
-        return self.energy.total_steps
+    def sharpen(self, data: Points) -> dict[str, float | Tensor]:
+        def loss(positive: Tensor, negative: Tensor) -> Tensor:
+            penalty = sum(weight.square().sum() for weight in self.energy.net.encoder.parameters())
+            contrast = one_sided_energy_loss(positive, negative, gamma=self.config.gamma).mean()
+            return contrast + self.config.encoder_decay * penalty
 
-    def step(self) -> dict[str, float | Tensor]:
-        if (reconstruction := self.energy.pretrain()) is not None:
-            return {"reconstruction": reconstruction}
-        data = self.energy.batch()
-        samples = self.samples()
-        positive, negative = self.energy.net(torch.cat([data, samples])).squeeze(1).chunk(2)
-        penalty = sum(weight.square().sum() for weight in self.energy.net.encoder.parameters())
-        loss = one_sided_energy_loss(positive, negative, gamma=self.config.gamma).mean()
-        self.energy.descend(loss + self.config.encoder_decay * penalty)
-        return {
-            "energy_data": positive.detach().mean(),
-            "energy_samples": negative.detach().mean(),
-            "energy_gap": (negative - positive).detach().mean(),
-        }
+        return self.contrast(data, self.samples(), loss)
+
+    def parts(self) -> dict[str, Stateful]:
+        return {**super().parts(), "codes": self.codes}
 
     def samples(self) -> Points:
         """x-: latent chains from the buffer or from uniform codes, then visible chains from their decoded ends."""
@@ -126,14 +96,3 @@ class NAETraining(Training):
         with torch.no_grad():
             start = net.decode(codes)
         return self.visible_chain(lambda x: net(x).squeeze(1), start, generator=self.generator)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"energy": self.energy.state_dict(), "codes": self.codes.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.energy.load_state_dict(state["energy"])
-        self.codes.load_state_dict(state["codes"])
-
-    def model(self) -> Model:
-        energy = self.energy.scored()
-        return Model(networks=energy.networks, energy=energy.energy, temperature=1.0)

@@ -20,17 +20,16 @@ sizes and rates are for a few thousand vectors.
 """
 
 import math
-from typing import Any
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from dxbench.api import Compute, Config, FiniteData, Method, Model, Need, Problem, RandomStreams, Training
+from dxbench.api import Compute, Method, Need, Problem, RandomStreams, Training
+from dxbench_baselines.starts.stages import Stateful
+from dxbench_baselines.starts.two_stage import TwoStageConfig, TwoStageTraining
 from dxmi.arrays import Points
-from dxmi.energies.two_stage import TwoStageEnergy
 from dxmi.energies.values import CorrectedEnergy
-from dxmi.geometry.features import FeatureKind
 from dxmi.geometry.spaces import Space, UnitSphere
 from dxmi.losses import bellman_error, energy_loss
 from dxmi.nets.mlp import StepMLP
@@ -38,28 +37,16 @@ from dxmi.protocols import Value
 from dxmi.training.optimisers import Learner
 
 
-class VGSConfig(Config):
+class VGSConfig(TwoStageConfig):
     """Of the value gradient sampler on feature vectors."""
 
-    features: FeatureKind = "whitened"
-    neighbours: PositiveInt = 5
-    latent: PositiveInt = 64
-    hidden: PositiveInt = 256
-    depth: PositiveInt = 2
-    energy_scale: PositiveFloat = 10.0
-    pretrain_iterations: PositiveInt = 800
-    pretrain_lr: PositiveFloat = 1e-3
-    iterations: PositiveInt = 100
-    batch_size: PositiveInt = 64
     num_steps: PositiveInt = 10
     step_angle: PositiveFloat = Field(default=0.1, description="typical length of the noise of a step")
     tau: PositiveFloat = Field(default=0.5, description="temperature per dimension")
     gamma: NonNegativeFloat = 0.25
     value_hidden: PositiveInt = 128
     value_passes: PositiveInt = 3
-    energy_lr: PositiveFloat = 1e-4
     value_lr: PositiveFloat = 1e-4
-    ema_decay: float = 0.97
 
 
 class VGS(Method):
@@ -69,8 +56,8 @@ class VGS(Method):
     version = 1
     family = "energy"
     citation = "Yoon et al. 2025, arXiv:2502.13280"
-    Config = VGSConfig
     recipes = ".recipes.vgs"
+    Config = VGSConfig
     needs = frozenset({Need.TRAINING_DATA, Need.FINITE_DATA})
 
     def start(self, problem: Problem, config: VGSConfig, *, compute: Compute, rng: RandomStreams) -> Training:
@@ -126,19 +113,11 @@ def _normal(like: Points, generator: torch.Generator) -> Points:
     return torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
 
 
-class VGSTraining(Training):
+class VGSTraining(TwoStageTraining[VGSConfig]):
     """The autoencoder first, then energy and values in turn."""
 
     def __init__(self, problem: Problem, config: VGSConfig, compute: Compute, rng: RandomStreams) -> None:
-        assert isinstance(problem.data, FiniteData)
-        self.config = config
-        self.energy = TwoStageEnergy(
-            problem.data.points.flatten(1),
-            config,
-            init=rng.torch("init energy"),
-            data=rng.numpy("data"),
-            device=compute.device,
-        )
+        super().__init__(problem, config, compute, rng)
         correction = StepMLP(
             dim_in=self.energy.dim,
             dim_out=1,
@@ -159,34 +138,15 @@ class VGSTraining(Training):
         )
         passes = config.iterations * config.value_passes
         self.values = Learner(correction, lr=config.value_lr, iterations=passes, ema_decay=0.0)
-        self.generator = rng.torch("noise", device=compute.device)
 
-    @property
-    def total_steps(self) -> int:
-        return self.energy.total_steps
+    def sharpen(self, data: Points) -> dict[str, float | Tensor]:
+        def loss(positive: Tensor, negative: Tensor) -> Tensor:
+            return energy_loss(positive, negative, gamma=self.config.gamma).mean()
 
-    def step(self) -> dict[str, float | Tensor]:
-        if (reconstruction := self.energy.pretrain()) is not None:
-            return {"reconstruction": reconstruction}
-        data = self.energy.batch()
         states, costs = self.sampler.chain(self.sampler.diffused(data, self.generator), self.generator)
-        positive, negative = self.energy.net(torch.cat([data, states[-1]])).squeeze(1).chunk(2)
-        self.energy.descend(energy_loss(positive, negative, gamma=self.config.gamma).mean())
+        scalars = self.contrast(data, states[-1], loss)
         losses = [self.values.descend(self.sampler.value_loss(states, costs)) for _ in range(self.config.value_passes)]
-        return {
-            "energy_data": positive.detach().mean(),
-            "energy_samples": negative.detach().mean(),
-            "energy_gap": (negative - positive).detach().mean(),
-            "value_loss": losses[-1],
-        }
+        return {**scalars, "value_loss": losses[-1]}
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"energy": self.energy.state_dict(), "values": self.values.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.energy.load_state_dict(state["energy"])
-        self.values.load_state_dict(state["values"])
-
-    def model(self) -> Model:
-        energy = self.energy.scored()
-        return Model(networks=energy.networks, energy=energy.energy, temperature=self.temperature)
+    def parts(self) -> dict[str, Stateful]:
+        return {**super().parts(), "values": self.values}

@@ -21,15 +21,13 @@ from dxbench.api.values import Frozen
 
 
 class Config(Frozen):
-    """Base of a method's configuration. Every field needs a default or a recipe that sets it.
-
-    Attributes:
-        needs: what the method cannot run without in this configuration, beside its own `needs`.
-    """
+    """Base of a method's configuration. Every field needs a default or a recipe that sets it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
-    needs: ClassVar["frozenset[Need]"] = frozenset()
+    def needs(self) -> "frozenset[Need]":
+        """Needs of the method in this configuration, beside its own `needs`."""
+        return frozenset()
 
     def official_weights(self) -> tuple[str, ...]:
         """Names of the official weights (`Problem.pretrained`) that training begins from."""
@@ -50,7 +48,7 @@ class Need(StrEnum):
     TRAINING_DATA = "training data"
     FINITE_DATA = "a finite training set"
     VECTORS = "events that are vectors"
-    SMALL_IMAGES = "images of at most 1,024 values"
+    SMALL_EVENTS = "vectors, or images of at most 1,024 values"
     IMAGES = "images"
     PATCHES = "patches of images"
     ORACLE = "the true distribution"

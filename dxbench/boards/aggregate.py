@@ -305,4 +305,15 @@ def matches(method: str, config: Mapping[str, JsonValue], match: Mapping[str, Js
     if match is None or match.get("method") != method:
         return False
     wanted = match.get("config", {})
-    return isinstance(wanted, dict) and all(config.get(key) == value for key, value in wanted.items())
+    return isinstance(wanted, dict) and _within(wanted, config)
+
+
+def _within(wanted: Mapping[str, JsonValue], config: Mapping[str, JsonValue]) -> bool:
+    """Whether a configuration has these settings, parts of parts included."""
+
+    def agrees(value: JsonValue, found: JsonValue) -> bool:
+        if isinstance(value, Mapping) and isinstance(found, Mapping):
+            return _within(value, found)
+        return value == found
+
+    return all(agrees(value, config.get(key)) for key, value in wanted.items())

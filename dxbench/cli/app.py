@@ -42,7 +42,7 @@ Pictures = Annotated[
     bool, typer.Option("--pictures", help="With pictures of runs whose arrays are under DXBENCH_HOME.")
 ]
 ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "suites"]
-Start = Literal["pretrained", "train"]
+Start = Literal["official", "train"]
 Precision = Literal["32", "bf16", "fp16"]
 ClaimsFormat = Literal["text", "md"]
 TableFormat = Literal["text", "md", "latex", "latex-table", "html", "csv", "json"]

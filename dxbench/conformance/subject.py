@@ -58,7 +58,7 @@ class Subject:
 
     def require_needs(self) -> None:
         """Raises NotChecked if the method needs what is not here."""
-        needs = self.method.needs | self.config.needs
+        needs = self.method.needs | self.config.needs()
         unmet = [need.value for need in unmet_needs(needs, self.problem, self.compute)]
         if unmet:
             raise NotChecked(f"needs {' and '.join(unmet)}")

@@ -56,7 +56,7 @@ def problem_for(task: Task, method: type[Method], config: Config, compute: Compu
     except MissingData:
         task.require(training=training)  # names all that is absent, not only what is read first
         raise
-    for need in unmet_needs(method.needs | config.needs, problem, compute):
+    for need in unmet_needs(method.needs | config.needs(), problem, compute):
         raise UnmetNeed(f"{method.name} needs {need.value}, which {task.name} does not have here")
     require_all([lambda: require_pretrained(method, config, problem), lambda: task.require(training=training)])
     return problem
@@ -71,8 +71,9 @@ def unmet_needs(needs: Set[Need], problem: Problem | ProblemSet, compute: Comput
         Need.FINITE_DATA: all(isinstance(p.data, FiniteData) for p in problems),
         Need.VECTORS: all(len(p.event_shape) == 1 for p in problems),
         Need.IMAGES: all(len(p.event_shape) == 3 for p in problems),
-        Need.SMALL_IMAGES: all(
-            len(p.event_shape) == 3 and math.prod(p.event_shape) <= SMALL_IMAGE_VALUES for p in problems
+        Need.SMALL_EVENTS: all(
+            len(p.event_shape) == 1 or (len(p.event_shape) == 3 and math.prod(p.event_shape) <= SMALL_IMAGE_VALUES)
+            for p in problems
         ),
         Need.PATCHES: all(isinstance(p.data, PatchData) for p in problems),
     }

@@ -109,11 +109,13 @@ def _as_typed(value: JsonValue) -> str:
 
 
 def _merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The base with the overrides on top, inside nested settings too."""
+    """The base with the overrides on top, inside nested settings too, but for those of another `kind`."""
     nested = {
         key: _merged(base[key], value)
         for key, value in overrides.items()
-        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+        if isinstance(value, Mapping)
+        and isinstance(base.get(key), Mapping)
+        and value.get("kind") in (None, base[key].get("kind"))
     }
     return {**base, **overrides, **nested}
 

@@ -21,7 +21,7 @@ from dxmi.sampling.policies import GaussianPolicy
 from dxmi.sampling.rollout import rollout
 from dxmi.sampling.trajectory import Trajectory, Transition
 from dxmi.training.costs import StepCost, VelocityVariance, observed_velocity
-from dxmi.training.optimisers import Trainee
+from dxmi.training.optimisers import OptimizedModule
 from dxmi.training.parallel import Parallel
 
 
@@ -36,7 +36,7 @@ class _Batch:
 
 @dataclass(kw_only=True)
 class DxMIUpdate:
-    """One iteration of DxMI on a batch of data, spread as the policy's `Trainee.parallel` says.
+    """One iteration of DxMI on a batch of data, spread as the policy's `OptimizedModule.parallel` says.
 
     Attributes:
         policy: the sampler, a GaussianPolicy.
@@ -52,8 +52,8 @@ class DxMIUpdate:
             is never clipped: an energy gradient far above this norm would be cut to the size of a single TD step.
     """
 
-    policy: Trainee
-    value: Trainee
+    policy: OptimizedModule
+    value: OptimizedModule
     policy_cost: StepCost
     value_cost: StepCost
     gamma: float
@@ -90,12 +90,14 @@ class DxMIUpdate:
             scalars |= self._policy_steps(batch, steps, eps)
         return self._finish(batch, scalars)
 
-    def evaluate_policy(self, data: Points, noise: Noise, *, labels: ClassLabels | None = None) -> dict[str, Tensor]:
+    def evaluate_policy(
+        self, data: Points, noise: Noise, *, start: Points | None = None, labels: ClassLabels | None = None
+    ) -> dict[str, Tensor]:
         """An iteration of energy and values alone, as a head start before the policy moves.
 
         A policy led by an untrained value is led away from a good start, and little brings it back.
         """
-        batch = self._roll_out(data, noise, None, labels)
+        batch = self._roll_out(data, noise, start, labels)
         return self._finish(batch, self._energy_step(batch) | self._value_steps(batch))
 
     @property
@@ -130,7 +132,7 @@ class DxMIUpdate:
             positive, negative = energies[: len(data)], energies[len(data) :]
             return energy_loss(positive, negative, gamma=self.gamma).mean(), positive.mean(), negative.mean()
 
-        _, positive, negative = self.value.descend_in_parts(batch.size, means)
+        _, positive, negative = self.value.accumulated_step(batch.size, means)
         return {"energy_data": positive, "energy_samples": negative}
 
     def _value_steps(self, batch: _Batch) -> dict[str, Tensor]:
@@ -152,7 +154,7 @@ class DxMIUpdate:
                 # Summed over steps, so that each step's value learns as fast as it would alone.
                 return loss * len(steps), loss
 
-            losses.append(learner.descend_in_parts(batch.size, means)[1])
+            losses.append(learner.accumulated_step(batch.size, means)[1])
         return {"value_loss": torch.stack(losses).mean()}
 
     def _policy_steps(
@@ -170,7 +172,7 @@ class DxMIUpdate:
                 cost = self._cost(self.policy_cost, move, x_next)
                 return (value + cost).mean() * len(steps), value.mean(), cost.mean()
 
-            _, value, cost = self.policy.descend_in_parts(batch.size, means)
+            _, value, cost = self.policy.accumulated_step(batch.size, means)
             values.append(value)
             costs.append(cost)
         return {"policy_value": torch.stack(values).mean(), "policy_cost": torch.stack(costs).mean()}

@@ -1,160 +1,110 @@
-"""Denoisers that methods sample, distil or finetune, each with how it is trained: a frozen description they share.
+"""Networks that methods sample, distil or finetune: what each predicts, how it is trained, and small ones.
 
-Methods that name the same backbone on the same streams get the same weights, so that one of them may find what
-another has trained.
+A network is a frozen description. Methods add how long it is trained and how few steps sample it (`few_steps`).
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
 
-import numpy as np
-from torch import Generator, nn
+from pydantic import Field, PositiveInt
+from torch import Generator, Tensor, nn
 
-from dxmi.backbones.starts import DataSource, NetworkData, Start
-from dxmi.nets.families import networks
+from dxmi.checkpoints import Conversion
+from dxmi.nets.families import denoising_net, is_image, noise_predictor
+from dxmi.nets.mlp import StepMLP
 from dxmi.nets.residual_mlp import BetweenSteps, ResidualMLP
-from dxmi.nets.steps import AtSteps, Strided
+from dxmi.nets.steps import AtSteps
 from dxmi.sampling.denoisers import EDMDenoiser, VPDenoiser, check_denoiser
-from dxmi.sampling.noise import StreamNoise
-from dxmi.sampling.policies import GaussianPolicy
 from dxmi.schedules.chains import Chain, SDEChain
 from dxmi.schedules.levels import VPSchedule
-from dxmi.training.denoising import DDPMLoss, DenoiserTraining, DenoisingLoss, EDMLoss, Slot
-from dxmi.training.parallel import ONE_PROCESS, Parallel
+from dxmi.training.denoising import DDPMLoss, DenoisingLoss, EDMLoss
 
 # EDM's family sees data of this std, as images in [-1, 1] have it, so that its noise levels mean what they mean there.
 SIGMA_DATA = 0.5
-
-
-@runtime_checkable
-class Problem(Protocol):
-    """What there is to learn; `data_std` is the std of one coordinate."""
-
-    @property
-    def event_shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def data(self) -> DataSource: ...
-
-    @property
-    def data_std(self) -> float: ...
-
-
-@runtime_checkable
-class Store(Protocol):
-    """Places for trained weights, by what they depend on."""
-
-    def slot(self, content: Any) -> Slot: ...
-
-
-@runtime_checkable
-class Compute(Protocol):
-    """Where to train, where trained weights are kept, and how batches are spread."""
-
-    @property
-    def device(self) -> str: ...
-
-    @property
-    def store(self) -> Store | None: ...
-
-    @property
-    def parallel(self) -> Parallel | None: ...
-
-
-@runtime_checkable
-class Streams(Protocol):
-    """Generators by name, and the seed behind a name."""
-
-    def torch(self, name: str, *, device: str = "cpu") -> Generator: ...
-
-    def numpy(self, name: str) -> np.random.Generator: ...
-
-    def seed(self, name: str) -> int: ...
+SCHEDULES = {"linear": VPSchedule.linear, "cosine": VPSchedule.cosine}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backbone(ABC):
-    """A network and its training: Adam on batches of `batch_size`, lr decaying along a cosine, averaged weights.
+class Network(ABC):
+    """A network's layout, what it is trained by and how official weights become its own.
 
     Attributes:
-        iterations: of training; 0 leaves the weights as they were drawn.
+        events: kind of data that it has layers for.
+        few_steps: trained for one number of sampling steps, so that no other method has a use for its weights.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    events: ClassVar[Literal["vectors", "small", "images"]]
+    few_steps: ClassVar[bool] = False
 
-    hidden: int = 128
-    depth: int = 3
-    iterations: int = 10000
-    batch_size: int = 256
-    lr: float = 1e-3
-    ema_decay: float = 0.999
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes that the network is conditioned on; None without classes."""
+        return None
 
-    def __post_init__(self) -> None:
-        if min(self.hidden, self.depth, self.batch_size) < 1 or self.iterations < 0 or self.lr <= 0:
-            raise ValueError(f"sizes and rates of a backbone are above 0 and iterations 0 or more; got {self}")
+    def at(self, num_steps: int) -> "Network":
+        """The network for a sampler of so many steps: this one, unless it is trained for a number of them."""
+        return self
+
+    def scale(self, event_shape: Sequence[int], data_std: float) -> float:
+        """The factor that data are multiplied by for the network."""
+        return 1.0
 
     @abstractmethod
     def network(self, event_shape: Sequence[int], generator: Generator) -> nn.Module:
-        """What is trained, with parameters drawn from the generator."""
+        """The module that is trained, with parameters drawn from the generator."""
 
     @abstractmethod
     def loss(self) -> DenoisingLoss:
-        """What `network` is trained by, on data multiplied by `scale`."""
+        """The loss of what `network` made, on data multiplied by `scale`."""
 
     @abstractmethod
     def denoiser(self, net: nn.Module) -> nn.Module:
         """D(x, sigma) of what `network` made."""
 
-    @abstractmethod
-    def scale(self, problem: Problem) -> float:
-        """By which the data are multiplied for it."""
+    def official(self, event_shape: Sequence[int]) -> Conversion:
+        """The tensors of a released file as those of `network`.
 
-    def content(self) -> dict[str, Any]:
-        """What the trained weights depend on, besides data and streams."""
-        return {"backbone": type(self).__name__, "version": 1, **asdict(self)}
-
-    def begin(self, problem: Problem, compute: Compute, streams: Streams) -> Start:
-        """Its training, with the data as it sees them."""
-        return Start(
-            training=self.training(problem, compute, streams),
-            data=NetworkData(source=problem.data, device=compute.device, scale=self.scale(problem)),
-        )
-
-    def training(self, problem: Problem, compute: Compute, streams: Streams) -> DenoiserTraining:
-        """Its training; over before it begins where the store has the weights of these streams.
-
-        The last step raises ValueError if what was trained denoises nothing (`check_denoiser`).
+        Raises:
+            ValueError: for a network of which nobody has released weights.
         """
-        device, scale = compute.device, self.scale(problem)
-        data_rng = streams.numpy("backbone data")
-        content = {**self.content(), "seed": streams.seed("backbone init"), "device": device}
-        return DenoiserTraining(
-            self.network(problem.event_shape, streams.torch("backbone init")).to(device),
-            self.loss(),
-            data=lambda: scale * problem.data.batch(self.batch_size, rng=data_rng).to(device),
-            noise=StreamNoise(
-                batch_size=self.batch_size,
-                event_shape=problem.event_shape,
-                generator=streams.torch("backbone noise", device=device),
-            ),
-            iterations=self.iterations,
-            lr=self.lr,
-            ema_decay=self.ema_decay,
-            slot=compute.store.slot(content) if compute.store and self.iterations else None,
-            check=lambda average, data: check_denoiser(self.denoiser(average), data),
-            parallel=compute.parallel or ONE_PROCESS,
-        )
+        raise ValueError(f"nobody has released weights of a {type(self).__name__}; train it, with init=train")
+
+    def check(self, net: nn.Module, data: Tensor) -> None:  # noqa: B027 (nothing to check of a UNet)
+        """Refuse what was trained if it denoises nothing.
+
+        Raises:
+            ValueError: as `check_denoiser`.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
-class EDMBackbone(Backbone):
+class MLPNetwork(Network):
+    """A multi-layer perceptron for vectors and small images."""
+
+    events = "small"
+
+    hidden: PositiveInt = 128
+    depth: PositiveInt = 3
+
+    def check(self, net: nn.Module, data: Tensor) -> None:
+        check_denoiser(self.denoiser(net), data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EDMMLP(MLPNetwork):
     """A denoiser of EDM's family and loss (Karras et al. 2022, arXiv:2206.00364), on data scaled to `SIGMA_DATA`."""
 
+    kind: Literal["edm_mlp"] = "edm_mlp"
+
+    def scale(self, event_shape: Sequence[int], data_std: float) -> float:
+        return SIGMA_DATA / data_std
+
     def network(self, event_shape: Sequence[int], generator: Generator) -> EDMDenoiser:
-        nets = networks(event_shape, hidden=self.hidden, depth=self.depth, data_std=SIGMA_DATA)
-        return EDMDenoiser(nets.denoiser(generator), sigma_data=SIGMA_DATA)
+        net = denoising_net(event_shape, hidden=self.hidden, depth=self.depth, generator=generator)
+        return EDMDenoiser(net, sigma_data=SIGMA_DATA)
 
     def loss(self) -> EDMLoss:
         return EDMLoss()
@@ -163,94 +113,102 @@ class EDMBackbone(Backbone):
         assert isinstance(net, EDMDenoiser)
         return net
 
-    def scale(self, problem: Problem) -> float:
-        return SIGMA_DATA / problem.data_std
+
+class ChainNetwork(Network):
+    """A noise predictor on a chain of many steps, which few-step samplers ask at whole or fractional ones."""
+
+    @property
+    @abstractmethod
+    def chain(self) -> Chain:
+        """The steps that the network is trained on."""
+
+    @abstractmethod
+    def between(self, net: nn.Module) -> nn.Module:
+        """eps(x, t) of what `network` made, t in steps counted from the data, whole or fractional."""
+
+    def denoiser(self, net: nn.Module) -> VPDenoiser:
+        return VPDenoiser(self.between(net), self.chain)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DDPMBackbone(Backbone):
+class DDPMMLP(MLPNetwork, ChainNetwork):
     """A noise predictor on a chain of many steps (Ho et al. 2020, arXiv:2006.11239): the linear VP-SDE in `levels`.
 
     Points in the plane are scaled to a std of `SIGMA_DATA`, images come in [-1, 1] and stay as they are.
     """
 
-    levels: int = 1000
+    kind: Literal["ddpm_mlp"] = "ddpm_mlp"
+    levels: Annotated[int, Field(ge=2)] = 1000
 
     @property
     def chain(self) -> Chain:
         return SDEChain(length=self.levels)
 
     @property
-    def schedule(self) -> VPSchedule:
+    def whole(self) -> VPSchedule:
+        """The whole chain, from noise to data."""
         return VPSchedule.linear(self.levels)
+
+    def scale(self, event_shape: Sequence[int], data_std: float) -> float:
+        return 1.0 if is_image(event_shape) else SIGMA_DATA / data_std
 
     def network(self, event_shape: Sequence[int], generator: Generator) -> nn.Module:
         """eps(x, k), k a step index of the whole chain."""
-        nets = networks(event_shape, hidden=self.hidden, depth=self.depth, data_std=SIGMA_DATA)
-        return nets.noise_predictor(self.levels, generator)
+        return noise_predictor(event_shape, self.levels, hidden=self.hidden, depth=self.depth, generator=generator)
 
     def loss(self) -> DDPMLoss:
-        return DDPMLoss(schedule=self.schedule)
+        return DDPMLoss(schedule=self.whole)
 
-    def denoiser(self, net: nn.Module) -> VPDenoiser:
-        return VPDenoiser(between_steps(net), self.chain)
-
-    def scale(self, problem: Problem) -> float:
-        return SIGMA_DATA / problem.data_std if len(problem.event_shape) == 1 else 1.0
-
-    def policy(
-        self,
-        net: nn.Module,
-        *,
-        event_shape: Sequence[int],
-        num_steps: int,
-        first_level: int,
-        last_std: float,
-        trainable_std: Sequence[bool],
-    ) -> GaussianPolicy:
-        """Ancestral sampling that visits `num_steps` levels of the chain, evenly from `first_level` on."""
-        steps = strided_steps(self.levels, num_steps=num_steps, first=first_level)
-        return GaussianPolicy.from_noise_predictor(
-            Strided(net, steps),
-            self.schedule.visiting(steps),
-            event_shape=event_shape,
-            last_std=last_std,
-            trainable_std=trainable_std,
-        )
-
-    def policy_along(
-        self, net: nn.Module, schedule: VPSchedule, *, event_shape: Sequence[int], min_std: float
-    ) -> GaussianPolicy:
-        """Ancestral sampling along a schedule of fractional steps; no std is below `min_std` and none is trained."""
-        return GaussianPolicy.from_noise_predictor(
-            AtSteps(between_steps(net), self.chain.step_of(schedule.alpha_bar[:-1].log())),
-            schedule,
-            event_shape=event_shape,
-            last_std=min_std,
-            min_std=min_std,
-            trainable_std=[False] * schedule.num_steps,
-        )
+    def between(self, net: nn.Module) -> nn.Module:
+        if isinstance(net, ResidualMLP):
+            return BetweenSteps(net)
+        assert isinstance(net, AtSteps)
+        return net.net
 
 
-# What methods on small images begin from, each family by one net: rows of one training seed share it.
-IMAGE_DDPM = DDPMBackbone(hidden=256, iterations=6000, batch_size=128)
-IMAGE_EDM = EDMBackbone(hidden=256, iterations=6000, batch_size=128)
+@dataclass(frozen=True, kw_only=True)
+class StepsMLP(Network):
+    """A net (x, k) for vectors, k one of as many steps as are sampled: DDPM's noise predictor on a chain of so few.
 
-
-def between_steps(net: nn.Module) -> nn.Module:
-    """eps(x, t) of a `Networks.noise_predictor`, t in steps counted from the data, whole or fractional."""
-    if isinstance(net, ResidualMLP):
-        return BetweenSteps(net)
-    assert isinstance(net, AtSteps)
-    return net.net
-
-
-def strided_steps(levels: int, *, num_steps: int, first: int) -> list[int]:
-    """`num_steps` steps of a chain of `levels`, evenly from `first` to the end.
-
-    Raises:
-        ValueError: unless 0 <= first and first + num_steps <= levels.
+    Attributes:
+        schedule: of the VP chain that it is trained on.
+        zero_output: 0 before training, as residual steps begin.
+        levels: steps of the chain; None for as many as the sampler has.
     """
-    if first < 0 or first + num_steps > levels:
-        raise ValueError(f"no {num_steps} steps of {levels} from {first} on; take fewer steps or an earlier first")
-    return [first + (levels - first) * i // num_steps for i in range(num_steps)]
+
+    events = "vectors"
+    few_steps = True
+
+    kind: Literal["steps_mlp"] = "steps_mlp"
+    hidden: PositiveInt = 128
+    depth: PositiveInt = 3
+    schedule: Literal["linear", "cosine"] = "linear"
+    zero_output: bool = False
+    levels: PositiveInt | None = None
+
+    def at(self, num_steps: int) -> "StepsMLP":
+        return replace(self, levels=self.levels or num_steps)
+
+    @property
+    def whole(self) -> VPSchedule:
+        """The whole chain, from noise to data."""
+        assert self.levels is not None, "a network of so many steps is asked for by `at`"
+        return SCHEDULES[self.schedule](self.levels)
+
+    def network(self, event_shape: Sequence[int], generator: Generator) -> StepMLP:
+        (dim,) = event_shape
+        return StepMLP(
+            dim_in=dim,
+            dim_out=dim,
+            num_levels=self.whole.num_steps,
+            hidden=self.hidden,
+            depth=self.depth,
+            generator=generator,
+            zero_output=self.zero_output,
+        )
+
+    def loss(self) -> DDPMLoss:
+        return DDPMLoss(schedule=self.whole)
+
+    def denoiser(self, net: nn.Module) -> nn.Module:
+        raise ValueError("a network of a few whole steps is no denoiser of every noise level; take kind=ddpm_mlp")

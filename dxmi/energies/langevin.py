@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from dxmi.arrays import PerSample, Points
+from dxmi.arrays import PerSample, Points, per_sample
 from dxmi.geometry.spaces import Space
 
 Potential = Callable[[Points], PerSample]
@@ -23,7 +23,7 @@ def clipped(max_norm: float) -> GradientRule:
 
     def rule(gradient: Points) -> Points:
         norm = gradient.flatten(1).norm(dim=1).clamp(min=torch.finfo(gradient.dtype).tiny)
-        return gradient * _rows((max_norm / norm).clamp(max=1.0), gradient)
+        return gradient * per_sample((max_norm / norm).clamp(max=1.0), gradient)
 
     return rule
 
@@ -31,7 +31,7 @@ def clipped(max_norm: float) -> GradientRule:
 def normalised(gradient: Points) -> Points:
     """Unit gradients, row by row: every step has one length (MPDR's latent chain)."""
     norm = gradient.flatten(1).norm(dim=1).clamp(min=torch.finfo(gradient.dtype).tiny)
-    return gradient * _rows(1.0 / norm, gradient)
+    return gradient * per_sample(1.0 / norm, gradient)
 
 
 def harmonic(std: float, num_steps: int) -> tuple[float, ...]:
@@ -92,7 +92,7 @@ class ReplayBuffer(nn.Module):
         shape = (len(fresh),)
         rows = torch.randint(self.size, shape, generator=generator, device=fresh.device)
         old = torch.rand(shape, generator=generator, device=fresh.device) < reuse
-        return torch.where(_rows(old, fresh), self.kept[rows], fresh)
+        return torch.where(per_sample(old, fresh), self.kept[rows], fresh)
 
     def push(self, ends: Points) -> None:
         """Keep these; of more than the capacity, the last."""
@@ -100,7 +100,3 @@ class ReplayBuffer(nn.Module):
         rows = (self.counts + torch.arange(len(ends), device=self.kept.device)) % len(self.kept)
         self.kept[rows] = ends
         self.counts += len(ends)
-
-
-def _rows(values: Tensor, like: Points) -> Tensor:
-    return values.reshape(-1, *([1] * (like.ndim - 1)))

@@ -8,7 +8,6 @@ from torch import nn
 from torch.func import functional_call
 
 from dxmi.arrays import PerSample, Points, StepIndex
-from dxmi.nets.mlp import Unconditional
 
 
 class SharedValue(nn.Module):
@@ -92,18 +91,21 @@ ValueNet = SharedValue | TimeIndependentValue | SeparateEnergy
 
 
 def make_value(
-    kind: Literal["shared", "time_independent", "separate"], net: Callable[[int, str], nn.Module], *, num_steps: int
+    kind: Literal["shared", "time_independent", "separate"],
+    net: Callable[[int | None, str], nn.Module],
+    *,
+    num_steps: int,
 ) -> ValueNet:
     """Energy and value of the named kind.
 
     Args:
-        net: step-conditioned net of so many levels with one output, its parameters from the stream of that name.
+        net: a net with one output, of so many steps or, for None, of the point alone; its parameters from the stream
+            of that name.
     """
     match kind:
         case "shared":
             return SharedValue(net(num_steps + 1, "init value"), num_steps=num_steps)
         case "time_independent":
-            return TimeIndependentValue(Unconditional(net(1, "init value")))
+            return TimeIndependentValue(net(None, "init value"))
         case "separate":
-            energy = Unconditional(net(1, "init energy"))
-            return SeparateEnergy(energy, net(num_steps, "init value"), num_steps=num_steps)
+            return SeparateEnergy(net(None, "init energy"), net(num_steps, "init value"), num_steps=num_steps)

@@ -1,16 +1,11 @@
 """Denoisers D(x, sigma) around networks of either family, and what can be done to one from outside."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from dxmi.arrays import ClassLabels, PerSample, Points
+from dxmi.arrays import ClassLabels, PerSample, Points, per_sample
 from dxmi.protocols import ClassDenoiser, Denoiser
 from dxmi.schedules.chains import Chain
-
-
-def per_sample(values: PerSample, like: Points) -> Tensor:
-    """[b] with as many axes of length 1 behind it as `like` has event axes."""
-    return values.reshape(-1, *([1] * (like.ndim - 1)))
 
 
 class EDMDenoiser(nn.Module):

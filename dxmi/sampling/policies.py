@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dxmi.arrays import PerSample, PerStep, Points, StepIndex
+from dxmi.arrays import PerSample, PerStep, Points, StepIndex, per_sample
 from dxmi.schedules.levels import NoiseLevels, VPSchedule
 
 
@@ -130,12 +130,9 @@ class GaussianPolicy(nn.Module):
         """x_0 from a standard normal draw of `noise_shape`."""
         return self.start_std * eps
 
-    def _per_row(self, values: Float[Tensor, " K"], k: StepIndex) -> Tensor:
-        return values[k].reshape(-1, *([1] * len(self.event_shape)))
-
     def mean(self, x: Points, k: StepIndex, given: Tensor | None = None) -> Points:
         output = self.net(x, k) if given is None else self.net(x, k, given)
-        return self._per_row(self.scale, k) * x + self._per_row(self.gain, k) * output
+        return per_sample(self.scale[k], x) * x + per_sample(self.gain[k], x) * output
 
     def step_log_stds(self) -> PerStep:
         """log std_k of every step, differentiable where trainable."""
@@ -153,7 +150,7 @@ class GaussianPolicy(nn.Module):
 
     def draw(self, x: Points, k: StepIndex, eps: Tensor, given: Tensor | None = None) -> Points:
         """x_{k+1} from x_k by re-parametrisation with the standard normal `eps` of `noise_shape`."""
-        return self.mean(x, k, given) + self._per_row(self.step_log_stds().exp(), k) * eps
+        return self.mean(x, k, given) + per_sample(self.step_log_stds().exp()[k], x) * eps
 
 
 class LatentPolicy(GaussianPolicy):

@@ -12,9 +12,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from dxmi.arrays import PerSample, Points
+from dxmi.arrays import PerSample, Points, per_sample
 from dxmi.protocols import Denoiser
-from dxmi.sampling.denoisers import per_sample
 from dxmi.sampling.noise import Noise
 from dxmi.schedules.levels import NoiseLevels
 

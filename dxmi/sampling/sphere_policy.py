@@ -8,7 +8,7 @@ as in the Value Gradient Sampler (arXiv:2502.13280).
 
 from torch import Tensor
 
-from dxmi.arrays import Points, StepIndex
+from dxmi.arrays import Points, StepIndex, per_sample
 from dxmi.geometry.sphere import exponential_map, project, tangent
 from dxmi.sampling.policies import GaussianPolicy
 
@@ -21,4 +21,4 @@ class SpherePolicy(GaussianPolicy):
 
     def draw(self, x: Points, k: StepIndex, eps: Tensor, given: Tensor | None = None) -> Points:
         mean = self.mean(x, k, given)
-        return exponential_map(mean, tangent(mean, self._per_row(self.step_log_stds().exp(), k) * eps))
+        return exponential_map(mean, tangent(mean, per_sample(self.step_log_stds().exp()[k], x) * eps))

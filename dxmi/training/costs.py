@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -68,11 +68,17 @@ def sigmoid_time_cost(num_steps: int) -> TimeCost:
     return TimeCost((torch.sigmoid(num_steps / 2 - k) - torch.sigmoid(num_steps / 2 - k - 1)).float())
 
 
+ValueCostName = Literal["running", "none", "linear", "sigmoid"]
 TIME_COSTS: dict[str, Callable[[int], TimeCost]] = {
     "none": no_time_cost,
     "linear": linear_time_cost,
     "sigmoid": sigmoid_time_cost,
 }
+
+
+def value_cost(name: ValueCostName, running: RunningCost) -> StepCost:
+    """The cost of that name inside the value target, beside the running cost of the policy."""
+    return running if name == "running" else TIME_COSTS[name](running.num_steps)
 
 
 class VelocityVariance(nn.Module):
@@ -81,7 +87,7 @@ class VelocityVariance(nn.Module):
     Args:
         start: the s_k^2 to begin with, variances in units of the data squared. The paper begins at the policy's own
             std_k^2 (`velocity_of_noise`), the released image settings at a bound of the whole step (`start_velocity`
-            of the image backbones): where a sampler moves farther than its noise, as at a last step that is hardly
+            of few-step samplers): where a sampler moves farther than its noise, as at a last step that is hardly
             noisy, a start at std_k^2 makes the first policy gradients thousands of times too large.
     """
 

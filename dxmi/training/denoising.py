@@ -1,16 +1,16 @@
 """Losses of noise predictors and denoisers, and their training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from dxmi.arrays import ClassLabels, PerSample, Points, StepIndex
+from dxmi.arrays import ClassLabels, PerSample, Points, StepIndex, per_sample
 from dxmi.losses import mean_square, noise_prediction_loss
 from dxmi.protocols import NoisePredictor
-from dxmi.sampling.denoisers import EDMDenoiser, per_sample
+from dxmi.sampling.denoisers import EDMDenoiser
 from dxmi.sampling.noise import StreamNoise
 from dxmi.schedules.levels import VPSchedule
 from dxmi.training.optimisers import Learner
@@ -78,20 +78,11 @@ class EDMLoss:
         return edm_loss(net, data, sigma, eps, *labels)
 
 
-@runtime_checkable
-class Slot(Protocol):
-    """Where a trained average is kept and found again."""
-
-    def load(self) -> dict[str, Any] | None: ...
-
-    def save(self, state: dict[str, Any]) -> None: ...
-
-
 class DenoiserTraining:
     """A denoiser or noise predictor at work: Adam with cosine decay on its loss, and an average of the weights.
 
     Attributes:
-        iterations: how many there are to do; 0 where the average was found in `slot`.
+        iterations: how many there are to do; 0 where the average was `found`.
         done: how many are done.
     """
 
@@ -106,13 +97,13 @@ class DenoiserTraining:
         lr: float,
         ema_decay: float,
         max_grad_norm: float | None = None,
-        slot: Slot | None = None,
+        found: Mapping[str, Tensor] | None = None,
+        finish: Callable[[nn.Module, Points], None] = lambda average, data: None,
         parallel: Parallel = ONE_PROCESS,
-        check: Callable[[nn.Module, Points], None] | None = None,
     ) -> None:
-        """`data` gives a batch, or one with its classes, which the loss is then given behind what it drew; `check` is
-        given the average and data, before the average is kept."""
-        self.net, self.loss, self.data, self.noise, self.slot, self.check = net, loss, data, noise, slot, check
+        """`data` gives a batch, or one with its classes, which the loss is then given behind what it drew; `found` is
+        an average that was trained before, and `finish` is given the average and data behind the last step."""
+        self.net, self.loss, self.data, self.noise, self.finish = net, loss, data, noise, finish
         self._learner = Learner(
             net,
             lr=lr,
@@ -122,7 +113,6 @@ class DenoiserTraining:
             parallel=parallel,
         )
         self._mine = parallel.rows(noise.batch_size)
-        found = slot.load() if slot else None
         if found is not None:
             self.average.load_state_dict(found)
         self.iterations, self.done = iterations if found is None else 0, 0
@@ -137,11 +127,7 @@ class DenoiserTraining:
         return self.done >= self.iterations
 
     def step(self) -> Tensor:
-        """One iteration; its loss, detached. The last one leaves the average in the slot.
-
-        Raises:
-            ValueError: of `check`, at the last iteration.
-        """
+        """One iteration; its loss, detached."""
         batch = self.data()
         points, *labels = batch if isinstance(batch, tuple) else (batch,)
         data = points[self._mine]
@@ -150,12 +136,10 @@ class DenoiserTraining:
         def loss_of(rows: slice) -> Tensor:
             return self.loss(self.net, data[rows], *(values[rows] for values in drawn)).mean()
 
-        loss = self._learner.descend_in_parts(self.noise.batch_size, loss_of)
+        loss = self._learner.accumulated_step(self.noise.batch_size, loss_of)
         self.done += 1
-        if self.finished and self.check is not None:
-            self.check(self.average, data)
-        if self.finished and self.slot is not None:
-            self.slot.save(dict(self.average.state_dict()))
+        if self.finished:
+            self.finish(self.average, data)
         return loss
 
     def state_dict(self) -> dict[str, Any]:

@@ -15,20 +15,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from dxmi.training.parallel import ONE_PROCESS, Parallel
 
 
-def cosine_adam(
-    groups: list[dict[str, Any]], iterations: int, *, betas: tuple[float, float] = (0.9, 0.999)
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-    """Adam over parameter groups, each with its own lr, all decaying to 0 along half a cosine."""
-    return descent(groups, iterations, kind="adam", betas=betas, lr_decay="cosine")
-
-
-def descent(
+def make_optimizer(
     groups: list[dict[str, Any]],
     iterations: int,
     *,
-    kind: Literal["adam", "radam"],
-    betas: tuple[float, float],
-    lr_decay: Literal["cosine", "none"],
+    kind: Literal["adam", "radam"] = "adam",
+    betas: tuple[float, float] = (0.9, 0.999),
+    lr_decay: Literal["cosine", "none"] = "cosine",
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
     """Adam, or RAdam (arXiv:1908.03265), over parameter groups, each with its own lr.
 
@@ -47,11 +40,11 @@ def ema(module: nn.Module, decay: float) -> AveragedModel:
 
 
 @dataclass(kw_only=True)
-class Trainee:
+class OptimizedModule:
     """A module, its optimiser, and the largest gradient norm it may take a step with.
 
     Attributes:
-        parallel: what batches of `descend_in_parts` are spread over.
+        parallel: what batches of `accumulated_step` are spread over.
         scaler: of the loss before gradients are taken, where they are of float16. A step whose scaled gradient is not
             finite is left out, and the next one is scaled by less.
     """
@@ -65,7 +58,7 @@ class Trainee:
     def __post_init__(self) -> None:
         self.scaler = self.parallel.scaler()
 
-    def clipped(self, max_grad_norm: float | None) -> "Trainee":
+    def clipped(self, max_grad_norm: float | None) -> "OptimizedModule":
         """The same module, optimiser and scaler, with another largest gradient norm."""
         other = copy.copy(self)
         other.max_grad_norm = max_grad_norm
@@ -75,7 +68,7 @@ class Trainee:
         """One optimiser step of this process; gradients reach this module's parameters only."""
         self._step(self._gradients(loss))
 
-    def descend_in_parts(self, batch_size: int, means: Callable[[slice], tuple[Tensor, ...]]) -> list[Tensor]:
+    def accumulated_step(self, batch_size: int, means: Callable[[slice], tuple[Tensor, ...]]) -> list[Tensor]:
         """One optimiser step against the mean of a loss over a batch that is spread.
 
         Args:
@@ -126,7 +119,7 @@ def _added(totals: list[Tensor | None], gradients: list[Tensor | None]) -> list[
 
 
 class Learner:
-    """A module with all that training it needs: Adam with cosine decay if not told else, clipped gradients, an average.
+    """A module with all that training it needs: Adam with cosine decay by default, clipped gradients, an average.
 
     Attributes:
         module: what is trained.
@@ -152,8 +145,10 @@ class Learner:
         self.module = module
         groups = [{"params": [p for p in module.parameters() if p not in own_rates], "lr": lr}]
         groups += [{"params": [parameter], "lr": rate} for parameter, rate in own_rates.items()]
-        optimiser, self._decay = descent(groups, iterations, kind=kind, betas=betas, lr_decay=lr_decay)
-        self._trainee = Trainee(module=module, optimizer=optimiser, max_grad_norm=max_grad_norm, parallel=parallel)
+        optimiser, self._decay = make_optimizer(groups, iterations, kind=kind, betas=betas, lr_decay=lr_decay)
+        self._optimized = OptimizedModule(
+            module=module, optimizer=optimiser, max_grad_norm=max_grad_norm, parallel=parallel
+        )
         self._ema = ema(module, ema_decay)
 
     @property
@@ -167,14 +162,14 @@ class Learner:
 
     def descend(self, loss: Tensor) -> Tensor:
         """One step against the gradient of `loss`, which comes back detached."""
-        self._trainee.descend(loss)
+        self._optimized.descend(loss)
         self._after_step()
         return loss.detach()
 
-    def descend_in_parts(self, batch_size: int, loss: Callable[[slice], Tensor]) -> Tensor:
-        """One step against the mean of a loss over a batch that is spread (`Trainee.descend_in_parts`); that mean."""
-        (mean,) = self._trainee.descend_in_parts(batch_size, lambda rows: (loss(rows),))
-        self._trainee.parallel.sum([mean])
+    def accumulated_step(self, batch_size: int, loss: Callable[[slice], Tensor]) -> Tensor:
+        """One step against the mean of a loss over a batch that is spread; that mean (`OptimizedModule`)."""
+        (mean,) = self._optimized.accumulated_step(batch_size, lambda rows: (loss(rows),))
+        self._optimized.parallel.sum([mean])
         self._after_step()
         return mean
 
@@ -192,8 +187,8 @@ class Learner:
     def _parts(self) -> dict[str, Any]:
         return {
             "module": self.module,
-            "optimiser": self._trainee.optimizer,
-            "scaler": self._trainee.scaler,
+            "optimiser": self._optimized.optimizer,
+            "scaler": self._optimized.scaler,
             "decay": self._decay,
             "ema": self._ema,
         }

@@ -2,13 +2,13 @@
 
 import torch
 
-from dxmi.arrays import PerSample, Points
+from dxmi.arrays import PerSample, Points, per_sample
 from dxmi.protocols import Energy
 
 
 def critic_loss(critic: Energy, data: Points, fake: Points, mix: PerSample, *, penalty: float) -> PerSample:
     """f(data) - f(fake) + penalty (||grad f|| - 1)^2 between the two (WGAN-GP, Eq. 3), `mix` the place between."""
-    share = mix.reshape(-1, *([1] * (data.ndim - 1)))
+    share = per_sample(mix, data)
     between = (share * data + (1 - share) * fake).requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic.energy(between).sum(), between, create_graph=True)
     slope = gradient.flatten(1).norm(dim=1)

@@ -179,7 +179,7 @@ def test_a_signal_saves_the_state_and_ends_with_130(
     tmp_path: Path, sent: signal.Signals, jobs: tuple[str, ...]
 ) -> None:
     if "--devices" in jobs:
-        run = ("-m", "dxmi", "--set", "iterations=5000", "--set", "policy_hidden=8", "--set", "value_hidden=8", *jobs)
+        run = ("-m", "dxmi", "--set", "iterations=5000", "--set", 'critic={"hidden": 8}', *jobs)
     else:
         run = (*SLOW, *jobs)
     process = start(tmp_path, *run)

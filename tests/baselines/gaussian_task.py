@@ -1,16 +1,24 @@
 """A correlated Gaussian in the plane as a problem, for methods to solve in seconds."""
 
+from typing import Any
+
 import numpy as np
 import torch
+from dxbench_baselines.starts.backbone import Backbone, N, Pretraining
 from torch import Tensor
 
 from dxbench.api import Compute, Config, Method, Problem, RandomStreams, Training
+from dxmi.energies.critics import MLPCritic
 
 MEAN = torch.tensor([1.5, -1.0])
 COVARIANCE = torch.tensor([[0.36, 0.15], [0.15, 0.25]])
 NET = {"hidden": 48, "depth": 2}
-SMALL = {**NET, "batch_size": 128}
-CRITIC = {"critic_hidden": 48, "critic_depth": 2, "batch_size": 128}
+CRITIC = {"critic": MLPCritic(hidden=48, depth=2), "batch_size": 128}
+
+
+def small(kind: type[N], **pretraining: Any) -> Backbone[N]:
+    """A backbone of a small network of this kind, so pretrained."""
+    return Backbone(network=kind(**NET), pretraining=Pretraining(batch_size=128, **pretraining))
 
 
 class GaussianData:

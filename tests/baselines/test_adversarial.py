@@ -13,11 +13,14 @@ from dxbench_baselines.recipes.dxmi import gaussians8 as dxmi_recipe
 from dxbench_baselines.recipes.gan_finetune import gaussians8 as gan_recipe
 from dxbench_baselines.recipes.gcd import gaussians8 as gcd_recipe
 from dxbench_baselines.sft_pg import SFTPG, SFTPGConfig
-from gaussian_task import CRITIC, SMALL, errors, samples, solve, start
+from dxbench_baselines.starts.presets import SCRATCH
+from gaussian_task import CRITIC, NET, errors, samples, small, solve, start
 from torch import Tensor, nn
 
 from dxbench.drawing.counting import counted_passes
-from dxmi.backbones.small import DDPMBackbone, EDMBackbone
+from dxmi.backbones.few_steps import FastDPMSteps
+from dxmi.backbones.small import DDPMMLP, EDMMLP
+from dxmi.energies.critics import MLPCritic
 from dxmi.sampling.noise import SeededNoise
 from dxmi.sampling.policies import GaussianPolicy
 from dxmi.sampling.rollout import reparametrised_rollout, rollout
@@ -196,7 +199,17 @@ def test_r1s_second_derivative_is_that_of_finite_differences():
 
 
 def test_gcd_draws_a_gaussian_and_knows_its_energy():
-    config = GCDConfig(**SMALL, num_steps=3, iterations=500, policy_lr=2e-3, energy_lr=3e-3, tau=0.05, ema_decay=0.98)
+    config = GCDConfig(
+        backbone=replace(SCRATCH, network=replace(SCRATCH.network, **NET)),
+        energy=MLPCritic(**NET),
+        batch_size=128,
+        num_steps=3,
+        iterations=500,
+        policy_lr=2e-3,
+        energy_lr=3e-3,
+        tau=0.05,
+        ema_decay=0.98,
+    )
     mean, covariance = errors(solve(GCD, config))
     assert mean < 0.15
     assert covariance < 0.12
@@ -205,7 +218,7 @@ def test_gcd_draws_a_gaussian_and_knows_its_energy():
 def test_gan_finetuning_draws_a_gaussian_in_one_pass():
     config = GANFinetuneConfig(
         **CRITIC,
-        backbone=EDMBackbone(**SMALL, iterations=300, ema_decay=0.98),
+        backbone=small(EDMMLP, iterations=300, ema_decay=0.98),
         iterations=600,
         lr=1e-3,
         critic_lr=3e-3,
@@ -223,8 +236,8 @@ def test_sft_pg_betters_its_start():
     config = SFTPGConfig(
         **CRITIC,
         num_steps=5,
-        min_std=0.05,
-        backbone=DDPMBackbone(**SMALL, iterations=60, lr=3e-3, ema_decay=0.95),
+        sampler=FastDPMSteps(last_std=0.05, min_std=0.05),
+        backbone=small(DDPMMLP, iterations=60, lr=3e-3, ema_decay=0.95),
         iterations=250,
         critic_steps=3,
         critic_warmup=40,
@@ -233,7 +246,7 @@ def test_sft_pg_betters_its_start():
         ema_decay=0.95,
     )
     training = start(SFTPG, config)
-    for _ in range(config.backbone.iterations):
+    for _ in range(config.backbone.pretraining.iterations):
         training.step()
     before = errors(samples(training, 2000))
     for _ in range(config.iterations):
@@ -261,6 +274,8 @@ def test_gcd_and_gan_finetuning_take_as_many_network_passes_as_dxmi():
     ours = passes(DxMI, dxmi_recipe())
     assert passes(GCD, gcd_recipe()) == pytest.approx(ours, rel=0.02)
     start = gan_recipe().backbone
-    adversarial = gan_recipe().model_copy(update={"backbone": replace(start, iterations=0)})
-    taught = start.iterations * start.batch_size
+    plan = start.pretraining
+    untaught = replace(start, pretraining=replace(plan, iterations=0))
+    adversarial = gan_recipe().model_copy(update={"backbone": untaught})
+    taught = plan.iterations * plan.batch_size
     assert passes(GANFinetune, adversarial) + taught == pytest.approx(ours, rel=0.02)

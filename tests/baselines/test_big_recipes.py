@@ -155,4 +155,4 @@ def test_a_recipe_builds_at_its_real_size_from_what_was_released(name: str, task
     begins_from = method.pretrained(config)
     assert set(begins_from) <= set(Released(task).names) or not begins_from
     own_steps = getattr(config, "iterations", 0)
-    assert run.total_steps == own_steps + (0 if backbone.weights in begins_from else backbone.iterations)
+    assert run.total_steps == own_steps + (0 if backbone.weights in begins_from else backbone.pretraining.iterations)

@@ -7,14 +7,14 @@ import pytest
 import torch
 from dxbench_baselines.consistency import Consistency, ConsistencyConfig
 from dxbench_baselines.ect import ECT, ECTConfig, ect_loss, nearer_sigma
-from gaussian_task import SMALL, errors, solve
+from gaussian_task import errors, small, solve
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from dxmi.backbones.small import EDMBackbone
+from dxmi.backbones.small import EDMMLP
 from dxmi.consistency import (
     consistency_loss,
-    follow,
+    ema_update,
     growing_decay,
     growing_levels,
     l2,
@@ -100,9 +100,9 @@ def test_the_slow_copy_follows_by_one_minus_its_decay():
     with torch.no_grad():
         slow.weight.fill_(1.0)
         module.weight.fill_(3.0)
-    follow(slow, module, decay=0.75)
+    ema_update(slow, module, decay=0.75)
     assert slow.weight.item() == pytest.approx(1.5)
-    follow(slow, module, decay=0.0)
+    ema_update(slow, module, decay=0.0)
     assert slow.weight.item() == 3.0
 
 
@@ -160,13 +160,13 @@ def test_two_jumps_with_the_true_function_keep_the_law():
         assert ((x.std(0) / STD - 1).abs() < 5 / math.sqrt(2 * n)).all()
 
 
-UNTRAINED = EDMBackbone(**SMALL, iterations=0)
+UNTRAINED = small(EDMMLP, iterations=0)
 # One pass without tuning, the teacher's mean of all data, would miss the whole covariance: 0.36.
 SOLVED = {
     "batch_size": 128,
     "lr": 2e-3,
     "ema_decay": 0.98,
-    "backbone": EDMBackbone(**SMALL, lr=3e-3, ema_decay=0.98, iterations=400),
+    "backbone": small(EDMMLP, lr=3e-3, ema_decay=0.98, iterations=400),
     "iterations": 500,
     "sigma_max": 10.0,
 }
@@ -212,6 +212,6 @@ def test_levels_are_counted_on_the_grid_of_training():
 
 
 def test_distillation_without_a_teacher_is_refused_with_the_remedy():
-    with pytest.raises(ValidationError, match=r"set backbone.iterations above 0, or variant=training"):
+    with pytest.raises(ValidationError, match=r"set backbone.pretraining.iterations above 0, or variant=training"):
         ConsistencyConfig(backbone=UNTRAINED)
-    assert ConsistencyConfig(backbone=UNTRAINED, variant="training").backbone.iterations == 0
+    assert ConsistencyConfig(backbone=UNTRAINED, variant="training").backbone == UNTRAINED

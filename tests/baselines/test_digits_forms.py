@@ -28,7 +28,7 @@ def start(name: str, **settings: object) -> Training:
 def passes(name: str) -> int:
     """Rows through any network in the whole training after the backbone's."""
     config = configure(load_method(name), load_task("digits"), "default", {})
-    training = start(name, head_start=1, backbone={"iterations": 0})
+    training = start(name, head_start=1, backbone={"pretraining": {"iterations": 0}})
     rows = []
     for _ in range(2):
         with counted_passes(NETS[name](training)) as counter:
@@ -41,5 +41,7 @@ def passes(name: str) -> int:
 @pytest.mark.parametrize("name", ["gcd", "gan_finetune"])
 def test_gcd_and_gan_finetuning_take_as_many_network_passes_as_dxmi_from_as_long_a_backbone(name):
     assert passes(name) == pytest.approx(passes("dxmi"), rel=0.02)
-    ours, theirs = (configure(load_method(n), load_task("digits"), "default", {}).backbone for n in ("dxmi", name))
+    ours, theirs = (
+        configure(load_method(n), load_task("digits"), "default", {}).backbone.pretraining for n in ("dxmi", name)
+    )
     assert (ours.iterations, ours.batch_size) == (theirs.iterations, theirs.batch_size)

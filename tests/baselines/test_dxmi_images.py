@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from dxbench_baselines.ddpm import DDPM, DDPMUNetConfig
-from dxbench_baselines.dxmi import DxMI, DxMIUNetConfig
+from dxbench_baselines.ddpm import DDPM, DDPMConfig
+from dxbench_baselines.dxmi import DxMI, DxMIConfig
 from dxbench_baselines.recipes import ddpm as ddpm_recipes
 from dxbench_baselines.recipes import dxmi as recipes
 from torch import Tensor
@@ -21,7 +21,7 @@ from dxbench.conformance import check_method
 from dxbench.conformance.problems import synthetic_problem
 from dxbench.drawing.counting import counted_passes
 from dxmi.algorithms.sweeps import ShuffledSteps
-from dxmi.nets.energy_resnet import EnergyResNet
+from dxmi.energies.critics import ResNetCritic
 from dxmi.training.costs import sigmoid_time_cost
 
 SHAPE = (3, 8, 8)
@@ -43,38 +43,41 @@ START = {
 settings = pytest.mark.parametrize("setting", PAPER)
 
 
-def tiny(setting: str, **changes: Any) -> DxMIUNetConfig:
+def tiny(setting: str, **changes: Any) -> DxMIConfig:
     """The paper's recipe around small networks that are trained first, for a few iterations."""
     paper = PAPER[setting]()
-    small: dict[str, Any] = {"width": 16, "multipliers": (1, 2), "blocks_per_level": 1, "attention_levels": (1,),
-                             "iterations": 2, "batch_size": 4}  # fmt: skip
-    if paper.backbone.kind == "adm":
-        small |= {"head_channels": 8, "classes": 2 if paper.backbone.num_classes else 0, "precision": "float32"}
-    if paper.backbone.kind == "ddgan":
+    small: dict[str, Any] = {"width": 16, "multipliers": (1, 2), "blocks_per_level": 1, "attention_levels": (1,)}
+    network, plan = paper.backbone.network, paper.backbone.pretraining
+    if network.kind == "adm_unet":
+        small |= {"head_channels": 8, "classes": 2 if network.num_classes else 0, "precision": "float32"}
+    if network.kind == "ddgan_unet":
         small |= {"style_channels": 8, "latent_channels": 4, "mapping_depth": 2}
-    new = {"backbone": replace(paper.backbone, **small), "init": "train", "iterations": 3, "batch_size": 4,
-           "value_width": 8, "policy_lr": 1e-3, "value_lr": 1e-3}  # fmt: skip
+    backbone = replace(
+        paper.backbone, network=replace(network, **small), pretraining=replace(plan, iterations=2, batch_size=4)
+    )
+    new = {"backbone": backbone, "init": "train", "iterations": 3, "batch_size": 4, "critic": ResNetCritic(width=8),
+           "policy_lr": 1e-3, "value_lr": 1e-3}  # fmt: skip
     return paper.model_copy(update=new | changes)
 
 
-def problem_of(config: DxMIUNetConfig | DDPMUNetConfig) -> Problem:
-    return synthetic_problem(SHAPE, classes=config.backbone.num_classes is not None)
+def problem_of(config: DxMIConfig | DDPMConfig) -> Problem:
+    return synthetic_problem(SHAPE, classes=config.backbone.network.num_classes is not None)
 
 
-def begun(config: DxMIUNetConfig, streams: RandomStreams | None = None) -> Any:
+def begun(config: DxMIConfig, streams: RandomStreams | None = None) -> Any:
     rng = streams or RandomStreams("dxmi", "images", 0)
     return DxMI().start(problem_of(config), config, compute=CPU, rng=rng)
 
 
-def trained(config: DxMIUNetConfig) -> Any:
+def trained(config: DxMIConfig) -> Any:
     training = begun(config)
     for _ in range(training.total_steps):
         training.step()
     return training.model()
 
 
-def images(model: Any, config: DxMIUNetConfig | DDPMUNetConfig) -> Tensor:
-    seeds, classes = torch.arange(4), config.backbone.num_classes
+def images(model: Any, config: DxMIConfig | DDPMConfig) -> Tensor:
+    seeds, classes = torch.arange(4), config.backbone.network.num_classes
     with torch.no_grad():
         return model.sample(seeds, None if classes is None else seeds % classes)
 
@@ -107,24 +110,24 @@ def test_the_recipes_have_the_papers_hyper_parameters() -> None:
 def test_what_all_settings_have_in_common(setting: str) -> None:
     config = PAPER[setting]()
     assert (config.gamma, config.avr_decay, config.value_cost, config.sweep) == (1.0, 0.99, "sigmoid", "sequential")
-    assert (config.flips, config.lr_decay, config.init, config.guidance) == (True, "none", "pretrained", 0.0)
+    assert (config.flips, config.lr_decay, config.init, config.guidance) == (True, "none", "official", 0.0)
     assert DxMI.pretrained(config) == (config.backbone.weights,)
     assert DxMI.pretrained(config.model_copy(update={"init": "train"})) == ()
     assert config.policy_sweep() == ShuffledSteps(num_steps=config.num_steps, minibatches=config.policy_minibatches)
     assert not DxMI.selected_on_test
-    assert DxMIUNetConfig.model_validate(config.model_dump(mode="json")) == config
+    assert DxMIConfig.model_validate(config.model_dump(mode="json")) == config
 
 
 @settings
 def test_the_start_of_a_setting_is_a_recipe_of_ddpm_with_the_same_backbone(setting: str) -> None:
     config, start = PAPER[setting](), START[setting]()
-    assert (start.backbone, start.num_steps) == (config.backbone, config.num_steps)
+    assert (start.backbone, start.sampler, start.num_steps) == (config.backbone, config.sampler, config.num_steps)
 
 
 def test_the_energy_is_the_papers_network_of_five_million_parameters() -> None:
-    width = recipes.cifar10().value_width
+    critic = recipes.cifar10().critic
     with torch.device("meta"):
-        net = EnergyResNet(generator=torch.Generator("cpu"), width=width)
+        net = critic.net((3, 32, 32), num_levels=None, data_std=1.0, generator=torch.Generator("cpu"))
     assert sum(p.numel() for p in net.parameters()) == 5_134_595
 
 
@@ -140,7 +143,7 @@ def test_the_sigmoid_time_cost_is_the_papers() -> None:
 @pytest.mark.parametrize("changes", [{"num_steps": 5}, {"policy_minibatches": 5}])
 def test_settings_that_cannot_be_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="steps"):
-        DxMIUNetConfig.model_validate(recipes.cifar10_ddgan().model_dump() | changes)
+        DxMIConfig.model_validate(recipes.cifar10_ddgan().model_dump() | changes)
 
 
 # --- small ones, through the whole path -----------------------------------------------------------------------
@@ -157,7 +160,7 @@ def test_a_setting_trains_its_backbone_then_dxmi_and_samples(setting: str) -> No
     assert model.energy is not None
     assert model.energy(drawn).shape == (4,)
     assert not torch.allclose(drawn, images(model.start, config))
-    conditional = config.backbone.num_classes is not None
+    conditional = config.backbone.network.num_classes is not None
     assert (model.num_classes is not None) == conditional
     assert model.trajectory_sampler is not None
 
@@ -218,12 +221,13 @@ def test_dropout_changes_the_policys_gradient_and_nothing_before_it() -> None:
     def after_one(dropout: float) -> tuple[dict[str, float], Tensor]:
         config = tiny("cifar10", dropout=dropout)
         # A fresh UNet's blocks end in zeros, behind which nothing of a mask is seen.
-        config = config.model_copy(update={"backbone": replace(config.backbone, ema_decay=0.0, lr=1e-2)})
+        plan = replace(config.backbone.pretraining, ema_decay=0.0, lr=1e-2)
+        config = config.model_copy(update={"backbone": replace(config.backbone, pretraining=plan)})
         training = begun(config)
-        for _ in range(config.backbone.iterations):
+        for _ in range(config.backbone.pretraining.iterations):
             training.step()
         scalars = {name: float(value) for name, value in training.step().items()}
-        return scalars, torch.cat([p.detach().flatten() for p in training.given.policy.net.parameters()])
+        return scalars, torch.cat([p.detach().flatten() for p in training.policy.net.parameters()])
 
     (without, still), (with_, moved) = after_one(0.0), after_one(0.3)
     for name in ("energy_data", "energy_samples", "value_loss"):
@@ -236,16 +240,16 @@ def test_dropout_changes_the_policys_gradient_and_nothing_before_it() -> None:
 def test_chains_have_the_classes_of_the_batch_or_any(labels: str) -> None:
     config = tiny("imagenet64", labels=labels, batch_size=64, num_steps=2, policy_minibatches=1, skip_last=0)
     training = begun(config)
-    for _ in range(config.backbone.iterations):
+    for _ in range(config.backbone.pretraining.iterations):
         training.step()
     seen: dict[str, Tensor] = {}
-    step, batch = training.learner.step, training.given.data.source.labelled_batch
+    step, batch = training.learner.step, training.begun.data.source.labelled_batch
 
     def labelled(n: int, *, rng: Any) -> tuple[Tensor, Tensor]:
         images, seen["data"] = batch(n, rng=rng)
         return images, seen["data"]
 
-    object.__setattr__(training.given.data.source, "labelled_batch", labelled)
+    object.__setattr__(training.begun.data.source, "labelled_batch", labelled)
     training.learner.step = lambda *args, labels: seen.update(chains=labels) or step(*args, labels=labels)
     training.step()
     assert torch.equal(seen["chains"], seen["data"]) == (labels == "batch")

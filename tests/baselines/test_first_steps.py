@@ -7,8 +7,9 @@ import pytest
 import torch
 from dxbench_baselines.consistency import Consistency, ConsistencyConfig
 from dxbench_baselines.dte import DTEConfig, DTETraining
-from dxbench_baselines.sft_pg import SFTPG, SFTPGConfig, SFTPGUNetConfig
-from gaussian_task import CRITIC, MEAN, SMALL, start
+from dxbench_baselines.sft_pg import SFTPG, SFTPGConfig
+from dxbench_baselines.starts.backbone import Backbone, Pretraining
+from gaussian_task import CRITIC, MEAN, small, start
 from torch import Tensor
 
 from dxbench.api import Compute, Problem
@@ -16,8 +17,10 @@ from dxbench.api.streams import RandomStreams
 from dxbench.conformance.problems import synthetic_problem
 from dxbench.plugins.registry import load_method
 from dxbench.tasks.detection import PointSet
+from dxmi.backbones.few_steps import FastDPMSteps
 from dxmi.backbones.images import DDPMUNet
-from dxmi.backbones.small import DDPMBackbone, EDMBackbone
+from dxmi.backbones.small import DDPMMLP, EDMMLP
+from dxmi.energies.critics import ConvolutionCritic
 from dxmi.sampling.rollout import rollout
 
 CPU = Compute(device="cpu", threads=1)
@@ -27,23 +30,30 @@ CPU = Compute(device="cpu", threads=1)
 
 def plane(**settings: Any) -> Any:
     """SFT-PG on the Gaussian, behind the training of its start."""
-    backbone = DDPMBackbone(**SMALL, iterations=30, lr=3e-3, ema_decay=0.9)
+    backbone = small(DDPMMLP, iterations=30, lr=3e-3, ema_decay=0.9)
     config = SFTPGConfig(**CRITIC, num_steps=4, backbone=backbone, critic_warmup=0, ema_decay=0.0, **settings)
     return behind_the_start(start(SFTPG, config))
 
 
 def released(**settings: Any) -> Any:
     """SFT-PG's released loop on small images, behind the training of its start."""
-    tiny = DDPMUNet(width=16, multipliers=(1, 2), blocks_per_level=1, attention_levels=(), iterations=1, batch_size=4)
-    config = SFTPGUNetConfig(
-        backbone=tiny, num_steps=3, critic_width=8, init="train", batch_size=8, ema_decay=0.0, **settings
+    tiny = DDPMUNet(width=16, multipliers=(1, 2), blocks_per_level=1, attention_levels=())
+    config = SFTPGConfig(
+        backbone=Backbone(network=tiny, pretraining=Pretraining(iterations=1, batch_size=4)),
+        sampler=FastDPMSteps(),
+        critic=ConvolutionCritic(width=8),
+        rollouts="several",
+        num_steps=3,
+        batch_size=8,
+        ema_decay=0.0,
+        **settings,
     )
     problem = synthetic_problem((3, 32, 32), classes=False)
     return behind_the_start(SFTPG().start(problem, config, compute=CPU, rng=RandomStreams("sft_pg", "t", 0)))
 
 
 def behind_the_start(train: Any) -> Any:
-    for _ in range(train.config.backbone.iterations):
+    for _ in range(train.config.backbone.pretraining.iterations):
         train.step()
     return train
 
@@ -108,7 +118,7 @@ def test_the_critic_of_the_released_loop_learns_to_be_low_at_data() -> None:
     for _ in range(6):
         train.step()
     with torch.no_grad():
-        data, samples = train.cost.energy(train._data()), train.cost.energy(rollout(train.steps, train.noise).samples)
+        data, samples = train.cost.energy(train.data()), train.cost.energy(rollout(train.steps, train.noise).samples)
     assert float(data.mean()) < float(samples.mean())
 
 
@@ -120,7 +130,7 @@ def test_the_pair_of_a_consistency_model_lies_one_level_apart(variant: str) -> N
     """Of data + sigma eps the other end is data + sigma' eps in CT, and the teacher's Heun step to sigma' in CD."""
     config = ConsistencyConfig(
         variant=variant,  # type: ignore[arg-type]
-        backbone=EDMBackbone(**SMALL, iterations=20, lr=1e-3, ema_decay=0.9),
+        backbone=small(EDMMLP, iterations=20, lr=1e-3, ema_decay=0.9),
         num_levels=6,
         weight="one",
     )

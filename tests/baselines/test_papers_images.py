@@ -13,19 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dxbench_baselines.consistency import Consistency, ConsistencyUNetConfig
-from dxbench_baselines.ddim import DDIM, DDIMUNetConfig
-from dxbench_baselines.dxmi import DxMI, DxMIUNetConfig
-from dxbench_baselines.ect import ECT, ECTUNetConfig
-from dxbench_baselines.edm import EDM, EDMUNetConfig
-from dxbench_baselines.fastdpm import FastDPM, FastDPMUNetConfig
-from dxbench_baselines.gan_finetune import GANFinetune, GANFinetuneUNetConfig
+from dxbench_baselines.consistency import Consistency, ConsistencyConfig
+from dxbench_baselines.ddim import DDIM, DDIMConfig
+from dxbench_baselines.dxmi import DxMI, DxMIConfig
+from dxbench_baselines.ect import ECT, ECTConfig
+from dxbench_baselines.edm import EDM, EDMConfig
+from dxbench_baselines.fastdpm import FastDPM, FastDPMConfig
+from dxbench_baselines.gan_finetune import GANFinetune, GANFinetuneConfig
 from dxbench_baselines.recipes import consistency as consistency_recipes
 from dxbench_baselines.recipes import ect as ect_recipes
 from dxbench_baselines.recipes import edm as edm_recipes
 from dxbench_baselines.recipes import gan_finetune as gan_recipes
 from dxbench_baselines.recipes import sft_pg as sft_recipes
-from dxbench_baselines.sft_pg import SFTPG, SFTPGUNetConfig
+from dxbench_baselines.sft_pg import SFTPG, SFTPGConfig
+from dxbench_baselines.starts.backbone import Backbone, Pretraining
 from formula_weights import official_state
 from torch import Tensor
 from torchvision.models.vgg import cfgs, make_layers
@@ -37,8 +38,10 @@ from dxbench.conformance import check_method
 from dxbench.conformance.problems import synthetic_problem
 from dxbench.drawing.counting import counted_passes
 from dxbench.errors import MissingData
-from dxmi.backbones.edm import ADMUNet, EDMFamily, EDMUNet
+from dxmi.backbones.edm import ADMUNet, EDMUNet
+from dxmi.backbones.few_steps import FastDPMSteps, KarrasSteps
 from dxmi.backbones.images import DDPMUNet
+from dxmi.energies.critics import ConvolutionCritic, ResNetCritic
 from dxmi.nets.lpips import LPIPS
 from dxmi.sampling.noise import SeededNoise
 from dxmi.schedules.chains import LinearChain
@@ -47,33 +50,35 @@ from dxmi.training.parallel import OneProcess
 
 CPU = Compute(device="cpu", threads=1)
 SHAPE = (3, 8, 8)
-TINY: dict[str, Any] = {"width": 16, "multipliers": (1, 2), "blocks_per_level": 1, "attention_levels": (1,),
-                        "iterations": 2, "batch_size": 4, "lr": 1e-3}  # fmt: skip
-TINY_EDM = EDMUNet(**TINY)
-TINY_ADM = ADMUNet(**TINY, head_channels=8, classes=2, precision="float32")
-TINY_DDPM = DDPMUNet(**TINY)
-SHORT: dict[str, Any] = {"init": "train", "iterations": 3, "batch_size": 4, "ema_decay": 0.5}
+TINY: dict[str, Any] = {"width": 16, "multipliers": (1, 2), "blocks_per_level": 1, "attention_levels": (1,)}
+PLAN = Pretraining(iterations=2, batch_size=4, lr=1e-3, max_grad_norm=1.0)
+TINY_EDM = Backbone(network=EDMUNet(**TINY), pretraining=PLAN)
+TINY_VE = replace(TINY_EDM, network=EDMUNet(**TINY, preset="ncsnpp"))
+TINY_ADM = Backbone(network=ADMUNet(**TINY, head_channels=8, classes=2, precision="float32"), pretraining=PLAN)
+TINY_DDPM = Backbone(network=DDPMUNet(**TINY), pretraining=PLAN)
+SHORT: dict[str, Any] = {"flips": True, "iterations": 3, "batch_size": 4, "ema_decay": 0.5}
+JUMPS: dict[str, Any] = SHORT | {"clip": True, "optimiser": "radam", "lr": 4e-4, "lr_decay": "none"}
+GAME: dict[str, Any] = SHORT | {"critic": ResNetCritic(width=8), "lr_decay": "none", "critic_lr": 1e-4, "r1": 1e-4}
 FORMS: list[tuple[type[Method], Any]] = [
-    (EDM, EDMUNetConfig(backbone=TINY_EDM, init="train", nfe=5)),
-    (EDM, EDMUNetConfig(backbone=TINY_ADM, init="train", sampler="dpmpp3m", nfe=4, clip=True)),
-    (DDIM, DDIMUNetConfig(backbone=TINY_DDPM, init="train", num_steps=4)),
-    (FastDPM, FastDPMUNetConfig(backbone=TINY_DDPM, init="train", num_steps=4)),
-    (Consistency, ConsistencyUNetConfig(backbone=replace(TINY_EDM, preset="ncsnpp"), distance="pseudo_huber", **SHORT)),
-    (Consistency, ConsistencyUNetConfig(backbone=TINY_ADM, distance="l2", middle_levels=(9,), target_decay=0.95,
-                                        **SHORT)),
-    (Consistency, ConsistencyUNetConfig(backbone=replace(TINY_ADM, iterations=0), distance="l2", variant="training",
-                                        num_levels=10, **SHORT)),
-    (ECT, ECTUNetConfig(backbone=TINY_EDM, middle_sigmas=(0.821,), **SHORT)),
-    (GANFinetune, GANFinetuneUNetConfig(backbone=TINY_EDM, critic_width=8, **SHORT)),
-    (GANFinetune, GANFinetuneUNetConfig(backbone=TINY_ADM, critic_width=8, **SHORT)),
-    (SFTPG, SFTPGUNetConfig(backbone=TINY_DDPM, num_steps=3, critic_steps=2, policy_passes=2, critic_width=8,
-                            policy_lr=1e-3, **SHORT)),
+    (EDM, EDMConfig(backbone=TINY_EDM, flips=True, nfe=5)),
+    (EDM, EDMConfig(backbone=TINY_ADM, flips=True, sampler="dpmpp3m", nfe=4, clip=True)),
+    (DDIM, DDIMConfig(backbone=TINY_DDPM, flips=True, num_steps=4)),
+    (FastDPM, FastDPMConfig(backbone=TINY_DDPM, flips=True, num_steps=4)),
+    (Consistency, ConsistencyConfig(backbone=TINY_VE, distance="pseudo_huber", **JUMPS)),
+    (Consistency, ConsistencyConfig(backbone=TINY_ADM, distance="l2", middle_levels=(9,), target_decay=0.95, **JUMPS)),
+    (Consistency, ConsistencyConfig(backbone=replace(TINY_ADM, pretraining=replace(PLAN, iterations=0)), distance="l2",
+                                    variant="training", num_levels=10, **JUMPS)),
+    (ECT, ECTConfig(backbone=TINY_EDM, middle_sigmas=(0.821,), optimiser="radam", lr=1e-4, lr_decay="none", **SHORT)),
+    (GANFinetune, GANFinetuneConfig(backbone=TINY_EDM, **GAME)),
+    (GANFinetune, GANFinetuneConfig(backbone=TINY_ADM, **GAME)),
+    (SFTPG, SFTPGConfig(backbone=TINY_DDPM, sampler=FastDPMSteps(), critic=ConvolutionCritic(width=8), num_steps=3,
+                        rollouts="several", critic_steps=2, policy_passes=2, policy_lr=1e-3, **SHORT)),
 ]  # fmt: skip
 
 
 def problem_of(config: Any) -> Problem:
-    shape = (3, 32, 32) if isinstance(config, SFTPGUNetConfig) else SHAPE
-    return synthetic_problem(shape, classes=config.backbone.num_classes is not None)
+    shape = (3, 32, 32) if isinstance(config, SFTPGConfig) else SHAPE
+    return synthetic_problem(shape, classes=config.backbone.network.num_classes is not None)
 
 
 def images(model: Any, classes: int | None, n: int = 4) -> Tensor:
@@ -154,7 +159,7 @@ def test_edm_takes_the_published_passes() -> None:
 
 
 forms = pytest.mark.parametrize(
-    ("method", "config"), FORMS, ids=[f"{m.name}-{c.backbone.kind}-{i}" for i, (m, c) in enumerate(FORMS)]
+    ("method", "config"), FORMS, ids=[f"{m.name}-{c.backbone.network.kind}-{i}" for i, (m, c) in enumerate(FORMS)]
 )
 
 
@@ -170,15 +175,15 @@ def test_small_ones_pass_the_conformance_kit(method: type[Method], config: Any) 
 def test_small_ones_train_their_backbone_then_themselves_and_sample(method: type[Method], config: Any) -> None:
     problem = problem_of(config)
     training = method().start(problem, config, compute=CPU, rng=RandomStreams(method.name, "images", 0))
-    assert training.total_steps == config.backbone.iterations + getattr(config, "iterations", 0)
+    assert training.total_steps == config.backbone.pretraining.iterations + getattr(config, "iterations", 0)
     for _ in range(training.total_steps):
         assert all(torch.isfinite(torch.as_tensor(value)) for value in training.step().values())
     model: Any = training.model()
-    drawn = images(model, config.backbone.num_classes)
+    drawn = images(model, config.backbone.network.num_classes)
     assert drawn.shape == (4, *problem.event_shape)
     assert torch.isfinite(drawn).all()
     if hasattr(model, "start"):
-        assert not torch.equal(drawn, images(model.start, config.backbone.num_classes))
+        assert not torch.equal(drawn, images(model.start, config.backbone.network.num_classes))
 
 
 def test_sft_pg_takes_the_passes_of_the_released_loop() -> None:
@@ -186,7 +191,7 @@ def test_sft_pg_takes_the_passes_of_the_released_loop() -> None:
     training: Any = SFTPG().start(problem_of(config), config, compute=CPU, rng=RandomStreams("sft_pg", "images", 0))
     before = training.steps.step_log_stds().clone()
     with counted_passes([training.cost.net, training.baseline.net, training.steps.net]) as counter:
-        for _ in range(config.backbone.iterations + 1):
+        for _ in range(config.backbone.pretraining.iterations + 1):
             training.step()
     # Of the one iteration: 2 rollouts of 3 steps; after each, f at data, samples and for v, and v at 3 steps;
     # 2 minibatches with f, v and the sampler.
@@ -197,16 +202,14 @@ def test_sft_pg_takes_the_passes_of_the_released_loop() -> None:
 def test_consistency_training_by_lpips_asks_for_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The distance's networks are no part of what is trained."""
     monkeypatch.setattr("dxmi.nets.lpips.SIDE", 32)
-    config = ConsistencyUNetConfig(backbone=TINY_EDM, **SHORT)
+    config = ConsistencyConfig(backbone=TINY_EDM, distance="lpips", **JUMPS)
     with pytest.raises(ValueError, match="no weights of LPIPS; set distance=l2"):
         Consistency().start(problem_of(config), config, compute=CPU, rng=RandomStreams("a", "b", 0))
     problem = replace(problem_of(config), pretrained=Granted(vgg16=vgg16(), lpips=heads()))
-    training: Any = Consistency().start(
-        problem, config.model_copy(update={"init": "train"}), compute=CPU, rng=RandomStreams("a", "b", 0)
-    )
+    training: Any = Consistency().start(problem, config, compute=CPU, rng=RandomStreams("a", "b", 0))
     assert isinstance(training.distance, LPIPS)
     assert not list(training.distance.parameters())
-    losses = [training.step() for _ in range(config.backbone.iterations + 1)]
+    losses = [training.step() for _ in range(config.backbone.pretraining.iterations + 1)]
     assert float(losses[-1]["consistency_loss"]) > 0
 
 
@@ -219,7 +222,7 @@ class Halves(OneProcess):
 
 @pytest.mark.parametrize(
     ("method", "config"),
-    [(m, c) for m, c in FORMS if m in (Consistency, ECT, GANFinetune) and c.backbone.iterations],
+    [(m, c) for m, c in FORMS if m in (Consistency, ECT, GANFinetune) and c.backbone.pretraining.iterations],
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_micro_batches_train_the_same_weights(method: type[Method], config: Any) -> None:
@@ -229,7 +232,7 @@ def test_micro_batches_train_the_same_weights(method: type[Method], config: Any)
         training = method().start(problem_of(config), config, compute=compute, rng=RandomStreams("a", "b", 0))
         for _ in range(training.total_steps):
             training.step()
-        drawn.append(images(training.model(), config.backbone.num_classes))
+        drawn.append(images(training.model(), config.backbone.network.num_classes))
     torch.testing.assert_close(*drawn, rtol=1e-2, atol=1e-2)
 
 
@@ -319,17 +322,18 @@ def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PretrainedFiles
 
 CM: dict[str, Any] = {"width": 128, "multipliers": (1, 1), "blocks_per_level": 1, "attention_levels": (1,),
                       "precision": "float32"}  # fmt: skip
-CM64 = ADMUNet(**CM, classes=5, weights="cm_imagenet64")
-CM256 = ADMUNet(**CM, preset="lsun256", classes=0, weights="cm_lsun256")
-SONG = EDMUNet(width=16, blocks_per_level=2, weights="edm_ddpmpp")
-DHARIWAL = EDMUNet(preset="adm", width=32, multipliers=(1, 2, 3), blocks_per_level=2, attention_levels=(1, 2),
-                   head_channels=16, classes=5, weights="edm_adm")  # fmt: skip
+CM64 = Backbone(network=ADMUNet(**CM, classes=5), weights="cm_imagenet64")
+CM256 = Backbone(network=ADMUNet(**CM, preset="lsun256", classes=0), weights="cm_lsun256")
+SONG = Backbone(network=EDMUNet(width=16, blocks_per_level=2), weights="edm_ddpmpp")
+DHARIWAL = Backbone(
+    network=EDMUNet(preset="adm", width=32, multipliers=(1, 2, 3), blocks_per_level=2, attention_levels=(1, 2),
+                    head_channels=16, classes=5), weights="edm_adm")  # fmt: skip
 SIZES = {"cm_imagenet64": 8, "cm_lsun256": 8, "edm_ddpmpp": 16, "edm_adm": 16, "fastdpm_cifar10": 8}
 
 
 def granted(released: PretrainedFiles, backbone: Any) -> Problem:
     side = SIZES[backbone.weights]
-    return replace(synthetic_problem((3, side, side)), num_classes=backbone.num_classes, pretrained=released)
+    return replace(synthetic_problem((3, side, side)), num_classes=backbone.network.num_classes, pretrained=released)
 
 
 def model_of(method: type[Method], config: Any, released: PretrainedFiles) -> Any:
@@ -340,13 +344,13 @@ def model_of(method: type[Method], config: Any, released: PretrainedFiles) -> An
     return training.model()
 
 
-def preconditioned(backbone: EDMFamily, *, sigma_min: float = 0.0) -> Any:
+def preconditioned(backbone: Backbone[Any], *, sigma_min: float = 0.0) -> Any:
     """D or f around the released network, written out (Karras et al., Table 1; Song et al., App. C)."""
     side = SIZES[backbone.weights]
-    net = backbone.network((3, side, side), torch.Generator().manual_seed(9))
+    net = backbone.network.network((3, side, side), torch.Generator().manual_seed(9))
     state = {key: value.float() for key, value in official_state(backbone.weights).items()}
-    net.load_state_dict(backbone.official((3, side, side))(state))
-    clock = 250.0 if isinstance(backbone, ADMUNet) else 0.25
+    net.load_state_dict(backbone.network.official((3, side, side))(state))
+    clock = 250.0 if isinstance(backbone.network, ADMUNet) else 0.25
 
     def denoise(x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
         c_skip = 0.25 / ((sigma - sigma_min) ** 2 + 0.25)
@@ -361,14 +365,14 @@ def preconditioned(backbone: EDMFamily, *, sigma_min: float = 0.0) -> Any:
 @pytest.mark.parametrize("backbone", [SONG, DHARIWAL, CM64, CM256], ids=lambda backbone: backbone.weights)
 @pytest.mark.parametrize("clip", [False, True])
 def test_heun_around_a_released_edm_is_the_published_algorithm(
-    backbone: EDMFamily, clip: bool, released: PretrainedFiles
+    backbone: Backbone[Any], clip: bool, released: PretrainedFiles
 ) -> None:
-    model = model_of(EDM, EDMUNetConfig(backbone=backbone, nfe=5, clip=clip), released)
+    model = model_of(EDM, EDMConfig(backbone=backbone, init="official", nfe=5, clip=clip), released)
     with counted_passes(model.networks) as counter:
-        drawn = images(model, backbone.num_classes)
+        drawn = images(model, backbone.network.num_classes)
     assert counter.rows == 4 * 5
     side, seeds = SIZES[backbone.weights], torch.arange(4)
-    labels = None if backbone.num_classes is None else seeds % backbone.num_classes
+    labels = None if backbone.network.num_classes is None else seeds % backbone.network.num_classes
     denoise = preconditioned(backbone)
     sigmas = [*karras_sigmas(3, sigma_min=0.002, sigma_max=80.0, rho=7.0).tolist(), 0.0]
     x = 80.0 * SeededNoise(seeds=seeds, event_shape=(3, side, side)).normal(0)
@@ -387,14 +391,16 @@ def test_heun_around_a_released_edm_is_the_published_algorithm(
 @pytest.mark.parametrize("backbone", [CM64, CM256], ids=lambda backbone: backbone.weights)
 @pytest.mark.parametrize("middle", [(), (22,)])
 def test_a_released_consistency_model_is_sampled_as_its_authors_do(
-    backbone: ADMUNet, middle: tuple[int, ...], released: PretrainedFiles
+    backbone: Backbone[ADMUNet], middle: tuple[int, ...], released: PretrainedFiles
 ) -> None:
-    config = ConsistencyUNetConfig(backbone=backbone, iterations=0, num_levels=40, middle_levels=middle)
+    config = ConsistencyConfig(
+        backbone=backbone, init="official", iterations=0, clip=True, num_levels=40, middle_levels=middle
+    )
     model = model_of(Consistency, config, released)
     assert model.start is None
-    drawn = images(model, backbone.num_classes)
+    drawn = images(model, backbone.network.num_classes)
     seeds = torch.arange(4)
-    labels = None if backbone.num_classes is None else seeds % backbone.num_classes
+    labels = None if backbone.network.num_classes is None else seeds % backbone.network.num_classes
     noise, f = SeededNoise(seeds=seeds, event_shape=(3, 8, 8)), preconditioned(backbone, sigma_min=0.002)
     x = f(80.0 * noise.normal(0), 80.0, labels).clamp(-1, 1)
     for level in middle:
@@ -407,10 +413,11 @@ def test_a_released_consistency_model_is_sampled_as_its_authors_do(
 
 
 def test_ddim_and_fastdpm_take_the_released_ddpm_at_their_steps(released: PretrainedFiles) -> None:
-    backbone = DDPMUNet(width=128, multipliers=(1, 2), blocks_per_level=1, weights="fastdpm_cifar10")
-    net = backbone.network((3, 8, 8), torch.Generator().manual_seed(9))
+    network = DDPMUNet(width=128, multipliers=(1, 2), blocks_per_level=1)
+    backbone = Backbone(network=network, weights="fastdpm_cifar10")
+    net = backbone.network.network((3, 8, 8), torch.Generator().manual_seed(9))
     state = {key: value.float() for key, value in official_state("fastdpm_cifar10").items()}
-    net.load_state_dict(backbone.official((3, 8, 8))(state))
+    net.load_state_dict(backbone.network.official((3, 8, 8))(state))
     noise, chain = SeededNoise(seeds=torch.arange(4), event_shape=(3, 8, 8)), LinearChain()
 
     def by_hand(t: Tensor, alpha_bar: Tensor, *, kappa: float, last_std: float) -> Tensor:
@@ -428,29 +435,31 @@ def test_ddim_and_fastdpm_take_the_released_ddpm_at_their_steps(released: Pretra
         return x
 
     quadratic = torch.tensor([800.0, 355.0, 88.0, 0.0])  # floor((i sqrt(800) / 3)^2)
-    whole = images(model_of(DDIM, DDIMUNetConfig(backbone=backbone, num_steps=4), released), None)
+    whole = images(model_of(DDIM, DDIMConfig(backbone=backbone, init="official", num_steps=4), released), None)
     signal = chain.log_alpha_bar(quadratic).exp()
     torch.testing.assert_close(whole, by_hand(quadratic, signal, kappa=0.0, last_std=0.0), rtol=2e-3, atol=2e-3)
     schedule = chain.var_quadratic(4)
     fractional = chain.step_of(schedule.alpha_bar[:-1].log())
     expected = by_hand(fractional, schedule.alpha_bar[:-1], kappa=1.0, last_std=1e-3)
-    fast = images(model_of(FastDPM, FastDPMUNetConfig(backbone=backbone, num_steps=4), released), None)
+    fast = images(model_of(FastDPM, FastDPMConfig(backbone=backbone, init="official", num_steps=4), released), None)
     torch.testing.assert_close(fast, expected, rtol=2e-3, atol=2e-3)
 
 
 def test_a_released_file_that_is_absent_is_named_with_the_command_that_fetches_it(released: PretrainedFiles) -> None:
-    config = ConsistencyUNetConfig(backbone=replace(CM64, weights="absent"), iterations=0)
+    config = ConsistencyConfig(backbone=replace(CM64, weights="absent"), init="official", iterations=0)
     (name,) = Consistency.pretrained(config)
     with pytest.raises(MissingData, match=r"absent.pt \(a small one, .*dxbench prepare --task synthetic"):
         released.require(name)
 
 
-@pytest.mark.parametrize(("method", "config"), [(EDM, EDMUNetConfig(backbone=replace(CM256, weights="cm_imagenet64"))),
-                                                (EDM, EDMUNetConfig(backbone=replace(CM64, weights="cm_lsun256")))],
-                         ids=["labels in the file", "labels missing"])  # fmt: skip
-def test_the_file_of_another_network_is_refused(method: Any, config: Any, released: PretrainedFiles) -> None:
+@pytest.mark.parametrize(
+    "backbone",
+    [replace(CM256, weights="cm_imagenet64"), replace(CM64, weights="cm_lsun256")],
+    ids=["labels in the file", "labels missing"],
+)
+def test_the_file_of_another_network_is_refused(backbone: Backbone[Any], released: PretrainedFiles) -> None:
     with pytest.raises(ValueError, match="not the weights of the consistency models' UNet"):
-        model_of(method, config, released)
+        model_of(EDM, EDMConfig(backbone=backbone, init="official"), released)
 
 
 LOG_STDS = {4: [3.0, 1.0, -1.0, -3.0], 10: [-0.1 * k - 0.5 for k in range(10)]}
@@ -466,8 +475,8 @@ def save_as_dxmi(released: PretrainedFiles, name: str, layout: str, num_steps: i
     return replace(synthetic_problem((3, 8, 8)), pretrained=PretrainedFiles(task="synthetic", files=files))
 
 
-def dxmi_model_of(problem: Problem, config: DxMIUNetConfig) -> Any:
-    problem = replace(problem, num_classes=config.backbone.num_classes)
+def dxmi_model_of(problem: Problem, config: DxMIConfig) -> Any:
+    problem = replace(problem, num_classes=config.backbone.network.num_classes)
     training = DxMI().start(problem, config, compute=CPU, rng=RandomStreams("dxmi", "released", 0))
     assert training.total_steps == 0
     return training.model()
@@ -477,25 +486,25 @@ def dxmi_model_of(problem: Problem, config: DxMIUNetConfig) -> Any:
 def test_a_released_sampler_of_dxmi_around_edm_takes_the_released_steps(layout: str, released: PretrainedFiles) -> None:
     """mean = x + (x - D) / sigma (sigma_down - sigma), noise exp(log_betas), of the last step sigma_min = 0.002."""
     problem = save_as_dxmi(released, "dxmi-t4", layout, 4)
-    backbone = replace({"cm_imagenet64": CM64, "cm_lsun256": CM256}[layout], weights="dxmi-t4", levels="above_zero",
-                       rho=4.0)  # fmt: skip
-    config = DxMIUNetConfig(backbone=backbone, num_steps=4, iterations=0)
+    backbone = replace({"cm_imagenet64": CM64, "cm_lsun256": CM256}[layout], weights="dxmi-t4")
+    sampler = KarrasSteps(levels="above_zero", rho=4.0)
+    config = DxMIConfig(backbone=backbone, sampler=sampler, init="official", num_steps=4, iterations=0)
     assert (config.official_weights(), config.uses_data(), config.selected_on_test()) == (("dxmi-t4",), False, True)
     model, seeds = dxmi_model_of(problem, config), torch.arange(4)
-    labels = None if backbone.num_classes is None else seeds % backbone.num_classes
+    labels = None if backbone.network.num_classes is None else seeds % backbone.network.num_classes
     with counted_passes(model.networks) as counter:
-        drawn = images(model, backbone.num_classes)
+        drawn = images(model, backbone.network.num_classes)
     assert counter.rows == 4 * 4
-    net = backbone.network((3, 8, 8), torch.Generator().manual_seed(9))
+    net = backbone.network.network((3, 8, 8), torch.Generator().manual_seed(9))
     state = {key: value.half().float() if value.ndim > 1 else value.float()
              for key, value in official_state(layout).items()}  # fmt: skip
-    net.load_state_dict(backbone.official((3, 8, 8))(state))
+    net.load_state_dict(backbone.network.official((3, 8, 8))(state))
     sigmas = karras_sigmas(5, sigma_min=0.002, sigma_max=80.0, rho=4.0).tolist()
     noise = SeededNoise(seeds=seeds, event_shape=(3, 8, 8))
     x = 80.0 * noise.normal(0)
     for k, (sigma, after) in enumerate(pairwise(sigmas)):
         with torch.no_grad():
-            denoised = backbone.denoiser(net)(x, torch.full((4,), sigma), *([] if labels is None else [labels]))
+            denoised = backbone.network.denoiser(net)(x, torch.full((4,), sigma), *([] if labels is None else [labels]))
         up = (after**2 * (sigma**2 - after**2) / sigma**2) ** 0.5
         std = torch.tensor(LOG_STDS[4][k]).exp() if k < 3 else up
         x = x + (x - denoised) / sigma * ((after**2 - up**2) ** 0.5 - sigma) + std * noise.normal(k + 1)
@@ -504,8 +513,12 @@ def test_a_released_sampler_of_dxmi_around_edm_takes_the_released_steps(layout: 
 
 def test_a_released_sampler_of_dxmi_around_ddpm_has_its_stds_and_may_be_guided(released: PretrainedFiles) -> None:
     problem = save_as_dxmi(released, "dxmi-t10", "fastdpm_cifar10", 10, std=torch.full((10,), 1e-3))
-    backbone = DDPMUNet(width=128, multipliers=(1, 2), blocks_per_level=1, weights="dxmi-t10")
-    config = DxMIUNetConfig(backbone=backbone, iterations=0)
+    network = DDPMUNet(width=128, multipliers=(1, 2), blocks_per_level=1)
+    backbone = Backbone(network=network, weights="dxmi-t10")
+    released_sampler: dict[str, Any] = {
+        "backbone": backbone, "sampler": FastDPMSteps(), "init": "official", "num_steps": 10, "iterations": 0,
+    }  # fmt: skip
+    config = DxMIConfig(**released_sampler)
     model = dxmi_model_of(problem, config)
     stds = [*LOG_STDS[10][:9], math.log(1e-3)]
     assert model.sampler.__self__.policy.step_log_stds().tolist() == pytest.approx(stds, rel=1e-5)
@@ -519,7 +532,7 @@ def test_a_released_sampler_of_dxmi_around_ddpm_has_its_stds_and_may_be_guided(r
     assert isinstance(problem.pretrained, PretrainedFiles)
     files = {**problem.pretrained.files, "dxmi-t10-value": file_of("value", "weights/dxmi-t10-value.pth")}
     problem = replace(problem, pretrained=PretrainedFiles(task="synthetic", files=files))
-    guided = DxMIUNetConfig(backbone=backbone, iterations=0, guidance=0.5, value_width=16)
+    guided = DxMIConfig(**released_sampler, guidance=0.5, value="time_independent", critic=ResNetCritic(width=16))
     assert guided.official_weights() == ("dxmi-t10", "dxmi-t10-value")
     model = dxmi_model_of(problem, guided)
     with counted_passes(model.networks) as counter:
@@ -530,4 +543,4 @@ def test_a_released_sampler_of_dxmi_around_ddpm_has_its_stds_and_may_be_guided(r
 
 def test_a_released_sampler_of_dxmi_begins_from_no_backbone_of_this_project() -> None:
     with pytest.raises(ValueError, match="init=train trains a backbone, not DxMI"):
-        DxMIUNetConfig(iterations=0, init="train")
+        DxMIConfig(iterations=0, init="train")

@@ -1,26 +1,28 @@
 """ddim, fastdpm and edm: one teacher, many samplers."""
 
 import pytest
+import torch
 from dxbench_baselines.ddim import DDIM, DDIMConfig
 from dxbench_baselines.edm import EDM, SAMPLERS, EDMConfig
 from dxbench_baselines.fastdpm import FastDPM, FastDPMConfig
-from gaussian_task import SMALL, errors, samples, solve, start
+from gaussian_task import errors, samples, small, solve, start
 from pydantic import ValidationError
 
 from dxbench.drawing.draw import draw_samples
-from dxmi.backbones.small import DDPMBackbone, EDMBackbone
+from dxmi.backbones.small import DDPMMLP, EDMMLP
+from dxmi.nets.families import denoising_net
 
-TRAINED = {**SMALL, "iterations": 600, "lr": 3e-3, "ema_decay": 0.98}
-UNTRAINED = EDMBackbone(**SMALL, iterations=0)
+TRAINED = {"iterations": 600, "lr": 3e-3, "ema_decay": 0.98}
+UNTRAINED = small(EDMMLP, iterations=0)
 
 
 def test_one_edm_teacher_serves_every_sampler():
-    training = start(EDM, EDMConfig(backbone=EDMBackbone(**TRAINED)))
+    training = start(EDM, EDMConfig(backbone=small(EDMMLP, **TRAINED)))
     for _ in range(training.total_steps):
         training.step()
     errors_of = {}
     for sampler, nfe in (("heun", 35), ("euler", 35), ("ipndm", 12), ("dpmpp3m", 25), ("ancestral", 35)):
-        training.config = training.config.model_copy(update={"sampler": sampler, "nfe": nfe})
+        training.sampler, training.levels = EDMConfig(sampler=sampler, nfe=nfe).sampling()
         errors_of[sampler] = errors(samples(training, 5000))
     assert set(errors_of) == set(SAMPLERS)
     assert all(mean < 0.15 and covariance < 0.15 for mean, covariance in errors_of.values()), errors_of
@@ -29,8 +31,8 @@ def test_one_edm_teacher_serves_every_sampler():
 @pytest.mark.parametrize(
     ("method", "config"),
     [
-        (DDIM, DDIMConfig(backbone=DDPMBackbone(**TRAINED), num_steps=20)),
-        (FastDPM, FastDPMConfig(backbone=DDPMBackbone(**TRAINED), num_steps=20)),
+        (DDIM, DDIMConfig(backbone=small(DDPMMLP, **TRAINED), num_steps=20)),
+        (FastDPM, FastDPMConfig(backbone=small(DDPMMLP, **TRAINED), num_steps=20)),
     ],
     ids=["ddim", "fastdpm"],
 )
@@ -77,7 +79,5 @@ def test_more_steps_than_the_chain_has_are_refused(build):
 
 
 def test_events_without_networks_are_refused():
-    from dxmi.nets.families import networks
-
     with pytest.raises(ValueError, match=r"no networks for events of shape \(32, 32\)"):
-        networks((32, 32), hidden=8, depth=1, data_std=0.5)
+        denoising_net((32, 32), hidden=8, depth=1, generator=torch.Generator())

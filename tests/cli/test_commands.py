@@ -127,9 +127,10 @@ def test_info_of_a_method_shows_keys_and_presets(dxbench: Command) -> None:
 
 def test_run_prints_result_paper_and_floor(dxbench: Command) -> None:
     dxbench(*RUN, "-m", "data")
-    small = ("--set", "iterations=5", "--set", "policy_hidden=8", "--set", "value_hidden=8")
+    nets = ("--set", 'backbone={"network": {"hidden": 8}}', "--set", 'critic={"hidden": 8}')
+    small = ("--set", "iterations=5", *nets)
     out = dxbench(*RUN, "-m", "dxmi", *small).out
-    assert "dxmi (iterations=5" in out
+    assert "iterations=5" in out
     assert "0.076 ± 0.011" in out  # the paper's row for T = 5, from scratch, tau = 0.1
     assert "= data" in out
     assert "arXiv:2407.00626" in out
@@ -150,11 +151,16 @@ def test_dry_run_runs_nothing(dxbench: Command, home: Path) -> None:
 
 def test_an_override_of_a_suite_reaches_the_methods_that_have_its_key(dxbench: Command) -> None:
     rows = dxbench("run", "--suite", "dxmi-table1", "--set", "iterations=7", "--seed", 0, "--dry-run", "--json").json
-    assert {row["method"]: row["overrides"].get("iterations") for row in rows} == {"dxmi": 7, "ddpm": 7, "data": None}
+    assert {row["method"]: row["overrides"].get("iterations") for row in rows} == {
+        "dxmi": 7,
+        "ddpm": None,
+        "data": None,
+    }
 
 
 def test_report_is_one_file_with_pictures_that_loads_nothing(dxbench: Command, home: Path) -> None:
-    small = ("--set", "iterations=5", "--set", "policy_hidden=8", "--set", "value_hidden=8")
+    nets = ("--set", 'backbone={"network": {"hidden": 8}}', "--set", 'critic={"hidden": 8}')
+    small = ("--set", "iterations=5", *nets)
     ended = dxbench("run", "-t", "gaussians8", "-m", "dxmi", *small)
     path = Path(ended.out.split("report: ")[1].strip())
     page = path.read_text()

@@ -42,15 +42,13 @@ def test_a_task_from_a_file_works_to_the_end(dxbench: Command, ring: Path, home:
     reports = re.findall(r"report: (.*)", ran.out)
     assert len(reports) == 2
     assert "Energy and samples" in Path(reports[0]).read_text()
-    assert (
-        dxbench("run", "-t", TASK, "-m", "ddpm", "--preset", "quick", "--set", "iterations=20", "-s", "0,1").code == 0
-    )
+    assert dxbench("run", "-t", TASK, "-m", "ddpm", "--preset", "quick", "--set", "num_steps=4", "-s", "0,1").code == 0
     records = [json.loads(path.read_text()) for path in (home / "results" / "ring" / "dxmi").glob("*.json")]
     assert [record["preset"] for record in records] == ["quick", "quick"]
 
     for task in (TASK, "ring"):
         assert "dxmi [quick] (iterations=20)" in dxbench("table", "-t", task).out
-        assert dxbench("compare", ROW, "ddpm:quick[iterations=20]", "-t", task).code == 0
+        assert dxbench("compare", ROW, "ddpm:quick[num_steps=4]", "-t", task).code == 0
         assert dxbench("check", "--baseline", home / "results", "--results", ring / "copy", "-t", task).code == 2
     info = dxbench("info", TASK)
     assert info.out.startswith("task ring, version 1\nPoints on a ring in the plane.")
@@ -63,9 +61,9 @@ def test_a_task_from_a_file_works_to_the_end(dxbench: Command, ring: Path, home:
     scored = dxbench("eval", "samples.npz", "-t", TASK, "--json")
     assert scored.code == 0, scored.err
     assert set(scored.json["scores"]) == {"sw2", "energy_distance"}
-    explained = dxbench("explain", ROW, "ddpm:quick[iterations=20]", "-t", TASK)
+    explained = dxbench("explain", ROW, "ddpm:quick[num_steps=4]", "-t", TASK)
     assert explained.code == 0, explained.err
-    without = dxbench("explain", ROW, "ddpm:quick[iterations=20]", "-t", "ring")
+    without = dxbench("explain", ROW, "ddpm:quick[num_steps=4]", "-t", "ring")
     assert without.code == 2
     assert "--task path/to/file.py:Class" in without.err
     built = dxbench("leaderboard", "build")

@@ -38,13 +38,12 @@ SMALL = {
     "pretrain_iterations": 3,
     "hidden": 8,
     "latent": 4,
-    "policy_hidden": 8,
-    "value_hidden": 8,
     "batch_size": 8,
-    "critic_hidden": 8,
+    "critic": {"hidden": 8},
+    "energy": {"hidden": 8},
     "critic_warmup": 1,
     "head_start": 2,
-    "backbone": {"hidden": 8, "depth": 1, "iterations": 4, "batch_size": 8},
+    "backbone": {"network": {"hidden": 8, "depth": 1}, "pretraining": {"iterations": 4, "batch_size": 8}},
 }
 EXTRACTED = ("holdout_mnist", "screw")  # real data that take a while to be read
 DETECTORS = ("iforest", "kde", "knn", "mahalanobis", "pca")
@@ -52,12 +51,14 @@ TRAINED_DETECTORS = ("ae", "dte", "dxmi_detection", "igebm", "mpdr", "nae", "pat
 FORMS = [
     *[("dxmi", "gaussians8", {"value": value, "value_cost": cost})
       for value in ("shared", "time_independent", "separate") for cost in ("running", "none", "linear", "sigmoid")],
-    ("dxmi", "gaussians8", {"start": "ddpm"}),
+    ("dxmi", "gaussians8", {"sampler": {"kind": "strided"}, "backbone": {"network": {"hidden": 8},
+                            "pretraining": {"iterations": 3, "batch_size": 8}}}),
     ("dxmi", "gaussians8", {"sweep": "sequential", "skip_last": 2}),
     ("dxmi", "gaussians8", {"tau": 0.0, "avr_decay": 1.0}),
     ("dxmi", "gaussians8", {"guidance": 0.3, "num_steps": 3}),
     ("dxmi", "gaussians8", {"tau_velocity": 0.01, "gamma": 0.0, "num_steps": 1}),
-    ("ddpm", "gaussians8", {"schedule": "cosine", "num_steps": 7}),
+    ("ddpm", "gaussians8", {"backbone": {"network": {"schedule": "cosine"}, "pretraining": {"iterations": 6}},
+                            "num_steps": 7}),
     ("ddpm", "gaussians8", {"num_steps": 1}),
     ("data", "gaussians8", {}),
     *[("dxmi", "digits", {"value": value}) for value in ("shared", "time_independent", "separate")],
@@ -107,11 +108,11 @@ FORMS = [
     ("fastdpm", "gaussians8", {"kappa": 0.5, "last_std": 0.0}),
     ("consistency", "gaussians8", {}),
     ("consistency", "gaussians8", {"distance": "pseudo_huber", "middle_levels": [7, 9]}),
-    ("consistency", "gaussians8", {"variant": "training", "backbone": {"iterations": 0}}),
+    ("consistency", "gaussians8", {"variant": "training", "backbone": {"pretraining": {"iterations": 0}}}),
     ("ect", "gaussians8", {}),
-    ("ect", "gaussians8", {"middle_sigmas": [0.8], "backbone": {"iterations": 0}}),
+    ("ect", "gaussians8", {"middle_sigmas": [0.8], "backbone": {"pretraining": {"iterations": 0}}}),
     ("gan_finetune", "gaussians8", {}),
-    ("gan_finetune", "gaussians8", {"r1": 0.0, "backbone": {"iterations": 0}}),
+    ("gan_finetune", "gaussians8", {"r1": 0.0, "backbone": {"pretraining": {"iterations": 0}}}),
     ("gcd", "gaussians8", {}),
     ("gcd", "gaussians8", {"tau": 0.0, "avr_decay": 1.0, "num_steps": 1}),
     ("sft_pg", "gaussians8", {"num_steps": 3}),
@@ -138,8 +139,12 @@ SAMPLER_ONLY = {"energy", "value"}
 
 def small(name: str, task: str, overrides: dict[str, object]) -> dict[str, object]:
     """What to set for a training of a few steps of small networks."""
-    known = config_class(load_method(name), load_task(task), "default").model_fields
-    return {key: value for key, value in SMALL.items() if key in known} | overrides
+    config = configure(load_method(name), load_task(task), "default", {})
+    chosen = {key: value for key, value in SMALL.items() if key in type(config).model_fields}
+    backbone = getattr(config, "backbone", None)
+    if backbone is not None and backbone.pretraining.iterations == 0:  # from scratch
+        chosen["backbone"] = {"network": {"hidden": 8, "depth": 1}}
+    return chosen | overrides
 
 
 def trained(name: str, task_name: str, overrides: dict[str, object], *, steps: int | None = None) -> Model:
@@ -329,7 +334,8 @@ def test_committed_records_were_measured_by_todays_protocols_and_recipes() -> No
     for record in (entry.record() for task in index.tasks for entry in index.entries(task)):
         task, method = load_task(record.task), load_method(record.method)
         assert (record.task_version, record.method_version) == (task.version, method.version), record.run_id
-        assert configure(method, task, record.preset, record.overrides).model_dump(mode="json") == record.config
+        today = configure(method, task, record.preset, record.overrides).model_dump(mode="json")
+        assert method.migrate_config(record.config) == today
         protocols = {metric.protocol.fingerprint for metric in task.metrics}
         assert {estimate.fingerprint for estimate in record.scores.values()} <= protocols
 

@@ -16,7 +16,13 @@ from dxbench.records.files import read_record
 
 DXMI = (
     *("run", "-t", "gaussians8", "-m", "dxmi", "--no-report", "--checkpoint-every", "0.2"),
-    *("--set", "iterations=500", "--set", "policy_hidden=16", "--set", "value_hidden=16"),
+    *("--set", "iterations=500", "--set", 'critic={"hidden": 16}'),
+)
+NETWORK = '"network": {"hidden": 16}'
+SCRATCH = ("--set", f"backbone={{{NETWORK}}}")
+FROM_DDPM = (
+    *("--set", 'sampler={"kind": "strided", "fix_last": false}'),
+    *("--set", f'backbone={{{NETWORK}, "pretraining": {{"iterations": 250}}}}'),
 )
 TWO_TOYS = ("run", "-t", "gaussians8", "-m", method("Toy"), "--no-report", "--seed", "0,1", "-j", "2")
 
@@ -61,7 +67,7 @@ def numbers(found: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("extra", [(), ("--set", "start=ddpm", "--set", "pretrain_iterations=250")])
+@pytest.mark.parametrize("extra", [SCRATCH, FROM_DDPM], ids=["from scratch", "from a DDPM"])
 def test_a_run_killed_three_times_ends_bit_equal_to_one_never_killed(tmp_path: Path, extra: tuple[str, ...]) -> None:
     quiet, killed = tmp_path / "quiet", tmp_path / "killed"
     assert start(quiet, *DXMI, *extra).wait(timeout=200) == 0

@@ -151,7 +151,8 @@ def test_a_finished_run_is_not_run_again_unless_asked(dxbench: Callable[..., End
 
 
 def test_same_seed_same_numbers_other_seed_others(dxbench: Callable[..., Ended], home: Path) -> None:
-    run = (*RUN, "-m", "dxmi", "--set", "iterations=30", "--set", "policy_hidden=16", "--set", "value_hidden=16")
+    small = ("--set", 'backbone={"network": {"hidden": 16}}', "--set", 'critic={"hidden": 16}')
+    run = (*RUN, "-m", "dxmi", "--set", "iterations=30", *small)
     first = dxbench(*run, "--seed", "0", "--json").json[0]
     again = dxbench(*run, "--seed", "0", "--json", "--again").json[0]
     other = dxbench(*run, "--seed", "1", "--json").json[0]

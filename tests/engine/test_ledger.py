@@ -123,7 +123,8 @@ def record(home: Path, method: str, seed: int = 0) -> ResultRecord:
 
 
 def test_a_found_backbone_costs_what_it_cost_the_run_that_trained_it(dxbench: Callable[..., Ended], home: Path) -> None:
-    small = ["--set", 'backbone={"iterations": 40, "batch_size": 16, "hidden": 16, "depth": 1}']
+    backbone = '{"network": {"hidden": 16, "depth": 1}, "pretraining": {"iterations": 40, "batch_size": 16}}'
+    small = ["--set", f"backbone={backbone}"]
     run: list[Any] = ["run", "--task", "gaussians8", "--no-report"]
     assert dxbench(*run, "-m", "fastdpm", *small).code == 0
     assert dxbench(*run, "-m", "ddim", *small).code == 0

@@ -76,15 +76,16 @@ def test_streams_of_parts_differ_and_travel_with_the_whole() -> None:
 @pytest.mark.parametrize(
     ("event_shape", "unmet"),
     [
-        ((2,), [Need.SMALL_IMAGES]),
+        ((2,), []),
         ((1, 8, 8), [Need.VECTORS]),
-        ((3, 32, 32), [Need.VECTORS, Need.SMALL_IMAGES]),
-        ((4, 4), [Need.VECTORS, Need.SMALL_IMAGES]),
+        ((1, 32, 32), [Need.VECTORS]),
+        ((3, 32, 32), [Need.VECTORS, Need.SMALL_EVENTS]),
+        ((4, 4), [Need.VECTORS, Need.SMALL_EVENTS]),
     ],
 )
 def test_a_configuration_says_which_events_it_has_networks_for(event_shape: tuple[int, ...], unmet: list[Need]) -> None:
     shaped = replace(problem(0.0), event_shape=event_shape)
-    needs = {Need.VECTORS, Need.SMALL_IMAGES}
+    needs = {Need.VECTORS, Need.SMALL_EVENTS}
     assert unmet_needs(needs, shaped, Compute(device="cpu", threads=1)) == sorted(unmet)
 
 

@@ -23,10 +23,11 @@ from dxbench.errors import UsageError
 from dxbench.metrics.digits_net import quantise
 from dxbench.records.files import read_record
 from dxmi.backbones.edm import PRECISIONS, EDMUNet
-from dxmi.training.optimisers import Learner, Trainee
+from dxmi.training.optimisers import Learner, OptimizedModule
 
 RUN = ("run", "--task", "gaussians8", "--no-report")
-SMALL = ("--set", "iterations=8", "--set", "policy_hidden=16", "--set", "value_hidden=16")
+NETS = ("--set", 'backbone={"network": {"hidden": 16}}', "--set", 'critic={"hidden": 16}')
+SMALL = ("--set", "iterations=8", *NETS)
 
 
 @pytest.fixture(scope="module")
@@ -114,25 +115,25 @@ def test_16_bits_train_close_to_float32_with_weights_and_scalars_in_float32(prec
     assert found != scalars
 
 
-def fp16_trainee(weight: torch.nn.Parameter, optimiser: torch.optim.Optimizer, **rest: Any) -> Trainee:
+def fp16_module(weight: torch.nn.Parameter, optimiser: torch.optim.Optimizer, **rest: Any) -> OptimizedModule:
     module = torch.nn.Module()
     module.register_parameter("weight", weight)
     workers = FabricWorkers(Spread(precision="fp16"), device="cpu", place=None)
-    return Trainee(module=module, optimizer=optimiser, parallel=workers, **rest)
+    return OptimizedModule(module=module, optimizer=optimiser, parallel=workers, **rest)
 
 
 def test_fp16_keeps_gradients_that_float16_would_lose() -> None:
     """A gradient of 1e-9 is below float16's least number, 6e-8."""
     weight = torch.nn.Parameter(torch.ones(1))
-    trainee = fp16_trainee(weight, torch.optim.SGD([weight], lr=1e8))
-    (loss,) = trainee.descend_in_parts(1, lambda rows: (1e-9 * weight.half().float().sum(),))
+    trainee = fp16_module(weight, torch.optim.SGD([weight], lr=1e8))
+    (loss,) = trainee.accumulated_step(1, lambda rows: (1e-9 * weight.half().float().sum(),))
     assert loss.item() == pytest.approx(1e-9)
     assert weight.item() == pytest.approx(0.9, rel=1e-3)
 
 
 def test_fp16_clips_the_gradient_itself_and_not_its_scaled_one() -> None:
     weight = torch.nn.Parameter(torch.ones(1))
-    trainee = fp16_trainee(weight, torch.optim.SGD([weight], lr=1.0), max_grad_norm=0.1)
+    trainee = fp16_module(weight, torch.optim.SGD([weight], lr=1.0), max_grad_norm=0.1)
     trainee.clipped(0.5).descend(0.2 * weight.sum())
     assert weight.item() == pytest.approx(0.8)
     trainee.descend(0.2 * weight.sum())
@@ -141,7 +142,7 @@ def test_fp16_clips_the_gradient_itself_and_not_its_scaled_one() -> None:
 
 def test_fp16_leaves_out_a_step_that_overflows_and_scales_the_next_by_half() -> None:
     weight = torch.nn.Parameter(torch.ones(1))
-    trainee = fp16_trainee(weight, torch.optim.Adam([weight], lr=0.1, fused=True))
+    trainee = fp16_module(weight, torch.optim.Adam([weight], lr=0.1, fused=True))
     assert trainee.scaler.get_scale() == 2**16
     trainee.descend(weight.half().float().sum())  # 2^16 is more than 65,504
     assert (weight.item(), trainee.scaler.get_scale()) == (1.0, 2**15)
@@ -226,7 +227,7 @@ def test_another_precision_is_another_row(dxbench: Callable[..., Ended], home: P
     assert len(list((home / "results").glob("*/*/*.json"))) == 3
     table = dxbench("table", "-t", "gaussians8", "--results", home / "results", "--format", "csv")
     assert table.code == 0, table.err
-    rows = [line for line in table.out.splitlines() if "policy_hidden=16" in line]
+    rows = [line for line in table.out.splitlines() if "iterations=8" in line]
     assert [sum(precision in row for row in rows) for precision in (" bf16", " fp16")] == [1, 1], table.out
     assert len(rows) == 3
 

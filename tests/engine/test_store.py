@@ -15,7 +15,7 @@ from dxbench.engine.store import Busy, FolderStore
 from dxbench.records.files import read_record
 
 CONTENT = {"backbone": "MLP", "hidden": 8, "seed": 5}
-SMALL = '{"hidden": 8, "depth": 1, "iterations": 6, "batch_size": 8}'
+SMALL = '{"network": {"hidden": 8, "depth": 1}, "pretraining": {"iterations": 6, "batch_size": 8}}'
 
 
 def test_what_was_saved_is_found_by_its_content_alone(tmp_path: Path) -> None:
@@ -87,7 +87,14 @@ def test_a_part_under_way_is_busy_for_others_and_given_up_with_its_run(tmp_path:
     assert first.slot(CONTENT).load() is not None
 
 
-RUN = ("run", "--task", "digits", "--no-report", "--set", 'backbone={"hidden": 64, "depth": 1, "iterations": 150}')
+RUN = (
+    "run",
+    "--task",
+    "digits",
+    "--no-report",
+    "--set",
+    'backbone={"network": {"hidden": 64, "depth": 1}, "pretraining": {"iterations": 150}}',
+)
 
 
 def test_runs_started_together_train_their_backbone_once(home: Path) -> None:

@@ -19,19 +19,31 @@ from dxbench.engine.spread import Place, Spread
 from dxbench.plugins.configure import configure
 from dxbench.plugins.registry import load_method, load_task
 
-NETS = {"policy_hidden": 16, "value_hidden": 16}
+STEPS = {"network": {"kind": "steps_mlp", "hidden": 16}, "pretraining": {"iterations": 4, "batch_size": 21}}
 SMALL: dict[str, dict[str, dict[str, Any]]] = {
     "gaussians8": {
-        "dxmi": {**NETS, "iterations": 6, "batch_size": 21, "start": "ddpm", "pretrain_iterations": 4},
-        "ddpm": {"hidden": 16, "iterations": 6, "batch_size": 21, "num_steps": 3},
+        "dxmi": {
+            "backbone": STEPS,
+            "sampler": {"kind": "strided"},
+            "critic": {"kind": "mlp", "hidden": 16},
+            "iterations": 6,
+            "batch_size": 21,
+        },
+        "ddpm": {
+            "backbone": {"network": {"hidden": 16}, "pretraining": {"iterations": 6, "batch_size": 21}},
+            "num_steps": 3,
+        },
     },
     "digits": {
         "dxmi": {
             "iterations": 5,
             "head_start": 2,
             "batch_size": 13,
-            "value_hidden": 16,
-            "backbone": {"hidden": 16, "depth": 1, "iterations": 4, "batch_size": 9},
+            "critic": {"hidden": 16},
+            "backbone": {
+                "network": {"hidden": 16, "depth": 1},
+                "pretraining": {"iterations": 4, "batch_size": 9},
+            },
         }
     },
 }

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import JsonValue
 
 from dxbench.api import Compute, Problem
 from dxbench.engine.parts import unmet_needs
@@ -19,14 +20,28 @@ from dxbench.tasks.detection import PatchSet, PointSet
 def test_a_nested_setting_leaves_its_neighbours_as_the_recipe_has_them():
     ddpm = load_method("ddpm")
     whole = configure(ddpm, load_task("digits"), "default", {}).model_dump()["backbone"]
-    changed = configure(ddpm, load_task("digits"), "default", {"backbone": {"iterations": 7}}).model_dump()["backbone"]
-    assert changed == whole | {"iterations": 7}
+    shorter = {"backbone": {"pretraining": {"iterations": 7}}}
+    changed = configure(ddpm, load_task("digits"), "default", shorter).model_dump()["backbone"]
+    assert changed == whole | {"pretraining": whole["pretraining"] | {"iterations": 7}}
     assert changed != whole
 
 
+def test_a_part_of_another_kind_takes_the_place_of_the_recipes():
+    """Settings of the kind before would be unknown ones of the new."""
+    dxmi = load_method("dxmi")
+    changes: dict[str, JsonValue] = {
+        "sampler": {"kind": "strided"},
+        "backbone": {"network": {"kind": "ddpm_mlp", "hidden": 16}},
+    }
+    config = configure(dxmi, load_task("gaussians8"), "default", changes).model_dump()
+    assert config["sampler"]["kind"] == "strided"
+    assert "std" not in config["sampler"]
+    assert config["backbone"]["network"] == {"hidden": 16, "depth": 3, "kind": "ddpm_mlp", "levels": 1000}
+
+
 def test_a_typo_in_a_nested_setting_is_refused_by_its_place():
-    with pytest.raises(UsageError, match=r"ddpm: backbone.iteratoins: "):
-        configure(load_method("ddpm"), load_task("digits"), "default", {"backbone": {"iteratoins": 7}})
+    with pytest.raises(UsageError, match=r"ddpm: backbone.pretraining.iteratoins: "):
+        configure(load_method("ddpm"), load_task("digits"), "default", {"backbone": {"pretraining": {"iteratoins": 7}}})
 
 
 SHAPES = {"plane": (2,), "vectors": (5,), "small_images": (1, 8, 8), "images": (3, 32, 32), "patches": (6,)}
@@ -43,11 +58,11 @@ def test_a_new_task_has_a_default_and_a_quick_preset_of_every_method_that_runs_o
     problem = Problem(task="new", event_shape=SHAPES[family], data=data, data_std=1.0)
     compute = Compute(device="cpu", threads=1)
     config = configure(method, new, "default", {})
-    if unmet_needs(method.needs | config.needs, problem, compute):
+    if unmet_needs(method.needs | config.needs(), problem, compute):
         return
     assert not config.official_weights(), "a new task grants none"
     quick = configure(method, new, "quick", {})
-    assert not unmet_needs(method.needs | quick.needs, problem, compute)
+    assert not unmet_needs(method.needs | quick.needs(), problem, compute)
     assert not quick.official_weights()
     assert getattr(quick, "iterations", 0) <= getattr(config, "iterations", 0)
 

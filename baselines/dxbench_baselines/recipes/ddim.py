@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from dxbench_baselines.ddim import DDIMBase, DDIMConfig, DDIMImageConfig, DDIMUNetConfig
-from dxmi.backbones.images import SMALL_DDPM
-from dxmi.backbones.small import DDPMBackbone
+from dxbench_baselines.ddim import DDIMConfig
+from dxbench_baselines.starts.presets import DDPM, IMAGE_DDPM, QUICK_IMAGE_DDPM, QUICK_POINTS_DDPM, SMALL_DDPM
 
 
 def gaussians8() -> DDIMConfig:
@@ -14,35 +13,35 @@ def gaussians8() -> DDIMConfig:
 
 def gaussians8_quick() -> DDIMConfig:
     """Seconds, to see that everything works."""
-    return DDIMConfig(backbone=DDPMBackbone(iterations=300, batch_size=128))
+    return DDIMConfig(backbone=QUICK_POINTS_DDPM)
 
 
-def digits() -> DDIMImageConfig:
+def digits() -> DDIMConfig:
     """Ten steps of the backbone that `ddpm` and `dxmi` share."""
-    return DDIMImageConfig()
+    return DDIMConfig(backbone=IMAGE_DDPM)
 
 
-def digits_quick() -> DDIMImageConfig:
+def digits_quick() -> DDIMConfig:
     """Seconds, to see that everything works."""
-    return DDIMImageConfig(backbone=DDPMBackbone(hidden=64, depth=1, iterations=200, batch_size=128))
+    return DDIMConfig(backbone=QUICK_IMAGE_DDPM)
 
 
-def cifar10() -> DDIMUNetConfig:
+def cifar10() -> DDIMConfig:
     """The released DDPM in ten quadratic steps, as DDIM's authors take them for CIFAR-10."""
-    return DDIMUNetConfig()
+    return DDIMConfig(backbone=DDPM, init="official", flips=True)
 
 
-def cifar10_jpeg75() -> DDIMUNetConfig:
+def cifar10_jpeg75() -> DDIMConfig:
     """Around a DDPM that is trained first, the one of `ddpm` and `dxmi`: a GPU's work of a day."""
-    return DDIMUNetConfig(init="train")
+    return DDIMConfig(backbone=DDPM, flips=True)
 
 
-def cifar10_quick() -> DDIMUNetConfig:
+def cifar10_quick() -> DDIMConfig:
     """Minutes on a processor, to see that everything works; its numbers mean nothing."""
-    return DDIMUNetConfig(backbone=SMALL_DDPM, init="train", num_steps=4)
+    return DDIMConfig(backbone=SMALL_DDPM, flips=True, num_steps=4)
 
 
-RECIPES: dict[tuple[str, str], Callable[[], DDIMBase]] = {
+RECIPES: dict[tuple[str, str], Callable[[], DDIMConfig]] = {
     ("plane", "default"): gaussians8,
     ("any", "quick"): gaussians8_quick,
     ("small_images", "default"): digits,

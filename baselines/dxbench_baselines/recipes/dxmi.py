@@ -2,11 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-from dxbench_baselines.dxmi import DxMIBase, DxMIConfig, DxMIImageConfig, DxMIUNetConfig
-from dxmi.backbones.edm import EDM_LSUN256, ADMUNet
-from dxmi.backbones.images import SMALL_DDPM, DDGANGeneratorNet, DDPMUNet
-from dxmi.backbones.small import DDPMBackbone
+from dxbench_baselines.dxmi import IMAGE_BETAS, DxMIConfig
+from dxbench_baselines.starts.backbone import Backbone, Pretraining
+from dxbench_baselines.starts.config import FewStepNetwork
+from dxbench_baselines.starts.presets import ADM, DDGAN, DDPM, EDM_LSUN256, IMAGE_DDPM, QUICK_IMAGE_DDPM, SMALL_DDPM
+from dxmi.backbones.edm import ADMUNet
+from dxmi.backbones.few_steps import AnyFewSteps, DDGANSteps, FastDPMSteps, KarrasSteps, StridedSteps
+from dxmi.backbones.small import StepsMLP
+from dxmi.energies.critics import MLPCritic, ResNetCritic
+
+FOUR_STEPS = KarrasSteps(levels="above_zero", rho=4.0)
 
 
 def gaussians8() -> DxMIConfig:
@@ -24,7 +31,15 @@ def gaussians8_paper() -> DxMIConfig:
 
 def gaussians8_pretrained() -> DxMIConfig:
     """From a DDPM of five steps: the other DxMI rows of Table 1."""
-    return DxMIConfig(start="ddpm", gamma=0.7, value_lr=5e-4, iterations=6000)
+    return DxMIConfig(
+        backbone=Backbone(
+            network=StepsMLP(depth=2), pretraining=Pretraining(iterations=2000, batch_size=200, ema_decay=0.995)
+        ),
+        sampler=StridedSteps(last_std=0.2, fix_last=False),
+        gamma=0.7,
+        value_lr=5e-4,
+        iterations=6000,
+    )
 
 
 def gaussians8_quick() -> DxMIConfig:
@@ -32,24 +47,18 @@ def gaussians8_quick() -> DxMIConfig:
     return DxMIConfig(iterations=300)
 
 
-def digits() -> DxMIImageConfig:
+def digits() -> DxMIConfig:
     """T = 4 from a DDPM that is trained first, or found where another run of the seed has left it."""
-    return DxMIImageConfig()
+    return _small_images(backbone=IMAGE_DDPM, critic=MLPCritic(hidden=256, depth=2))
 
 
-def digits_quick() -> DxMIImageConfig:
+def digits_quick() -> DxMIConfig:
     """Seconds, to see that everything works; its numbers mean little."""
-    return DxMIImageConfig(
-        iterations=100,
-        head_start=50,
-        batch_size=32,
-        value_hidden=64,
-        value_depth=1,
-        backbone=DDPMBackbone(hidden=64, depth=1, iterations=200, batch_size=128),
-    )
+    critic = MLPCritic(hidden=64, depth=1)
+    return _small_images(backbone=QUICK_IMAGE_DDPM, critic=critic, iterations=100, head_start=50, batch_size=32)
 
 
-def cifar10() -> DxMIUNetConfig:
+def cifar10() -> DxMIConfig:
     """Table 2, T = 10 from DDPM by FastDPM (paper, section 5.2, App. B, C.2; released T10_ddpm).
 
     Where paper and release agree, nothing is said. Neither averages weights: they score the checkpoint with the best
@@ -57,24 +66,24 @@ def cifar10() -> DxMIUNetConfig:
     shuffles the transitions of all chains together and takes 128 of 1,280; here each chain gives one. Dropout in the
     policy's steps is the release's (`dropout: 0.1`, `sampler.train()`); the paper does not tell of it.
     """
-    return DxMIUNetConfig(policy_max_grad_norm=0.1, dropout=0.1)
+    return _images(DDPM, FastDPMSteps(), **OFFICIAL, policy_max_grad_norm=0.1, dropout=0.1)
 
 
-def cifar10_ddgan() -> DxMIUNetConfig:
+def cifar10_ddgan() -> DxMIConfig:
     """Table 2, T = 4 from DDGAN (released T4_ddgan): as from DDPM, 100 epochs.
 
     Release: `value_resample: True`, which the paper does not tell of and which is left out here; its DDGAN module was
     not released, so that the std of the last step, 0.001, is that of the other start (inferred).
     """
-    return DxMIUNetConfig(backbone=DDGANGeneratorNet(), num_steps=4, iterations=39_000, policy_max_grad_norm=0.1)
+    return _images(DDGAN, DDGANSteps(), **OFFICIAL, num_steps=4, iterations=39_000, policy_max_grad_norm=0.1)
 
 
-def cifar10_jpeg75() -> DxMIUNetConfig:
+def cifar10_jpeg75() -> DxMIConfig:
     """As on CIFAR-10, from a backbone that is trained first, since official weights have seen the lossless images."""
-    return DxMIUNetConfig(init="train", policy_max_grad_norm=0.1, dropout=0.1)
+    return _images(DDPM, FastDPMSteps(), policy_max_grad_norm=0.1, dropout=0.1)
 
 
-def imagenet64() -> DxMIUNetConfig:
+def imagenet64() -> DxMIConfig:
     """Table 3, T = 10 from EDM (paper, App. B, C.2; released imagenet64 T10).
 
     Conflict: tau_1 is 0.01 in the paper, 0.1 in the release; the paper's is taken, `--set tau=0.1` is the release's.
@@ -82,8 +91,10 @@ def imagenet64() -> DxMIUNetConfig:
     it is taken over. fp16 there, bfloat16 here. Chains have the classes of the real batch, as there. The policy sees
     all T x 128 transitions, in T minibatches.
     """
-    return DxMIUNetConfig(
-        backbone=ADMUNet(),
+    return _images(
+        ADM,
+        KarrasSteps(),
+        **OFFICIAL,
         num_steps=10,
         tau=0.01,
         skip_last=3,
@@ -95,13 +106,15 @@ def imagenet64() -> DxMIUNetConfig:
     )
 
 
-def imagenet64_t4() -> DxMIUNetConfig:
+def imagenet64_t4() -> DxMIConfig:
     """Table 3, T = 4 from EDM with rho = 4 and a noisy last step (released imagenet64 T4).
 
     The release's `skip_running_last: 1` is read by none of its code, and is left out.
     """
-    return DxMIUNetConfig(
-        backbone=ADMUNet(levels="above_zero", rho=4.0),
+    return _images(
+        ADM,
+        FOUR_STEPS,
+        **OFFICIAL,
         num_steps=4,
         iterations=100_000,
         policy_minibatches=4,
@@ -111,15 +124,17 @@ def imagenet64_t4() -> DxMIUNetConfig:
     )
 
 
-def lsun_bedroom() -> DxMIUNetConfig:
+def lsun_bedroom() -> DxMIConfig:
     """Table 4, T = 4 from EDM with rho = 4 and a noisy last step (released lsun T4).
 
     Conflicts: batches of 128 "for all runs" in the paper, 64 in the release; the paper's is taken. The release asks for
     an `IGEBMEncoderV3` that it lacks; the energy net of the other settings stands here. `sigma_scale: 30` and
     `skip_running_last: 1` have no effect there.
     """
-    return DxMIUNetConfig(
-        backbone=EDM_LSUN256,
+    return _images(
+        EDM_LSUN256,
+        FOUR_STEPS,
+        **OFFICIAL,
         num_steps=4,
         iterations=100_000,
         policy_minibatches=4,
@@ -129,43 +144,70 @@ def lsun_bedroom() -> DxMIUNetConfig:
     )
 
 
-def cifar10_released() -> DxMIUNetConfig:
+def cifar10_released() -> DxMIConfig:
     """Table 2, T = 10: the sampler that the authors have trained, scored as it is."""
-    return DxMIUNetConfig(backbone=DDPMUNet(weights="dxmi-t10"), iterations=0)
+    return _images(replace(DDPM, weights="dxmi-t10"), FastDPMSteps(), **OFFICIAL, iterations=0)
 
 
-def imagenet64_released() -> DxMIUNetConfig:
+def imagenet64_released() -> DxMIConfig:
     """Table 3, T = 10, as trained by the authors; the release samples it with `--precision fp16`."""
-    return DxMIUNetConfig(backbone=ADMUNet(weights="dxmi-t10", precision="float32"), iterations=0)
+    return _images(_exact(ADM, "dxmi-t10"), KarrasSteps(), **OFFICIAL, iterations=0)
 
 
-def imagenet64_released_t4() -> DxMIUNetConfig:
+def imagenet64_released_t4() -> DxMIConfig:
     """Table 3, T = 4, as trained by the authors."""
-    backbone = ADMUNet(levels="above_zero", rho=4.0, weights="dxmi-t4", precision="float32")
-    return DxMIUNetConfig(backbone=backbone, num_steps=4, iterations=0)
+    return _images(_exact(ADM, "dxmi-t4"), FOUR_STEPS, **OFFICIAL, num_steps=4, iterations=0)
 
 
-def lsun_bedroom_released() -> DxMIUNetConfig:
+def lsun_bedroom_released() -> DxMIConfig:
     """Table 4, T = 4, as trained by the authors; the code of its value was not released."""
-    return DxMIUNetConfig(
-        backbone=replace(EDM_LSUN256, weights="dxmi-t4", precision="float32"), num_steps=4, iterations=0
-    )
+    return _images(_exact(EDM_LSUN256, "dxmi-t4"), FOUR_STEPS, **OFFICIAL, num_steps=4, iterations=0)
 
 
-def cifar10_quick() -> DxMIUNetConfig:
+def cifar10_quick() -> DxMIConfig:
     """Minutes on a processor, to see that everything works, backbone included; its numbers mean nothing."""
-    return DxMIUNetConfig(
-        backbone=SMALL_DDPM,
-        init="train",
+    return _images(
+        SMALL_DDPM,
+        FastDPMSteps(),
+        critic=ResNetCritic(width=16),
         num_steps=4,
-        value_width=16,
         iterations=20,
         batch_size=16,
         ema_decay=0.9,
     )
 
 
-RECIPES: dict[tuple[str, str], Callable[[], DxMIBase]] = {
+OFFICIAL: dict[str, Any] = {"init": "official"}
+
+
+def _small_images(**settings: Any) -> DxMIConfig:
+    """From the steps of a DDPM; the std of the last one is for training only."""
+    small: dict[str, Any] = {
+        "num_steps": 4, "sampler": StridedSteps(first_level=400, last_std=0.15, noiseless_last_step=True),
+        "value_cost": "none",
+        "tau": 0.01, "data_noise": 0.15, "head_start": 100, "policy_from": 1, "iterations": 400, "batch_size": 128,
+        "betas": IMAGE_BETAS, "policy_lr": 1.5e-5, "value_lr": 5e-4, "ema_decay": 0.98,
+    }  # fmt: skip
+    return DxMIConfig(**small | settings)
+
+
+def _images(backbone: Backbone[FewStepNetwork], sampler: AnyFewSteps, **settings: Any) -> DxMIConfig:
+    """Of the paper's size: the energy net is the value too."""
+    paper: dict[str, Any] = {
+        "num_steps": 10, "value": "time_independent", "critic": ResNetCritic(), "value_cost": "sigmoid",
+        "sweep": "sequential", "policy_minibatches": 1, "tau_velocity": 0.01, "iterations": 78_000, "batch_size": 128,
+        "betas": (0.9, 0.999), "policy_lr": 1e-7, "value_lr": 1e-5, "std_lr_ratio": 100.0, "lr_decay": "none",
+        "ema_decay": 0.999, "flips": True,
+    }  # fmt: skip
+    return DxMIConfig(backbone=backbone, sampler=sampler, **paper | settings)
+
+
+def _exact(backbone: Backbone[ADMUNet], weights: str) -> Backbone[ADMUNet]:
+    """The network with other weights, in float32."""
+    return replace(backbone, network=replace(backbone.network, precision="float32"), weights=weights)
+
+
+RECIPES: dict[tuple[str, str], Callable[[], DxMIConfig]] = {
     ("plane", "default"): gaussians8,
     ("any", "quick"): gaussians8_quick,
     ("small_images", "default"): digits,

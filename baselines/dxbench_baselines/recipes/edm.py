@@ -1,10 +1,21 @@
 """Recipes of EDM."""
 
 from collections.abc import Callable
+from typing import Any
 
-from dxbench_baselines.edm import EDMBase, EDMConfig, EDMImageConfig, EDMUNetConfig
-from dxmi.backbones.edm import EDM_ADM, EDM_LSUN256, SMALL_EDM, ADMUNet
-from dxmi.backbones.small import EDMBackbone
+from dxbench_baselines.edm import EDMConfig
+from dxbench_baselines.starts.presets import (
+    ADM,
+    EDM_ADM,
+    EDM_LSUN256,
+    EDM_VP,
+    IMAGE_EDM,
+    QUICK_IMAGE_EDM,
+    QUICK_POINTS_EDM,
+    SMALL_EDM,
+)
+
+OFFICIAL: dict[str, Any] = {"init": "official", "flips": True}
 
 
 def gaussians8() -> EDMConfig:
@@ -14,50 +25,50 @@ def gaussians8() -> EDMConfig:
 
 def gaussians8_quick() -> EDMConfig:
     """Seconds, to see that everything works."""
-    return EDMConfig(backbone=EDMBackbone(iterations=300, batch_size=128))
+    return EDMConfig(backbone=QUICK_POINTS_EDM)
 
 
-def digits() -> EDMImageConfig:
+def digits() -> EDMConfig:
     """Heun, 35 passes; `--set sampler=ipndm --set nfe=10` and so on give the curve."""
-    return EDMImageConfig()
+    return EDMConfig(backbone=IMAGE_EDM)
 
 
-def digits_quick() -> EDMImageConfig:
+def digits_quick() -> EDMConfig:
     """Seconds, to see that everything works."""
-    return EDMImageConfig(backbone=EDMBackbone(hidden=64, depth=1, iterations=200, batch_size=128))
+    return EDMConfig(backbone=QUICK_IMAGE_EDM)
 
 
-def cifar10() -> EDMUNetConfig:
+def cifar10() -> EDMConfig:
     """The released DDPM++ (VP), Heun, 35 passes: 1.97 by its authors; `--set sampler=ipndm --set nfe=10` and so on."""
-    return EDMUNetConfig()
+    return EDMConfig(backbone=EDM_VP, **OFFICIAL)
 
 
-def cifar10_jpeg75() -> EDMUNetConfig:
+def cifar10_jpeg75() -> EDMConfig:
     """The same network trained first, since official weights have seen the lossless images: a GPU's work of days."""
-    return EDMUNetConfig(init="train")
+    return EDMConfig(backbone=EDM_VP, flips=True)
 
 
-def cifar10_quick() -> EDMUNetConfig:
+def cifar10_quick() -> EDMConfig:
     """Minutes on a processor, to see that everything works; its numbers mean nothing."""
-    return EDMUNetConfig(backbone=SMALL_EDM, init="train", nfe=5)
+    return EDMConfig(backbone=SMALL_EDM, flips=True, nfe=5)
 
 
-def imagenet64() -> EDMUNetConfig:
+def imagenet64() -> EDMConfig:
     """The consistency models' EDM, Heun, 79 passes, D kept in [-1, 1] as they sample it: 2.44 by its authors."""
-    return EDMUNetConfig(backbone=ADMUNet(), nfe=79, clip=True)
+    return EDMConfig(backbone=ADM, nfe=79, clip=True, **OFFICIAL)
 
 
-def imagenet64_nvidia() -> EDMUNetConfig:
+def imagenet64_nvidia() -> EDMConfig:
     """EDM's own ADM, Heun, 79 passes without churn."""
-    return EDMUNetConfig(backbone=EDM_ADM, nfe=79)
+    return EDMConfig(backbone=EDM_ADM, nfe=79, **OFFICIAL)
 
 
-def lsun_bedroom() -> EDMUNetConfig:
+def lsun_bedroom() -> EDMConfig:
     """The consistency models' EDM, Heun, 79 passes, D kept in [-1, 1] as they sample it: 3.57 by its authors."""
-    return EDMUNetConfig(backbone=EDM_LSUN256, nfe=79, clip=True)
+    return EDMConfig(backbone=EDM_LSUN256, nfe=79, clip=True, **OFFICIAL)
 
 
-RECIPES: dict[tuple[str, str], Callable[[], EDMBase]] = {
+RECIPES: dict[tuple[str, str], Callable[[], EDMConfig]] = {
     ("plane", "default"): gaussians8,
     ("any", "quick"): gaussians8_quick,
     ("small_images", "default"): digits,

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from dxbench_baselines.fastdpm import FastDPMBase, FastDPMConfig, FastDPMImageConfig, FastDPMUNetConfig
-from dxmi.backbones.images import SMALL_DDPM
-from dxmi.backbones.small import DDPMBackbone
+from dxbench_baselines.fastdpm import FastDPMConfig
+from dxbench_baselines.starts.presets import DDPM, IMAGE_DDPM, QUICK_IMAGE_DDPM, QUICK_POINTS_DDPM, SMALL_DDPM
 
 
 def gaussians8() -> FastDPMConfig:
@@ -14,35 +13,35 @@ def gaussians8() -> FastDPMConfig:
 
 def gaussians8_quick() -> FastDPMConfig:
     """Seconds, to see that everything works."""
-    return FastDPMConfig(backbone=DDPMBackbone(iterations=300, batch_size=128))
+    return FastDPMConfig(backbone=QUICK_POINTS_DDPM)
 
 
-def digits() -> FastDPMImageConfig:
+def digits() -> FastDPMConfig:
     """Ten steps of the backbone that `ddpm` and `dxmi` share."""
-    return FastDPMImageConfig()
+    return FastDPMConfig(backbone=IMAGE_DDPM)
 
 
-def digits_quick() -> FastDPMImageConfig:
+def digits_quick() -> FastDPMConfig:
     """Seconds, to see that everything works."""
-    return FastDPMImageConfig(backbone=DDPMBackbone(hidden=64, depth=1, iterations=200, batch_size=128))
+    return FastDPMConfig(backbone=QUICK_IMAGE_DDPM)
 
 
-def cifar10() -> FastDPMUNetConfig:
+def cifar10() -> FastDPMConfig:
     """The released DDPM by ten quadratic variances, DDPM's noise: the start of DxMI and SFT-PG."""
-    return FastDPMUNetConfig()
+    return FastDPMConfig(backbone=DDPM, init="official", flips=True)
 
 
-def cifar10_jpeg75() -> FastDPMUNetConfig:
+def cifar10_jpeg75() -> FastDPMConfig:
     """Around a DDPM that is trained first, the one of `ddpm` and `dxmi`: a GPU's work of a day."""
-    return FastDPMUNetConfig(init="train")
+    return FastDPMConfig(backbone=DDPM, flips=True)
 
 
-def cifar10_quick() -> FastDPMUNetConfig:
+def cifar10_quick() -> FastDPMConfig:
     """Minutes on a processor, to see that everything works; its numbers mean nothing."""
-    return FastDPMUNetConfig(backbone=SMALL_DDPM, init="train", num_steps=4)
+    return FastDPMConfig(backbone=SMALL_DDPM, flips=True, num_steps=4)
 
 
-RECIPES: dict[tuple[str, str], Callable[[], FastDPMBase]] = {
+RECIPES: dict[tuple[str, str], Callable[[], FastDPMConfig]] = {
     ("plane", "default"): gaussians8,
     ("any", "quick"): gaussians8_quick,
     ("small_images", "default"): digits,

@@ -1,15 +1,11 @@
 """Recipes of GANFinetune."""
 
 from collections.abc import Callable
+from typing import Any
 
-from dxbench_baselines.gan_finetune import (
-    GANFinetuneBase,
-    GANFinetuneConfig,
-    GANFinetuneImageConfig,
-    GANFinetuneUNetConfig,
-)
-from dxmi.backbones.edm import SMALL_EDM, ADMUNet
-from dxmi.backbones.small import EDMBackbone
+from dxbench_baselines.gan_finetune import GANFinetuneConfig
+from dxbench_baselines.starts.presets import ADM, EDM_VE, IMAGE_EDM, QUICK_IMAGE_EDM, QUICK_POINTS_EDM, SMALL_EDM
+from dxmi.energies.critics import MLPCritic, ResNetCritic
 
 
 def gaussians8() -> GANFinetuneConfig:
@@ -19,55 +15,60 @@ def gaussians8() -> GANFinetuneConfig:
 
 def gaussians8_quick() -> GANFinetuneConfig:
     """Seconds, to see that everything works."""
-    return GANFinetuneConfig(iterations=300, batch_size=128, backbone=EDMBackbone(iterations=300, batch_size=128))
+    return GANFinetuneConfig(iterations=300, batch_size=128, backbone=QUICK_POINTS_EDM)
 
 
-def digits() -> GANFinetuneImageConfig:
+def digits() -> GANFinetuneConfig:
     """One step; length and batch for as many counted network passes as DxMI's default."""
-    return GANFinetuneImageConfig()
+    critic = MLPCritic(hidden=256, depth=2)
+    return _images(backbone=IMAGE_EDM, critic=critic, iterations=1970, batch_size=128)
 
 
-def digits_quick() -> GANFinetuneImageConfig:
+def digits_quick() -> GANFinetuneConfig:
     """Seconds, to see that everything works."""
-    return GANFinetuneImageConfig(
-        iterations=100,
-        batch_size=32,
-        critic_hidden=64,
-        critic_depth=1,
-        backbone=EDMBackbone(hidden=64, depth=1, iterations=200, batch_size=128),
-    )
+    critic = MLPCritic(hidden=64, depth=1)
+    return _images(backbone=QUICK_IMAGE_EDM, critic=critic, iterations=100, batch_size=32)
 
 
-def cifar10() -> GANFinetuneUNetConfig:
+def cifar10() -> GANFinetuneConfig:
     """From EDM's NCSN++ (VE), 5 million images in batches of 256, averages with a half-life of 0.5 million (released).
 
     The critic is the energy net of DxMI, in the place of their projected-GAN discriminator.
     """
-    return GANFinetuneUNetConfig()
+    return _released(backbone=EDM_VE, init="official")
 
 
-def cifar10_jpeg75() -> GANFinetuneUNetConfig:
+def cifar10_jpeg75() -> GANFinetuneConfig:
     """From an EDM denoiser that is trained first."""
-    return GANFinetuneUNetConfig(init="train")
+    return _released(backbone=EDM_VE)
 
 
-def cifar10_quick() -> GANFinetuneUNetConfig:
+def cifar10_quick() -> GANFinetuneConfig:
     """Minutes on a processor, to see that everything works; its numbers mean nothing."""
-    return GANFinetuneUNetConfig(
-        backbone=SMALL_EDM, init="train", iterations=20, batch_size=16, ema_decay=0.9, critic_width=16
-    )
+    return _released(backbone=SMALL_EDM, critic=ResNetCritic(width=16), iterations=20, batch_size=16, ema_decay=0.9)
 
 
-def imagenet64() -> GANFinetuneUNetConfig:
+def imagenet64() -> GANFinetuneConfig:
     """From the consistency models' EDM, 10 million images in batches of 512 (released rates).
 
     Theirs begins at EDM's own ADM. Their average's half-life, 50 million, is longer than the run; 0.5 million here
     (inferred from CIFAR-10).
     """
-    return GANFinetuneUNetConfig(backbone=ADMUNet(), batch_size=512, lr=8e-6, critic_lr=4e-5, ema_decay=0.99929)
+    return _released(backbone=ADM, init="official", batch_size=512, lr=8e-6, critic_lr=4e-5, ema_decay=0.99929)
 
 
-RECIPES: dict[tuple[str, str], Callable[[], GANFinetuneBase]] = {
+def _images(**settings: Any) -> GANFinetuneConfig:
+    return GANFinetuneConfig(sigma_start=20.0, r1=0.01, data_noise=0.05, ema_decay=0.99, **settings)
+
+
+def _released(**settings: Any) -> GANFinetuneConfig:
+    """The released settings of CIFAR-10."""
+    released: dict[str, Any] = {"r1": 1e-4, "critic_lr": 1e-4, "lr_decay": "none", "ema_decay": 0.99965}
+    length: dict[str, Any] = {"iterations": 19_531, "flips": True, "critic": ResNetCritic()}
+    return GANFinetuneConfig(**released | length | settings)
+
+
+RECIPES: dict[tuple[str, str], Callable[[], GANFinetuneConfig]] = {
     ("plane", "default"): gaussians8,
     ("any", "quick"): gaussians8_quick,
     ("small_images", "default"): digits,

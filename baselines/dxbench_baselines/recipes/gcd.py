@@ -1,9 +1,12 @@
 """Recipes of GCD."""
 
 from collections.abc import Callable
+from typing import Any
 
-from dxbench_baselines.gcd import GCDBase, GCDConfig, GCDImageConfig
-from dxmi.backbones.small import DDPMBackbone
+from dxbench_baselines.gcd import IMAGE_BETAS, GCDConfig
+from dxbench_baselines.starts.presets import IMAGE_DDPM, QUICK_IMAGE_DDPM
+from dxmi.backbones.few_steps import StridedSteps
+from dxmi.energies.critics import MLPCritic
 
 
 def gaussians8() -> GCDConfig:
@@ -16,24 +19,33 @@ def gaussians8_quick() -> GCDConfig:
     return GCDConfig(iterations=300)
 
 
-def digits() -> GCDImageConfig:
+def digits() -> GCDConfig:
     """T = 4 from the start of DxMI, for as many counted network passes."""
-    return GCDImageConfig()
+    energy = MLPCritic(hidden=256, depth=2)
+    return _images(backbone=IMAGE_DDPM, energy=energy, head_start=100, iterations=1040, batch_size=128)
 
 
-def digits_quick() -> GCDImageConfig:
+def digits_quick() -> GCDConfig:
     """Seconds, to see that everything works."""
-    return GCDImageConfig(
-        iterations=60,
-        head_start=20,
-        batch_size=32,
-        hidden=64,
-        depth=1,
-        backbone=DDPMBackbone(hidden=64, depth=1, iterations=200, batch_size=128),
+    energy = MLPCritic(hidden=64, depth=1)
+    return _images(backbone=QUICK_IMAGE_DDPM, energy=energy, head_start=20, iterations=60, batch_size=32)
+
+
+def _images(**settings: Any) -> GCDConfig:
+    return GCDConfig(
+        num_steps=4,
+        sampler=StridedSteps(first_level=400, last_std=0.15, noiseless_last_step=True),
+        tau=0.01,
+        gamma=1.0,
+        data_noise=0.15,
+        policy_lr=1.5e-5,
+        betas=IMAGE_BETAS,
+        ema_decay=0.98,
+        **settings,
     )
 
 
-RECIPES: dict[tuple[str, str], Callable[[], GCDBase]] = {
+RECIPES: dict[tuple[str, str], Callable[[], GCDConfig]] = {
     ("plane", "default"): gaussians8,
     ("any", "quick"): gaussians8_quick,
     ("small_images", "default"): digits,

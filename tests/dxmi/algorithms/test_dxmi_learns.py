@@ -15,7 +15,7 @@ from dxmi.sampling.noise import SeededNoise, StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
 from dxmi.sampling.rollout import sample
 from dxmi.training.costs import RunningCost, VelocityVariance, sigmoid_time_cost, velocity_of_noise
-from dxmi.training.optimisers import Trainee, cosine_adam
+from dxmi.training.optimisers import OptimizedModule, make_optimizer
 
 STEPS, BATCH = 3, 128
 MEAN = torch.tensor([1.5, -1.0])
@@ -52,12 +52,12 @@ class Fit:
             {"params": self.policy.net.parameters(), "lr": 2e-3},
             {"params": [self.policy.learned_log_std], "lr": 2e-2},
         ]
-        policy_optimiser, self.policy_decay = cosine_adam(policy_groups, iterations)
-        value_optimiser, self.value_decay = cosine_adam([{"params": value.parameters(), "lr": 3e-3}], iterations)
+        policy_optimiser, self.policy_decay = make_optimizer(policy_groups, iterations)
+        value_optimiser, self.value_decay = make_optimizer([{"params": value.parameters(), "lr": 3e-3}], iterations)
         cost = RunningCost(tau_entropy=tau, tau_velocity=tau, num_steps=STEPS)
         self.update = DxMIUpdate(
-            policy=Trainee(module=self.policy, optimizer=policy_optimiser),
-            value=Trainee(module=value, optimizer=value_optimiser),
+            policy=OptimizedModule(module=self.policy, optimizer=policy_optimiser),
+            value=OptimizedModule(module=value, optimizer=value_optimiser),
             policy_cost=cost,
             value_cost=value_cost or cost,
             gamma=1.0,

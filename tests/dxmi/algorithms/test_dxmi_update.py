@@ -22,7 +22,7 @@ from dxmi.training.costs import (
     observed_velocity,
     velocity_of_noise,
 )
-from dxmi.training.optimisers import Trainee, cosine_adam
+from dxmi.training.optimisers import OptimizedModule, make_optimizer
 
 DIM, STEPS, BATCH = 2, 3, 16
 C, M = (0.5, 0.3, 0.7), (2.0, -1.0)
@@ -93,14 +93,14 @@ def running_cost() -> RunningCost:
     return RunningCost(tau_entropy=TAU_ENTROPY, tau_velocity=TAU_VELOCITY, num_steps=STEPS)
 
 
-def sgd(module: nn.Module, lr: float) -> Trainee:
-    return Trainee(module=module, optimizer=torch.optim.SGD(module.parameters(), lr=lr))
+def sgd(module: nn.Module, lr: float) -> OptimizedModule:
+    return OptimizedModule(module=module, optimizer=torch.optim.SGD(module.parameters(), lr=lr))
 
 
 def build(
     *,
-    policy: Trainee | None = None,
-    value: Trainee | None = None,
+    policy: OptimizedModule | None = None,
+    value: OptimizedModule | None = None,
     policy_cost: StepCost | None = None,
     value_cost: StepCost | None = None,
     gamma: float = 1.0,
@@ -157,7 +157,7 @@ class GradientSpy:
 
     def __post_init__(self) -> None:
         for name in ("policy", "value"):
-            trainee: Trainee = getattr(self.update, name)
+            trainee: OptimizedModule = getattr(self.update, name)
             trainee.optimizer.register_step_pre_hook(self._hook(name))
 
     def _hook(self, stepping: str) -> Callable[..., None]:
@@ -300,8 +300,8 @@ def test_values_converge_to_the_closed_form_cost_to_go(sweep):
     energy = (0.4, -0.8, 0.3, 1.0)
     value = FixedEnergy(energy)
     iterations, batch = 500, 1000
-    optimiser, decay = cosine_adam([{"params": value.parameters(), "lr": 0.05}], iterations)
-    update = build(value=Trainee(module=value, optimizer=optimiser), sweep=sweep)
+    optimiser, decay = make_optimizer([{"params": value.parameters(), "lr": 0.05}], iterations)
+    update = build(value=OptimizedModule(module=value, optimizer=optimiser), sweep=sweep)
     for i in range(iterations):
         call(update, batch=batch, seed=2 * i)
         decay.step()
@@ -405,7 +405,9 @@ def test_entropy_alone_raises_every_log_std_at_rate_tau():
 def test_gradient_norms_are_clipped_where_asked_and_never_that_of_the_energy_step():
     policy = pulling_policy()
     update = build(
-        policy=Trainee(module=policy, optimizer=torch.optim.SGD(policy.parameters(), lr=0.0), max_grad_norm=0.01),
+        policy=OptimizedModule(
+            module=policy, optimizer=torch.optim.SGD(policy.parameters(), lr=0.0), max_grad_norm=0.01
+        ),
         td_max_grad_norm=0.02,
     )
     spy, free = GradientSpy(update), GradientSpy(unclipped := build())

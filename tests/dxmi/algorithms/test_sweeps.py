@@ -9,7 +9,7 @@ from dxmi.algorithms.sweeps import PolicySweep, ShuffledSteps, StepGroups, batch
 from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
 from dxmi.training.costs import RunningCost, VelocityVariance
-from dxmi.training.optimisers import Trainee
+from dxmi.training.optimisers import OptimizedModule
 
 STEPS, BATCH, CLASSES = 4, 6, 3
 
@@ -60,8 +60,8 @@ def policy_gradients(sweep: PolicySweep, labels: Tensor) -> list[dict[str, Tenso
     )
     value = Bowl()
     update = DxMIUpdate(
-        policy=Trainee(module=policy, optimizer=optimiser),
-        value=Trainee(module=value, optimizer=torch.optim.SGD(value.parameters(), lr=0.0)),
+        policy=OptimizedModule(module=policy, optimizer=optimiser),
+        value=OptimizedModule(module=value, optimizer=torch.optim.SGD(value.parameters(), lr=0.0)),
         policy_cost=RunningCost(tau_entropy=0.3, tau_velocity=0.2, num_steps=STEPS),
         value_cost=RunningCost(tau_entropy=0.0, tau_velocity=0.0, num_steps=STEPS),
         gamma=1.0,

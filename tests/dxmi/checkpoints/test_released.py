@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 import torch
-from dxbench_baselines.dxmi import DxMIUNetConfig
+from dxbench_baselines.dxmi import DxMIConfig
 from dxbench_baselines.recipes import dxmi as recipes
 from torch import Tensor, nn
 
 from dxmi.algorithms.learner import DxMILearner
 from dxmi.algorithms.sweeps import sequential_sweep
-from dxmi.backbones.images import DDGANGeneratorNet, ImageBackbone
+from dxmi.backbones.images import DDGANUNet
 from dxmi.checkpoints import dxmi_value
 from dxmi.energies.values import TimeIndependentValue
 from dxmi.nets.energy_resnet import EnergyResNet
@@ -42,13 +42,13 @@ def wave(*shape: int, f: float, p: float = 0.0) -> Tensor:
 # --- schedules, scalings, costs --------------------------------------------------------------------------------
 
 
-def policy_of(backbone: ImageBackbone, num_steps: int) -> Any:
-    return backbone.policy(FormulaNet(), event_shape=SHAPE, num_steps=num_steps)
+def policy_of(config: DxMIConfig) -> Any:
+    return config.policy(FormulaNet(), SHAPE)
 
 
 def test_fastdpms_schedule_is_the_released_one() -> None:
     wanted = RELEASED["fastdpm_var_quadratic_T10"]
-    policy = policy_of(recipes.cifar10().backbone, 10)
+    policy = policy_of(recipes.cifar10())
     told = policy.net.steps
     assert told[:-1].tolist() == pytest.approx(wanted["fractional_t"][:-1], abs=2e-3)
     assert told[-1].item() == pytest.approx(0.0, abs=2e-4)  # the release: by bisection, 1.5e-4
@@ -61,14 +61,14 @@ def test_fastdpms_schedule_is_the_released_one() -> None:
 @pytest.mark.parametrize(("name", "recipe"), [("edm_T10", recipes.imagenet64), ("edm_T4", recipes.imagenet64_t4)])
 def test_edms_schedule_and_scalings_are_the_released_ones(name: str, recipe: Any) -> None:
     wanted, config = RELEASED[name], recipe()
-    policy, net = policy_of(config.backbone, config.num_steps), FormulaNet()
+    policy, net = policy_of(config), FormulaNet()
     sigmas = torch.tensor(wanted["sigmas"][:-1], dtype=torch.float64)
     assert policy.net.steps.tolist() == pytest.approx(wanted["sigmas"][:-1], rel=1e-6)
     down = policy.scale * policy.net.steps
     assert down.tolist() == pytest.approx(wanted["sigma_down"], rel=1e-4, abs=1e-7)
     assert policy.step_log_stds().exp()[:-1].tolist() == pytest.approx(wanted["sigma_up"][:-1], rel=1e-4)
     assert policy.std_is_trainable.tolist() == [True] * (config.num_steps - 1) + [wanted["last_std_is_trainable"]]
-    denoiser = config.backbone.denoiser(net)
+    denoiser = config.backbone.network.denoiser(net)
     x = torch.ones(len(sigmas), *SHAPE, dtype=torch.float64)
     denoised = denoiser(x, sigmas, torch.ones(len(sigmas), dtype=torch.int64))
     c_skip, c_out, c_in, time = (
@@ -90,16 +90,17 @@ def test_edms_schedule_and_scalings_are_the_released_ones(name: str, recipe: Any
 )
 def test_velocities_begin_as_released_and_near_those_of_a_chain(name: str, recipe: Any) -> None:
     config = recipe()
-    start = config.backbone.start_velocity(config.num_steps)
+    start = config.sampler.start_velocity(config.network, config.num_steps)
+    assert start is not None
     assert start.tolist() == pytest.approx(RELEASED[name]["avr_start_s2"], rel=1e-4)
 
 
 def test_ddgans_posterior_is_the_released_one() -> None:
     wanted = RELEASED["ddgan_T4"]
-    of_x, of_data = DDGANGeneratorNet().schedule.posterior_mean()
+    of_x, of_data = DDGANUNet().schedule.posterior_mean()
     assert of_x.tolist() == pytest.approx(wanted["of_x"], abs=1e-6)
     assert of_data.tolist() == pytest.approx(wanted["of_data"], abs=1e-6)
-    assert DDGANGeneratorNet().schedule.posterior_std().tolist() == pytest.approx(wanted["std"], abs=1e-6)
+    assert DDGANUNet().schedule.posterior_std().tolist() == pytest.approx(wanted["std"], abs=1e-6)
 
 
 def test_time_costs_are_the_released_ones_and_of_odd_lengths_the_papers() -> None:
@@ -200,22 +201,26 @@ class WavePolicyNoise(StreamNoise):
 class WaveSweep:
     """Minibatch m takes chain b at step (3 b + it + m) mod T."""
 
-    def __init__(self, config: DxMIUNetConfig) -> None:
+    def __init__(self, config: DxMIConfig) -> None:
         self.config, self.it = config, 0
 
     def steps(self, chains: int, generator: torch.Generator) -> list[Tensor]:
         b = torch.arange(chains)
-        return [((3 * b + self.it + m) % self.config.num_steps)[None] for m in range(self.config.policy_minibatches)]
+        return [
+            ((3 * b + self.it + m) % self.config.num_steps)[None] for m in range(self.config.policy_minibatches or 1)
+        ]
 
 
 class Toy:
     """DxMI around the formula networks, in the parts and at the rates of a recipe."""
 
-    def __init__(self, config: DxMIUNetConfig) -> None:
+    def __init__(self, config: DxMIConfig) -> None:
         self.config, self.net = config, FormulaNet()
-        self.policy = config.backbone.policy(self.net, event_shape=SHAPE, num_steps=config.num_steps).double()
+        self.policy = config.policy(self.net, SHAPE).double()
         self.value = TimeIndependentValue(FormulaEnergy())
         assert config.tau_velocity is not None
+        velocity = config.sampler.start_velocity(config.network, config.num_steps)
+        assert velocity is not None
         self.sweep = WaveSweep(config)
         self.learner = DxMILearner(
             self.policy,
@@ -230,7 +235,7 @@ class Toy:
             value_cost=TIME_COSTS[config.value_cost](config.num_steps),
             gamma=config.gamma,
             avr_decay=config.avr_decay,
-            start_velocity=config.backbone.start_velocity(config.num_steps).double(),
+            start_velocity=velocity.double(),
             sweep=sequential_sweep(config.num_steps),
             policy_sweep=self.sweep,
             parallel=ONE_PROCESS,
@@ -243,7 +248,7 @@ class Toy:
         self.norms.clear()
         self.sweep.it = it
         data = (0.6 * wave(CHAINS, *SHAPE, f=0.37, p=it)).clamp(-1, 1)
-        labels = (7 * torch.arange(CHAINS) + it) % 10 if self.config.backbone.num_classes else None
+        labels = (7 * torch.arange(CHAINS) + it) % 10 if self.config.network.num_classes else None
         rows = CHAINS * self.config.num_steps
         noise = WavePolicyNoise(batch_size=rows, event_shape=SHAPE, generator=torch.Generator(), it=it)
         scalars = self.learner.step(data, WaveNoise(it), noise, labels=labels)

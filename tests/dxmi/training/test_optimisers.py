@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dxmi.training.optimisers import cosine_adam, ema
+from dxmi.training.optimisers import ema, make_optimizer
 
 
 def parameter(value: float) -> nn.Parameter:
@@ -13,7 +13,7 @@ def parameter(value: float) -> nn.Parameter:
 
 def test_learning_rates_fall_from_their_own_start_to_zero_along_half_a_cosine():
     groups = [{"params": [parameter(1.0)], "lr": 0.1}, {"params": [parameter(1.0)], "lr": 0.002}]
-    optimiser, decay = cosine_adam(groups, 10)
+    optimiser, decay = make_optimizer(groups, 10)
     for i in range(11):
         factor = 0.5 * (1 + math.cos(math.pi * i / 10))
         assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([0.1 * factor, 0.002 * factor])
@@ -23,7 +23,7 @@ def test_learning_rates_fall_from_their_own_start_to_zero_along_half_a_cosine():
 
 def test_adam_reaches_the_minimum():
     x = parameter(3.0)
-    optimiser, decay = cosine_adam([{"params": [x], "lr": 0.1}], 300)
+    optimiser, decay = make_optimizer([{"params": [x], "lr": 0.1}], 300)
     for _ in range(300):
         optimiser.zero_grad()
         (x - 1.0).square().sum().backward()

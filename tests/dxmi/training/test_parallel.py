@@ -20,7 +20,7 @@ from dxmi.sampling.policies import GaussianPolicy
 from dxmi.schedules.levels import VPSchedule
 from dxmi.training.costs import RunningCost, VelocityVariance, velocity_of_noise
 from dxmi.training.denoising import DDPMLoss, DenoiserTraining
-from dxmi.training.optimisers import Trainee
+from dxmi.training.optimisers import OptimizedModule
 from dxmi.training.parallel import ONE_PROCESS, Parallel
 
 BATCH, DIM, STEPS = 11, 3, 3
@@ -106,9 +106,9 @@ def dxmi(parallel: Parallel, *, separate: bool, sequential: bool) -> dict[str, T
     sweep = (sequential_sweep if sequential else batched_sweep)(STEPS)
     cost = RunningCost(tau_entropy=0.1, tau_velocity=0.1, num_steps=STEPS)
 
-    def trainee(module: nn.Module) -> Trainee:
+    def trainee(module: nn.Module) -> OptimizedModule:
         optimiser = torch.optim.Adam(module.parameters(), lr=1e-2, betas=(0.5, 0.9))
-        return Trainee(module=module, optimizer=optimiser, max_grad_norm=0.5, parallel=parallel)
+        return OptimizedModule(module=module, optimizer=optimiser, max_grad_norm=0.5, parallel=parallel)
 
     update = DxMIUpdate(
         policy=trainee(policy),

@@ -1,44 +1,18 @@
 """Training in two stages: of a start that other runs may have trained already, then a method's own."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
-from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from dxbench.api import Compute, Config, Need, Problem, RandomStreams, Training
-
-
-class FromWeights(Config):
-    """A method's settings on images of 32 pixels and more, whose start has official weights.
-
-    Attributes:
-        backbone: the start's network; its `weights` is a name among those that the task grants.
-        samples_only: the method samples its start as it is.
-    """
-
-    needs = frozenset({Need.IMAGES})
-
-    samples_only: ClassVar[bool] = False
-
-    backbone: Any
-    init: Literal["pretrained", "train"] = Field(
-        default="pretrained", description="backbone from official weights, or trained first, then kept and found again"
-    )
-    flips: bool = Field(default=True, description="half of the data mirrored")
-
-    def official_weights(self) -> tuple[str, ...]:
-        return (self.backbone.weights,) if self.init == "pretrained" else ()
-
-    def uses_data(self) -> bool:
-        return self.init == "train" or not self.samples_only
-
-    def begin(self, problem: Problem, compute: Compute, streams: RandomStreams) -> Any:
-        """What the backbone makes of its official weights, or of none where it is to be trained."""
-        official = None
-        if problem.pretrained is not None and self.init == "pretrained":
-            official = problem.pretrained.load(self.backbone.weights)
-        return self.backbone.begin(problem, compute, streams, official=official, flips=self.flips)
+from dxbench.api import Compute, Model, Problem, RandomStreams, Training
+from dxbench_baselines.starts.backbone import Start
+from dxbench_baselines.starts.models import model_of
+from dxmi.models import DenoiserSampler
+from dxmi.sampling.noise import StreamNoise
+from dxmi.sampling.samplers import Sampler
+from dxmi.schedules.levels import NoiseLevels
+from dxmi.training.parallel import ONE_PROCESS
 
 
 class Stateful(Protocol):
@@ -113,3 +87,61 @@ class StagedTraining(Training):
         for name, part in self.parts().items():
             part.load_state_dict(state["parts"][name])
         self.done = state["done"]
+
+
+class Tuning(StagedTraining):
+    """A start, then a method's own stage, with the batches and the noise that it is made of.
+
+    Attributes:
+        begun: the backbone, on its way.
+        data_rng: stream of the method's own batches.
+        noise: stream of the method's own stage, of the whole batch.
+        mine: this process's rows of a batch.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        begun: Start,
+        compute: Compute,
+        rng: RandomStreams,
+        *,
+        batch_size: int,
+        iterations: int,
+    ) -> None:
+        super().__init__(begun.training, iterations=iterations)
+        self.problem, self.begun, self.device = problem, begun, compute.device
+        self.parallel = compute.parallel or ONE_PROCESS
+        self.mine = self.parallel.rows(batch_size)
+        self.data_rng = rng.numpy("data")
+        self.noise = StreamNoise(
+            batch_size=batch_size,
+            event_shape=problem.event_shape,
+            generator=rng.torch("noise", device=compute.device),
+        )
+
+
+class SampledDenoiser(StagedTraining):
+    """A start and no stage of a method's own: `denoiser` of its averaged weights is sampled along `levels`."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        begun: Start,
+        denoiser: Callable[[nn.Module], nn.Module],
+        sampler: Sampler,
+        levels: NoiseLevels,
+    ) -> None:
+        super().__init__(begun.training)
+        self.problem, self.begun = problem, begun
+        self.denoiser, self.sampler, self.levels = denoiser, sampler, levels
+
+    def model(self) -> Model:
+        sampler = DenoiserSampler(
+            denoiser=self.denoiser(self.begun.average),
+            sampler=self.sampler,
+            levels=self.levels,
+            event_shape=self.problem.event_shape,
+            scale=self.begun.data.scale,
+        )
+        return model_of(sampler, self.begun.data)

@@ -1,12 +1,17 @@
 """An energy in two stages: an autoencoder pretrained by its error, then sharpened against samples."""
 
 import copy
-from typing import Any, Protocol, runtime_checkable
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Generator, Tensor, nn
 
+from dxbench.api import Compute, Config, FiniteData, Model, Problem, RandomStreams, Training
+from dxbench_baselines.starts.stages import Stateful
 from dxmi.arrays import Points
 from dxmi.energies.autoencoder import SphereAutoencoder
 from dxmi.energies.feature_energy import FeatureEnergy
@@ -14,34 +19,21 @@ from dxmi.geometry.features import FeatureKind, fit_features
 from dxmi.training.optimisers import Learner
 
 
-@runtime_checkable
-class TwoStageSettings(Protocol):
-    """What a method that trains in two stages lets a user set."""
+class TwoStageConfig(Config):
+    """Settings of a method on feature vectors that trains in two stages."""
 
-    @property
-    def features(self) -> FeatureKind: ...
-    @property
-    def neighbours(self) -> int: ...
-    @property
-    def latent(self) -> int: ...
-    @property
-    def hidden(self) -> int: ...
-    @property
-    def depth(self) -> int: ...
-    @property
-    def energy_scale(self) -> float: ...
-    @property
-    def pretrain_iterations(self) -> int: ...
-    @property
-    def pretrain_lr(self) -> float: ...
-    @property
-    def iterations(self) -> int: ...
-    @property
-    def energy_lr(self) -> float: ...
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def ema_decay(self) -> float: ...
+    features: FeatureKind = "whitened"
+    neighbours: PositiveInt = 5
+    latent: PositiveInt = 64
+    hidden: PositiveInt = 256
+    depth: PositiveInt = 2
+    energy_scale: PositiveFloat = 10.0
+    pretrain_iterations: PositiveInt = 800
+    pretrain_lr: PositiveFloat = 1e-3
+    iterations: PositiveInt = 100
+    batch_size: PositiveInt = 64
+    energy_lr: PositiveFloat = 1e-4
+    ema_decay: float = 0.97
 
 
 class TwoStageEnergy:
@@ -55,7 +47,7 @@ class TwoStageEnergy:
     """
 
     def __init__(
-        self, points: Points, settings: TwoStageSettings, *, init: Generator, data: np.random.Generator, device: str
+        self, points: Points, settings: TwoStageConfig, *, init: Generator, data: np.random.Generator, device: str
     ) -> None:
         self._settings, self._rng, self.device = settings, data, device
         self.features = fit_features(settings.features, points, neighbours=settings.neighbours).to(device)
@@ -117,3 +109,69 @@ class TwoStageEnergy:
 
     def _parts(self) -> dict[str, nn.Module | Learner]:
         return {"frozen": self.frozen, "first": self._first, "second": self._second}
+
+
+C = TypeVar("C", bound=TwoStageConfig)
+
+
+class TwoStageTraining(Training, Generic[C]):
+    """The autoencoder first, then its energy against samples that a method draws; all state is in named parts.
+
+    Attributes:
+        generator: stream of the method's own noise.
+        temperature: of the model.
+    """
+
+    temperature = 1.0
+
+    def __init__(self, problem: Problem, config: C, compute: Compute, rng: RandomStreams) -> None:
+        assert isinstance(problem.data, FiniteData)
+        self.config, self.device = config, compute.device
+        self.energy = TwoStageEnergy(
+            problem.data.points.flatten(1),
+            config,
+            init=rng.torch("init energy"),
+            data=rng.numpy("data"),
+            device=compute.device,
+        )
+        self.generator = rng.torch("noise", device=compute.device)
+
+    @abstractmethod
+    def sharpen(self, data: Points) -> dict[str, float | Tensor]:
+        """One iteration of the second stage on a batch; returns scalars to log."""
+
+    def contrast(
+        self, data: Points, samples: Points, loss: Callable[[Tensor, Tensor], Tensor]
+    ) -> dict[str, float | Tensor]:
+        """A step of the energy against a loss of the energies of data and of samples; their means."""
+        positive, negative = self.energy.net(torch.cat([data, samples])).squeeze(1).chunk(2)
+        self.energy.descend(loss(positive, negative))
+        return {
+            "energy_data": positive.detach().mean(),
+            "energy_samples": negative.detach().mean(),
+            "energy_gap": (negative - positive).detach().mean(),
+        }
+
+    def parts(self) -> dict[str, Stateful]:
+        """Parts with a state, in the order that they are restored."""
+        return {"energy": self.energy}
+
+    @property
+    def total_steps(self) -> int:
+        return self.energy.total_steps
+
+    def step(self) -> Mapping[str, float | Tensor]:
+        if (reconstruction := self.energy.pretrain()) is not None:
+            return {"reconstruction": reconstruction}
+        return self.sharpen(self.energy.batch())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self.parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self.parts().items():
+            part.load_state_dict(state[name])
+
+    def model(self) -> Model:
+        energy = self.energy.scored()
+        return Model(networks=energy.networks, energy=energy.energy, temperature=self.temperature)

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
+from dxbench_baselines.starts.stages import StagedTraining
 from torch import Tensor, nn
-
-from dxbench.staged import StagedTraining
 
 
 class Count:

@@ -1,0 +1,224 @@
+"""Backbones: a network with its pretraining and its official weights, and how a run comes by the trained network."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Generator, Tensor, nn
+
+from dxbench.api import Compute, Problem, RandomStreams
+from dxbench_baselines.starts.data import HorizontalFlips, NetworkData
+from dxmi.backbones.small import Network
+from dxmi.sampling.noise import StreamNoise
+from dxmi.training.denoising import DenoiserTraining
+from dxmi.training.parallel import ONE_PROCESS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """Adam on batches of `batch_size`, lr decaying along a cosine, averaged weights.
+
+    Attributes:
+        iterations: 0 leaves the weights as they were drawn.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    iterations: NonNegativeInt = 10000
+    batch_size: PositiveInt = 256
+    lr: PositiveFloat = 1e-3
+    ema_decay: float = 0.999
+    max_grad_norm: PositiveFloat | None = None
+
+
+N = TypeVar("N", bound=Network, covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone(Generic[N]):
+    """A network and where its weights come from. How few steps sample it stands beside it (`dxmi.backbones`).
+
+    Methods that name the same network and pretraining get the same weights at one training seed, so that one of them
+    may find what another has trained.
+
+    Attributes:
+        weights: name of the official weights among a task's; None where there are none.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    network: N
+    pretraining: Pretraining = Pretraining()
+    weights: str | None = None
+
+    def content(self) -> dict[str, Any]:
+        """All that trained weights depend on, besides data, device and streams."""
+        return {"version": 2, "network": asdict(self.network), "pretraining": asdict(self.pretraining)}
+
+
+class Official:
+    """A network whose training others have done.
+
+    Attributes:
+        net: to be trained on.
+        average: as it came.
+    """
+
+    iterations, finished = 0, True
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net, self.average = net, copy.deepcopy(net)
+
+    def step(self) -> Tensor:
+        raise RuntimeError("nothing to train")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        assert not state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """A network on its way, and the data as it sees them.
+
+    Attributes:
+        training: its `net` is to be trained on, its `average` is what the start is worth.
+    """
+
+    training: DenoiserTraining | Official
+    data: NetworkData
+
+    @property
+    def net(self) -> nn.Module:
+        return self.training.net
+
+    @property
+    def average(self) -> nn.Module:
+        return self.training.average
+
+    def in_units_of_data(self) -> Self:
+        """This start, for a method whose energy is to be of the data as they are.
+
+        Raises:
+            ValueError: if its network sees them multiplied by something.
+        """
+        if self.data.scale != 1.0:
+            raise ValueError(
+                f"the backbone multiplies data by {self.data.scale:g}; take one that sees them as they are"
+            )
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamNames:
+    """The random streams that a pretraining draws from."""
+
+    init: str = "backbone init"
+    data: str = "backbone data"
+    noise: str = "backbone noise"
+
+
+def data_of(network: Network, problem: Problem, compute: Compute, *, flips: bool) -> NetworkData:
+    """The data as the network sees them; `flips` mirrors half of the images.
+
+    Raises:
+        ValueError: if the problem has other classes than the network is told, or has no images to mirror.
+    """
+    if problem.num_classes != network.num_classes:
+        raise ValueError(
+            f"the backbone is told {network.num_classes or 'no'} classes and the task has "
+            f"{problem.num_classes or 'none'}; name a backbone for this task"
+        )
+    if flips and len(problem.event_shape) != 3:
+        raise ValueError(f"events of shape {problem.event_shape} are no images to mirror; set flips=false")
+    return NetworkData(
+        source=HorizontalFlips(problem.data) if flips else problem.data,
+        device=compute.device,
+        scale=network.scale(problem.event_shape, problem.data_std),
+        num_classes=network.num_classes,
+    )
+
+
+def official(backbone: Backbone[Any], problem: Problem, compute: Compute, *, flips: bool = False) -> Start:
+    """The network with its official weights.
+
+    Raises:
+        ValueError: if the task grants none, or the file is of another network, with the first keys that differ; and as
+            `data_of`.
+    """
+    if problem.pretrained is None or backbone.weights is None:
+        raise ValueError(f"{problem.task} grants no official weights; set init=train")
+    return converted(backbone.network, problem.pretrained.load(backbone.weights), problem, compute, flips=flips)
+
+
+def converted(
+    network: Network, weights: Mapping[str, Tensor], problem: Problem, compute: Compute, *, flips: bool = False
+) -> Start:
+    """The network with the tensors of a released file.
+
+    Raises:
+        ValueError: if the file is of another network, with the first keys that differ; and as `data_of`.
+    """
+    data = data_of(network, problem, compute, flips=flips)
+    state = network.official(problem.event_shape)(weights)
+    net = network.network(problem.event_shape, Generator().manual_seed(0))  # every number is overwritten
+    net.load_state_dict(state)
+    return Start(training=Official(net.to(compute.device)), data=data)
+
+
+def pretrained(
+    backbone: Backbone[Any],
+    problem: Problem,
+    compute: Compute,
+    streams: RandomStreams,
+    *,
+    flips: bool = False,
+    names: StreamNames = StreamNames(),
+    keep: bool = True,
+) -> Start:
+    """The pretraining of a network; over before it begins where the store has the weights of these streams.
+
+    Its last step raises ValueError if what was trained denoises nothing (`Network.check`), and leaves the average in
+    the store where it is to `keep`.
+
+    Raises:
+        ValueError: as `data_of`.
+    """
+    network, plan, shape = backbone.network, backbone.pretraining, problem.event_shape
+    data = data_of(network, problem, compute, flips=flips)
+    content = {
+        **backbone.content(),
+        "data": {"flips": flips},
+        "seed": streams.seed(names.init),
+        "device": compute.device,
+    }
+    slot = compute.store.slot(content) if keep and compute.store and plan.iterations else None
+    data_rng = streams.numpy(names.data)
+
+    def finish(average: nn.Module, batch: Tensor) -> None:
+        network.check(average, batch)
+        if slot is not None:
+            slot.save(dict(average.state_dict()))
+
+    training = DenoiserTraining(
+        network.network(shape, streams.torch(names.init)).to(compute.device),
+        network.loss(),
+        data=lambda: data.batch(plan.batch_size, rng=data_rng),
+        noise=StreamNoise(
+            batch_size=plan.batch_size,
+            event_shape=shape,
+            generator=streams.torch(names.noise, device=compute.device),
+        ),
+        iterations=plan.iterations,
+        lr=plan.lr,
+        ema_decay=plan.ema_decay,
+        max_grad_norm=plan.max_grad_norm,
+        found=slot.load() if slot else None,
+        finish=finish,
+        parallel=compute.parallel or ONE_PROCESS,
+    )
+    return Start(training=training, data=data)

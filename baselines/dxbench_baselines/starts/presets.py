@@ -1,0 +1,82 @@
+"""Backbones by name: small ones that rows of one training seed share, the released ones, and tiny ones."""
+
+from dataclasses import replace
+
+from dxbench_baselines.starts.backbone import Backbone, Pretraining
+from dxmi.backbones.edm import ADMUNet, EDMUNet
+from dxmi.backbones.images import DDGANUNet, DDPMUNet
+from dxmi.backbones.small import DDPMMLP, EDMMLP, StepsMLP
+
+# Points in the plane.
+POINTS_DDPM = Backbone(network=DDPMMLP())
+POINTS_EDM = Backbone(network=EDMMLP())
+# A net of as many steps as are sampled, which is 0 at first and not pretrained.
+SCRATCH = Backbone(network=StepsMLP(depth=2, zero_output=True), pretraining=Pretraining(iterations=0))
+
+# Small images: each family by one net.
+IMAGE_PRETRAINING = Pretraining(iterations=6000, batch_size=128)
+IMAGE_DDPM = Backbone(network=DDPMMLP(hidden=256), pretraining=IMAGE_PRETRAINING)
+IMAGE_EDM = Backbone(network=EDMMLP(hidden=256), pretraining=IMAGE_PRETRAINING)
+
+# CIFAR-10: DDPM, DDGAN, EDM's DDPM++, and its NCSN++, the network of the consistency models there too. EDM's are
+# trained in batches of 512 at 1e-3 for about 200 million images, as the released command does, without its dropout and
+# augmentation.
+EDM_PRETRAINING = Pretraining(iterations=400_000, batch_size=512, lr=1e-3, ema_decay=0.9999, max_grad_norm=1.0)
+DDPM = Backbone(
+    network=DDPMUNet(),
+    pretraining=Pretraining(iterations=800_000, batch_size=128, lr=2e-4, ema_decay=0.9999, max_grad_norm=1.0),
+    weights="ddpm",
+)
+DDGAN = Backbone(
+    network=DDGANUNet(),
+    pretraining=Pretraining(iterations=400_000, batch_size=256, lr=1.6e-4, ema_decay=0.9999, max_grad_norm=1.0),
+    weights="ddgan",
+)
+EDM_VP = Backbone(network=EDMUNet(), pretraining=EDM_PRETRAINING, weights="edm")
+EDM_VE = Backbone(network=EDMUNet(preset="ncsnpp"), pretraining=EDM_PRETRAINING, weights="edm-ve")
+
+# ImageNet 64x64: the consistency models' EDM, and EDM's own ADM.
+ADM = Backbone(network=ADMUNet(), pretraining=replace(EDM_PRETRAINING, batch_size=256, lr=1e-4), weights="edm")
+EDM_ADM = Backbone(
+    network=EDMUNet(
+        preset="adm",
+        width=192,
+        multipliers=(1, 2, 3, 4),
+        blocks_per_level=3,
+        attention_levels=(1, 2, 3),
+        head_channels=64,
+        classes=1000,
+        precision="bfloat16",
+    ),
+    pretraining=replace(EDM_PRETRAINING, lr=1e-4),
+    weights="edm-nvidia",
+)
+# LSUN Bedroom: the consistency models' EDM.
+EDM_LSUN256 = replace(
+    ADM,
+    network=ADMUNet(
+        preset="lsun256",
+        width=256,
+        multipliers=(1, 1, 2, 2, 4, 4),
+        blocks_per_level=2,
+        attention_levels=(3, 4, 5),
+        classes=0,
+    ),
+)
+
+# For runs that show that all works, within seconds in the plane or on small images and minutes on larger ones.
+QUICK = Pretraining(iterations=300, batch_size=128)
+QUICK_POINTS_DDPM = replace(POINTS_DDPM, pretraining=QUICK)
+QUICK_POINTS_EDM = replace(POINTS_EDM, pretraining=QUICK)
+QUICK_IMAGE_DDPM = Backbone(network=DDPMMLP(hidden=64, depth=1), pretraining=replace(QUICK, iterations=200))
+QUICK_IMAGE_EDM = Backbone(network=EDMMLP(hidden=64, depth=1), pretraining=replace(QUICK, iterations=200))
+SMALL_DDPM = replace(
+    DDPM,
+    network=DDPMUNet(width=16, multipliers=(1, 2), blocks_per_level=1, attention_levels=()),
+    pretraining=replace(DDPM.pretraining, iterations=100, batch_size=16),
+)
+SMALL_EDM = replace(
+    EDM_VP,
+    network=EDMUNet(width=16, multipliers=(1, 2), blocks_per_level=1, attention_levels=()),
+    pretraining=replace(EDM_PRETRAINING, iterations=100, batch_size=16),
+)
