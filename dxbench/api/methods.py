@@ -208,7 +208,7 @@ class Method(ABC):
     def migrate_config(cls, config: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """A configuration that an earlier version recorded, in today's form; today's stays as it is.
 
-        Also asked of a record's overrides, which hold some of the keys only: a key that is not there is not added.
+        `dxbench records migrate` asks it, and makes the overrides of a record from what it gives.
         """
         return dict(config)
 

@@ -1,13 +1,17 @@
 """A folder of records in today's form: schema, place and configurations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from dxbench.api import Method, ResultRecord
 from dxbench.errors import UsageError
 from dxbench.files.writing import write_text_atomically
 from dxbench.plugins import registry
+from dxbench.plugins.configure import configure
 from dxbench.records.files import Unreadable, config_id_of, record_path, stored_text, work_folder
 from dxbench.records.index import list_records, read_placed
 from dxbench.records.parts import write_parts
@@ -89,6 +93,37 @@ def _move_work(home: Path, record: ResultRecord, old_id: str) -> None:
         old.rename(new)
 
 
+def _overrides(method: type[Method], record: ResultRecord, config: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """What to set today for a configuration that has changed its form: as it was set, where that gives the same.
+
+    Else what the configuration has and the preset has not. Where the task or the preset is not here any more, the
+    overrides stay as they are.
+    """
+    try:
+        task = registry.load_task(record.task) if record.task in registry.plugins("tasks") else None
+        base = configure(method, task, record.preset, {}).model_dump(mode="json") if task else None
+    except UsageError:
+        return record.overrides
+    if task is None or base is None:
+        return record.overrides
+    with suppress(UsageError):
+        if configure(method, task, record.preset, record.overrides).model_dump(mode="json") == config:
+            return record.overrides
+    return _beyond(base, config)
+
+
+def _beyond(base: Mapping[str, JsonValue], config: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Settings of a configuration that differ from those of another, inside nested ones too."""
+    found: dict[str, JsonValue] = {}
+    for key, value in config.items():
+        before = base.get(key)
+        if value != before:
+            if isinstance(value, dict) and isinstance(before, dict) and before.get("kind") == value.get("kind"):
+                value = _beyond(before, value)
+            found[key] = value
+    return found
+
+
 class _Methods:
     """Installed methods, asked what configurations have become."""
 
@@ -102,7 +137,8 @@ class _Methods:
         if method is None:
             return record
         try:
-            config, overrides = (dict(method.migrate_config(one)) for one in (record.config, record.overrides))
+            config = dict(method.migrate_config(record.config))
+            overrides = record.overrides if config == record.config else _overrides(method, record, config)
         except Exception as error:  # code of somebody else, on values of long ago
             reason = f"migrate_config of {record.method} fails: {type(error).__name__}: {error}"
             return Unreadable(path=path, reason=reason)

@@ -14,7 +14,20 @@ from conftest import Ended
 from made_up_records import record
 from old_records import text_then, write_then
 
-from dxbench.api import CURVE_POINTS, Curve, Estimate, MethodCard, MetricProtocol, ResultRecord
+from dxbench.api import (
+    CURVE_POINTS,
+    Compute,
+    Config,
+    Curve,
+    Estimate,
+    Method,
+    MethodCard,
+    MetricProtocol,
+    Problem,
+    RandomStreams,
+    ResultRecord,
+    Training,
+)
 from dxbench.boards.aggregate import Mark, rows_of
 from dxbench.engine.curves import CurveLog
 from dxbench.plugins import registry
@@ -230,8 +243,17 @@ def test_what_cannot_be_migrated_is_named_and_left(dxbench: Callable[..., Ended]
     assert dxbench("records", "migrate", tmp_path / "none").code == 2
 
 
-class MadeUp:
+class Width(Config):
+    width: int = 0
+
+
+class MadeUp(Method):
     """What a method says of its old configurations."""
+
+    name, version, Config = "made-up", 1, Width
+
+    def start(self, problem: Problem, config: Width, *, compute: Compute, rng: RandomStreams) -> Training:
+        raise NotImplementedError
 
     @classmethod
     def migrate_config(cls, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,7 +262,8 @@ class MadeUp:
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "plugins", lambda kind: {"made-up": None} if kind == "methods" else {})
+    real = registry.plugins
+    monkeypatch.setattr(registry, "plugins", lambda kind: {"made-up": None} if kind == "methods" else real(kind))
     monkeypatch.setattr(registry, "load_method", lambda name: MadeUp)
 
 

@@ -45,7 +45,7 @@ class NetworkData:
     num_classes: int | None = None
 
     def batch(self, n: int, *, rng: np.random.Generator) -> tuple[Tensor, ...]:
-        """Scaled points [n, *event] on the device, and behind them their classes [n] where it is conditioned on them."""
+        """Scaled points [n, *event] on the device, and their classes [n] where it is conditioned on them."""
         if self.num_classes is None:
             return (self.scale * self.source.batch(n, rng=rng).to(self.device),)
         assert isinstance(self.source, LabelledData)
