@@ -19,12 +19,12 @@ from dxbench.api.streams import RandomStreams
 from dxbench.drawing.draw import draw_samples
 from dxbench.engine.process import prepare_process
 from dxbench.engine.store import FolderStore
-from dxbench.metrics.digits import FeaturePass
-from dxbench.metrics.digits_net import quantise
-from dxbench.metrics.images.frechet import array_moments, frechet_distance
+from dxbench.features.digits_net import FEATURES, quantise
+from dxbench.metrics.images.frechet import Moments, frechet_distance
 from dxbench.metrics.points.sliced import random_directions, sliced_wasserstein2
 from dxbench.plugins.configure import configure, parse_assignments
 from dxbench.plugins.registry import load_method, load_task
+from dxbench.tasks.digits import feature_source
 from dxbench.tasks.digits_data import digits_splits
 from dxbench.tasks.gaussians8 import eight_gaussians
 
@@ -52,8 +52,8 @@ def validation_distance(model: Model) -> float:
     )
 
 
-def moments(images: Array) -> tuple[Array, Array]:
-    return array_moments(FeaturePass.of(images).features)
+def moments(images: Array) -> Moments:
+    return feature_source(images).moments(FEATURES)
 
 
 def sliced_distance(model: Model) -> float:

@@ -1,4 +1,4 @@
-"""Makes dxbench/metrics/digits_net.safetensors: `python tools/train_digits_net.py` (half a minute on one core).
+"""Makes dxbench/features/digits_net.safetensors: `python tools/train_digits_net.py` (half a minute on one core).
 
 Trained on the training split of task `digits` with images moved by up to a pixel, noised and rescaled, so that
 neighbouring images have neighbouring features; the last iterate is kept, whatever its validation accuracy.
@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from dxbench.api.streams import derive_seed
-from dxbench.metrics import digits_net
+from dxbench.features import digits_net
 from dxbench.tasks.digits_data import digits_splits
 
 ITERATIONS, BATCH = 2000, 128

@@ -7,7 +7,7 @@ is, such as "cifar10 train, 50,000". Metrics that read one extractor share one p
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dxbench.features.digits import DIGITS_NET
+from dxbench.features.digits_net import DIGITS_NET, FEATURES
 from dxbench.features.inception import INCEPTION_CLEAN, INCEPTION_TENSORFLOW, INCEPTION_TORCH
 from dxbench.features.points import Coordinates
 from dxbench.features.resnet56 import RESNET56
@@ -386,7 +386,7 @@ SET_PROTOCOLS = {
             name="fd-digits",
             summary="all of 8 x 8 grey images in the features of the digit net, which is shipped; never an FID",
             extractor=DIGITS_NET,
-            metrics=_everything(FeatureSet(extractor=DIGITS_NET, kind="features"), "fd-digits@1", "digits"),
+            metrics=_everything(FEATURES, "fd-digits@1", "digits"),
         ),
         SetProtocol(
             name="points",

@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dxbench.api.streams import derive_seed
+from dxbench.features.digits_net import LEVELS, quantise
 
 Array = NDArray[np.float64]
 
+REFERENCE = "digits@1"
+NUM_SAMPLES = 4000
 SPLIT_SIZES = {"train": 997, "validation": 400, "test": 400}
-SPLIT_SEED = derive_seed("digits@1", "split")
+SPLIT_SEED = derive_seed(REFERENCE, "split")
 EVENT_SHAPE = (1, 8, 8)
 
 
@@ -45,8 +48,24 @@ def digits_splits() -> dict[str, LabelledImages]:
     }
 
 
+@cache
+def uniform_images() -> Array:
+    """[4000, 1, 8, 8] of pixels uniform over the 17 levels."""
+    rng = np.random.default_rng(derive_seed(REFERENCE, "uniform"))
+    return rng.integers(LEVELS, size=(NUM_SAMPLES, *EVENT_SHAPE)) / 8.0 - 1.0
+
+
+@cache
+def blended_digits() -> Array:
+    """[4000, 1, 8, 8], means of two test digits of different classes, quantised."""
+    split, rng = digits_splits()["test"], np.random.default_rng(derive_seed(REFERENCE, "blends"))
+    pairs = rng.integers(len(split), size=(2, 2 * NUM_SAMPLES))
+    first, second = pairs[:, split.labels[pairs[0]] != split.labels[pairs[1]]][:, :NUM_SAMPLES]
+    return quantise((split.images[first] + split.images[second]) / 2)
+
+
 @dataclass(frozen=True, kw_only=True)
-class ImageSource:
+class DrawnImages:
     """Training data: images drawn with replacement from a split."""
 
     images: Tensor

@@ -182,7 +182,7 @@ def test_small_ones_train_their_backbone_then_themselves_and_sample(method: type
     drawn = images(model, config.backbone.network.num_classes)
     assert drawn.shape == (4, *problem.event_shape)
     assert torch.isfinite(drawn).all()
-    if hasattr(model, "start"):
+    if model.start is not None:
         assert not torch.equal(drawn, images(model.start, config.backbone.network.num_classes))
 
 

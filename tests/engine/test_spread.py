@@ -20,7 +20,7 @@ from dxbench.engine.launchers import _free_port
 from dxbench.engine.spread import Spread, outer_rank
 from dxbench.engine.spread import machines as count_machines
 from dxbench.errors import UsageError
-from dxbench.metrics.digits_net import quantise
+from dxbench.features.digits_net import quantise
 from dxbench.records.files import read_record
 from dxmi.backbones.edm import PRECISIONS, EDMUNet
 from dxmi.training.optimisers import Learner, OptimizedModule

@@ -11,14 +11,14 @@ from conftest import Ended
 from PIL import Image
 from scipy.linalg import sqrtm
 
-from dxbench.features.digits import DIGITS_NET
+from dxbench.features.digits_net import DIGITS_NET, FEATURES
 from dxbench.features.protocols import SET_PROTOCOLS, SetProtocol, Sides
 from dxbench.features.sets import SampleSet, read_set, score_against
-from dxbench.metrics.digits_net import features_and_logits
 from dxbench.metrics.images.features import FeatureMetric
 from dxbench.metrics.images.fidelity import FrechetDistance, Precision
 from dxbench.metrics.points.energy_distance import energy_distance
 from dxbench.readers import Statistics
+from dxbench.tasks.digits import feature_source
 from dxbench.tasks.digits_data import digits_splits
 
 Command = Callable[..., Ended]
@@ -70,7 +70,7 @@ def test_every_format_gives_the_same_numbers_and_they_are_right(dxbench: Command
     assert set(ended[0]) == {
         f"{name}_digits@400" for name in ("fd", "kd", "precision", "recall", "density", "coverage", "vendi")
     }
-    validation, test = (features_and_logits(DIGITS[name])[0] for name in ("validation", "test"))
+    validation, test = (feature_source(DIGITS[name]).features(FEATURES) for name in ("validation", "test"))
     assert ended[0]["fd_digits@400"]["value"] == pytest.approx(frechet_by_sqrtm(validation, test), rel=1e-4)
     assert ended[0]["kd_digits@400"]["n"] == 1
     few = dxbench("eval", files["folder"], "--against", files["test"], "--protocol", "fd-digits", "--json").json
@@ -159,7 +159,7 @@ def fake_adm(sides: Sides) -> tuple[FeatureMetric, ...]:
 
 
 def test_statistics_are_scored_where_they_can_be_and_their_number_is_asked_for() -> None:
-    validation, test = (features_and_logits(DIGITS[name])[0] for name in ("validation", "test"))
+    validation, test = (feature_source(DIGITS[name]).features(FEATURES) for name in ("validation", "test"))
 
     def statistics(name: str, x: np.ndarray) -> SampleSet:
         return SampleSet(name=name, statistics=Statistics(moments={"features": (x.mean(axis=0), np.cov(x.T))}))

@@ -1,18 +1,22 @@
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from dxbench.api import Evaluation, Evidence, Model, Recheckable
+from dxbench.api import Evaluation, Model, Recheckable
 from dxbench.errors import InvalidFile
-from dxbench.metrics.digits import BLOCK, NUM_SAMPLES, FeaturePass
-from dxbench.metrics.digits_net import LEVELS, quantise
-from dxbench.tasks.digits import Digits, Reference, validation_digits
-from dxbench.tasks.digits_data import SPLIT_SIZES, digits_splits
+from dxbench.features.digits_net import LEVELS, quantise
+from dxbench.features.points import PointSource
+from dxbench.metrics.images.features import FeatureEvidence
+from dxbench.tasks.digits import Digits, validation_digits
+from dxbench.tasks.digits_data import NUM_SAMPLES, SPLIT_SIZES, blended_digits, digits_splits, uniform_images
+from dxbench.tasks.digits_metrics import BLOCK, TEST, VWKDE_KL
 
+ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_METRICS = {
     "fd_digits",
     "fd_digits_train",
@@ -119,16 +123,16 @@ def test_methods_see_training_digits_only():
 
 
 def test_blends_are_means_of_two_test_digits_of_different_classes_on_the_levels():
-    reference, test = Reference(), digits_splits()["test"]
-    assert reference.blends.shape == reference.uniform.shape == (NUM_SAMPLES, 1, 8, 8)
+    blends, uniform, test = blended_digits(), uniform_images(), digits_splits()["test"]
+    assert blends.shape == uniform.shape == (NUM_SAMPLES, 1, 8, 8)
     levels = set(np.arange(LEVELS) / 8 - 1)
-    assert set(np.unique(reference.blends)) <= levels
-    assert set(np.unique(reference.uniform)) == levels
-    assert not {image.tobytes() for image in reference.blends} & {image.tobytes() for image in test.images}
+    assert set(np.unique(blends)) <= levels
+    assert set(np.unique(uniform)) == levels
+    assert not {image.tobytes() for image in blends} & {image.tobytes() for image in test.images}
     means = quantise((test.images[:, None] + test.images[None]) / 2)
     different = test.labels[:, None] != test.labels[None]
     possible = {image.tobytes() for image in means[different]}
-    assert all(image.tobytes() in possible for image in reference.blends)
+    assert all(image.tobytes() in possible for image in blends)
 
 
 def test_the_truth_is_the_validation_split_in_turn():
@@ -140,6 +144,34 @@ def test_the_truth_is_the_validation_split_in_turn():
 
 
 # --- scores ---------------------------------------------------------------------------------------------------
+
+FINGERPRINTS = {
+    "fd_digits": "dd8457307b5baf19",
+    "fd_digits_train": "511ea17860fbf028",
+    "precision_digits": "892b47ec23301433",
+    "recall_digits": "d6e10d1ad8191a51",
+    "nearest_train": "06b638797e9beb25",
+    "class_share_min": "06a8bdb004cdc854",
+    "class_share_max": "e04bd975f48d1c16",
+    "energy_auc_uniform": "db63d3d3ce60c1b2",
+    "energy_auc_blends": "f50c98a3d487a693",
+    "fd_digits_start": "ffea74b2cec50a6a",
+    "vwkde_kl_digits": "ee2254d9ad9339b9",
+}
+
+
+def test_protocols_are_those_of_the_committed_records():
+    """The later five are in no record yet; their fingerprints are pinned for submissions."""
+    later = {
+        "density_digits": "cde62b50499dcd11",
+        "coverage_digits": "d0805f0a63629f51",
+        "authenticity_digits": "16d9d26d627aac13",
+        "fld_digits": "eb4d2a9c3137d34c",
+        "vendi_digits": "aa1ee5488f80369c",
+    }
+    assert {metric.name: metric.protocol.fingerprint for metric in Digits().metrics} == FINGERPRINTS | later
+    records = "".join(path.read_text() for path in (ROOT / "results" / "digits").rglob("*.json"))
+    assert [name for name, fingerprint in FINGERPRINTS.items() if fingerprint not in records] == []
 
 
 def test_the_floor_is_what_unseen_digits_score(floor):
@@ -187,40 +219,34 @@ def test_wrong_digits_score_worse_than_the_floor(name, floor):
     assert (values["class_share_min"] < 0.002) == (name in ("a dropped class", "one digit"))
 
 
-class KnownFeatures:
-    """A reference of 400 features of a Gaussian; samples have features of another one."""
+def gaussian_features(*, shift: float, scale: float, seed: int) -> tuple[FeatureEvidence, float]:
+    """400 features of a Gaussian as the reference, samples of another, and the KL between the two.
 
-    std = np.r_[np.full(24, 0.1), np.linspace(3.0, 5.0, 8)]
-
-    def __init__(self, *, shift: float, scale: float, seed: int) -> None:
-        """Both along the leading axes: one moved by `shift` stds, four wider by `scale`."""
-        self.test_features = self._draw(400, seed)
-        mean, stretch = np.zeros(32), np.ones(32)
-        mean[-8], stretch[-4:] = shift, scale
-        features = self._draw(NUM_SAMPLES, seed + 100) * stretch + mean * self.std
-        self._pass = FeaturePass(features=features, logits=np.zeros((NUM_SAMPLES, 10)))
-        self.truth = 0.5 * float((1 / stretch**2 - 1 + 2 * np.log(stretch) + mean**2).sum())
-
-    def _draw(self, n: int, seed: int) -> np.ndarray:
-        return rng(seed).standard_normal((n, 32)) * self.std
-
-    def feature_pass(self, images: np.ndarray) -> FeaturePass:
-        return self._pass
+    Both along the leading axes: one moved by `shift` stds, four wider by `scale`.
+    """
+    stds = np.r_[np.full(24, 0.1), np.linspace(3.0, 5.0, 8)]
+    mean, stretch = np.zeros(32), np.ones(32)
+    mean[-8], stretch[-4:] = shift, scale
+    test = rng(seed).standard_normal((BLOCK, 32)) * stds
+    samples = (rng(seed + 100).standard_normal((NUM_SAMPLES, 32)) * stretch + mean) * stds
+    evidence = FeatureEvidence(
+        samples=None,
+        energy=None,
+        temperature=None,
+        nfe=None,
+        features=PointSource(samples),
+        reference={TEST: PointSource(test)},
+    )
+    return evidence, 0.5 * float((1 / stretch**2 - 1 + 2 * np.log(stretch) + mean**2).sum())
 
 
 @pytest.mark.parametrize(("shift", "scale"), [(0.0, 1.0), (1.0, 1.0), (0.0, 0.75)])
 def test_the_kl_of_gaussian_features_is_near_the_truth(shift, scale):
     """400 draws in eight dimensions: the metric is good for 0.2 nats, not for more."""
-    metric = next(metric for metric in Digits().metrics if metric.name == "vwkde_kl_digits")
-    found, truths = [], []
-    for seed in range(3):
-        known = KnownFeatures(shift=shift, scale=scale, seed=seed)
-        evidence = Evidence(
-            samples=np.zeros((NUM_SAMPLES, 1, 8, 8)), energy=None, temperature=None, nfe=None, reference=known
-        )
-        found.append(metric.measure(evidence).value)
-        truths.append(known.truth)
-    assert np.mean(found) == pytest.approx(np.mean(truths), abs=0.2)
+    known = [gaussian_features(shift=shift, scale=scale, seed=seed) for seed in range(3)]
+    found = [VWKDE_KL.measure(evidence) for evidence, _ in known]
+    assert [estimate.n for estimate in found] == [NUM_SAMPLES // BLOCK] * 3
+    assert np.mean([one.value for one in found]) == pytest.approx(np.mean([truth for _, truth in known]), abs=0.2)
 
 
 def test_scores_do_not_depend_on_what_rounds_away():

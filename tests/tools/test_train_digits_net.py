@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dxbench.metrics import digits_net
+from dxbench.features import digits_net
 from dxbench.tasks.digits_data import digits_splits
 
 SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "train_digits_net.py"

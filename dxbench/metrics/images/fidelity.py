@@ -1,7 +1,9 @@
 """Metrics of images on features: distances, manifolds, diversity, likelihood, Inception score, memorisation."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from pydantic import JsonValue
@@ -82,17 +84,79 @@ class KernelDistance(FeatureMetric):
         return repeated(self.protocol, values.tolist(), better="lower")
 
 
+class Pairing(Protocol):
+    """How draws of both sides are brought together for an estimate that wants few of them."""
+
+    @property
+    def stream(self) -> str:
+        """The name of the random stream, after "kernel kl"."""
+        ...
+
+    @property
+    def fields(self) -> dict[str, JsonValue]: ...
+
+    def pairs(
+        self, reference: Features, generated: Features, *, rng: np.random.Generator
+    ) -> Iterator[tuple[Features, Features]]:
+        """Features of the reference and of samples; raises NotApplicable where there are too few."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomSubsets:
+    """Random subsets of both, of one size."""
+
+    count: int = 5
+    size: int = 1000
+    stream = "subsets"
+
+    @property
+    def fields(self) -> dict[str, JsonValue]:
+        return {
+            "subsets": f"{self.count} of {self.size:,}, drawn without replacement",
+            "subset_seeds": f"sha256 of (kernel kl, {self.stream})",
+        }
+
+    def pairs(
+        self, reference: Features, generated: Features, *, rng: np.random.Generator
+    ) -> Iterator[tuple[Features, Features]]:
+        if min(len(generated), len(reference)) < self.size:
+            raise NotApplicable(f"subsets of {self.size:,} want at least as many samples and references")
+        for _ in range(self.count):
+            real, drawn = (side[rng.choice(len(side), self.size, replace=False)] for side in (reference, generated))
+            yield real, drawn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """All of the reference with each of `count` consecutive blocks of the samples."""
+
+    count: int
+    stream: str
+
+    @property
+    def fields(self) -> dict[str, JsonValue]:
+        return {
+            "subsets": f"the whole reference, {self.count} blocks of samples",
+            "subset_seeds": f"sha256 of (kernel kl, {self.stream})",
+        }
+
+    def pairs(
+        self, reference: Features, generated: Features, *, rng: np.random.Generator
+    ) -> Iterator[tuple[Features, Features]]:
+        return ((reference, block) for block in np.split(generated, self.count))
+
+
 @dataclass(frozen=True, kw_only=True)
 class KernelKL(FeatureMetric):
     """KL(reference || samples) in nats of features on the reference's leading principal axes.
 
-    By `vwkde.kernel_kl_on_axes`, mean and std over random subsets.
+    By `vwkde.kernel_kl_on_axes`, mean and std over pairs of subsets.
     """
 
     reference: str
     components: int = 8
-    subsets: int = 5
-    subset_size: int = 1000
+    pairing: Pairing = RandomSubsets()
 
     @property
     def stem(self) -> str:
@@ -105,22 +169,17 @@ class KernelKL(FeatureMetric):
             "direction": "KL(reference || samples), nats",
             "space": f"{self.components} leading principal axes of the reference's subset",
             "estimator": KL_ESTIMATOR,
-            "subsets": f"{self.subsets} of {self.subset_size:,}, drawn without replacement",
-            "subset_seeds": "sha256 of (kernel kl, subsets)",
+            **self.pairing.fields,
         }
 
     def measure(self, evidence: Evidence) -> Estimate:
         generated = self.generated(evidence).features(self.features)
         reference = evidence.reference[self.reference].features(self.features)
-        if min(len(generated), len(reference)) < self.subset_size:
-            raise NotApplicable(f"subsets of {self.subset_size:,} want at least as many samples and references")
-        rng = np.random.default_rng(derive_seed("kernel kl", "subsets"))
-        values = []
-        for _ in range(self.subsets):
-            real, drawn = (
-                side[rng.choice(len(side), self.subset_size, replace=False)] for side in (reference, generated)
-            )
-            values.append(kernel_kl_on_axes(real, drawn, components=self.components, rng=rng))
+        rng = np.random.default_rng(derive_seed("kernel kl", self.pairing.stream))
+        values = [
+            kernel_kl_on_axes(real, drawn, components=self.components, rng=rng)
+            for real, drawn in self.pairing.pairs(reference, generated, rng=rng)
+        ]
         return repeated(self.protocol, values, better="lower", unit="nats")
 
 

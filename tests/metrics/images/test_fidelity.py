@@ -24,6 +24,7 @@ from dxbench.metrics.images.fidelity import (
     KernelKL,
     NearestTrain,
     Precision,
+    RandomSubsets,
     Recall,
 )
 from dxbench.metrics.images.frechet import Moments, array_moments
@@ -69,7 +70,12 @@ ALL: list[Any] = [
     InceptionScore(evaluator="test@1", features=X, num_samples=50, splits=5),
     NearestTrain(evaluator="test@1", features=X, num_samples=50, train="train", num_train=80),
     KernelKL(
-        evaluator="test@1", features=X, num_samples=50, reference="train", components=2, subsets=3, subset_size=30
+        evaluator="test@1",
+        features=X,
+        num_samples=50,
+        reference="train",
+        components=2,
+        pairing=RandomSubsets(count=3, size=30),
     ),
 ]
 
@@ -207,7 +213,12 @@ def test_counts_are_short(n: int, text: str) -> None:
 def test_the_kernel_kl_grows_with_a_shift_along_the_leading_axis_and_sees_nothing_off_the_axes_kept() -> None:
     """Of unit variance along the axis kept, a shift of m is a KL of m^2 / 2."""
     metric = KernelKL(
-        evaluator="test@1", features=X, num_samples=600, reference="train", components=1, subsets=3, subset_size=500
+        evaluator="test@1",
+        features=X,
+        num_samples=600,
+        reference="train",
+        components=1,
+        pairing=RandomSubsets(count=3, size=500),
     )
     rng, stds = np.random.default_rng(0), np.array([1.0, 0.1, 0.1, 0.1])
     reference = rng.standard_normal((600, 4)) * stds
