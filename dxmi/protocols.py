@@ -2,7 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor, nn
+from torch import nn
 
 from dxmi.arrays import ClassLabels, PerSample, Points, StepIndex
 
@@ -27,21 +27,6 @@ class GuidingValue(Value, Protocol):
 
     @property
     def networks(self) -> tuple[nn.Module, ...]: ...
-
-
-@runtime_checkable
-class Policy(Protocol):
-    """Gaussian sampling kernel of K steps: x_{k+1} ~ N(mean(x_k, k), std_k^2 I)."""
-
-    @property
-    def num_steps(self) -> int: ...
-
-    @property
-    def event_shape(self) -> tuple[int, ...]: ...
-
-    def mean(self, x: Points, k: StepIndex, given: Tensor | None = None) -> Points: ...
-
-    def log_std(self, k: StepIndex) -> PerSample: ...
 
 
 @runtime_checkable

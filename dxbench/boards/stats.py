@@ -1,4 +1,4 @@
-"""Statistics over training seeds. Pure functions; where one draws, its generator is given.
+"""Statistics over training seeds, as pure functions.
 
 No bootstrap of a Frechet distance: resampling with replacement biases it upwards by more than the interval is wide
 (at 10,000 samples of one law the point is 0.487, the replicates lie near 0.88). Intervals here rest on seeds.
@@ -9,11 +9,6 @@ from dataclasses import dataclass, replace
 from math import copysign, exp, frexp, fsum, isfinite, ldexp, lgamma, log, log1p, pi, sqrt
 from statistics import fmean
 from sys import float_info
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 # NumPy and SciPy take longer to import than a board takes to print. What boards need of them is Student's t, below.
 
@@ -73,65 +68,11 @@ def mean(values: Iterable[float]) -> float:
     return times_power_of_two(fmean(scaled), exponent)
 
 
-def iqm(values: Sequence[float]) -> float:
-    """Interquartile mean: the mean of the middle half (Agarwal et al. 2021, arXiv:2108.13264).
-
-    A quarter of the values, rounded down, is cut at each end, as SciPy and rliable do.
-    """
-    from scipy import stats
-
-    return float(stats.trim_mean(_seeds(values, at_least=1), 0.25))
-
-
 def mean_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
     """Student's t interval of the mean over seeds."""
     found = moments(values)
     error = found.std / sqrt(found.count)
     return TStatistic(effect=found.mean, standard_error=error, dof=found.count - 1).interval(level)
-
-
-def bootstrap_interval(
-    values: Sequence[float],
-    *,
-    rng: "np.random.Generator",
-    statistic: Literal["mean", "iqm"] = "mean",
-    method: Literal["percentile", "BCa"] = "percentile",
-    level: float = 0.95,
-    resamples: int = 9999,
-) -> Interval:
-    """Bootstrap interval over seeds (Efron 1987, doi:10.1080/01621459.1987.10478410, for BCa).
-
-    At few seeds it is too narrow: of normal values a "95 %" interval covers 72 % at three seeds and 86 % at five,
-    Student's t interval 95 %. Values that are all equal give an interval of no width.
-    """
-    import numpy as np
-    from scipy import stats
-
-    array = np.array(_seeds(values, at_least=2))
-
-    def mean(x: "NDArray[np.float64]", axis: int = -1) -> "NDArray[np.float64]":
-        return np.mean(x, axis=axis)
-
-    def middle(x: "NDArray[np.float64]", axis: int = -1) -> "NDArray[np.float64]":
-        return stats.trim_mean(x, 0.25, axis=axis)
-
-    function = mean if statistic == "mean" else middle
-    point = float(function(array))
-    if np.ptp(array) == 0:
-        return Interval(point=point, low=point, high=point, level=level)
-    found = stats.bootstrap(
-        (array,), function, confidence_level=level, n_resamples=resamples, method=method, rng=rng
-    ).confidence_interval
-    return Interval(point=point, low=float(found.low), high=float(found.high), level=level)
-
-
-def probability_of_improvement(values: Sequence[float], over: Sequence[float], *, lower_is_better: bool) -> float:
-    """P(a seed of `values` is better than a seed of `over`), ties half (Agarwal et al. 2021)."""
-    from scipy import stats
-
-    x, y = _seeds(values, at_least=1), _seeds(over, at_least=1)
-    wins = float(stats.mannwhitneyu(x, y, method="asymptotic").statistic) / (len(x) * len(y))
-    return 1.0 - wins if lower_is_better else wins
 
 
 # --- Student's t ---------------------------------------------------------------------------------------------

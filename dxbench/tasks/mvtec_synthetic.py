@@ -10,7 +10,7 @@ as pixels of 8 bits, images and masks are written as PNG files and read back lik
 
 What is known: the model of one category's density and the likelihood ratio rank patches alike, both by
 t = |B_c^T u|^2, whose odds are a multiple of an F-distributed number; so the AUROC of patches that no detector of one
-category can exceed is an integral of two F densities (`ideal_patch_auroc`). Reference row `data` has the true density.
+category can exceed is an integral of two F densities. Reference row `data` has the true density.
 """
 
 import tempfile
@@ -85,22 +85,6 @@ def _wave(index: int) -> Array:
     coefficients = np.zeros(DIM)
     coefficients[index] = 1.0
     return np.asarray(idctn(coefficients.reshape(PATCH, PATCH, 3), norm="ortho")).ravel()
-
-
-def ideal_patch_auroc(defect_noise: float) -> float:
-    """Probability that a patch with `defect_noise` ranks above a good one by the optimal detector of one category.
-
-    The odds of t = |B^T u|^2 are (inside / outside) r / (d - r) times an F(r, d - r) number, inside and outside being
-    the variances: P(F_defect < c F_good), c the ratio of the two multiples.
-    """
-    from scipy import integrate, stats
-
-    good = next(iter(laws().values()))
-    defect = PatchLaw(basis=good.basis, noise=defect_noise)
-    ratio = [law.variances[0] / law.variances[1] for law in (good, defect)]
-    free = (RANK, DIM - RANK)
-    value, _ = integrate.quad(lambda x: stats.f.pdf(x, *free) * stats.f.cdf(x * ratio[0] / ratio[1], *free), 0, np.inf)
-    return float(value)
 
 
 def write_set(folder: Path, *draw: str) -> None:

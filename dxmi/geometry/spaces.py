@@ -25,20 +25,6 @@ class Space(Protocol):
 
 
 @dataclass(frozen=True)
-class Flat:
-    """All of R^D."""
-
-    def tangent(self, x: Points, v: Points) -> Points:
-        return v
-
-    def move(self, x: Points, v: Points) -> Points:
-        return x + v
-
-    def degrees_of_freedom(self, dim: int) -> int:
-        return dim
-
-
-@dataclass(frozen=True)
 class UnitSphere:
     """S^{D-1}; steps follow geodesics."""
 

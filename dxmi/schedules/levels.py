@@ -101,10 +101,6 @@ class VPSchedule:
         above, below = self.alpha_bar[1:], self.alpha_bar[:-1]
         return ((1 - above) / (1 - below) * (1 - self.alphas)).sqrt()
 
-    def forward_std(self) -> PerStep:
-        """sqrt(beta) of the step, DDPM's other choice of reverse std (their section 3.2)."""
-        return (1 - self.alphas).sqrt()
-
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseLevels:

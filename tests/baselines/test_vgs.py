@@ -4,9 +4,8 @@ import math
 
 import torch
 from dxbench_baselines.vgs import ValueGradientSampler
+from flat import Flat
 from torch.distributions import Normal
-
-from dxmi.geometry.spaces import Flat
 
 STD, TAU, K = 0.3, 0.7, 5
 CENTRE = torch.tensor([0.5, -1.0], dtype=torch.float64)

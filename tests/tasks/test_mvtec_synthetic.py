@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Ended
+from scipy import integrate, stats
 from sklearn.metrics import roc_auc_score
 
 from dxbench.api import Evaluation, Model, PatchData, Problem, array_energy, array_maps
@@ -21,10 +22,10 @@ from dxbench.tasks.mvtec_synthetic import (
     GRID,
     NOISE,
     PER_DEFECT,
+    RANK,
     TRAIN,
     MVTecSynthetic,
     PatchLaw,
-    ideal_patch_auroc,
     laws,
 )  # fmt: skip
 
@@ -44,6 +45,20 @@ def scored(task: MVTecSynthetic, model: object) -> Evaluation:
 
 
 # --- the law ----------------------------------------------------------------------------------------------------
+
+
+def ideal_patch_auroc(defect_noise: float) -> float:
+    """Probability that a patch with `defect_noise` ranks above a good one by the optimal detector of one category.
+
+    The odds of t = |B^T u|^2 are (inside / outside) r / (d - r) times an F(r, d - r) number, inside and outside being
+    the variances: P(F_defect < c F_good), c the ratio of the two multiples.
+    """
+    good = next(iter(laws().values()))
+    defect = PatchLaw(basis=good.basis, noise=defect_noise)
+    ratio = [law.variances[0] / law.variances[1] for law in (good, defect)]
+    free = (RANK, DIM - RANK)
+    value, _ = integrate.quad(lambda x: stats.f.pdf(x, *free) * stats.f.cdf(x * ratio[0] / ratio[1], *free), 0, np.inf)
+    return float(value)
 
 
 def test_the_ideal_auroc_is_that_of_draws_and_no_other_statistic_beats_it():

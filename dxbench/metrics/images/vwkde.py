@@ -6,9 +6,7 @@ ratio but not in its bias. With s_i = grad log p_i and L_i = Laplacian of p_i ov
     h^2 B(x),   B = grad log alpha . (s_1 - s_2) + (L_1 - L_2) / 2,   L_i = div s_i + |s_i|^2,
 
 to leading order, since Laplacian(alpha p) / (alpha p) = L_alpha + 2 grad log alpha . s + L. The weights, log alpha = a
-sum of w_j radial functions, minimise E[B^2]. `gaussian_scores` takes s_i and L_i from fitted Gaussians (model-based),
-`matched_scores` from score matching (model-free). The plus in L_i is derived here: the released model-free loss has the
-Laplacian of log p minus |s|^2 there, which no density obeys.
+sum of w_j radial functions, minimise E[B^2]; s_i and L_i are those of fitted Gaussians, the paper's model-based way.
 """
 
 from collections.abc import Callable
@@ -75,47 +73,12 @@ class Radial:
         weighted = self(x) * weights
         return (weighted @ self.centres - weighted.sum(axis=1, keepdims=True) * x) / self.width**2
 
-    def laplacian(self, x: Array) -> Array:
-        return self(x) * (_squared_distances(x, self.centres) / self.width**2 - x.shape[1]) / self.width**2
-
-    def gradient_products(self, x: Array) -> Array:
-        """Mean over x of grad phi_j . grad phi_k, [m, m]."""
-        phi, inner = self(x), x @ self.centres.T
-        mixed = (phi * inner).T @ phi
-        whole = (phi * np.square(x).sum(axis=1, keepdims=True)).T @ phi
-        products = whole - mixed - mixed.T + (phi.T @ phi) * (self.centres @ self.centres.T)
-        return products / (len(x) * self.width**4)
-
 
 def radial_functions(points: Array, count: int, rng: np.random.Generator) -> Radial:
     """Centres drawn from the points; width the median distance between them (1 if they coincide)."""
     centres = points[rng.choice(len(points), size=min(count, len(points)), replace=False)]
     apart = np.sqrt(_squared_distances(centres, centres))[np.triu_indices(len(centres), 1)]
     return Radial(centres, float(np.median(apart)) if apart.size and np.median(apart) > 0 else 1.0)
-
-
-def matched_scores(*, functions: int, ridge: float, rng: np.random.Generator) -> ScoreFit:
-    """Of log p = log N(m, C) + sum_j w_j phi_j, by score matching (Hyvarinen 2005, JMLR 6).
-
-    E[|s|^2 / 2 + div s] is quadratic in w: (E[grad phi grad phi^T] + ridge I) w = -E[Laplacian phi + grad phi . s_0].
-    """
-
-    def fit(points: Array) -> Callable[[Array], Scores]:
-        base, basis = gaussian_scores(points), radial_functions(points, functions, rng)
-        start = base(points).gradient
-        pull = (basis.laplacian(points) + basis.along(points, start)).mean(axis=0)
-        products = basis.gradient_products(points)
-        weights = np.linalg.solve(products + ridge * np.eye(len(products)), -pull)
-
-        def at(x: Array) -> Scores:
-            gaussian = base(x)
-            gradient = gaussian.gradient + basis.gradient(x, weights)
-            divergence = gaussian.laplacian - np.square(gaussian.gradient).sum(axis=1) + basis.laplacian(x) @ weights
-            return Scores(gradient, divergence + np.square(gradient).sum(axis=1))
-
-        return at
-
-    return fit
 
 
 def log_weights(first: Array, second: Array, *, scores: ScoreFit, basis: Radial, ridge: float) -> tuple[Array, Array]:

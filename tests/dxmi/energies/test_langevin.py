@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from flat import Flat
 
 from dxmi.energies.langevin import Langevin, ReplayBuffer, clipped, harmonic, normalised
-from dxmi.geometry.spaces import Flat, UnitSphere
+from dxmi.geometry.spaces import UnitSphere
 from dxmi.geometry.sphere import project
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dxmi.protocols import Policy
 from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
 from dxmi.sampling.rollout import sample
@@ -86,12 +85,6 @@ def rows(k: int, n: int) -> Tensor:
 
 def normal(n: int, dim: int, seed: int = 0) -> Tensor:
     return torch.randn(n, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def test_a_gaussian_policy_is_a_policy():
-    policy = linear_policy()
-    assert isinstance(policy, Policy)
-    assert (policy.num_steps, policy.event_shape) == (3, (2,))
 
 
 @pytest.mark.parametrize("schedule", [VPSchedule.linear(12), VPSchedule.cosine(12)], ids=["linear", "cosine"])

@@ -8,7 +8,6 @@ from dxbench.metrics.images.vwkde import (
     gaussian_scores,
     kernel_kl,
     log_weights,
-    matched_scores,
     radial_functions,
 )
 
@@ -47,41 +46,11 @@ def test_gaussian_scores_are_those_of_the_density() -> None:
     np.testing.assert_allclose(found.laplacian, laplacian, rtol=1e-3, atol=1e-3)
 
 
-def test_the_laplacian_of_matched_scores_is_the_divergence_plus_not_minus_the_square() -> None:
-    """The released model-free loss has the minus; on its own terms, finite differences of s tell them apart."""
-    points = np.concatenate([rng().normal(size=(300, 2)) - 1.5, rng(1).normal(size=(300, 2)) + 1.5])
-    scores = matched_scores(functions=40, ridge=0.01, rng=rng(2))(points)
-    x, step = points[::60], 1e-5
-    divergence = sum(
-        (scores(x + step * axis).gradient - scores(x - step * axis).gradient) @ axis / (2 * step) for axis in np.eye(2)
-    )
-    found, square = scores(x), np.square(scores(x).gradient).sum(1)
-    np.testing.assert_allclose(found.laplacian, divergence + square, rtol=1e-4, atol=1e-4)
-    assert np.abs(found.laplacian - (divergence - square)).max() > 0.1
-
-
-def test_score_matching_finds_a_score_that_no_gaussian_has() -> None:
-    centres = np.array([[-1.5, -1.5], [1.5, 1.5]])
-    points = np.concatenate([rng(i).normal(size=(600, 2)) + centre for i, centre in enumerate(centres)])
-    x = points[::10]
-    weights = np.exp(-0.5 * np.square(x[:, None] - centres).sum(2))
-    weights /= weights.sum(1, keepdims=True)
-    truth = weights @ centres - x
-    errors = [
-        np.square(fit(points)(x).gradient - truth).sum(1).mean()
-        for fit in (gaussian_scores, matched_scores(functions=60, ridge=0.001, rng=rng(2)))
-    ]
-    assert errors[1] < 0.6 * errors[0]
-
-
 def test_radial_functions_agree_with_finite_differences() -> None:
     basis = Radial(rng().normal(size=(5, 3)), 0.8)
     x, v, step = rng(1).normal(size=(7, 3)), rng(2).normal(size=(7, 3)), 1e-4
     np.testing.assert_allclose(basis.along(x, v), (basis(x + step * v) - basis(x - step * v)) / (2 * step), atol=1e-6)
-    laplacian = sum((basis(x + step * axis) + basis(x - step * axis) - 2 * basis(x)) / step**2 for axis in np.eye(3))
-    np.testing.assert_allclose(basis.laplacian(x), laplacian, atol=1e-5)
     gradients = np.stack([basis.along(x, np.broadcast_to(axis, x.shape)) for axis in np.eye(3)], axis=2)
-    np.testing.assert_allclose(basis.gradient_products(x), np.einsum("nja,nka->jk", gradients, gradients) / 7)
     weights = rng(3).normal(size=5)
     np.testing.assert_allclose(basis.gradient(x, weights), np.einsum("nja,j->na", gradients, weights))
 
@@ -118,12 +87,11 @@ def test_weights_cut_the_mean_square_of_b() -> None:
     assert np.square(b).mean() < 0.5 * np.square(offset).mean()
 
 
-@pytest.mark.parametrize("model_free", [False, True])
-def test_gaussians_of_unequal_covariance_are_nearer_the_truth_than_without_weights(model_free: bool) -> None:
+def test_gaussians_of_unequal_covariance_are_nearer_the_truth_than_without_weights() -> None:
     truth = gaussian_kl(M1, C1, M2, C2)
-    scores = matched_scores(functions=80, ridge=0.01, rng=rng(9)) if model_free else gaussian_scores
     plain, weighted = (
-        np.array([kernel_kl(*draws(seed), rng=rng(), scores=way) for seed in range(4)]) for way in (None, scores)
+        np.array([kernel_kl(*draws(seed), rng=rng(), scores=way) for seed in range(4)])
+        for way in (None, gaussian_scores)
     )
     error = 3 * weighted.std(ddof=1) / 2
     assert abs(weighted.mean() - truth) < min(error, abs(plain.mean() - truth))
