@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from dxbench.api import Direction, Estimate
 from dxbench.boards.stats import bounded, mean, rounded_moments
-from dxbench.plugins.configure import DEFAULT_PRESET
+from dxbench.plugins.rows import RowName
 from dxbench.records.entries import YOURS, Entry
 
 Kind = Literal["measured", "reference", "published"]
@@ -135,21 +135,19 @@ def newest_configuration(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def label_of(entry: Entry) -> str:
-    """Method, preset, what was set beside it, and the precision if it is not float32."""
-    preset = "" if entry.preset == DEFAULT_PRESET else f" [{entry.preset}]"
-    changes = ", ".join(f"{key}={value}" for key, value in sorted(entry.overrides.items()))
-    precision = "" if entry.precision == "32" else f" {entry.precision}"
-    return f"{entry.method}{preset}{' (' + changes + ')' if changes else ''}{precision}"
+    """The name of a run's row, without the folder that it is from."""
+    return str(replace(name_of(entry), origin=""))
 
 
-def selector_of(entry: Entry) -> str:
-    """What to type for the row of a run."""
-    origin = f"@{entry.origin}" if entry.origin else ""
-    if entry.precision != "32":
-        return f"{entry.config_id}{origin}"
-    preset = "" if entry.preset == DEFAULT_PRESET else f":{entry.preset}"
-    changes = ",".join(f"{key}={value}" for key, value in entry.overrides.items())
-    return f"{entry.method}{preset}{f'[{changes}]' if changes else ''}{origin}"
+def name_of(entry: Entry) -> RowName:
+    """The name of a run's row, as it is typed."""
+    return RowName(
+        method=entry.method,
+        preset=entry.preset,
+        overrides=entry.overrides,
+        precision=entry.precision,
+        origin=entry.origin,
+    )
 
 
 def summarise(by_seed: Mapping[int, Estimate]) -> Summary:
@@ -221,7 +219,7 @@ def _row(group: Sequence[Entry], *, label: str, superseded: bool) -> Row:
         kind="reference" if first.reference else "measured",
         method=first.method,
         family=first.family,
-        selector=selector_of(first),
+        selector=str(name_of(first)),
         config_id=first.config_id,
         origin=first.origin,
         seeds=max((summary.seeds for summary in scores.values()), default=0),

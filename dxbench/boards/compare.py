@@ -1,6 +1,5 @@
 """Are two rows different? Over their training seeds, metric by metric."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -8,17 +7,14 @@ from typing import Literal
 from pydantic import JsonValue
 
 from dxbench.api import Direction, Estimate
-from dxbench.boards.aggregate import label_of, located, newest_configuration, selector_of
+from dxbench.boards.aggregate import label_of, located, name_of, newest_configuration
 from dxbench.boards.stats import Interval, TStatistic, welch_t
 from dxbench.boards.tables import differing_fields, protocols_of
-from dxbench.errors import UsageError, unknown
-from dxbench.plugins.configure import DEFAULT_PRESET, parse_assignments
+from dxbench.errors import unknown
+from dxbench.plugins.rows import RowName
 from dxbench.records.entries import Entry
 
 Verdict = Literal["better", "worse", "not separable", "not comparable", "too few seeds"]
-_SELECTOR = re.compile(
-    r"(?P<method>[^:\[\]@]+)(:(?P<preset>[^:\[\]@]+))?(\[(?P<set>[^\[\]]*)\])?(@(?P<origin>.+))?", re.DOTALL
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +48,7 @@ class MetricComparison:
 
 
 def select(entries: Sequence[Entry], selector: str) -> Selection:
-    """Runs named by `method`, `method:preset`, `method[key=value,...]` or the ten digits of a configuration.
+    """Runs named by `method:preset[key=value,...]` (`RowName`) or by the ten digits of a configuration.
 
     `@yours` behind any of these takes your own, `@FOLDER` those of another folder. Runs of several folders are not
     mixed: without it the first folder's count, which are the reference's where it has any.
@@ -62,20 +58,12 @@ def select(entries: Sequence[Entry], selector: str) -> Selection:
     Raises:
         UsageError: if nothing or no such form matches, or all that does is withdrawn.
     """
-    match = _SELECTOR.fullmatch(selector)
-    if match is None:
-        raise UsageError(
-            f"cannot read {selector!r}; use method, method:preset, method[key=value] or a config id, and @yours behind "
-            "it for your own runs"
-        )
-    scored = [entry for entry in entries if entry.status == "ok" and match["origin"] in (None, entry.origin)]
-    named = [entry for entry in scored if entry.config_id == selector.partition("@")[0]]
+    row = RowName.parse(selector)
+    scored = [entry for entry in entries if entry.status == "ok" and row.origin in ("", entry.origin)]
+    named = [entry for entry in scored if entry.config_id == row.method]
+    named = named or [entry for entry in scored if replace(name_of(entry), origin=row.origin) == row]
     if not named:
-        overrides = parse_assignments([part for part in (match["set"] or "").split(",") if part])
-        wanted = (match["method"], match["preset"] or DEFAULT_PRESET, overrides, "32")
-        named = [entry for entry in scored if (entry.method, entry.preset, entry.overrides, entry.precision) == wanted]
-    if not named:
-        raise unknown("row", selector, {selector_of(entry) for entry in entries if entry.status == "ok"})
+        raise unknown("row", selector, {str(name_of(entry)) for entry in entries if entry.status == "ok"})
     reasons = dict.fromkeys(entry.withdrawn for entry in named if entry.withdrawn is not None)
     named = [entry for entry in named if entry.withdrawn is None]
     if not named:

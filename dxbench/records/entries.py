@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from dxbench.api import Estimate, ResultRecord
+from dxbench.api import Estimate, Precision, ResultRecord
 from dxbench.errors import InvalidFile
 from dxbench.records.files import Unreadable, config_id_of, precision_of, read_record
 
@@ -40,7 +40,7 @@ class Entry:
     overrides: dict[str, JsonValue]
     config: dict[str, JsonValue]
     config_id: str
-    precision: str
+    precision: Precision
     seed: int
     status: str
     failure: str | None

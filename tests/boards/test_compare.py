@@ -120,7 +120,7 @@ def test_rows_are_named_by_method_preset_changes_or_id(compare: Callable[..., En
     plain = row("dxmi", [0.1, 0.2])
     set_tau = row("dxmi", [0.3, 0.45], preset="pretrained", overrides={"tau": 0.01}, config={"tau": 0.01})
     ended = compare(plain + set_tau, "dxmi", "dxmi:pretrained[tau=0.01]", "--json")
-    assert ended.json["b"] == "dxmi [pretrained] (tau=0.01)"
+    assert ended.json["b"] == "dxmi:pretrained[tau=0.01]"
     wrong = compare([], "dxmi", "dxmi:pretrained[tau=0.02]")
     assert wrong.code == 2
     assert "Did you mean 'dxmi:pretrained[tau=0.01]'?" in wrong.err

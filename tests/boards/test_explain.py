@@ -318,7 +318,7 @@ def test_rows_are_named_as_in_compare(dxbench: Callable[..., Ended], two: tuple[
     folder = two[0].parents[2]
     ended = dxbench("explain", "m", "m:big", "-t", "gaussians8", "--results", folder)
     assert ended.code == 0, ended.err
-    assert "A = m\nB = m [big]" in ended.out
+    assert "A = m\nB = m:big" in ended.out
     wrong = dxbench("explain", "m", "m:bgi", "-t", "gaussians8", "--results", folder)
     assert wrong.code == 2
     assert "Did you mean 'm:big'?" in wrong.err

@@ -122,7 +122,7 @@ def test_own_runs_have_rows_and_pages_of_their_own_and_runs_without_a_number_hav
     assert "fast on plane, seed 0 (yours)" in text
     assert "0.7" in text
     assert not [name for name in pages if "absent" in name]
-    assert "No number of absent (steps=3) (yours) (1 skipped)" in (built.folder / "tasks/plane.html").read_text()
+    assert "No number of absent[steps=3] (yours) (1 skipped)" in (built.folder / "tasks/plane.html").read_text()
     assert built.runs == sum(name.startswith("runs/") for name in pages)
 
 

@@ -220,7 +220,7 @@ def test_csv_and_markdown_quote_what_they_must(dxbench: Callable[..., Ended], tm
     write_record(tmp_path, record(0, 0.5, method="a|b,c", overrides={"x": "1,2"}))
     table = ("table", "--task", "gaussians8", "--results", tmp_path, "--format")
     (_, line) = csv.reader(io.StringIO(dxbench(*table, "csv").out))
-    assert line[1] == "a|b,c (x=1,2)"
+    assert line[1] == 'a|b,c[x="1,2"]'
     assert "a\\|b,c (x=1,2)" in dxbench(*table, "md").out
 
 

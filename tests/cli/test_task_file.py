@@ -47,7 +47,7 @@ def test_a_task_from_a_file_works_to_the_end(dxbench: Command, ring: Path, home:
     assert [record["preset"] for record in records] == ["quick", "quick"]
 
     for task in (TASK, "ring"):
-        assert "dxmi [quick] (iterations=20)" in dxbench("table", "-t", task).out
+        assert "dxmi:quick[iterations=20]" in dxbench("table", "-t", task).out
         assert dxbench("compare", ROW, "ddpm:quick[num_steps=4]", "-t", task).code == 0
         assert dxbench("check", "--baseline", home / "results", "--results", ring / "copy", "-t", task).code == 2
     info = dxbench("info", TASK)

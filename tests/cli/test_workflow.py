@@ -65,7 +65,7 @@ def test_the_gate_passes_the_baselines_own_records_and_uploads_what_it_writes(
     ended = dxbench(*line)
     assert ended.code == 0, ended.err
     rows = {(one["row"], one["verdict"]) for one in ended.json["findings"]}
-    assert {("dxmi [quick]", "unchanged"), ("ddpm [quick]", "unchanged")} <= rows
+    assert {("dxmi:quick", "unchanged"), ("ddpm:quick", "unchanged")} <= rows
     uploaded = next(step["with"]["path"] for step in gate["steps"] if "upload-artifact" in step.get("uses", ""))
     report = line[line.index("--junit") + 1]
     assert report in uploaded
