@@ -10,7 +10,7 @@ from dxbench.api import Direction, Estimate
 from dxbench.boards.aggregate import label_of, located, name_of, newest_configuration
 from dxbench.boards.stats import Interval, TStatistic, welch_t
 from dxbench.boards.tables import differing_fields, protocols_of
-from dxbench.errors import unknown
+from dxbench.errors import UsageError, unknown
 from dxbench.plugins.rows import RowName
 from dxbench.records.entries import Entry
 
