@@ -88,11 +88,15 @@ def common(
         "dxbench run --suite dxmi-table1",
         "dxbench run -t digits -m dxmi --devices 2 --accumulate 4 --precision bf16",
         "dxbench run -t cifar10 -m dxmi --init train",
+        "dxbench run -t gaussians8 -m 'dxmi:pretrained[tau=0.01]' -s 0-4",
     )
 )
 def run(
     task: Task = None,
-    method: Annotated[str | None, typer.Option("--method", "-m", help="Method name, or path/to/file.py:Class.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", "-m", help="A row, method:preset[key=value,...]; a method may be file.py:Class."),
+    ] = None,
     suite: Annotated[str | None, typer.Option(help="Run every row of a suite: a name or a .toml file.")] = None,
     seed: Annotated[
         str | None, typer.Option("--seed", "-s", help="Training seeds, comma separated. Default 0.")
@@ -262,9 +266,7 @@ def table(
 def compare(
     a: Annotated[
         str,
-        typer.Argument(
-            help="A row: method, method:preset, method[key=value], or a config id. With @yours, your own runs."
-        ),
+        typer.Argument(help="A row, method:preset[key=value,...], or a config id. With @yours, your own runs."),
     ],
     b: Annotated[str, typer.Argument(help="The row it is compared with.")],
     task: OneTask,
@@ -487,7 +489,7 @@ def prepare(
     task: OneTask,
     method: Annotated[
         str | None,
-        typer.Option("--method", "-m", help="Only what a run of this method needs; a name or file.py:Class."),
+        typer.Option("--method", "-m", help="Only what a run of this row needs: method:preset[key=value,...]."),
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Preset of that method.")] = None,
     assign: Annotated[
@@ -575,9 +577,9 @@ def new_task(
     ),
 )
 def check_method(
-    name: Annotated[str, typer.Argument(help="Method name, or path/to/file.py:Class.")],
+    name: Annotated[str, typer.Argument(help="Method, method:preset[key=value,...], or path/to/file.py:Class.")],
     task: Annotated[str, typer.Option("--task", "-t", help="The task whose problem it is tried on.")] = "gaussians8",
-    preset: Annotated[str, typer.Option(help="Preset of the method for the task.")] = "default",
+    preset: Annotated[str | None, typer.Option(help="Preset of the method for the task.")] = None,
     assign: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the preset; repeatable.")] = None,
     steps: Annotated[int, typer.Option(min=2, help="Training steps per check.")] = 6,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
@@ -615,9 +617,7 @@ def check_task(
 )
 def submit(
     task: OneTask,
-    method: Annotated[
-        str, typer.Option("--method", "-m", help="A row: method, method:preset, method[key=value], or a config id.")
-    ],
+    method: Annotated[str, typer.Option("--method", "-m", help="A row, method:preset[key=value,...], or a config id.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The bundle; default <task>-<method>-<id>.zip.")
     ] = None,

@@ -11,24 +11,25 @@ from dxbench.engine.process import choose_device, prepare_process
 from dxbench.errors import ExitCode, NothingMeasured
 from dxbench.plugins.configure import parse_assignments
 from dxbench.plugins.registry import load_method, load_task
+from dxbench.plugins.rows import RowName
 from dxbench.terminal.console import console
 
 STYLES = {"pass": "green", "fail": "bold red", "skipped": "yellow"}
 
 
 def check_method_command(
-    name: str, task: str, *, preset: str, assignments: list[str], steps: int, device: str, as_json: bool
+    name: str, task: str, *, preset: str | None, assignments: list[str], steps: int, device: str, as_json: bool
 ) -> int:
     """Print a line per check; exit code 5 where one fails.
 
     Raises:
         NothingMeasured: if the method could not be trained here, so that nothing was shown.
     """
-    method = load_method(name)
+    row = RowName.typed(name, preset=preset, overrides=parse_assignments(assignments))
+    method = load_method(row.method)
     chosen = choose_device(device, auto="cpu")
     prepare_process(Compute(device=chosen, threads=load_task(task).threads))
-    overrides = parse_assignments(assignments)
-    results = check_on_task(method, task, preset=preset, overrides=overrides, steps=steps, device=chosen)
+    results = check_on_task(method, task, preset=row.preset, overrides=dict(row.overrides), steps=steps, device=chosen)
     failed = [result for result in results if result.outcome == "fail"]
     if as_json:
         say({"method": name, "task": task, "ok": not failed, "checks": [asdict(result) for result in results]})

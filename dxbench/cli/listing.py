@@ -7,12 +7,13 @@ from typing import Any
 from rich.text import Text
 
 from dxbench import paths
-from dxbench.api import Config, Method, Metric, MetricCard, MetricProtocol, Task
+from dxbench.api import Config, Method, Metric, MetricCard, MetricProtocol, Task, canonical_json
 from dxbench.boards.opening import recorded_tasks
 from dxbench.cli.common import say, warn
 from dxbench.errors import UsageError, unknown
 from dxbench.metrics.cards import card_of, stem_of
 from dxbench.plugins import registry
+from dxbench.plugins.rows import RowName
 from dxbench.terminal.console import console, grid
 
 
@@ -135,6 +136,8 @@ def info_command(name: str, *, as_json: bool) -> None:
 def _facts(name: str) -> dict[str, Any]:
     from dxbench.plugins.suites import suite_names
 
+    if name.partition("[")[0].partition(":")[0] in registry.plugins("methods") and set(name) & set(":["):
+        return _row_facts(RowName.parse(name))
     if registry.in_file(name):
         return _file_facts(name)
     if name in registry.plugins("methods"):
@@ -163,7 +166,7 @@ def _suite_facts(name: str) -> dict[str, Any]:
     from dxbench.plugins.suites import load_suite
 
     suite = load_suite(name)
-    rows = {row.label: f"{row.method} [{row.preset}] {row.set or ''}" for row in suite.rows}
+    rows = {row.label: str(RowName(method=row.method, preset=row.preset, overrides=row.set)) for row in suite.rows}
     return {f"suite {suite.name}": suite.title, f"rows on {suite.task}, seeds {suite.seeds}": rows}
 
 
@@ -229,6 +232,24 @@ def _method_facts(method: type[Method]) -> dict[str, Any]:
         "presets": {name: _listed(name, found) for name, found in of_tasks.items() if any(found.values())} or "default",
         **{title: _defaults(kind) for kind, title in kinds.items()},
     }
+
+
+def _row_facts(row: RowName) -> dict[str, Any]:
+    """Of a row, its configuration on every task that has its preset."""
+    from dxbench.plugins.configure import configure, presets
+
+    method = registry.load_method(row.method)
+    named = [name for name, plugin in sorted(registry.plugins("tasks").items()) if plugin.problem() is None]
+    found: dict[str, tuple[dict[str, Any], list[str]]] = {}
+    for task in map(registry.load_task, named):
+        if row.preset in presets(method, task):
+            settings = configure(method, task, row.preset, row.overrides).model_dump(mode="json")
+            found.setdefault(canonical_json(settings), (settings, []))[1].append(task.name)
+    if not found:
+        known = {preset for task in map(registry.load_task, named) for preset in presets(method, task)}
+        raise unknown(f"preset of {row.method}", row.preset, known)
+    configurations = {f"configuration on {', '.join(tasks)}": settings for settings, tasks in found.values()}
+    return {f"row {row}": inspect.getdoc(method) or "", **configurations}
 
 
 def _listed(task: str, presets: Mapping[str, str]) -> str:

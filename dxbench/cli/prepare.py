@@ -21,8 +21,9 @@ from dxbench.assets.prepare import Progress as Tell
 from dxbench.cli.common import say
 from dxbench.engine.parts import needed_files
 from dxbench.errors import ExitCode, UsageError, unknown
-from dxbench.plugins.configure import DEFAULT_PRESET, configure, parse_assignments
+from dxbench.plugins.configure import configure, parse_assignments
 from dxbench.plugins.registry import load_method, load_task
+from dxbench.plugins.rows import RowName
 from dxbench.terminal.console import bars, console, text_column
 from dxbench.terminal.progress import Pace
 
@@ -68,8 +69,9 @@ def _files(task: Task, method: str | None, preset: str | None, assignments: list
         if preset is not None or assignments:
             raise UsageError("--preset and --set are those of a method; give --method too")
         return task.assets
-    chosen = load_method(method)
-    config = configure(chosen, task, preset or DEFAULT_PRESET, parse_assignments(assignments))
+    row = RowName.typed(method, preset=preset, overrides=parse_assignments(assignments))
+    chosen = load_method(row.method)
+    config = configure(chosen, task, row.preset, row.overrides)
     return needed_files(task, chosen, config)
 
 

@@ -13,15 +13,16 @@ from dxbench.cli.common import parse_duration, parse_seeds, say
 from dxbench.engine.attempt import RunOptions
 from dxbench.engine.launchers import Outcome
 from dxbench.engine.parts import UnmetNeed, problem_for, trains_on_data
-from dxbench.engine.plan import Cell, measured, plan
+from dxbench.engine.plan import Cell, measured, plan, plan_row
 from dxbench.engine.process import choose_device
 from dxbench.engine.spread import Spread, check_support, machines, outer_rank
 from dxbench.engine.stopping import AT_ONCE, LastStopSignals
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, MissingData, UsageError, unknown
 from dxbench.files.writing import check_writable
 from dxbench.plugins import registry
-from dxbench.plugins.configure import DEFAULT_PRESET, assignments, config_class, parse_assignments
+from dxbench.plugins.configure import config_class, parse_assignments
 from dxbench.plugins.registry import load_method, load_task, shadowed
+from dxbench.plugins.rows import RowName
 from dxbench.plugins.suites import Suite, load_suite
 from dxbench.records.files import record_path, work_folder
 from dxbench.terminal.console import console as console_of
@@ -120,15 +121,8 @@ def plan_cells(request: RunRequest) -> list[Cell]:
         return _suite_cells(load_suite(request.suite), request.seeds, overrides, request.precision)
     if request.task is None or request.method is None:
         raise UsageError("give --task and --method, or --suite; `dxbench list methods` shows what there is")
-    seeds = parse_seeds(request.seeds or "0")
-    return plan(
-        request.task,
-        request.method,
-        preset=request.preset or DEFAULT_PRESET,
-        overrides=overrides,
-        seeds=seeds,
-        precision=request.precision,
-    )
+    row = RowName.typed(request.method, preset=request.preset, overrides=overrides, precision=request.precision)
+    return plan_row(request.task, row, seeds=parse_seeds(request.seeds or "0"))
 
 
 def _suite_cells(suite: Suite, seeds: str | None, overrides: dict[str, JsonValue], precision: Precision) -> list[Cell]:
@@ -190,8 +184,7 @@ def _dry_run(
         say([_as_json(cell, found) for cell, found in zip(cells, forecasts, strict=True)])
         return
     for cell, found in zip(cells, forecasts, strict=True):
-        changes = " ".join(assignments(cell.overrides))
-        print(f"{cell.task}  {cell.method}  [{cell.preset}] {changes}  seed {cell.seed}  {cell.run_id}  {found}")
+        print(f"{cell.task}  {cell.row}  seed {cell.seed}  {cell.run_id}  {found}")
     for reason in dict.fromkeys(found.skipped for found in forecasts if found.skipped and not found.measured):
         count = sum(found.skipped == reason and not found.measured for found in forecasts)
         print(f"{count} of {len(cells)} cells will be skipped: {reason}")

@@ -2,15 +2,16 @@
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from dxbench.api import Precision, ResultRecord
 from dxbench.errors import UsageError
-from dxbench.plugins.configure import DEFAULT_PRESET, assignments, configure
+from dxbench.plugins.configure import configure
 from dxbench.plugins.registry import MethodRef, TaskRef, load_method, load_task
+from dxbench.plugins.rows import RowName
 from dxbench.records.files import config_id, read_record
 
 
@@ -41,18 +42,33 @@ class Cell:
         )
 
     @property
+    def row(self) -> RowName:
+        """The name of the row that the run is of."""
+        return RowName(method=self.method, preset=self.preset, overrides=self.overrides, precision=self.precision)
+
+    @property
     def prepare(self) -> str:
         """The command that fetches what this run needs and no more."""
         task = self.task_ref if isinstance(self.task_ref, str) else self.task
         method = self.method_ref if isinstance(self.method_ref, str) else self.method
-        parts = ["dxbench prepare --task", shlex.quote(task), "--method", shlex.quote(method)]
-        parts += [] if self.preset == DEFAULT_PRESET else ["--preset", self.preset]
-        parts += [f"--set {shlex.quote(text)}" for text in assignments(self.overrides)]
-        return " ".join(parts)
+        row = replace(self.row, method=method, precision="32")
+        return f"dxbench prepare --task {shlex.quote(task)} --method {shlex.quote(str(row))}"
 
     @property
     def run_id(self) -> str:
         return f"{self.config_id}-s{self.seed}"
+
+
+def plan_row(task_ref: TaskRef, row: RowName, *, seeds: list[int]) -> list[Cell]:
+    """One cell of a row per seed; raises as `plan`."""
+    return plan(
+        task_ref,
+        row.method,
+        preset=row.preset,
+        overrides=dict(row.overrides),
+        seeds=seeds,
+        precision=row.precision,
+    )
 
 
 def plan(

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast, get_args
 
 from pydantic import JsonValue
@@ -56,6 +56,36 @@ class RowName:
             overrides=overrides,
             precision=cast(Precision, precision),
             origin=match["origin"] or "",
+        )
+
+    @classmethod
+    def typed(
+        cls,
+        text: str,
+        *,
+        preset: str | None = None,
+        overrides: Mapping[str, JsonValue] | None = None,
+        precision: Precision = "32",
+    ) -> "RowName":
+        """The row that a run is asked for: its name, and options that say more of it.
+
+        Raises:
+            UsageError: as `parse`; if name and options both say something; if the name has a folder of records.
+        """
+        row, more = cls.parse(text), dict(overrides or {})
+        if row.origin:
+            raise UsageError(f"{text!r}: @{row.origin} says where records are from; a run has none yet")
+        if preset is not None and row.preset != DEFAULT_PRESET:
+            raise UsageError(f"the preset is said twice, in {text!r} and as {preset!r}")
+        if "32" not in (precision, row.precision):
+            raise UsageError(f"the precision is said twice, in {text!r} and as {precision!r}")
+        if twice := sorted(more.keys() & row.overrides.keys()):
+            raise UsageError(f"{', '.join(twice)} is set twice, in {text!r} and beside it")
+        return replace(
+            row,
+            preset=row.preset if preset is None else preset,
+            overrides={**row.overrides, **more},
+            precision=row.precision if precision == "32" else precision,
         )
 
     def __str__(self) -> str:

@@ -16,12 +16,13 @@ from dxbench.api import Model, ResultRecord, Task
 from dxbench.engine.attempt import RunOptions
 from dxbench.engine.cell import run_cell
 from dxbench.engine.listener import SILENT
-from dxbench.engine.plan import Cell, measured, plan
+from dxbench.engine.plan import Cell, measured, plan, plan_row
 from dxbench.engine.stopping import AT_ONCE, StopSignals
 from dxbench.errors import Interrupted, MissingData, RunFailed, UsageError
 from dxbench.files.writing import check_writable
 from dxbench.plugins.configure import DEFAULT_PRESET
 from dxbench.plugins.registry import MethodRef, TaskRef, load_task, shadowed
+from dxbench.plugins.rows import RowName
 from dxbench.python.loading import load_model, named
 from dxbench.python.scores import Scores, html_table, shown
 from dxbench.python.undisturbed import undisturbed
@@ -131,7 +132,7 @@ def run(
     method: MethodRef,
     *,
     seed: int = 0,
-    preset: str = DEFAULT_PRESET,
+    preset: str | None = None,
     device: str = "auto",
     out: str | Path | None = None,
     again: bool = False,
@@ -155,9 +156,9 @@ def run(
 
     Args:
         task: by name, `path/to/file.py:Class`, class or object.
-        method: likewise.
+        method: likewise; or the name of a row, such as `dxmi:pretrained[tau=0.01]`.
         seed: of training and sampling.
-        preset: a configuration of the method for the task; see `dxbench info`.
+        preset: a configuration of the method for the task, by default its `default`; see `dxbench info`.
         device: "auto", "cpu" or "cuda".
         out: a folder for the work of the run and, in its results/, its record; else DXBENCH_HOME and DXBENCH_RESULTS.
         again: measure anew what has a record.
@@ -173,7 +174,10 @@ def run(
         MachineFault: where there is no room or no permission; the last checkpoint is kept.
     """
     overrides = {key: _plain(key, value) for key, value in settings.items()}
-    (cell,) = plan(task, method, preset=preset, overrides=overrides, seeds=[seed])
+    if isinstance(method, str):
+        (cell,) = plan_row(task, RowName.typed(method, preset=preset, overrides=overrides), seeds=[seed])
+    else:
+        (cell,) = plan(task, method, preset=preset or DEFAULT_PRESET, overrides=overrides, seeds=[seed])
     home = Path(out) if out is not None else paths.home()
     options = RunOptions(
         home=home,

@@ -221,7 +221,7 @@ def test_csv_and_markdown_quote_what_they_must(dxbench: Callable[..., Ended], tm
     table = ("table", "--task", "gaussians8", "--results", tmp_path, "--format")
     (_, line) = csv.reader(io.StringIO(dxbench(*table, "csv").out))
     assert line[1] == 'a|b,c[x="1,2"]'
-    assert "a\\|b,c[x=\"1,2\"]" in dxbench(*table, "md").out
+    assert 'a\\|b,c[x="1,2"]' in dxbench(*table, "md").out
 
 
 def test_out_writes_the_file(dxbench: Callable[..., Ended], tmp_path: Path) -> None:
