@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from dxbench.drawing.counting import OperationCounter
 from dxbench.engine.fabric import FabricWorkers
-from dxbench.engine.spread import Spread
+from dxbench.engine.spread import ParallelSettings
 from dxmi.algorithms.dxmi import DxMIUpdate
 from dxmi.algorithms.sweeps import batched_sweep
 from dxmi.energies.values import TimeIndependentValue
@@ -52,7 +52,7 @@ class Path:
     peak: int = 0
 
 
-def build(name: str, execution: Execution, spread: Spread, *, fused: bool, device: str) -> Path:
+def build(name: str, execution: Execution, spread: ParallelSettings, *, fused: bool, device: str) -> Path:
     """The networks of CIFAR-10, T = 10, with the paper's learning rates."""
     chain, generator = LinearChain(), torch.Generator().manual_seed(0)
     schedule = chain.var_quadratic(STEPS)
@@ -146,9 +146,9 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     device, accumulate = asked.device, min(asked.accumulate, asked.batch)
-    plain, fast = Spread(accumulate=accumulate), Spread(accumulate=accumulate, precision="bf16")
+    plain, fast = ParallelSettings(accumulate=accumulate), ParallelSettings(accumulate=accumulate, precision="bf16")
     eager = build("eager float32", Eager(), plain, fused=False, device=device)
-    flops = model_flops(build("counted", Eager(), Spread(), fused=False, device=device), device)
+    flops = model_flops(build("counted", Eager(), ParallelSettings(), fused=False, device=device), device)
     layout = ChannelsLast(compiled=not asked.no_compile)
     paths = [eager, build("optimised", layout, fast, fused=True, device=device)]
     for path, _ in itertools.product(paths, range(asked.warmup)):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dxbench.api import (
     Cost,
     Evaluation,
-    Evidence,
+    EvaluationInputs,
     MethodCard,
     Model,
     Problem,
@@ -67,16 +67,16 @@ class Tiny(Task):
     def pictures(self, arrays: Mapping[str, Array]) -> list[Any]:
         return []
 
-    def evidence(self, samples: Array) -> Evidence:
-        return Evidence(
+    def inputs_of(self, samples: Array) -> EvaluationInputs:
+        return EvaluationInputs(
             samples=samples.astype(np.float64), energy=None, temperature=None, nfe=None, reference=self.reference
         )
 
-    def evidence_of_run(self, samples: Array) -> Evidence:
+    def evidence_of_run(self, samples: Array) -> EvaluationInputs:
         """Of a run, whose energy is the true one."""
         energy = mixture_oracle(self.reference.mixture).energy
         return replace(
-            self.evidence(samples), energy=lambda x: energy(torch.from_numpy(x)).numpy(), temperature=1.0, nfe=4.0
+            self.inputs_of(samples), energy=lambda x: energy(torch.from_numpy(x)).numpy(), temperature=1.0, nfe=4.0
         )
 
 

@@ -49,7 +49,7 @@ class Estimate(Frozen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class EvaluationInputs:
     """What metrics see of one model: its draws, its energy, and the task's reference.
 
     Attributes:
@@ -71,7 +71,7 @@ class Evidence:
     start_samples: "np.ndarray | None" = None
     scores: Any = None
 
-    def of_start(self) -> "Evidence":
+    def of_start(self) -> "EvaluationInputs":
         """The same of the model that training began from; raises NotApplicable where there is none."""
         if self.start_samples is None:
             raise NotApplicable("the model was not fine-tuned from another")
@@ -94,8 +94,8 @@ class Metric(Protocol):
     @property
     def protocol(self) -> MetricProtocol: ...
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        """Raises NotApplicable where the evidence lacks what it needs."""
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        """Raises NotApplicable where the inputs lacks what it needs."""
         ...
 
 
@@ -168,6 +168,6 @@ class Recheckable(Protocol):
     @property
     def name(self) -> str: ...
 
-    def recheck(self, evidence: Evidence) -> Recheck:
-        """`evidence.samples` is the part. Raises NotApplicable where it is too small."""
+    def recheck(self, inputs: EvaluationInputs) -> Recheck:
+        """`inputs.samples` is the part. Raises NotApplicable where it is too small."""
         ...

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dxbench.assets import Asset
-from dxbench.api.measuring import Estimate, Evidence, Metric, MetricProtocol, NotApplicable
+from dxbench.api.measuring import Estimate, EvaluationInputs, Metric, MetricProtocol, NotApplicable
 from dxbench.api.models import Model
 from dxbench.api.problems import Problem, ProblemSet
 
@@ -125,7 +125,7 @@ class Task(ABC):
         """Score mean [d] and covariance [d, d] of features, by kind of feature, of `n` samples made elsewhere."""
         raise NotApplicable(f"{self.name} is scored by samples, statistics of features do not suffice")
 
-    def evidence(self, samples: "np.ndarray") -> Evidence:
+    def inputs_of(self, samples: "np.ndarray") -> EvaluationInputs:
         """What metrics see of samples alone, [n, *event], to score those of a run again.
 
         Raises NotApplicable for a task whose kept samples are not all that was scored.

@@ -116,7 +116,7 @@ def explain(
 
     def score(metric: Metric, record: ResultRecord) -> float:
         progress(f"scoring {record.run_id} by {metric.name} again")
-        return metric.measure(task.evidence(kept.of(record))).value
+        return metric.measure(task.inputs_of(kept.of(record))).value
 
     of_all = [name for name in metrics if all(name in record.scores for pair in pairs for record in pair)]
     return [_explain_metric(name, known.get(name), pairs, score) for name in of_all]

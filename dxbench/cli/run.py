@@ -15,7 +15,7 @@ from dxbench.engine.launchers import Outcome
 from dxbench.engine.parts import UnmetNeed, problem_for, trains_on_data
 from dxbench.engine.plan import Cell, measured, plan, plan_row
 from dxbench.engine.process import choose_device
-from dxbench.engine.spread import Spread, check_support, machines, outer_rank
+from dxbench.engine.spread import ParallelSettings, check_support, machines, outer_rank
 from dxbench.engine.stopping import AT_ONCE, LastStopSignals
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, MissingData, UsageError, unknown
 from dxbench.files.writing import check_writable
@@ -60,7 +60,7 @@ def run_command(request: RunRequest) -> int:
 
     Of several processes that torchrun or SLURM started, the first one speaks.
     """
-    spread = Spread(
+    spread = ParallelSettings(
         devices=request.devices, machines=machines(), accumulate=request.accumulate, precision=request.precision
     )
     first = not outer_rank(spread)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dxbench.api import Evidence, Problem, Task
+from dxbench.api import EvaluationInputs, Problem, Task
 from dxbench.conformance.subject import Broken, Subject
 
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), type, ModuleType, torch.dtype, torch.device, np.dtype)
@@ -89,7 +89,9 @@ def revealed(problem: Problem) -> list[str]:
 def _truth(value: Any) -> str:
     if isinstance(value, Task):
         return "the task itself"
-    if isinstance(value, Evidence) or (callable(getattr(value, "measure", None)) and hasattr(value, "protocol")):
+    if isinstance(value, EvaluationInputs) or (
+        callable(getattr(value, "measure", None)) and hasattr(value, "protocol")
+    ):
         return "what scores are taken with"
     if callable(getattr(value, "log_prob", None)):
         return "a density"

@@ -7,7 +7,15 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from dxbench.api import DescribedMetric, Estimate, Evaluation, Evidence, LabelledData, NotApplicable, canonical_json
+from dxbench.api import (
+    DescribedMetric,
+    Estimate,
+    Evaluation,
+    EvaluationInputs,
+    LabelledData,
+    NotApplicable,
+    canonical_json,
+)
 from dxbench.conformance.hidden import require_hidden
 from dxbench.conformance.subject import Broken, NotChecked
 from dxbench.conformance.task_subject import REFUSALS, SEED, TaskSubject, parts_of, refused, small_batches
@@ -43,7 +51,7 @@ def check_metrics(subject: TaskSubject) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise Broken(f"two metrics are called {', '.join(twice)}")
-    nothing = Evidence(samples=None, energy=None, temperature=None, nfe=None, reference=None)
+    nothing = EvaluationInputs(samples=None, energy=None, temperature=None, nfe=None, reference=None)
     for metric in metrics:
         if not metric.name or not metric.title:
             raise Broken(f"metric {metric.name!r} has the title {metric.title!r}")

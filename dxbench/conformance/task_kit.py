@@ -15,7 +15,7 @@ CHECKS: tuple[Check[TaskSubject], ...] = (
     Check(
         name="metrics",
         wants="metrics have names, titles and ranges, and refuse to measure nothing",
-        remedy="Raise dxbench.api.NotApplicable where the evidence lacks what a metric needs; docs/adding-a-metric.md.",
+        remedy="Raise dxbench.api.NotApplicable where the inputs lacks what a metric needs; docs/adding-a-metric.md.",
         run=checks.check_metrics,
     ),
     Check(

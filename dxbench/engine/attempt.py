@@ -9,7 +9,7 @@ from dxbench.engine import process
 from dxbench.engine.assembling import assemble
 from dxbench.engine.listener import Listener
 from dxbench.engine.plan import Cell
-from dxbench.engine.spread import ONE_DEVICE, Place, Spread
+from dxbench.engine.spread import ONE_DEVICE, ParallelSettings, Rank
 from dxbench.engine.workers import Workers
 from dxbench.plugins.configure import config_class
 from dxbench.plugins.registry import load_method, load_task
@@ -31,7 +31,7 @@ class RunOptions:
     home: Path
     results: Path
     device: str = "auto"
-    spread: Spread = ONE_DEVICE
+    spread: ParallelSettings = ONE_DEVICE
     timeout: float | None = None
     checkpoint_every: float = 60.0
     fresh: bool = False
@@ -66,7 +66,7 @@ class Attempt:
         *,
         listener: Listener,
         stop_requested: Callable[[], bool],
-        place: Place | None,
+        place: Rank | None,
     ) -> "Attempt":
         """Load task and method and gather the processes.
 

@@ -11,14 +11,14 @@ from dxbench.api.streams import derive_seed
 from dxbench.engine import process
 from dxbench.engine.attempt import Attempt, RunOptions
 from dxbench.engine.distributed_sampling import DistributedSampling, sampling_together
-from dxbench.engine.endings import LastWords, TimedOut, ending_of, ending_of_peer, out_of_memory
+from dxbench.engine.endings import CrashReport, TimedOut, ending_of, ending_of_peer, out_of_memory
 from dxbench.engine.listener import Listener
 from dxbench.engine.locks import take
 from dxbench.engine.parts import problem_for, start_training, trained_model
 from dxbench.engine.plan import Cell
 from dxbench.engine.progress import Progress
 from dxbench.engine.recording import record_of
-from dxbench.engine.spread import Place
+from dxbench.engine.spread import Rank
 from dxbench.engine.store import FolderStore
 from dxbench.engine.workers import POLL_SECONDS, PeerLost, SharedStore
 from dxbench.errors import Interrupted, InvalidFile, MachineFault, UsageError
@@ -34,7 +34,7 @@ def run_cell(
     *,
     listener: Listener,
     stop_requested: Callable[[], bool] = lambda: False,
-    place: Place | None = None,
+    place: Rank | None = None,
 ) -> ResultRecord | None:
     """Run one cell, resuming where an earlier attempt left a checkpoint.
 
@@ -70,7 +70,7 @@ class _Run:
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         self.progress = Progress(attempt.cell)
-        self.last_words = LastWords(attempt.folder)
+        self.last_words = CrashReport(attempt.folder)
         self.store = FolderStore(attempt.trained_parts, self.progress.ledger, attempt.warn)
         self.compute = Compute(
             device=attempt.device,

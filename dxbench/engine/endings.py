@@ -79,7 +79,7 @@ def _memory_hint(attempt: Attempt) -> str:
     return f"; try --accumulate {accumulate} ({-(-largest // accumulate)} rows at a time)"
 
 
-class LastWords:
+class CrashReport:
     """What a process that failed leaves for the first one to report, since it can no longer be asked."""
 
     _LONGEST = 1 << 20  # bytes

@@ -23,7 +23,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 from torch.amp import GradScaler
 
-from dxbench.engine.spread import Place, Spread, outer
+from dxbench.engine.spread import ParallelSettings, Rank, outer
 from dxbench.engine.workers import PeerLost
 from dxbench.errors import UsageError
 
@@ -37,7 +37,7 @@ PATIENCE = timedelta(days=2)
 class FabricWorkers:
     """The processes of one run, by Fabric; `parallel` is this same object."""
 
-    def __init__(self, spread: Spread, *, device: str, place: Place | None) -> None:
+    def __init__(self, spread: ParallelSettings, *, device: str, place: Rank | None) -> None:
         self._spread = spread
         for name in ("lightning_fabric", "lightning_fabric.utilities.rank_zero"):
             logging.getLogger(name).setLevel(logging.WARNING)  # "Initializing distributed"
@@ -133,7 +133,7 @@ def _piece(total: int, index: int, count: int) -> slice:
     return slice(-(-total * index // count), -(-total * (index + 1) // count))
 
 
-def _environment(place: Place | None) -> ClusterEnvironment | None:
+def _environment(place: Rank | None) -> ClusterEnvironment | None:
     """How the processes of a run find each other: as those who started them have it, which Fabric would guess at."""
     started = outer()
     if place is not None:

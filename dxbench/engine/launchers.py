@@ -18,7 +18,7 @@ from dxbench.engine.attempt import RunOptions
 from dxbench.engine.cell import run_cell
 from dxbench.engine.listener import SILENT, Listener
 from dxbench.engine.plan import Cell
-from dxbench.engine.spread import Place, outer_rank
+from dxbench.engine.spread import Rank, outer_rank
 from dxbench.engine.stopping import LastStopSignals, held_back
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, MachineFault, UsageError
 from dxbench.plugins.registry import load_task
@@ -123,7 +123,7 @@ class _Relay:
         self._messages.put((self._number, call, arguments))
 
 
-def _work(cell: Cell, options: RunOptions, messages: "Queue[Any]", number: int, place: Place | None) -> None:
+def _work(cell: Cell, options: RunOptions, messages: "Queue[Any]", number: int, place: Rank | None) -> None:
     process.end_with_parent()
     if place is not None:
         place.enter()
@@ -149,7 +149,7 @@ class _Crew:
     ) -> None:
         count = options.spread.devices
         port = _free_port()
-        places = [Place(rank=rank, port=port) for rank in range(count)] if count > 1 else [None]
+        places = [Rank(rank=rank, port=port) for rank in range(count)] if count > 1 else [None]
         self._members = [
             context.Process(target=_work, args=(cell, options, messages, number, place)) for place in places
         ]

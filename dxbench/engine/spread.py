@@ -10,7 +10,7 @@ from dxbench.plugins import registry
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spread:
+class ParallelSettings:
     """Over what a batch is spread, and the precision of networks.
 
     Attributes:
@@ -42,11 +42,11 @@ class Spread:
         return " ".join([*typed, *([f"{self.machines} machines"] if self.machines > 1 else [])])
 
 
-ONE_DEVICE = Spread()
+ONE_DEVICE = ParallelSettings()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Rank:
     """A process of those that a launcher of ours has started for one run on this machine."""
 
     rank: int
@@ -57,7 +57,7 @@ class Place:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(self.port), LOCAL_RANK=str(self.rank), NODE_RANK="0")
 
 
-def check_support(methods: Iterable[type[Method]], spread: Spread) -> None:
+def check_support(methods: Iterable[type[Method]], spread: ParallelSettings) -> None:
     """Refuse what a method cannot do.
 
     Raises:
@@ -115,7 +115,7 @@ def machines() -> int:
     return 1 if started is None else started.machines
 
 
-def outer_rank(spread: Spread) -> int | None:
+def outer_rank(spread: ParallelSettings) -> int | None:
     """This process's rank among those that torchrun or srun started for the run; None where nobody did.
 
     Raises:

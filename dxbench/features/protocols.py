@@ -1,6 +1,6 @@
 """Named, versioned protocols: which features, references, numbers and choices give a published column.
 
-References are named by keys of `FeatureEvidence.reference`; the key stands in the protocol, so it says what the set
+References are named by keys of `FeatureInputs.reference`; the key stands in the protocol, so it says what the set
 is, such as "cifar10 train, 50,000". Metrics that read one extractor share one pass over the images.
 """
 

@@ -7,9 +7,9 @@ from typing import Generic, TypeVar
 import numpy as np
 from pydantic import JsonValue
 
-from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable, Recheck
+from dxbench.api import Estimate, EvaluationInputs, MetricProtocol, NotApplicable, Recheck
 from dxbench.features.sources import PartOf
-from dxbench.metrics.images.features import FeatureEvidence, FeatureMetric
+from dxbench.metrics.images.features import FeatureInputs, FeatureMetric
 from dxbench.metrics.images.fidelity import FrechetDistance, NearestTrain
 from dxbench.metrics.images.frechet import array_moments, frechet_distance
 from dxbench.metrics.images.neighbours import nearest_distances
@@ -38,41 +38,41 @@ class Published(Generic[M]):
     def protocol(self) -> MetricProtocol:
         return MetricProtocol(name=self.name, version=1, fields=dict(self.fields))
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        if not isinstance(evidence, FeatureEvidence):
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        if not isinstance(inputs, FeatureInputs):
             raise NoSamples
         protocol = self.protocol
-        estimates = [self.metric.measure(block) for block in self._blocks(evidence)]
+        estimates = [self.metric.measure(block) for block in self._blocks(inputs)]
         if self.num_blocks == 1:
             return estimates[0].model_copy(update={"fingerprint": protocol.fingerprint})
         first, values = estimates[0], [estimate.value for estimate in estimates]
         return repeated(protocol, values, better=first.better, unit=first.unit)
 
-    def _blocks(self, evidence: FeatureEvidence) -> Iterator[FeatureEvidence]:
-        n, size = evidence.features.n, self.metric.num_samples
+    def _blocks(self, inputs: FeatureInputs) -> Iterator[FeatureInputs]:
+        n, size = inputs.features.n, self.metric.num_samples
         if n is None or n < self.num_blocks * size:
             raise NotApplicable(f"needs {self.num_blocks * size:,} samples, got {n or 0:,}")
         if n == size:
-            yield evidence
+            yield inputs
             return
         for rows in np.split(np.arange(self.num_blocks * size), self.num_blocks):
-            yield replace(evidence, features=PartOf(evidence.features, rows))
+            yield replace(inputs, features=PartOf(inputs.features, rows))
 
 
 class PublishedFrechet(Published[FrechetDistance]):
     """A Frechet distance that a part of the samples confirms or refutes."""
 
-    def recheck(self, evidence: Evidence) -> Recheck:
+    def recheck(self, inputs: EvaluationInputs) -> Recheck:
         """The root is a distance of Gaussians and obeys the triangle inequality (Dowson & Landau 1982).
 
         So all samples lie from the reference as far as the part does, but for the distance of the part from all
         samples; two halves of the part are further apart than that.
         """
-        require_part(evidence)
-        assert isinstance(evidence, FeatureEvidence)
+        require_part(inputs)
+        assert isinstance(inputs, FeatureInputs)
         of = self.metric.features
-        features = evidence.features.features(of)
-        value = frechet_distance(evidence.features.moments(of), evidence.reference[self.metric.reference].moments(of))
+        features = inputs.features.features(of)
+        value = frechet_distance(inputs.features.moments(of), inputs.reference[self.metric.reference].moments(of))
         halves = frechet_distance(array_moments(features[::2]), array_moments(features[1::2]))
         low, high = (max(0.0, value**0.5 + sign * halves**0.5) ** 2 for sign in (-1, 1))
         return Recheck(value=value, low=low, high=high)
@@ -81,12 +81,12 @@ class PublishedFrechet(Published[FrechetDistance]):
 class PublishedNearestTrain(Published[NearestTrain]):
     """A mean distance to the nearest training image that a part of the samples confirms or refutes."""
 
-    def recheck(self, evidence: Evidence) -> Recheck:
+    def recheck(self, inputs: EvaluationInputs) -> Recheck:
         """The error of a mean, five standard errors wide."""
-        require_part(evidence)
-        assert isinstance(evidence, FeatureEvidence)
+        require_part(inputs)
+        assert isinstance(inputs, FeatureInputs)
         distances = nearest_distances(
-            evidence.features.features(self.metric.features), self.metric.train_features(evidence)
+            inputs.features.features(self.metric.features), self.metric.train_features(inputs)
         )
         value, tolerance = float(distances.mean()), 5 * float(distances.std(ddof=1)) / len(distances) ** 0.5
         return Recheck(value=value, low=value - tolerance, high=value + tolerance)

@@ -13,7 +13,7 @@ from dxbench.api import Evaluation, Metric
 from dxbench.features.cache import FeatureCache, UnwrittenCache
 from dxbench.features.quantisation import truncation_signs
 from dxbench.features.sources import ImageSource, StatisticsSource
-from dxbench.metrics.images.features import FeatureEvidence, FeatureExtractor, FeatureSource, Images
+from dxbench.metrics.images.features import FeatureExtractor, FeatureInputs, FeatureSource, Images
 from dxbench.metrics.images.frechet import Moments
 from dxbench.metrics.scoring import score
 
@@ -47,7 +47,7 @@ def score_images(
     def source(of: Images) -> ImageSource:
         return ImageSource(of, device=device, cache=feature_cache(), progress=progress, warn=warnings.append)
 
-    evidence = FeatureEvidence(
+    inputs = FeatureInputs(
         samples=images,
         energy=energy,
         temperature=temperature,
@@ -58,7 +58,7 @@ def score_images(
         start_features=None if start is None else source(start),
         device=device,
     )
-    scores, notes, protocols = score(metrics, evidence, progress=progress)
+    scores, notes, protocols = score(metrics, inputs, progress=progress)
     return Evaluation(scores=scores, notes=notes, protocols=protocols, nfe=nfe, warnings=tuple(warnings))
 
 
@@ -73,7 +73,7 @@ def score_statistics(
 ) -> Evaluation:
     """Scores of mean and covariance by kind of feature, taken on trust to be of `extractor` and of `n` images."""
     moments = {kind: Moments(n=n, mean=mean, cov=cov) for kind, (mean, cov) in statistics.items()}
-    evidence = FeatureEvidence(
+    inputs = FeatureInputs(
         samples=None,
         energy=None,
         temperature=None,
@@ -81,7 +81,7 @@ def score_statistics(
         features=StatisticsSource(extractor, moments, n=n),
         reference=references,
     )
-    scores, notes, protocols = score(metrics, evidence, progress=progress)
+    scores, notes, protocols = score(metrics, inputs, progress=progress)
     trust = f"statistics do not say what they are of: taken for {extractor.name}, of {n or 'unknown'} images"
     return Evaluation(scores=scores, notes=notes, protocols=protocols, warnings=(trust,))
 

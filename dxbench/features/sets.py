@@ -19,7 +19,7 @@ from dxbench.features.quantisation import quantise, truncation_signs
 from dxbench.features.scoring import feature_cache
 from dxbench.features.sources import ImageSource, StatisticsSource
 from dxbench.files.arrays import array_sha256
-from dxbench.metrics.images.features import FeatureEvidence, FeatureExtractor, FeatureSet, FeatureSource, Images
+from dxbench.metrics.images.features import FeatureExtractor, FeatureInputs, FeatureSet, FeatureSource, Images
 from dxbench.metrics.images.frechet import Moments
 from dxbench.metrics.scoring import score
 from dxbench.readers import (
@@ -222,7 +222,7 @@ def score_against(
         sources = {sides.reference: reference.source(protocol.extractor, n=None, progress=progress)}
         if train is not None:
             sources[train.described] = train.source(protocol.extractor, n=None, progress=progress)
-        evidence = FeatureEvidence(
+        inputs = FeatureInputs(
             samples=chosen.images if chosen.points is None else chosen.points,
             energy=None,
             temperature=None,
@@ -231,7 +231,7 @@ def score_against(
             reference=sources,
             device="cuda" if torch.cuda.is_available() else "cpu",
         )
-        evaluations.append(score(protocol.metrics(sides), evidence, progress=progress))
+        evaluations.append(score(protocol.metrics(sides), inputs, progress=progress))
     warnings = [f"{part.name}: statistics do not say whose features they are of" for part in given if part.statistics]
     signs = None if chosen.images is None else truncation_signs(chosen.images)
     if signs:

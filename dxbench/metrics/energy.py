@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, EvaluationInputs, MetricProtocol, NotApplicable
 from dxbench.metrics.detection.ranking import auroc
 from dxbench.metrics.points.densities import GaussianMixture
 from dxbench.metrics.scoring import repeated, require_energy, single
@@ -57,9 +57,9 @@ class EnergyAUC:
             },
         )
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        energy = require_energy(evidence)
-        reference: HasEnergyReference = evidence.reference
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        energy = require_energy(inputs)
+        reference: HasEnergyReference = inputs.reference
         pairs = zip(reference.test_draws, reference.uniform_draws, strict=True)
         values = [auroc(normal=energy(test), anomalous=energy(uniform)) for test, uniform in pairs]
         return repeated(self.protocol, values, better="higher")
@@ -88,16 +88,16 @@ class EnergyKL:
             },
         )
 
-    def measure(self, evidence: Evidence) -> Estimate:
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
         from scipy.special import log_softmax
 
-        energy = require_energy(evidence)
-        if evidence.temperature is None or evidence.temperature <= 0:
+        energy = require_energy(inputs)
+        if inputs.temperature is None or inputs.temperature <= 0:
             raise NotApplicable("no temperature: exp(-E / tau) is not defined at tau = 0")
-        reference: HasEnergyReference = evidence.reference
+        reference: HasEnergyReference = inputs.reference
         x = grid_points(self.box, self.grid)
         log_p: Array = log_softmax(reference.mixture.log_prob(x))
-        log_q: Array = log_softmax(-energy(x) / evidence.temperature)
+        log_q: Array = log_softmax(-energy(x) / inputs.temperature)
         return single(self.protocol, float(np.exp(log_p) @ (log_p - log_q)), better="lower", unit="nats")
 
 
@@ -123,11 +123,11 @@ class EnergyRank:
             },
         )
 
-    def measure(self, evidence: Evidence) -> Estimate:
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
         from scipy.stats import rankdata
 
-        energy = require_energy(evidence)
-        reference: HasEnergyReference = evidence.reference
+        energy = require_energy(inputs)
+        reference: HasEnergyReference = inputs.reference
         x = np.concatenate([reference.test_draws[0], reference.uniform_draws[0]])
         energies = energy(x)
         if np.ptp(energies) == 0:

@@ -1,4 +1,4 @@
-"""What metrics share: taking evidence, giving estimates, and being run one after the other."""
+"""What metrics share: taking inputs, giving estimates, and being run one after the other."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from dxbench.api import (
     Direction,
     Estimate,
-    Evidence,
+    EvaluationInputs,
     Metric,
     MetricProtocol,
     NotApplicable,
@@ -33,7 +33,7 @@ class NoSamples(NotApplicable):
 
 def needs_samples(metric: Metric) -> bool:
     """Whether a metric has no number for a model that does not sample; so it is where it does not say."""
-    nothing = Evidence(samples=None, energy=None, temperature=None, nfe=None, reference=None)
+    nothing = EvaluationInputs(samples=None, energy=None, temperature=None, nfe=None, reference=None)
     try:
         metric.measure(nothing)
     except NoSamples:
@@ -45,39 +45,39 @@ def needs_samples(metric: Metric) -> bool:
     return False
 
 
-def require_samples(evidence: Evidence, n: int) -> Array:
+def require_samples(inputs: EvaluationInputs, n: int) -> Array:
     """The first n samples, [n, *event].
 
     Raises:
         NotApplicable: if the model does not sample, or there are fewer.
     """
-    if evidence.samples is None:
+    if inputs.samples is None:
         raise NoSamples
-    if len(evidence.samples) < n:
-        raise NotApplicable(f"needs {n:,} samples, got {len(evidence.samples):,}")
-    return evidence.samples[:n]
+    if len(inputs.samples) < n:
+        raise NotApplicable(f"needs {n:,} samples, got {len(inputs.samples):,}")
+    return inputs.samples[:n]
 
 
-def require_part(evidence: Evidence, *, at_least: int = 1000) -> Array:
+def require_part(inputs: EvaluationInputs, *, at_least: int = 1000) -> Array:
     """All samples of a part, [n, *event].
 
     Raises:
         NotApplicable: if the model does not sample, or they are too few to say anything.
     """
-    require_samples(evidence, at_least)
-    assert evidence.samples is not None
-    return evidence.samples
+    require_samples(inputs, at_least)
+    assert inputs.samples is not None
+    return inputs.samples
 
 
-def require_energy(evidence: Evidence) -> Callable[[Array], Array]:
+def require_energy(inputs: EvaluationInputs) -> Callable[[Array], Array]:
     """The energy function.
 
     Raises:
         NotApplicable: if the model has none.
     """
-    if evidence.energy is None:
+    if inputs.energy is None:
         raise NotApplicable("the model has no energy")
-    return evidence.energy
+    return inputs.energy
 
 
 def single(protocol: MetricProtocol, value: float, *, better: Direction, unit: str = "") -> Estimate:
@@ -98,7 +98,7 @@ def repeated(protocol: MetricProtocol, values: Sequence[float], *, better: Direc
 
 
 def score(
-    metrics: Sequence[Metric], evidence: Evidence, *, progress: Callable[[str], None]
+    metrics: Sequence[Metric], inputs: EvaluationInputs, *, progress: Callable[[str], None]
 ) -> tuple[dict[str, Estimate], dict[str, str], dict[str, MetricProtocol]]:
     """Scores by metric name, notes for metrics that do not apply, protocols by fingerprint.
 
@@ -111,7 +111,7 @@ def score(
     for metric in metrics:
         progress(f"measuring {metric.name}")
         try:
-            scores[metric.name] = metric.measure(evidence)
+            scores[metric.name] = metric.measure(inputs)
         except NotApplicable as reason:
             notes[metric.name] = str(reason)
             continue
@@ -132,10 +132,10 @@ def recompute(task: Task, samples: Array, *, progress: Callable[[str], None]) ->
     """
     fix_threads(task.threads)
     try:
-        evidence = task.evidence(samples)
+        inputs = task.inputs_of(samples)
     except NotApplicable:
         return {}
-    return score(task.metrics, evidence, progress=progress)[0]
+    return score(task.metrics, inputs, progress=progress)[0]
 
 
 def spot_check(task: Task, samples: Array) -> dict[str, Recheck]:
@@ -146,11 +146,11 @@ def spot_check(task: Task, samples: Array) -> dict[str, Recheck]:
     found: dict[str, Recheck] = {}
     fix_threads(task.threads)
     try:
-        evidence = task.evidence(samples)
+        inputs = task.inputs_of(samples)
     except NotApplicable:
         return found
     for metric in task.metrics:
         if isinstance(metric, Recheckable):
             with suppress(NotApplicable):
-                found[metric.name] = metric.recheck(evidence)
+                found[metric.name] = metric.recheck(inputs)
     return found

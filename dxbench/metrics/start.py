@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dxbench.api import Estimate, Evidence, Metric, MetricProtocol
+from dxbench.api import Estimate, EvaluationInputs, Metric, MetricProtocol
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,6 @@ class OfTheStart:
         fields = {**measured.fields, "model": "the one that training began from"}
         return MetricProtocol(name=self.name, version=measured.version, fields=fields)
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        estimate = self.metric.measure(evidence.of_start())
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        estimate = self.metric.measure(inputs.of_start())
         return estimate.model_copy(update={"better": "none", "fingerprint": self.protocol.fingerprint})

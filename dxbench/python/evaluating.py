@@ -146,7 +146,7 @@ def by_task(
 
 def _with(metrics: Sequence[Metric], found: Evaluation, task: Task, samples: np.ndarray, progress: Tell) -> Evaluation:
     """An evaluation with what more metrics make of the same samples."""
-    scores, notes, protocols = score(metrics, task.evidence(samples), progress=progress)
+    scores, notes, protocols = score(metrics, task.inputs_of(samples), progress=progress)
     return replace(
         found, scores=found.scores | scores, notes=found.notes | notes, protocols=found.protocols | protocols
     )

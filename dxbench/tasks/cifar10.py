@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import DataSource, Estimate, Evidence, Metric, MetricProtocol, Model
+from dxbench.api import DataSource, Estimate, EvaluationInputs, Metric, MetricProtocol, Model
 from dxbench.api.streams import derive_seed
 from dxbench.assets import Asset
 from dxbench.assets.catalogue import (
@@ -163,11 +163,11 @@ class Floor:
         own = self.metric.protocol
         return MetricProtocol(name=self.name, version=1, fields={**own.fields, "samples": self.real})
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        if evidence.samples is None:
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        if inputs.samples is None:
             raise NoSamples
         of = self.metric.features
-        real, reference = (evidence.reference[key].moments(of) for key in (self.real, self.metric.reference))
+        real, reference = (inputs.reference[key].moments(of) for key in (self.real, self.metric.reference))
         return single(self.protocol, frechet_distance(real, reference), better="none")
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dxbench.api import (
     Evaluation,
-    Evidence,
+    EvaluationInputs,
     Metric,
     Model,
     Problem,
@@ -153,8 +153,10 @@ class DetectionTask(Task):
             if found is None:
                 return self._unscored("the model has no energy")
             scored[name] = found
-        evidence = Evidence(samples=None, energy=None, temperature=None, nfe=None, reference=self.loaded, scores=scored)
-        scores, notes, protocols = score(self.metrics, evidence, progress=progress)
+        inputs = EvaluationInputs(
+            samples=None, energy=None, temperature=None, nfe=None, reference=self.loaded, scores=scored
+        )
+        scores, notes, protocols = score(self.metrics, inputs, progress=progress)
         constant = [name for name, group in scored.items() if np.ptp(group.scores) == 0]
         if constant:
             notes["constant energy"] = f"{', '.join(constant)}: every test point has one energy, so AUROC is 50 %"

@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dxbench.api import Evaluation, Evidence, Metric, Model, Problem, Task
+from dxbench.api import Evaluation, EvaluationInputs, Metric, Model, Problem, Task
 from dxbench.drawing.draw import energy_function
 from dxbench.errors import InvalidFile
 from dxbench.features.digits_net import quantise
 from dxbench.features.quantisation import quantise as to_bytes
 from dxbench.features.sources import ImageSource
-from dxbench.metrics.images.features import FeatureEvidence, FeatureSource
+from dxbench.metrics.images.features import FeatureInputs, FeatureSource
 from dxbench.metrics.scoring import score
 from dxbench.pictures.images import GRID_SIDE, ImagePicture, image_pictures
 from dxbench.tasks.digits_data import (
@@ -86,10 +86,10 @@ class Digits(Task):
         energy = None if model.energy is None else energy_function(model.energy, device=device, batch_size=1000)
         if energy is not None:
             arrays |= self._energies(energy, drawn.samples)
-        evidence = self._evidence(
+        inputs = self._inputs_of(
             drawn.samples, start=drawn.start, energy=energy, temperature=model.temperature, nfe=drawn.nfe
         )
-        return self._score(evidence, drawn.samples, arrays, progress)
+        return self._score(inputs, drawn.samples, arrays, progress)
 
     def evaluate_samples(self, samples: Array, *, progress: Callable[[str], None]) -> Evaluation:
         if len(samples) != NUM_SAMPLES:
@@ -99,10 +99,10 @@ class Digits(Task):
                 f"{self.name} wants pixels in [-1, 1], got {samples.min():.3g} to {samples.max():.3g}; "
                 "scale the data's levels v = 0 .. 16 by x = v / 8 - 1"
             )
-        return self._score(self._evidence(samples), samples, {}, progress)
+        return self._score(self._inputs_of(samples), samples, {}, progress)
 
-    def evidence(self, samples: Array) -> Evidence:
-        return self._evidence(samples)
+    def inputs_of(self, samples: Array) -> EvaluationInputs:
+        return self._inputs_of(samples)
 
     def pictures(self, arrays: Mapping[str, Array]) -> list[ImagePicture]:
         return image_pictures(arrays)
@@ -115,7 +115,7 @@ class Digits(Task):
             kinds["samples"] = samples[:1000]
         return {f"energy of {kind}": energy(images) for kind, images in kinds.items()}
 
-    def _evidence(
+    def _inputs_of(
         self,
         samples: Array | None,
         *,
@@ -123,12 +123,14 @@ class Digits(Task):
         energy: Callable[[Array], Array] | None = None,
         temperature: float | None = None,
         nfe: float | None = None,
-    ) -> Evidence:
+    ) -> EvaluationInputs:
         if samples is None:
-            return Evidence(samples=None, energy=energy, temperature=temperature, nfe=nfe, reference=references())
+            return EvaluationInputs(
+                samples=None, energy=energy, temperature=temperature, nfe=nfe, reference=references()
+            )
         drawn, before = (None if x is None else quantise(x.astype(np.float64)) for x in (samples, start))
         assert drawn is not None
-        return FeatureEvidence(
+        return FeatureInputs(
             samples=drawn,
             energy=energy,
             temperature=temperature,
@@ -140,11 +142,15 @@ class Digits(Task):
         )
 
     def _score(
-        self, evidence: Evidence, samples: Array | None, arrays: Mapping[str, Array], progress: Callable[[str], None]
+        self,
+        inputs: EvaluationInputs,
+        samples: Array | None,
+        arrays: Mapping[str, Array],
+        progress: Callable[[str], None],
     ) -> Evaluation:
-        scores, notes, protocols = score(self.metrics, evidence, progress=progress)
+        scores, notes, protocols = score(self.metrics, inputs, progress=progress)
         every = {**arrays, "test": digits_splits()["test"].images[: GRID_SIDE**2]}
         if samples is not None:
             every["samples"] = samples
         kept = {name: array.astype(np.float32) for name, array in every.items()}
-        return Evaluation(scores=scores, notes=notes, protocols=protocols, arrays=kept, nfe=evidence.nfe)
+        return Evaluation(scores=scores, notes=notes, protocols=protocols, arrays=kept, nfe=inputs.nfe)

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from dxbench.api import Estimate, Evidence, Metric, MetricProtocol, Recheck
+from dxbench.api import Estimate, EvaluationInputs, Metric, MetricProtocol, Recheck
 from dxbench.features.digits_net import FEATURES, LOGITS, PIXELS, SHA256
 from dxbench.features.published import Published, PublishedFrechet, PublishedNearestTrain
 from dxbench.metrics.detection.ranking import auroc
-from dxbench.metrics.images.features import FeatureEvidence, exactly
+from dxbench.metrics.images.features import FeatureInputs, exactly
 from dxbench.metrics.images.fidelity import (
     Authenticity,
     Blocks,
@@ -172,27 +172,27 @@ class ClassShare:
         fields = _fields(REFERENCE, assignment="largest logit", extreme=self.extreme, **EVERY)
         return MetricProtocol(name=self.name, version=1, fields=dict(fields))
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        if not isinstance(evidence, FeatureEvidence):
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        if not isinstance(inputs, FeatureInputs):
             raise NoSamples
-        exactly(evidence.features, NUM_SAMPLES, "samples")
-        shares = self._shares(evidence)
+        exactly(inputs.features, NUM_SAMPLES, "samples")
+        shares = self._shares(inputs)
         if self.extreme == "min":
             return single(self.protocol, shares.min(), better="higher")
         return single(self.protocol, shares.max(), better="lower")
 
-    def recheck(self, evidence: Evidence) -> Recheck:
+    def recheck(self, inputs: EvaluationInputs) -> Recheck:
         """The extreme of shares moves by no more than the share that moves most."""
-        part = len(require_part(evidence))
-        assert isinstance(evidence, FeatureEvidence)
-        shares = self._shares(evidence)
+        part = len(require_part(inputs))
+        assert isinstance(inputs, FeatureInputs)
+        shares = self._shares(inputs)
         value = float(shares.min() if self.extreme == "min" else shares.max())
         tolerance = max(share_tolerance(share, part) for share in shares.tolist())
         return Recheck(value=value, low=value - tolerance, high=value + tolerance)
 
     @staticmethod
-    def _shares(evidence: FeatureEvidence) -> Array:
-        logits = evidence.features.features(LOGITS)
+    def _shares(inputs: FeatureInputs) -> Array:
+        logits = inputs.features.features(LOGITS)
         return np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]) / len(logits)
 
 
@@ -219,8 +219,8 @@ class DigitsEnergyAUC:
         fields = {"score": "-E", "positive": TEST, "negative": f"{NUM_SAMPLES:,} {self.negatives}", "ties": "half"}
         return MetricProtocol(name=self.name, version=1, fields=dict(fields))
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        energy = require_energy(evidence)
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        energy = require_energy(inputs)
         negatives = uniform_images() if self.negatives == "uniform" else blended_digits()
         value = auroc(normal=energy(digits_splits()["test"].images), anomalous=energy(negatives))
         return single(self.protocol, value, better="higher")

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dxbench.api import Evaluation, Evidence, Model, Problem, Task
+from dxbench.api import Evaluation, EvaluationInputs, Model, Problem, Task
 from dxbench.api.streams import derive_seed
 from dxbench.drawing.draw import draw_samples, energy_function
 from dxbench.metrics.energy import EnergyAUC, EnergyKL, EnergyRank, grid_points
@@ -153,7 +153,7 @@ class Gaussians8(Task):
             arrays["energy"] = energy(self._picture_grid()).reshape(PICTURE_CELLS, -1) / scale
         if model.value is not None and model.num_steps is not None:
             arrays["values"] = self._value_maps(model.value, model.num_steps, device)
-        evidence = Evidence(
+        inputs = EvaluationInputs(
             samples=samples,
             energy=energy,
             temperature=model.temperature,
@@ -161,10 +161,10 @@ class Gaussians8(Task):
             reference=self._reference,
             start_samples=start,
         )
-        return self._score(evidence, arrays, progress)
+        return self._score(inputs, arrays, progress)
 
     def evaluate_samples(self, samples: Array, *, progress: Callable[[str], None]) -> Evaluation:
-        return self._score(self.evidence(samples), {"samples": samples}, progress)
+        return self._score(self.inputs_of(samples), {"samples": samples}, progress)
 
     @staticmethod
     def _draw(model: Model, seed: int, progress: Callable[[str], None]) -> tuple[Array, float]:
@@ -173,15 +173,15 @@ class Gaussians8(Task):
         )
         return samples.astype(np.float64), nfe
 
-    def _score(self, evidence: Evidence, arrays: dict[str, Array], progress: Callable[[str], None]) -> Evaluation:
-        scores, notes, protocols = score(self.metrics, evidence, progress=progress)
+    def _score(self, inputs: EvaluationInputs, arrays: dict[str, Array], progress: Callable[[str], None]) -> Evaluation:
+        scores, notes, protocols = score(self.metrics, inputs, progress=progress)
         true_energy = -self._reference.mixture.log_prob(self._picture_grid()).reshape(PICTURE_CELLS, -1)
         arrays = arrays | {"true_energy": true_energy, "test": self._reference.test_draws[0]}
         kept = {name: array.astype(np.float32) for name, array in arrays.items()}
-        return Evaluation(scores=scores, notes=notes, protocols=protocols, arrays=kept, nfe=evidence.nfe)
+        return Evaluation(scores=scores, notes=notes, protocols=protocols, arrays=kept, nfe=inputs.nfe)
 
-    def evidence(self, samples: Array) -> Evidence:
-        return Evidence(
+    def inputs_of(self, samples: Array) -> EvaluationInputs:
+        return EvaluationInputs(
             samples=samples.astype(np.float64), energy=None, temperature=None, nfe=None, reference=self._reference
         )
 

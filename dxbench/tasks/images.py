@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dxbench.api import (
     DataSource,
     Evaluation,
-    Evidence,
+    EvaluationInputs,
     Metric,
     Model,
     Problem,
@@ -27,7 +27,7 @@ from dxbench.features.extractor import NetworkExtractor
 from dxbench.features.quantisation import quantise
 from dxbench.features.scoring import feature_cache, score_images, score_statistics
 from dxbench.features.sources import ImageSource
-from dxbench.metrics.images.features import FeatureEvidence, FeatureSource
+from dxbench.metrics.images.features import FeatureInputs, FeatureSource
 from dxbench.metrics.scoring import score
 from dxbench.pictures.images import CHAIN_COLUMNS, GRID_SIDE, ImagePicture, image_pictures
 from dxbench.tasks.image_data import DATA_STD, to_floats
@@ -194,8 +194,10 @@ class ImageTask(Task):
         if drawn.chain is not None:
             arrays["chain"] = drawn.chain.astype(np.float16)
         if drawn.samples is None:
-            evidence = Evidence(samples=None, energy=energy, temperature=model.temperature, nfe=None, reference=None)
-            scores, notes, protocols = score(self.metrics, evidence, progress=progress)
+            inputs = EvaluationInputs(
+                samples=None, energy=energy, temperature=model.temperature, nfe=None, reference=None
+            )
+            scores, notes, protocols = score(self.metrics, inputs, progress=progress)
             return Evaluation(scores=scores, notes=notes, protocols=protocols, arrays=arrays)
         found = score_images(
             self.metrics,
@@ -233,8 +235,8 @@ class ImageTask(Task):
             self.metrics, statistics, self._references, extractor=self.extractor, n=n, progress=progress
         )
 
-    def evidence(self, samples: Array) -> Evidence:
-        return FeatureEvidence(
+    def inputs_of(self, samples: Array) -> EvaluationInputs:
+        return FeatureInputs(
             samples=samples,
             energy=None,
             temperature=None,

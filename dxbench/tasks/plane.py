@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dxbench.api import Evaluation, Evidence, Metric, Model, Problem, Task
+from dxbench.api import Evaluation, EvaluationInputs, Metric, Model, Problem, Task
 from dxbench.api.streams import derive_seed
 from dxbench.drawing.draw import draw_samples, energy_function
 from dxbench.metrics.points.energy_distance import EnergyDistance
@@ -88,17 +88,19 @@ class PlaneTask(Task):
             samples = samples.astype(np.float64)
         if model.energy is not None:
             energy, temperature = energy_function(model.energy, device=device, batch_size=5000), model.temperature
-        seen = Evidence(samples=samples, energy=energy, temperature=temperature, nfe=nfe, reference=self.reference)
+        seen = EvaluationInputs(
+            samples=samples, energy=energy, temperature=temperature, nfe=nfe, reference=self.reference
+        )
         return self._scored(seen, progress)
 
     def evaluate_samples(self, samples: Array, *, progress: Callable[[str], None]) -> Evaluation:
-        return self._scored(self.evidence(samples), progress)
+        return self._scored(self.inputs_of(samples), progress)
 
-    def evidence(self, samples: Array) -> Evidence:
+    def inputs_of(self, samples: Array) -> EvaluationInputs:
         points = samples.astype(np.float64)
-        return Evidence(samples=points, energy=None, temperature=None, nfe=None, reference=self.reference)
+        return EvaluationInputs(samples=points, energy=None, temperature=None, nfe=None, reference=self.reference)
 
-    def _scored(self, seen: Evidence, progress: Callable[[str], None]) -> Evaluation:
+    def _scored(self, seen: EvaluationInputs, progress: Callable[[str], None]) -> Evaluation:
         scores, notes, protocols = score(self.metrics, seen, progress=progress)
         arrays = {"test": self.reference.test_draws[0].astype(np.float32)}
         if seen.samples is not None:

@@ -13,7 +13,7 @@ import pytest
 from conftest import Ended
 from made_up_records import PROVENANCE, record
 
-from dxbench.api import Estimate, Evidence, Metric, MetricProtocol, NotApplicable, ResultRecord
+from dxbench.api import Estimate, EvaluationInputs, Metric, MetricProtocol, NotApplicable, ResultRecord
 from dxbench.boards.explain import Explanation, explain
 from dxbench.boards.rescore import change_fields, with_protocol
 from dxbench.files.arrays import array_sha256, save_arrays
@@ -33,7 +33,7 @@ def draws(seed: int, scale: float = 1.0) -> np.ndarray:
 
 
 def value(metric: Metric, samples: np.ndarray) -> float:
-    return metric.measure(TASK.evidence(samples)).value
+    return metric.measure(TASK.inputs_of(samples)).value
 
 
 def arrays_of(home: Path, made: ResultRecord) -> Path:
@@ -43,7 +43,7 @@ def arrays_of(home: Path, made: ResultRecord) -> Path:
 
 def scored(home: Path, run: str, seed: int, samples: np.ndarray, metrics: Sequence[Metric], **changes: Any) -> Any:
     """A record of samples under metrics, and the samples kept where a run keeps them."""
-    scores = {metric.name: metric.measure(TASK.evidence(samples)) for metric in metrics}
+    scores = {metric.name: metric.measure(TASK.inputs_of(samples)) for metric in metrics}
     made = record(
         seed,
         0.0,
@@ -266,10 +266,10 @@ def test_fewer_draws_than_the_reference_has_are_its_first_and_more_are_refused()
     from dxbench.metrics.points.sliced import random_directions, sliced_wasserstein2
 
     directions = random_directions(1000, 2, np.random.default_rng(derive_seed("sw2", "projections", 0)))
-    reference = TASK.evidence(x).reference.test_draws[0][:100]
+    reference = TASK.inputs_of(x).reference.test_draws[0][:100]
     assert value(small, x) == sliced_wasserstein2(x[:100].astype(np.float64), reference, directions)
-    many = Evidence(
-        samples=np.zeros((60_000, 2)), energy=None, temperature=None, nfe=None, reference=TASK.evidence(x).reference
+    many = EvaluationInputs(
+        samples=np.zeros((60_000, 2)), energy=None, temperature=None, nfe=None, reference=TASK.inputs_of(x).reference
     )
     for metric in (replace(SW2, num_samples=20_000, repeats=1), replace(SW2, repeats=6)):
         with pytest.raises(NotApplicable, match="reference has fewer"):

@@ -55,14 +55,14 @@ class Constant:
     title: str = "always one"
     protocol = MetricProtocol(name="constant", version=1, fields={})
 
-    def measure(self, evidence: Any) -> Estimate:
+    def measure(self, inputs: Any) -> Estimate:
         if self.asks_for_samples:
-            require_samples(evidence, 10)
+            require_samples(inputs, 10)
         return repeated(self.protocol, [1.0, 1.0], better="higher")
 
 
 class MeasuresNothing(Good):
-    """It has a metric that needs no evidence."""
+    """It has a metric that needs no inputs."""
 
     also = (Constant(asks_for_samples=False),)
 
@@ -140,7 +140,7 @@ class Silent(Good):
     """It has no word for a metric that was not measured."""
 
     class Energetic(Constant):
-        def measure(self, evidence: Any) -> Estimate:
+        def measure(self, inputs: Any) -> Estimate:
             raise NotApplicable("the model has no energy")
 
     also = (Energetic(),)

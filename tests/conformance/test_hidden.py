@@ -57,7 +57,7 @@ LEAKS = {
     "deep": {"a": [({"b": Slotted([TASK])},)]},
     "view": WHOLE[:5],
     "tensor view": torch.from_numpy(WHOLE)[:5],
-    "evidence": TASK.evidence(np.zeros((3, 2))),
+    "inputs": TASK.inputs_of(np.zeros((3, 2))),
 }
 
 

@@ -10,7 +10,7 @@ from conftest import Ended
 
 from dxbench.api import (
     Compute,
-    Evidence,
+    EvaluationInputs,
     Metric,
     Model,
     NotApplicable,
@@ -273,7 +273,7 @@ def test_metrics_have_stable_protocols_and_refuse_nothing_to_measure(name: str) 
 def _check_metric(metric: Metric) -> None:
     assert metric.protocol == metric.protocol
     assert len(metric.protocol.fingerprint) == 16
-    nothing = Evidence(samples=None, energy=None, temperature=None, nfe=None, reference=None)
+    nothing = EvaluationInputs(samples=None, energy=None, temperature=None, nfe=None, reference=None)
     with pytest.raises(NotApplicable):
         metric.measure(nothing)
 

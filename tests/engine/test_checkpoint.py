@@ -16,7 +16,7 @@ from conftest import Ended, method
 
 from dxbench.engine import locks
 from dxbench.engine.checkpoint import load_checkpoint, save_checkpoint
-from dxbench.engine.endings import LastWords
+from dxbench.engine.endings import CrashReport
 from dxbench.engine.store import FolderStore
 from dxbench.errors import InvalidFile, MachineFault, UsageError
 from dxbench.files.faults import machine_fault
@@ -188,9 +188,9 @@ def test_a_lock_that_is_none_is_named(tmp_path: Path) -> None:
 def test_damaged_last_words_are_not_heard(tmp_path: Path) -> None:
     (tmp_path / "process-1.failed.json").write_text('{"status": ')
     begun = time.monotonic()
-    assert LastWords(tmp_path).heard(within=0.1) is None
+    assert CrashReport(tmp_path).heard(within=0.1) is None
     assert time.monotonic() - begun < 5
-    LastWords(tmp_path).clear()
+    CrashReport(tmp_path).clear()
     assert not list(tmp_path.iterdir())
 
 
@@ -200,7 +200,7 @@ from dxbench.tasks.gaussians8 import SW2_EXACT, Gaussians8
 from dxbench.threads import fix_threads
 task = Gaussians8()
 fix_threads(task.threads)
-print(SW2_EXACT.measure(task.evidence(np.random.default_rng(0).normal(size=(100_000, 2)))).value.hex())
+print(SW2_EXACT.measure(task.inputs_of(np.random.default_rng(0).normal(size=(100_000, 2)))).value.hex())
 """
 
 

@@ -17,7 +17,7 @@ from dxbench.api import Model, ResultRecord
 from dxbench.engine.distributed_sampling import sampling_together
 from dxbench.engine.fabric import FabricWorkers
 from dxbench.engine.launchers import _free_port
-from dxbench.engine.spread import Spread, outer_rank
+from dxbench.engine.spread import ParallelSettings, outer_rank
 from dxbench.engine.spread import machines as count_machines
 from dxbench.errors import UsageError
 from dxbench.features.digits_net import quantise
@@ -57,7 +57,7 @@ def test_one_process_micro_batches_and_two_processes_train_the_same(
     pair: list[dict[str, Any]], task: str, name: str
 ) -> None:
     whole, scalars, _ = train(task, name, None)
-    in_parts = train(task, name, FabricWorkers(Spread(accumulate=2), device="cpu", place=None))
+    in_parts = train(task, name, FabricWorkers(ParallelSettings(accumulate=2), device="cpu", place=None))
     spread = [in_parts[:2]] + [tuple(found[f"{task} {name}"].values())[:2] for found in pair]
     for state, found in spread:
         assert state.keys() == whole.keys()
@@ -84,7 +84,7 @@ def test_two_processes_draw_the_images_of_one(pair: list[dict[str, Any]], task: 
 
 def test_a_distributed_model_is_able_to_do_what_the_model_is() -> None:
     _, _, model = train("digits", "dxmi", None)
-    workers = FabricWorkers(Spread(accumulate=3), device="cpu", place=None)
+    workers = FabricWorkers(ParallelSettings(accumulate=3), device="cpu", place=None)
     seeds, x = torch.arange(5), torch.zeros(2, 1, 8, 8)
     with sampling_together(model, workers) as spread:
         lacking = {field.name for field in fields(Model) if getattr(model, field.name) is None}
@@ -104,7 +104,7 @@ def test_a_distributed_model_is_able_to_do_what_the_model_is() -> None:
 def test_16_bits_train_close_to_float32_with_weights_and_scalars_in_float32(precision: Any) -> None:
     """In fp16 the value's first step overflows, and is left out."""
     whole, scalars, _ = train("digits", "dxmi", None)
-    workers = FabricWorkers(Spread(precision=precision), device="cpu", place=None)
+    workers = FabricWorkers(ParallelSettings(precision=precision), device="cpu", place=None)
     rounded, found, _ = train("digits", "dxmi", workers)
     assert all(tensor.dtype == torch.float32 for tensor in rounded.values())
     nets = [path for path in whole if "/policy/net" in path or "/value/net" in path]
@@ -118,7 +118,7 @@ def test_16_bits_train_close_to_float32_with_weights_and_scalars_in_float32(prec
 def fp16_module(weight: torch.nn.Parameter, optimiser: torch.optim.Optimizer, **rest: Any) -> OptimizedModule:
     module = torch.nn.Module()
     module.register_parameter("weight", weight)
-    workers = FabricWorkers(Spread(precision="fp16"), device="cpu", place=None)
+    workers = FabricWorkers(ParallelSettings(precision="fp16"), device="cpu", place=None)
     return OptimizedModule(module=module, optimizer=optimiser, parallel=workers, **rest)
 
 
@@ -151,7 +151,7 @@ def test_fp16_leaves_out_a_step_that_overflows_and_scales_the_next_by_half() -> 
 
 
 def test_the_scale_of_losses_is_part_of_the_state() -> None:
-    workers = FabricWorkers(Spread(precision="fp16"), device="cpu", place=None)
+    workers = FabricWorkers(ParallelSettings(precision="fp16"), device="cpu", place=None)
 
     def learner() -> Learner:
         layer = torch.nn.Linear(1, 1, bias=False)
@@ -171,7 +171,9 @@ def test_the_runs_precision_goes_before_a_backbones_own() -> None:
         seen: set[torch.dtype] = set()
         net.stem.register_forward_hook(lambda module, given, out, seen=seen: seen.add(out.dtype))
         for precision in ("32", "bf16", "fp16"):
-            with FabricWorkers(Spread(accumulate=2, precision=precision), device="cpu", place=None).autocast():
+            with FabricWorkers(
+                ParallelSettings(accumulate=2, precision=precision), device="cpu", place=None
+            ).autocast():
                 backbone.denoiser(net)(torch.zeros(1, 3, 8, 8), torch.ones(1))
         assert seen == {torch.float16, torch.bfloat16, PRECISIONS[own]}
 
@@ -184,7 +186,7 @@ def test_energies_keep_float32_under_autocast() -> None:
     net = StepMLP(dim_in=2, dim_out=1, num_levels=1, hidden=32, depth=2, generator=torch.Generator().manual_seed(0))
     value = SharedValue(net, num_steps=0)
     x = torch.linspace(0.5, 0.52, 64)[:, None].expand(-1, 2).contiguous()
-    with FabricWorkers(Spread(precision="bf16"), device="cpu", place=None).autocast():
+    with FabricWorkers(ParallelSettings(precision="bf16"), device="cpu", place=None).autocast():
         energies = value.energy(x)
     assert energies.dtype == torch.float32
     assert not torch.equal(energies, energies.bfloat16().float())
@@ -192,7 +194,7 @@ def test_energies_keep_float32_under_autocast() -> None:
 
 def test_a_weight_seen_without_a_graph_still_learns_under_autocast() -> None:
     layer = torch.nn.Linear(2, 1)
-    with FabricWorkers(Spread(precision="bf16"), device="cpu", place=None).autocast():
+    with FabricWorkers(ParallelSettings(precision="bf16"), device="cpu", place=None).autocast():
         with torch.no_grad():
             layer(torch.ones(1, 2))
         loss = layer(torch.ones(1, 2)).sum()
@@ -320,15 +322,15 @@ def set_all(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
 def test_srun_is_recognised_with_a_process_for_each_device(
     nobody: pytest.MonkeyPatch, rank: int, processes: int, machines: int, devices: int
 ) -> None:
-    assert outer_rank(Spread(devices=devices)) is None
+    assert outer_rank(ParallelSettings(devices=devices)) is None
     set_all(nobody, started_by_srun(rank, processes=processes, machines=machines))
     assert count_machines() == machines
-    assert outer_rank(Spread(devices=devices, machines=machines)) == rank
+    assert outer_rank(ParallelSettings(devices=devices, machines=machines)) == rank
 
 
 def test_a_job_script_that_calls_without_srun_is_alone(nobody: pytest.MonkeyPatch) -> None:
     set_all(nobody, {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_JOB_NAME": "training"})
-    assert outer_rank(Spread(devices=2)) is None
+    assert outer_rank(ParallelSettings(devices=2)) is None
     assert count_machines() == 1
 
 
@@ -341,24 +343,24 @@ def test_processes_of_srun_that_would_run_a_cell_twice_are_refused(
 ) -> None:
     set_all(nobody, started_by_srun(1, processes=processes, machines=machines))
     with pytest.raises(UsageError, match=advice):
-        outer_rank(Spread(devices=devices, machines=machines))
+        outer_rank(ParallelSettings(devices=devices, machines=machines))
 
 
 def test_srun_has_to_say_how_many_run_on_each_machine(nobody: pytest.MonkeyPatch) -> None:
     set_all(nobody, started_by_srun(1, processes=2, machines=2))
     nobody.delenv("SLURM_NTASKS_PER_NODE")
     with pytest.raises(UsageError, match="srun --ntasks-per-node=1"):
-        outer_rank(Spread(machines=2))
+        outer_rank(ParallelSettings(machines=2))
 
 
 def test_torchrun_is_recognised(nobody: pytest.MonkeyPatch) -> None:
     set_all(nobody, {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "1", "LOCAL_WORLD_SIZE": "2"})
-    assert outer_rank(Spread(devices=2)) == 1
+    assert outer_rank(ParallelSettings(devices=2)) == 1
     with pytest.raises(UsageError, match="add --devices 2"):
-        outer_rank(Spread())
+        outer_rank(ParallelSettings())
     nobody.setenv("LOCAL_WORLD_SIZE", "1")
     assert count_machines() == 2
-    assert outer_rank(Spread(machines=2)) == 1
+    assert outer_rank(ParallelSettings(machines=2)) == 1
 
 
 def test_two_machines_of_srun_with_a_device_each_run_a_cell_once_together(

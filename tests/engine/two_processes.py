@@ -15,7 +15,7 @@ from dxbench.api.streams import RandomStreams
 from dxbench.drawing.draw import draw_samples
 from dxbench.engine.distributed_sampling import DistributedSampling, sampling_together
 from dxbench.engine.fabric import FabricWorkers
-from dxbench.engine.spread import Place, Spread
+from dxbench.engine.spread import ParallelSettings, Rank
 from dxbench.plugins.configure import configure
 from dxbench.plugins.registry import load_method, load_task
 
@@ -83,9 +83,9 @@ def draw(model: Any, n: int, batch_size: int) -> tuple[Tensor, float]:
 
 def work(rank: int, port: int, folder: Path) -> None:
     torch.set_num_threads(1)
-    place = Place(rank=rank, port=port)
+    place = Rank(rank=rank, port=port)
     place.enter()
-    workers = FabricWorkers(Spread(devices=2, accumulate=2), device="cpu", place=place)
+    workers = FabricWorkers(ParallelSettings(devices=2, accumulate=2), device="cpu", place=place)
     found: dict[str, Any] = {"flags": workers.any(rank == 1, False), "first": workers.from_first({"rank": rank})}
     found["gathered"] = workers.gather(torch.arange(5)[workers.rows(5)], of=5)
     model: Model

@@ -81,7 +81,7 @@ class Terse:
     name, title = "terse", "how terse"
     protocol = MetricProtocol(name="terse", version=1, fields={})
 
-    def measure(self, evidence: Any) -> Estimate:
+    def measure(self, inputs: Any) -> Estimate:
         return Estimate(value=1.0, better="higher", fingerprint=self.protocol.fingerprint)
 
 

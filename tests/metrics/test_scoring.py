@@ -2,11 +2,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, EvaluationInputs, MetricProtocol, NotApplicable
 from dxbench.errors import NothingMeasured
 from dxbench.metrics.scoring import score
 
-NOTHING = Evidence(samples=None, energy=None, temperature=None, nfe=None, reference=None)
+NOTHING = EvaluationInputs(samples=None, energy=None, temperature=None, nfe=None, reference=None)
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Fixed:
     def protocol(self) -> MetricProtocol:
         return MetricProtocol(name=self.name, version=1, fields={})
 
-    def measure(self, evidence: Evidence) -> Estimate:
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
         if self.value is None:
             raise NotApplicable(f"{self.name} has nothing to measure")
         return Estimate(value=self.value, better="lower", fingerprint=self.protocol.fingerprint)
@@ -29,7 +29,7 @@ class Fixed:
 
 @dataclass(frozen=True)
 class Broken(Fixed):
-    def measure(self, evidence: Evidence) -> Estimate:
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
         raise ZeroDivisionError
 
 

@@ -11,7 +11,7 @@ from dxbench.api import Evaluation, Model, Recheckable
 from dxbench.errors import InvalidFile
 from dxbench.features.digits_net import LEVELS, quantise
 from dxbench.features.points import PointSource
-from dxbench.metrics.images.features import FeatureEvidence
+from dxbench.metrics.images.features import FeatureInputs
 from dxbench.tasks.digits import Digits, validation_digits
 from dxbench.tasks.digits_data import NUM_SAMPLES, SPLIT_SIZES, blended_digits, digits_splits, uniform_images
 from dxbench.tasks.digits_metrics import BLOCK, TEST, VWKDE_KL
@@ -219,7 +219,7 @@ def test_wrong_digits_score_worse_than_the_floor(name, floor):
     assert (values["class_share_min"] < 0.002) == (name in ("a dropped class", "one digit"))
 
 
-def gaussian_features(*, shift: float, scale: float, seed: int) -> tuple[FeatureEvidence, float]:
+def gaussian_features(*, shift: float, scale: float, seed: int) -> tuple[FeatureInputs, float]:
     """400 features of a Gaussian as the reference, samples of another, and the KL between the two.
 
     Both along the leading axes: one moved by `shift` stds, four wider by `scale`.
@@ -229,7 +229,7 @@ def gaussian_features(*, shift: float, scale: float, seed: int) -> tuple[Feature
     mean[-8], stretch[-4:] = shift, scale
     test = rng(seed).standard_normal((BLOCK, 32)) * stds
     samples = (rng(seed + 100).standard_normal((NUM_SAMPLES, 32)) * stretch + mean) * stds
-    evidence = FeatureEvidence(
+    inputs = FeatureInputs(
         samples=None,
         energy=None,
         temperature=None,
@@ -237,14 +237,14 @@ def gaussian_features(*, shift: float, scale: float, seed: int) -> tuple[Feature
         features=PointSource(samples),
         reference={TEST: PointSource(test)},
     )
-    return evidence, 0.5 * float((1 / stretch**2 - 1 + 2 * np.log(stretch) + mean**2).sum())
+    return inputs, 0.5 * float((1 / stretch**2 - 1 + 2 * np.log(stretch) + mean**2).sum())
 
 
 @pytest.mark.parametrize(("shift", "scale"), [(0.0, 1.0), (1.0, 1.0), (0.0, 0.75)])
 def test_the_kl_of_gaussian_features_is_near_the_truth(shift, scale):
     """400 draws in eight dimensions: the metric is good for 0.2 nats, not for more."""
     known = [gaussian_features(shift=shift, scale=scale, seed=seed) for seed in range(3)]
-    found = [VWKDE_KL.measure(evidence) for evidence, _ in known]
+    found = [VWKDE_KL.measure(inputs) for inputs, _ in known]
     assert [estimate.n for estimate in found] == [NUM_SAMPLES // BLOCK] * 3
     assert np.mean([one.value for one in found]) == pytest.approx(np.mean([truth for _, truth in known]), abs=0.2)
 
@@ -308,10 +308,10 @@ def recheckable() -> list[Recheckable]:
 
 def test_evidence_of_kept_samples_gives_the_scores_of_the_run(floor):
     task = Digits()
-    evidence = task.evidence(floor.arrays["samples"])
+    inputs = task.inputs_of(floor.arrays["samples"])
     for metric in task.metrics:
         if metric.name in SAMPLE_METRICS:
-            assert metric.measure(evidence) == floor.scores[metric.name]
+            assert metric.measure(inputs) == floor.scores[metric.name]
 
 
 @pytest.mark.parametrize("kind", ["real", "noised"])
@@ -320,7 +320,7 @@ def test_a_part_of_the_samples_confirms_an_honest_claim_and_refutes_a_better_one
     if kind == "noised":
         images = images + 0.4 * rng(3).standard_normal(images.shape)
     claims = scored(images)
-    part = Digits().evidence(images[rng(1).permutation(len(images))[:2000]])
+    part = Digits().inputs_of(images[rng(1).permutation(len(images))[:2000]])
     assert {metric.name for metric in recheckable()} == {
         "fd_digits",
         "fd_digits_train",

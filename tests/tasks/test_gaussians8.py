@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from dxbench.api import Evaluation, Evidence, Model
+from dxbench.api import Evaluation, EvaluationInputs, Model
 from dxbench.metrics.points.densities import GaussianMixture
 from dxbench.metrics.scoring import spot_check
 from dxbench.metrics.start import OfTheStart
@@ -214,11 +214,11 @@ WRONG: dict[str, Callable[[], np.ndarray]] = {
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_samples_score_far_above_the_floor(name, reference):
     samples = WRONG[name]()
-    evidence = Evidence(samples=samples, energy=None, temperature=None, nfe=None, reference=reference)
-    assert SW2.measure(evidence).value > 0.1
-    assert replace(SW2_EXACT, num_angles=20).measure(evidence).value > 0.1
-    assert (MODE_SHARE_MIN.measure(evidence).value < 0.01) == (name == "lost mode")
-    assert (OUTLIER_SHARE.measure(evidence).value > 0.01) == (name in ("swollen std", "uniform"))
+    inputs = EvaluationInputs(samples=samples, energy=None, temperature=None, nfe=None, reference=reference)
+    assert SW2.measure(inputs).value > 0.1
+    assert replace(SW2_EXACT, num_angles=20).measure(inputs).value > 0.1
+    assert (MODE_SHARE_MIN.measure(inputs).value < 0.01) == (name == "lost mode")
+    assert (OUTLIER_SHARE.measure(inputs).value > 0.01) == (name in ("swollen std", "uniform"))
 
 
 @pytest.mark.parametrize(
@@ -231,9 +231,9 @@ def test_wrong_samples_score_far_above_the_floor(name, reference):
     ids=["flat", "upside down", "a ring"],
 )
 def test_wrong_energies_score_worse_than_the_truth(energy, auc, kl, reference):
-    evidence = Evidence(samples=None, energy=energy, temperature=1.0, nfe=None, reference=reference)
-    assert ENERGY_AUC.measure(evidence).value < auc + 1e-9
-    assert ENERGY_KL.measure(evidence).value > kl - 0.01
+    inputs = EvaluationInputs(samples=None, energy=energy, temperature=1.0, nfe=None, reference=reference)
+    assert ENERGY_AUC.measure(inputs).value < auc + 1e-9
+    assert ENERGY_KL.measure(inputs).value > kl - 0.01
 
 
 # --- models without one or the other --------------------------------------------------------------------------

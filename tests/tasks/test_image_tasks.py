@@ -110,7 +110,7 @@ def test_samples_are_scored_as_rounded_bytes_and_kept() -> None:
     assert found.nfe == 1.0
     assert found.notes == {"fd_tiny@60_start": "the model was not fine-tuned from another"}
     assert TinyImages().evaluate_samples(samples, progress=quiet).scores == found.scores
-    assert score(METRICS, TinyImages().evidence(samples), progress=quiet)[0] == found.scores
+    assert score(METRICS, TinyImages().inputs_of(samples), progress=quiet)[0] == found.scores
 
 
 def test_the_start_is_scored_by_the_same_protocol_and_is_no_merit() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, EvaluationInputs, MetricProtocol, NotApplicable
 from dxbench.metrics.detection import ranking
 from dxbench.metrics.detection.ranking import Scores
 from dxbench.metrics.detection.regions import FPR_LIMIT, PIMO_RATES, STRICT_FPR_LIMIT, RankedPixels
@@ -50,17 +50,17 @@ class GroupScores:
         ranking.require_booleans("anomalous", self.anomalous, self.scores.shape)
 
 
-def require_group_scores(evidence: Evidence, view: str | None = None) -> Mapping[str, GroupScores]:
+def require_group_scores(inputs: EvaluationInputs, view: str | None = None) -> Mapping[str, GroupScores]:
     """The scores by group, of the task's main way to score or of another.
 
     Raises:
         NotApplicable: if there are none.
     """
-    if evidence.scores is None:
+    if inputs.scores is None:
         raise NotApplicable("the model has no energy")
     if view is None:
-        return evidence.scores
-    return {name: group.views[view] for name, group in evidence.scores.items()}
+        return inputs.scores
+    return {name: group.views[view] for name, group in inputs.scores.items()}
 
 
 def mean_of_groups(protocol: MetricProtocol, values: Mapping[str, float]) -> Estimate:
@@ -106,9 +106,9 @@ class DetectionMetric:
             },
         )
 
-    def measure(self, evidence: Evidence) -> Estimate:
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
         values = {}
-        for name, group in require_group_scores(evidence, self.view).items():
+        for name, group in require_group_scores(inputs, self.view).items():
             if not group.anomalous.any() or group.anomalous.all():
                 raise NotApplicable(f"{name} has only {'anomalous' if group.anomalous.any() else 'normal'} test points")
             values[name] = self.statistic(group.scores[~group.anomalous], group.scores[group.anomalous])
@@ -148,9 +148,9 @@ class LocalisationMetric:
             },
         )
 
-    def measure(self, evidence: Evidence) -> Estimate:
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
         values = {}
-        for name, group in require_group_scores(evidence, self.view).items():
+        for name, group in require_group_scores(inputs, self.view).items():
             if group.pixels is None:
                 raise NotApplicable(f"{name} has no defect in any mask")
             values[name] = self.statistic(group.pixels)

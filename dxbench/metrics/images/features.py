@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, EvaluationInputs, MetricProtocol, NotApplicable
 from dxbench.metrics.images.frechet import Moments
 from dxbench.metrics.images.neighbours import DEFAULT_TILING, Tiling
 from dxbench.metrics.scoring import NoSamples
@@ -92,8 +92,8 @@ class FeatureSource(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureEvidence(Evidence):
-    """Evidence with features of the samples; `reference` maps names of references to feature sources.
+class FeatureInputs(EvaluationInputs):
+    """EvaluationInputs with features of the samples; `reference` maps names of references to feature sources.
 
     Every extractor runs once over the images, whatever number of metrics read it.
 
@@ -106,7 +106,7 @@ class FeatureEvidence(Evidence):
     start_features: FeatureSource | None = None
     device: str = "cpu"
 
-    def of_start(self) -> Evidence:
+    def of_start(self) -> EvaluationInputs:
         start = super().of_start()
         assert self.start_features is not None
         return replace(start, features=self.start_features, start_features=None)  # type: ignore[call-arg]
@@ -161,14 +161,14 @@ class FeatureMetric(ABC):
         return MetricProtocol(name=self.name, version=1, fields={**common, **self.choices})
 
     @abstractmethod
-    def measure(self, evidence: Evidence) -> Estimate:
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
         """As `dxbench.api.Metric`."""
 
-    def generated(self, evidence: Evidence) -> FeatureSource:
+    def generated(self, inputs: EvaluationInputs) -> FeatureSource:
         """The samples, exactly `num_samples` of them; raises NotApplicable otherwise."""
-        if not isinstance(evidence, FeatureEvidence):
+        if not isinstance(inputs, FeatureInputs):
             raise NoSamples
-        return exactly(evidence.features, self.num_samples, "samples")
+        return exactly(inputs.features, self.num_samples, "samples")
 
 
 def exactly(source: FeatureSource, n: int, what: str) -> FeatureSource:
@@ -184,9 +184,9 @@ def exactly(source: FeatureSource, n: int, what: str) -> FeatureSource:
     return source
 
 
-def tiling(evidence: Evidence) -> Tiling:
-    """How distances are computed for this evidence."""
-    return Tiling(device=evidence.device) if isinstance(evidence, FeatureEvidence) else DEFAULT_TILING
+def tiling(inputs: EvaluationInputs) -> Tiling:
+    """How distances are computed for this inputs."""
+    return Tiling(device=inputs.device) if isinstance(inputs, FeatureInputs) else DEFAULT_TILING
 
 
 def short_count(n: int) -> str:

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from pydantic import JsonValue
 
-from dxbench.api import Estimate, Evidence, NotApplicable
+from dxbench.api import Estimate, EvaluationInputs, NotApplicable
 from dxbench.api.streams import derive_seed
 from dxbench.metrics.images.authenticity import authenticity
 from dxbench.metrics.images.features import FeatureMetric, Features, FeatureSource, exactly, tiling
@@ -29,7 +29,7 @@ class FrechetDistance(FeatureMetric):
     """Frechet distance of Gaussians fitted to features: FID on the 2015 Inception (arXiv:1706.08500).
 
     Attributes:
-        reference: key of the reference in the evidence, images or statistics; it stands in the protocol.
+        reference: key of the reference in the inputs, images or statistics; it stands in the protocol.
     """
 
     reference: str
@@ -46,9 +46,9 @@ class FrechetDistance(FeatureMetric):
             "trace": "symmetric eigenvalues, or singular values below full rank",
         }
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        generated = self.generated(evidence).moments(self.features)
-        reference = evidence.reference[self.reference].moments(self.features)
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        generated = self.generated(inputs).moments(self.features)
+        reference = inputs.reference[self.reference].moments(self.features)
         return single(self.protocol, frechet_distance(generated, reference), better="lower")
 
 
@@ -74,9 +74,9 @@ class KernelDistance(FeatureMetric):
             "subset_seeds": "sha256 of (kernel distance, subsets)",
         }
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        generated = self.generated(evidence).features(self.features)
-        reference = evidence.reference[self.reference].features(self.features)
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        generated = self.generated(inputs).features(self.features)
+        reference = inputs.reference[self.reference].features(self.features)
         if min(len(generated), len(reference)) < self.subset_size:
             raise NotApplicable(f"subsets of {self.subset_size:,} want at least as many samples and references")
         rng = np.random.default_rng(derive_seed("kernel distance", "subsets"))
@@ -172,9 +172,9 @@ class KernelKL(FeatureMetric):
             **self.pairing.fields,
         }
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        generated = self.generated(evidence).features(self.features)
-        reference = evidence.reference[self.reference].features(self.features)
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        generated = self.generated(inputs).features(self.features)
+        reference = inputs.reference[self.reference].features(self.features)
         rng = np.random.default_rng(derive_seed("kernel kl", self.pairing.stream))
         values = [
             kernel_kl_on_axes(real, drawn, components=self.components, rng=rng)
@@ -210,14 +210,14 @@ class ManifoldMetric(FeatureMetric):
             "comparison": self.comparison,
         }
 
-    def both(self, evidence: Evidence) -> tuple[Features, Features]:
+    def both(self, inputs: EvaluationInputs) -> tuple[Features, Features]:
         """Features of the samples and of the reference.
 
         Raises:
             NotApplicable: unless both are as many as the protocol says, and more than k.
         """
-        generated = self.generated(evidence).features(self.features)
-        source: FeatureSource = evidence.reference[self.reference]
+        generated = self.generated(inputs).features(self.features)
+        source: FeatureSource = inputs.reference[self.reference]
         reference = source.features(self.features)  # of statistics there are none
         exactly(source, self.num_reference, "references")
         if min(len(generated), self.num_reference) <= self.k:
@@ -249,9 +249,9 @@ class Precision(PrecisionMetric):
     def stem(self) -> str:
         return "precision"
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        generated, reference = self.both(evidence)
-        value = self.arithmetic.share_inside(generated, reference, k=self.k, tiling=tiling(evidence))
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        generated, reference = self.both(inputs)
+        value = self.arithmetic.share_inside(generated, reference, k=self.k, tiling=tiling(inputs))
         return single(self.protocol, value, better="higher")
 
 
@@ -263,9 +263,9 @@ class Recall(PrecisionMetric):
     def stem(self) -> str:
         return "recall"
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        generated, reference = self.both(evidence)
-        value = self.arithmetic.share_inside(reference, generated, k=self.k, tiling=tiling(evidence))
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        generated, reference = self.both(inputs)
+        value = self.arithmetic.share_inside(reference, generated, k=self.k, tiling=tiling(inputs))
         return single(self.protocol, value, better="higher")
 
 
@@ -288,9 +288,9 @@ class Density(BallMetric):
     def stem(self) -> str:
         return "density"
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        generated, reference = self.both(evidence)
-        value = density(generated, reference, k=self.k, tiling=tiling(evidence))
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        generated, reference = self.both(inputs)
+        value = density(generated, reference, k=self.k, tiling=tiling(inputs))
         return single(self.protocol, value, better="higher")
 
 
@@ -302,9 +302,9 @@ class Coverage(BallMetric):
     def stem(self) -> str:
         return "coverage"
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        generated, reference = self.both(evidence)
-        value = coverage(generated, reference, k=self.k, tiling=tiling(evidence))
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        generated, reference = self.both(inputs)
+        value = coverage(generated, reference, k=self.k, tiling=tiling(inputs))
         return single(self.protocol, value, better="higher")
 
 
@@ -320,8 +320,8 @@ class Vendi(FeatureMetric):
     def choices(self) -> dict[str, JsonValue]:
         return {"kernel": "cosine", "order": 1}
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        value = vendi_score(self.generated(evidence).features(self.features))
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        value = vendi_score(self.generated(inputs).features(self.features))
         return single(self.protocol, value, better="higher")
 
 
@@ -339,9 +339,9 @@ class EnergyDistanceOfFeatures(FeatureMetric):
     def choices(self) -> dict[str, JsonValue]:
         return {"reference": self.reference, "estimator": "unbiased (U-statistics), float64"}
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        generated = self.generated(evidence).features(self.features)
-        reference = evidence.reference[self.reference].features(self.features)
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        generated = self.generated(inputs).features(self.features)
+        reference = inputs.reference[self.reference].features(self.features)
         return single(self.protocol, energy_distance(generated, reference), better="lower")
 
 
@@ -359,8 +359,8 @@ class InceptionScore(FeatureMetric):
     def choices(self) -> dict[str, JsonValue]:
         return {"blocks": f"{self.splits} sequential, not shuffled"}
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        logits = self.generated(evidence).features(self.features)
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        logits = self.generated(inputs).features(self.features)
         if sorted_by_class(logits):
             raise NotApplicable("the samples are sorted by class, sequential blocks would score too low; shuffle them")
         return repeated(self.protocol, inception_scores(logits, splits=self.splits).tolist(), better="higher")
@@ -371,16 +371,16 @@ class TrainMetric(FeatureMetric):
     """Base of what compares samples with training images.
 
     Attributes:
-        train: key of the training images in the evidence.
+        train: key of the training images in the inputs.
         num_train: exactly how many they are; the nearest of more is nearer.
     """
 
     train: str
     num_train: int
 
-    def train_features(self, evidence: Evidence) -> Features:
+    def train_features(self, inputs: EvaluationInputs) -> Features:
         """[num_train, dim]; raises NotApplicable if they are not as many as the protocol says."""
-        return exactly(evidence.reference[self.train], self.num_train, "training images").features(self.features)
+        return exactly(inputs.reference[self.train], self.num_train, "training images").features(self.features)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -399,9 +399,9 @@ class Authenticity(TrainMetric):
             "authentic": "further from the nearest training image than that from its own nearest, float64",
         }
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        generated, train = self.generated(evidence).features(self.features), self.train_features(evidence)
-        return single(self.protocol, authenticity(generated, train, tiling=tiling(evidence)), better="higher")
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        generated, train = self.generated(inputs).features(self.features), self.train_features(inputs)
+        return single(self.protocol, authenticity(generated, train, tiling=tiling(inputs)), better="higher")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -409,7 +409,7 @@ class FeatureLikelihood(TrainMetric):
     """Feature likelihood divergence: what samples say of unseen images, copies of training images counting nothing.
 
     Attributes:
-        test: key of the unseen images in the evidence.
+        test: key of the unseen images in the inputs.
     """
 
     test: str
@@ -428,9 +428,9 @@ class FeatureLikelihood(TrainMetric):
             "baseline": "a random half of the training features, sha256 of (feature likelihood, half)",
         }
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        generated, train = self.generated(evidence).features(self.features), self.train_features(evidence)
-        test = evidence.reference[self.test].features(self.features)
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        generated, train = self.generated(inputs).features(self.features), self.train_features(inputs)
+        test = inputs.reference[self.test].features(self.features)
         rng = np.random.default_rng(derive_seed("feature likelihood", "half"))
         return single(self.protocol, feature_likelihood_divergence(generated, train, test, rng=rng), better="lower")
 
@@ -454,7 +454,7 @@ class NearestTrain(TrainMetric):
             "statistic": "mean Euclidean distance to the nearest",
         }
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        generated = self.generated(evidence).features(self.features)
-        distances = nearest_distances(generated, self.train_features(evidence), tiling=tiling(evidence))
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        generated = self.generated(inputs).features(self.features)
+        distances = nearest_distances(generated, self.train_features(inputs), tiling=tiling(inputs))
         return single(self.protocol, distances.mean(), better="none")

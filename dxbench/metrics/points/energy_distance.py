@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, EvaluationInputs, MetricProtocol, NotApplicable
 from dxbench.metrics.adjust import Adjustable, Choice, whole
 from dxbench.metrics.points.sliced import HasTestDraws
 from dxbench.metrics.scoring import repeated, require_samples
@@ -76,9 +76,9 @@ class EnergyDistance(Adjustable):
             },
         )
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        samples = require_samples(evidence, self.num_samples * self.repeats)
-        reference: HasTestDraws = evidence.reference
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        samples = require_samples(inputs, self.num_samples * self.repeats)
+        reference: HasTestDraws = inputs.reference
         if self.repeats > len(reference.test_draws) or self.num_samples > len(reference.test_draws[0]):
             raise NotApplicable(f"the reference has fewer than {self.repeats} sets of {self.num_samples:,} draws")
         blocks = samples[: self.num_samples * self.repeats].reshape(self.repeats, self.num_samples, -1)

@@ -5,16 +5,16 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from dxbench.api import Estimate, Evidence, MetricProtocol, Recheck
+from dxbench.api import Estimate, EvaluationInputs, MetricProtocol, Recheck
 from dxbench.metrics.adjust import Adjustable, Choice, positive, whole
 from dxbench.metrics.points.sliced import HasMixture
 from dxbench.metrics.scoring import require_part, require_samples, single
 
 
-def _distances(evidence: Evidence, num_samples: int) -> np.ndarray:
+def _distances(inputs: EvaluationInputs, num_samples: int) -> np.ndarray:
     """[n, modes] distances of the first n samples to the centres."""
-    samples = require_samples(evidence, num_samples)
-    reference: HasMixture = evidence.reference
+    samples = require_samples(inputs, num_samples)
+    reference: HasMixture = inputs.reference
     return np.linalg.norm(samples[:, None, :] - reference.mixture.centres, axis=-1)
 
 
@@ -59,16 +59,16 @@ class ModeShare(Adjustable):
             },
         )
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        shares = self._shares(_distances(evidence, self.num_samples))
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        shares = self._shares(_distances(inputs, self.num_samples))
         if self.extreme == "min":
             return single(self.protocol, shares.min(), better="higher")
         return single(self.protocol, shares.max(), better="lower")
 
-    def recheck(self, evidence: Evidence) -> Recheck:
+    def recheck(self, inputs: EvaluationInputs) -> Recheck:
         """The extreme of shares moves by no more than the share that moves most."""
-        part = len(require_part(evidence))
-        shares = self._shares(_distances(evidence, part))
+        part = len(require_part(inputs))
+        shares = self._shares(_distances(inputs, part))
         value = float(shares.min() if self.extreme == "min" else shares.max())
         tolerance = max(share_tolerance(share, part) for share in shares.tolist())
         return Recheck(value=value, low=value - tolerance, high=value + tolerance)
@@ -101,17 +101,17 @@ class OutlierShare(Adjustable):
             fields={"radius_in_std": self.num_stds, "n_samples": self.num_samples, "reference": self.reference},
         )
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        return single(self.protocol, self._share(evidence, self.num_samples), better="lower")
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        return single(self.protocol, self._share(inputs, self.num_samples), better="lower")
 
-    def recheck(self, evidence: Evidence) -> Recheck:
+    def recheck(self, inputs: EvaluationInputs) -> Recheck:
         """The binomial error of a share."""
-        part = len(require_part(evidence))
-        share = self._share(evidence, part)
+        part = len(require_part(inputs))
+        share = self._share(inputs, part)
         tolerance = share_tolerance(share, part)
         return Recheck(value=share, low=share - tolerance, high=share + tolerance)
 
-    def _share(self, evidence: Evidence, num_samples: int) -> float:
-        reference: HasMixture = evidence.reference
-        distances = _distances(evidence, num_samples)
+    def _share(self, inputs: EvaluationInputs, num_samples: int) -> float:
+        reference: HasMixture = inputs.reference
+        distances = _distances(inputs, num_samples)
         return float((distances.min(axis=1) > self.num_stds * reference.mixture.std).mean())

@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Estimate, Evidence, MetricProtocol, NotApplicable, Recheck
+from dxbench.api import Estimate, EvaluationInputs, MetricProtocol, NotApplicable, Recheck
 from dxbench.api.streams import derive_seed
 from dxbench.metrics.adjust import Adjustable, Choice, first_number, whole
 from dxbench.metrics.points.densities import GaussianMixture
@@ -120,9 +120,9 @@ class SlicedWasserstein(Adjustable):
             },
         )
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        samples = require_samples(evidence, self.num_samples * self.repeats)
-        reference: HasTestDraws = evidence.reference
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        samples = require_samples(inputs, self.num_samples * self.repeats)
+        reference: HasTestDraws = inputs.reference
         if self.repeats > len(reference.test_draws) or self.num_samples > len(reference.test_draws[0]):
             raise NotApplicable(f"the reference has fewer than {self.repeats} sets of {self.num_samples:,} draws")
         values = []
@@ -132,16 +132,16 @@ class SlicedWasserstein(Adjustable):
             values.append(sliced_wasserstein2(block, reference.test_draws[i][: self.num_samples], directions))
         return repeated(self.protocol, values, better="lower")
 
-    def recheck(self, evidence: Evidence) -> Recheck:
+    def recheck(self, inputs: EvaluationInputs) -> Recheck:
         """Blocks of the part take the claim's blocks' places in turn, so that the test draws are those of the claim.
 
         The distance obeys the triangle inequality: a block of the same law in another's place moves the value by
         at most the distance of the two.
         """
-        samples = require_part(evidence, at_least=2 * self.num_samples)
+        samples = require_part(inputs, at_least=2 * self.num_samples)
         usable = samples[: len(samples) // self.num_samples * self.num_samples]
         blocks = usable.reshape(-1, self.num_samples, samples.shape[1])
-        reference: HasTestDraws = evidence.reference
+        reference: HasTestDraws = inputs.reference
         directions = [self._directions(i, samples.shape[1]) for i in range(self.repeats)]
         values = [
             sliced_wasserstein2(blocks[i % len(blocks)], reference.test_draws[i], directions[i])
@@ -184,16 +184,16 @@ class ExactSlicedWasserstein(Adjustable):
             },
         )
 
-    def measure(self, evidence: Evidence) -> Estimate:
-        samples = require_samples(evidence, self.num_samples)
-        reference: HasMixture = evidence.reference
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        samples = require_samples(inputs, self.num_samples)
+        reference: HasMixture = inputs.reference
         value = sliced_wasserstein2_to_mixture(samples, reference.mixture, self._directions)
         return single(self.protocol, value, better="lower")
 
-    def recheck(self, evidence: Evidence) -> Recheck:
+    def recheck(self, inputs: EvaluationInputs) -> Recheck:
         """By the triangle inequality the part's value is off by at most its distance to all samples."""
-        samples = require_part(evidence)
-        reference: HasMixture = evidence.reference
+        samples = require_part(inputs)
+        reference: HasMixture = inputs.reference
         value = sliced_wasserstein2_to_mixture(samples, reference.mixture, self._directions)
         return Recheck(value=value, low=value - sampling_distance(samples, self._directions), high=None)
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dxbench.api import Evidence, NotApplicable
+from dxbench.api import EvaluationInputs, NotApplicable
 from dxbench.features.inception import INCEPTION_TENSORFLOW
 from dxbench.features.protocols import adm, clean, edm, memorisation, pytorch_fid
 from dxbench.metrics.images.features import (
     Extract,
-    FeatureEvidence,
+    FeatureInputs,
     FeatureKind,
     FeatureMetric,
     FeatureSet,
@@ -80,8 +80,8 @@ ALL: list[Any] = [
 ]
 
 
-def evidence(samples: np.ndarray) -> FeatureEvidence:
-    return FeatureEvidence(
+def inputs(samples: np.ndarray) -> FeatureInputs:
+    return FeatureInputs(
         samples=None,
         energy=None,
         temperature=None,
@@ -101,19 +101,19 @@ class TestEveryMetric:
 
     def test_is_of_exactly_n_samples(self, metric: Any) -> None:
         samples = RNG.standard_normal((51, 4))
-        estimate = metric.measure(evidence(samples[:50]))
+        estimate = metric.measure(inputs(samples[:50]))
         assert np.isfinite(estimate.value)
         assert estimate.fingerprint == metric.protocol.fingerprint
         for n in (49, 51):
             with pytest.raises(NotApplicable, match=f"exactly 50 samples, got {n}"):
-                metric.measure(evidence(samples[:n]))
+                metric.measure(inputs(samples[:n]))
 
     def test_gives_the_same_number_twice(self, metric: Any) -> None:
         samples = np.random.default_rng(3).standard_normal((50, 4))
-        assert metric.measure(evidence(samples)) == metric.measure(evidence(samples))
+        assert metric.measure(inputs(samples)) == metric.measure(inputs(samples))
 
     def test_has_nothing_to_measure_without_features(self, metric: Any) -> None:
-        nothing = Evidence(samples=np.zeros((50, 4)), energy=None, temperature=None, nfe=None, reference=None)
+        nothing = EvaluationInputs(samples=np.zeros((50, 4)), energy=None, temperature=None, nfe=None, reference=None)
         with pytest.raises(NotApplicable):
             metric.measure(nothing)
 
@@ -144,13 +144,13 @@ def test_precision_and_recall_do_not_share_a_fingerprint() -> None:
 def test_precision_and_recall_stand_the_right_way_round() -> None:
     """Samples of one of two real modes: precise, but half is lost."""
     real = np.concatenate([RNG.standard_normal((40, 4)), RNG.standard_normal((40, 4)) + 50])
-    seen = replace(evidence(RNG.standard_normal((50, 4))), reference={"train": Known(real)})
+    seen = replace(inputs(RNG.standard_normal((50, 4))), reference={"train": Known(real)})
     assert ALL[2].measure(seen).value > 0.7
     assert ALL[3].measure(seen).value <= 0.5
 
 
 def test_which_way_is_better() -> None:
-    seen = evidence(RNG.standard_normal((50, 4)))
+    seen = inputs(RNG.standard_normal((50, 4)))
     assert [metric.measure(seen).better for metric in ALL] == [
         "lower",
         "lower",
@@ -166,19 +166,19 @@ def test_sorted_samples_have_no_inception_score() -> None:
     logits = 9.0 * np.eye(4)[np.sort(np.arange(48) % 4)]
     metric = InceptionScore(evaluator="test@1", features=X, num_samples=48, splits=4)
     with pytest.raises(NotApplicable, match="sorted by class"):
-        metric.measure(evidence(logits))
-    assert metric.measure(evidence(RNG.permutation(logits))).value > 2
+        metric.measure(inputs(logits))
+    assert metric.measure(inputs(RNG.permutation(logits))).value > 2
 
 
 def test_subsets_larger_than_a_side_are_no_number() -> None:
     with pytest.raises(NotApplicable, match="subsets of 60"):
-        replace(ALL[1], subset_size=60).measure(evidence(RNG.standard_normal((50, 4))))
+        replace(ALL[1], subset_size=60).measure(inputs(RNG.standard_normal((50, 4))))
 
 
 def test_copying_shows_in_the_memorisation_columns() -> None:
     metrics = memorisation(X, evaluator="test@1", train="train", num_train=80, test="test", num_samples=40)
-    copied = [metric.measure(evidence(TRAIN[:40])).value for metric in metrics]
-    honest = [metric.measure(evidence(TEST)).value for metric in metrics]
+    copied = [metric.measure(inputs(TRAIN[:40])).value for metric in metrics]
+    honest = [metric.measure(inputs(TEST)).value for metric in metrics]
     assert copied[0] < copied[1]
     assert honest[1] == pytest.approx(0.0, abs=1e-9)
     assert copied[2] == 0.0 < honest[2]
@@ -225,7 +225,7 @@ def test_the_kernel_kl_grows_with_a_shift_along_the_leading_axis_and_sees_nothin
 
     def value(shift: np.ndarray) -> float:
         samples = np.random.default_rng(1).standard_normal((600, 4)) * stds + shift
-        known = replace(evidence(samples), reference={"train": Known(reference)})
+        known = replace(inputs(samples), reference={"train": Known(reference)})
         return metric.measure(known).value
 
     assert value(np.array([1.0, 0, 0, 0])) == pytest.approx(0.5, abs=0.15)

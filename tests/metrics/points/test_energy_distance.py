@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import energy_distance as scipy_energy_distance
 
-from dxbench.api import Evidence, NotApplicable
+from dxbench.api import EvaluationInputs, NotApplicable
 from dxbench.metrics.points.densities import GaussianMixture
 from dxbench.metrics.points.energy_distance import ROWS, EnergyDistance, energy_distance
 
@@ -67,10 +67,10 @@ def test_another_protocol_is_reached_field_by_field_as_explain_does() -> None:
 def test_each_block_meets_draws_of_its_own() -> None:
     rng = np.random.default_rng(3)
     samples, draws = rng.normal(size=(650, 2)), [rng.normal(size=(400, 2)) for _ in range(2)]
-    evidence = Evidence(
+    inputs = EvaluationInputs(
         samples=samples, energy=None, temperature=None, nfe=None, reference=SimpleNamespace(test_draws=draws)
     )
-    found = EnergyDistance(reference="r", num_samples=300, repeats=2).measure(evidence)
+    found = EnergyDistance(reference="r", num_samples=300, repeats=2).measure(inputs)
     values = [energy_distance(samples[i * 300 : (i + 1) * 300], draws[i][:300]) for i in range(2)]
     assert (found.value, found.std, found.n) == (
         pytest.approx(np.mean(values)),
@@ -78,4 +78,4 @@ def test_each_block_meets_draws_of_its_own() -> None:
         2,
     )
     with pytest.raises(NotApplicable, match="needs 900 samples, got 650"):
-        EnergyDistance(reference="r", num_samples=300, repeats=3).measure(evidence)
+        EnergyDistance(reference="r", num_samples=300, repeats=3).measure(inputs)

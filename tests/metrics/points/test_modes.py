@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dxbench.api import Evidence, NotApplicable
+from dxbench.api import EvaluationInputs, NotApplicable
 from dxbench.metrics.points.densities import GaussianMixture
 from dxbench.metrics.points.modes import ModeShare, OutlierShare, share_tolerance
 
@@ -11,14 +11,14 @@ CENTRES = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [30.0, 30.0]])
 MIXTURE = GaussianMixture(centres=CENTRES, weights=np.array([0.4, 0.3, 0.2, 0.1]), std=0.5)
 
 
-def evidence(samples: np.ndarray | None) -> Evidence:
-    return Evidence(
+def inputs(samples: np.ndarray | None) -> EvaluationInputs:
+    return EvaluationInputs(
         samples=samples, energy=None, temperature=None, nfe=None, reference=SimpleNamespace(mixture=MIXTURE)
     )
 
 
 def share(extreme: str, samples: np.ndarray, num_samples: int = 100):
-    return ModeShare(extreme=extreme, num_samples=num_samples, reference="test").measure(evidence(samples))
+    return ModeShare(extreme=extreme, num_samples=num_samples, reference="test").measure(inputs(samples))
 
 
 def around(counts: list[int]) -> np.ndarray:
@@ -48,13 +48,13 @@ def test_outliers_are_beyond_four_std_of_every_centre():
     samples = np.concatenate([inside, outside])
     for points, expected in ((inside, 0.0), (outside, 1.0), (samples, 0.6)):
         metric = OutlierShare(num_samples=len(points), reference="test")
-        assert metric.measure(evidence(points)).value == pytest.approx(expected)
+        assert metric.measure(inputs(points)).value == pytest.approx(expected)
 
 
 def test_outlier_radius_is_in_units_of_the_std():
     samples = np.array([[1.2, 0.0], [0.9, 0.0]])
     metric = OutlierShare(num_samples=2, num_stds=2.0, reference="test")
-    assert metric.measure(evidence(samples)).value == 0.5
+    assert metric.measure(inputs(samples)).value == 0.5
     assert metric.protocol.fingerprint != OutlierShare(num_samples=2, reference="test").protocol.fingerprint
 
 
@@ -62,14 +62,14 @@ def test_outlier_share_of_the_truth_is_the_tail_of_a_two_dimensional_gaussian():
     n = 100_000
     metric = OutlierShare(num_samples=n, num_stds=2.0, reference="test")
     tail = np.exp(-2.0)  # P(||z|| > 2)
-    got = metric.measure(evidence(MIXTURE.sample(n, np.random.default_rng(1)))).value
+    got = metric.measure(inputs(MIXTURE.sample(n, np.random.default_rng(1)))).value
     assert abs(got - tail) < 5 * np.sqrt(tail * (1 - tail) / n)
 
 
 def test_only_the_first_samples_count():
     samples = np.concatenate([around([25] * 4), np.full((50, 2), 100.0)])
     assert share("max", samples).value == 0.25
-    assert OutlierShare(num_samples=100, reference="test").measure(evidence(samples)).value == 0.0
+    assert OutlierShare(num_samples=100, reference="test").measure(inputs(samples)).value == 0.0
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_only_the_first_samples_count():
 )
 def test_no_or_too_few_samples_are_not_applicable(metric):
     with pytest.raises(NotApplicable, match="does not sample"):
-        metric.measure(evidence(None))
+        metric.measure(inputs(None))
     with pytest.raises(NotApplicable, match="needs 20 samples, got 19"):
-        metric.measure(evidence(np.zeros((19, 2))))
+        metric.measure(inputs(np.zeros((19, 2))))
 
 
 @pytest.mark.parametrize(("share", "n"), [(0.0, 1000), (1 / 8, 5000), (0.5, 100), (1.0, 1000)])
@@ -101,7 +101,7 @@ def test_shares_of_a_part_bound_the_whole_on_both_sides() -> None:
     samples = around([4000, 1000, 3000, 2000])
     part = samples[np.sort(rng.permutation(10_000)[:3000])]
     for extreme, whole in (("min", 0.1), ("max", 0.4)):
-        found = ModeShare(extreme=extreme, num_samples=10_000, reference="test").recheck(evidence(part))
+        found = ModeShare(extreme=extreme, num_samples=10_000, reference="test").recheck(inputs(part))
         assert found.value == pytest.approx(whole, abs=0.03)
         assert found.low <= whole <= found.high
         assert found.high - found.low < 0.1
@@ -109,8 +109,8 @@ def test_shares_of_a_part_bound_the_whole_on_both_sides() -> None:
 
 def test_outliers_of_a_part_are_counted_over_all_of_it() -> None:
     samples = np.concatenate([around([1000, 1000, 1000, 1000]), np.full((1000, 2), 1e3)])
-    found = OutlierShare(num_samples=5000, reference="test").recheck(evidence(samples))
+    found = OutlierShare(num_samples=5000, reference="test").recheck(inputs(samples))
     assert found.value == 0.2
     assert found.low < 0.2 < found.high
     with pytest.raises(NotApplicable, match="needs 1,000"):
-        OutlierShare(reference="test").recheck(evidence(samples[:999]))
+        OutlierShare(reference="test").recheck(inputs(samples[:999]))

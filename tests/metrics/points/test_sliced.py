@@ -6,7 +6,7 @@ import ot
 import pytest
 from scipy import integrate, stats
 
-from dxbench.api import Evidence, NotApplicable
+from dxbench.api import EvaluationInputs, NotApplicable
 from dxbench.metrics.points.densities import GaussianMixture
 from dxbench.metrics.points.sliced import (
     ROUNDING,
@@ -32,9 +32,9 @@ def equal_angles(count: int) -> np.ndarray:
     return np.stack([np.cos(angles), np.sin(angles)])
 
 
-def evidence(samples: np.ndarray | None, test_draws: list[np.ndarray] | None = None) -> Evidence:
+def inputs(samples: np.ndarray | None, test_draws: list[np.ndarray] | None = None) -> EvaluationInputs:
     reference = SimpleNamespace(test_draws=test_draws, mixture=MIXTURE)
-    return Evidence(samples=samples, energy=None, temperature=None, nfe=None, reference=reference)
+    return EvaluationInputs(samples=samples, energy=None, temperature=None, nfe=None, reference=reference)
 
 
 @pytest.mark.parametrize("dim", [2, 3, 10])
@@ -153,7 +153,7 @@ def test_metric_compares_block_by_block_and_reports_mean_and_std():
     draws = [MIXTURE.sample(200, rng(i)) for i in range(3)]
     shifts = (0.0, 1.0, 3.0)
     samples = np.concatenate([x + shift for x, shift in zip(draws, shifts, strict=True)])
-    got = metric.measure(evidence(samples, draws))
+    got = metric.measure(inputs(samples, draws))
     # A shift of (s, s) is s sqrt(2) long, of which the circle sees s; directions are random.
     assert got.value == pytest.approx(np.mean(shifts), rel=0.1)
     assert got.std == pytest.approx(np.std(shifts, ddof=1), rel=0.2)
@@ -165,15 +165,15 @@ def test_metric_is_deterministic_and_takes_no_more_samples_than_it_says():
     metric = SlicedWasserstein(num_projections=50, num_samples=200, repeats=3, reference="test")
     draws = [MIXTURE.sample(200, rng(i)) for i in range(3)]
     samples = MIXTURE.sample(700, rng(9))
-    first = metric.measure(evidence(samples, draws))
-    assert metric.measure(evidence(samples[:600], draws)) == first
+    first = metric.measure(inputs(samples, draws))
+    assert metric.measure(inputs(samples[:600], draws)) == first
 
 
 def test_exact_metric_is_the_distance_of_the_first_samples():
     metric = ExactSlicedWasserstein(num_angles=16, num_samples=300, reference="test")
     samples = MIXTURE.sample(400, rng(0)) + 0.3
     expected = sliced_wasserstein2_to_mixture(samples[:300], MIXTURE, equal_angles(16))
-    assert metric.measure(evidence(samples)).value == expected
+    assert metric.measure(inputs(samples)).value == expected
 
 
 @pytest.mark.parametrize(
@@ -195,9 +195,9 @@ def test_every_choice_of_the_metric_changes_its_fingerprint(change):
 )
 def test_no_or_too_few_samples_are_not_applicable(metric):
     with pytest.raises(NotApplicable, match="does not sample"):
-        metric.measure(evidence(None))
+        metric.measure(inputs(None))
     with pytest.raises(NotApplicable, match="needs 20 samples, got 19"):
-        metric.measure(evidence(np.zeros((19, 2))))
+        metric.measure(inputs(np.zeros((19, 2))))
 
 
 def test_sampling_distance_is_the_root_mean_square_over_pairs_of_parts():
@@ -213,16 +213,16 @@ def test_a_part_gives_the_value_of_all_of_it_and_bounds_the_whole_from_below(siz
     metric = ExactSlicedWasserstein(num_angles=10, num_samples=10_000, reference="test")
     samples = MIXTURE.sample(10_000, rng(1))
     part = samples[np.sort(rng(2).permutation(10_000)[:size])]
-    found = metric.recheck(evidence(part))
+    found = metric.recheck(inputs(part))
     assert found.value == sliced_wasserstein2_to_mixture(part, MIXTURE, equal_angles(10))
-    assert found.low <= metric.measure(evidence(samples)).value
+    assert found.low <= metric.measure(inputs(samples)).value
     assert found.high is None
 
 
 def test_larger_parts_leave_less_room():
     metric = ExactSlicedWasserstein(num_angles=10, num_samples=40_000, reference="test")
     samples = MIXTURE.sample(40_000, rng(3))
-    room = [found.value - found.low for found in (metric.recheck(evidence(samples[:n])) for n in (2000, 40_000))]
+    room = [found.value - found.low for found in (metric.recheck(inputs(samples[:n])) for n in (2000, 40_000))]
     assert room[1] < room[0] / 1.5
 
 
@@ -230,12 +230,12 @@ def test_blocks_of_a_part_meet_the_test_draws_of_the_claim():
     metric = SlicedWasserstein(num_projections=8, num_samples=1000, repeats=5, reference="test")
     draws = [MIXTURE.sample(1000, rng(10 + i)) for i in range(5)]
     samples = MIXTURE.sample(5000, rng(4))
-    claimed = metric.measure(evidence(samples, draws)).value
-    assert metric.recheck(evidence(samples, draws)).value == pytest.approx(claimed, abs=1e-12)
-    found = metric.recheck(evidence(samples[:2999], draws))
+    claimed = metric.measure(inputs(samples, draws)).value
+    assert metric.recheck(inputs(samples, draws)).value == pytest.approx(claimed, abs=1e-12)
+    found = metric.recheck(inputs(samples[:2999], draws))
     assert found.low <= claimed
     wider = 1.5 * samples
-    assert metric.recheck(evidence(wider[:2000], draws)).low > claimed
+    assert metric.recheck(inputs(wider[:2000], draws)).low > claimed
 
 
 @pytest.mark.parametrize(
@@ -247,4 +247,4 @@ def test_blocks_of_a_part_meet_the_test_draws_of_the_claim():
 )
 def test_parts_too_small_to_say_anything_are_not_applicable(metric, too_few):
     with pytest.raises(NotApplicable, match="needs"):
-        metric.recheck(evidence(np.zeros((too_few, 2)), [np.zeros((1000, 2))]))
+        metric.recheck(inputs(np.zeros((too_few, 2)), [np.zeros((1000, 2))]))
