@@ -18,7 +18,7 @@ from dxbench.engine.process import prepare_process
 from dxbench.plugins.configure import configure
 from dxbench.plugins.registry import load_method, load_task
 from dxmi.sampling.noise import StreamNoise
-from dxmi.sampling.rollout import rollout
+from dxmi.sampling.rollouts import rollout
 
 
 def training(sweep: str, batch_size: int, threads: int) -> DxMITraining:

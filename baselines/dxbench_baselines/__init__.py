@@ -1,1 +1,5 @@
 """Methods, one file each: imports dxbench.api and parts of dxmi, never a sibling."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

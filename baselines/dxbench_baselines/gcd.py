@@ -31,7 +31,7 @@ from dxmi.losses import energy_loss
 from dxmi.models import PolicySampler
 from dxmi.protocols import Energy
 from dxmi.sampling.policies import GaussianPolicy
-from dxmi.sampling.rollout import reparametrised_rollout
+from dxmi.sampling.rollouts import reparametrised_rollout
 from dxmi.sampling.trajectory import Trajectory
 from dxmi.training.costs import RunningCost, StepCost, VelocityVariance, observed_velocity, velocity_of_noise
 from dxmi.training.optimisers import Learner

@@ -36,7 +36,7 @@ from dxmi.energies.values import SharedValue, TimeIndependentValue
 from dxmi.losses import bellman_error
 from dxmi.models import PolicySampler
 from dxmi.sampling.policies import GaussianPolicy
-from dxmi.sampling.rollout import rollout
+from dxmi.sampling.rollouts import rollout
 from dxmi.sampling.trajectory import Trajectory
 from dxmi.training.optimisers import Learner
 from dxmi.training.policy_gradient import centred, critic_loss, policy_gradient_loss

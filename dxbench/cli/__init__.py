@@ -11,6 +11,8 @@ from dxbench.cli.streams import plain_streams
 from dxbench.errors import DxbenchError, ExitCode
 from dxbench.files.faults import machine_fault
 
+__all__ = ["main"]
+
 
 def main() -> None:
     """Entry point of the `dxbench` command."""

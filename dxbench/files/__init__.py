@@ -1,1 +1,5 @@
 """Files: atomic writing, suspicious reading, archives, images and weights."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

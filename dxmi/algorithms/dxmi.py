@@ -18,7 +18,7 @@ from dxmi.nets.dropout import dropping
 from dxmi.protocols import Value
 from dxmi.sampling.noise import Noise, NoiseOfRows, StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
-from dxmi.sampling.rollout import rollout
+from dxmi.sampling.rollouts import rollout
 from dxmi.sampling.trajectory import Trajectory, Transition
 from dxmi.training.costs import StepCost, VelocityVariance, observed_velocity
 from dxmi.training.optimisers import OptimizedModule

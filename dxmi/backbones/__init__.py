@@ -1,1 +1,52 @@
 """Backbones: a network with its denoiser, its loss and its few-step sampler."""
+
+from dxmi.backbones.edm import ADM_LAYOUTS, EDM_LAYOUTS, PRECISIONS, ADMUNet, BareEDMLoss, EDMFamily, EDMUNet
+from dxmi.backbones.few_steps import (
+    KARRAS,
+    SCHEDULES,
+    AnyFewSteps,
+    DDGANSteps,
+    FastDPMSteps,
+    FewSteps,
+    KarrasSteps,
+    ResidualSteps,
+    StridedSteps,
+    T,
+    strided_steps,
+)
+from dxmi.backbones.images import DDPM_CHAIN, DataPredictionLoss, DDGANUNet, DDPMUNet, FractionalDDPMLoss, UNetNetwork
+from dxmi.backbones.small import DDPMMLP, EDMMLP, SIGMA_DATA, ChainNetwork, MLPNetwork, Network, StepsMLP
+
+__all__ = [
+    "ADM_LAYOUTS",
+    "DDPMMLP",
+    "DDPM_CHAIN",
+    "EDMMLP",
+    "EDM_LAYOUTS",
+    "KARRAS",
+    "PRECISIONS",
+    "SCHEDULES",
+    "SIGMA_DATA",
+    "ADMUNet",
+    "AnyFewSteps",
+    "BareEDMLoss",
+    "ChainNetwork",
+    "DDGANSteps",
+    "DDGANUNet",
+    "DDPMUNet",
+    "DataPredictionLoss",
+    "EDMFamily",
+    "EDMUNet",
+    "FastDPMSteps",
+    "FewSteps",
+    "FractionalDDPMLoss",
+    "KarrasSteps",
+    "MLPNetwork",
+    "Network",
+    "ResidualSteps",
+    "StepsMLP",
+    "StridedSteps",
+    "T",
+    "UNetNetwork",
+    "strided_steps",
+]

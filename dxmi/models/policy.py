@@ -10,7 +10,7 @@ from dxmi.arrays import ClassLabels, Points, SampleSeeds
 from dxmi.protocols import GuidingValue
 from dxmi.sampling.noise import Noise, SeededNoise, SilencedNoise
 from dxmi.sampling.policies import GaussianPolicy
-from dxmi.sampling.rollout import rollout, sample
+from dxmi.sampling.rollouts import rollout, sample
 
 States = Float[Tensor, " steps b *event"]
 

@@ -23,7 +23,7 @@ from dxmi.backbones.small import DDPMMLP, EDMMLP
 from dxmi.energies.critics import MLPCritic
 from dxmi.sampling.noise import SeededNoise
 from dxmi.sampling.policies import GaussianPolicy
-from dxmi.sampling.rollout import reparametrised_rollout, rollout
+from dxmi.sampling.rollouts import reparametrised_rollout, rollout
 from dxmi.training.costs import RunningCost, VelocityVariance
 from dxmi.training.policy_gradient import centred, policy_gradient_loss
 from dxmi.training.policy_gradient import critic_loss as ipm_critic_loss

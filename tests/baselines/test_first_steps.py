@@ -21,7 +21,7 @@ from dxmi.backbones.few_steps import FastDPMSteps
 from dxmi.backbones.images import DDPMUNet
 from dxmi.backbones.small import DDPMMLP, EDMMLP
 from dxmi.energies.critics import ConvolutionCritic
-from dxmi.sampling.rollout import rollout
+from dxmi.sampling.rollouts import rollout
 
 CPU = Compute(device="cpu", threads=1)
 

@@ -6,6 +6,8 @@ from typing import Literal
 from dxbench.boards.render import data, latex, text
 from dxbench.boards.tables import Table
 
+__all__ = ["Format", "render"]
+
 Format = Literal["text", "md", "latex", "latex-table", "html", "csv", "json"]
 
 

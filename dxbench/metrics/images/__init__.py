@@ -1,1 +1,5 @@
 """Metrics of images by the features of a network."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

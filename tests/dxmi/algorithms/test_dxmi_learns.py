@@ -13,7 +13,7 @@ from dxmi.energies.values import SeparateEnergy, SharedValue, TimeIndependentVal
 from dxmi.nets.mlp import StepMLP, Unconditional
 from dxmi.sampling.noise import SeededNoise, StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
-from dxmi.sampling.rollout import sample
+from dxmi.sampling.rollouts import sample
 from dxmi.training.costs import RunningCost, VelocityVariance, sigmoid_time_cost, velocity_of_noise
 from dxmi.training.optimisers import OptimizedModule, make_optimizer
 

@@ -12,7 +12,7 @@ from dxmi.algorithms.dxmi import DxMIUpdate
 from dxmi.algorithms.sweeps import batched_sweep, sequential_sweep
 from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
-from dxmi.sampling.rollout import rollout
+from dxmi.sampling.rollouts import rollout
 from dxmi.sampling.trajectory import Trajectory
 from dxmi.training.costs import (
     RunningCost,

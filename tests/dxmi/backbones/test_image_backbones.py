@@ -26,7 +26,7 @@ from dxmi.nets.unet import UNet
 from dxmi.sampling.denoisers import EDMDenoiser, VPDenoiser
 from dxmi.sampling.noise import SeededNoise
 from dxmi.sampling.policies import LatentPolicy
-from dxmi.sampling.rollout import sample
+from dxmi.sampling.rollouts import sample
 from dxmi.sampling.samplers import Ancestral, euler_ancestral
 from dxmi.schedules.chains import LinearChain
 from dxmi.schedules.levels import NoiseLevels

@@ -12,7 +12,7 @@ from dxmi.nets.steps import AtSteps
 from dxmi.sampling.denoisers import EDMDenoiser, VPDenoiser
 from dxmi.sampling.noise import SeededNoise
 from dxmi.sampling.policies import GaussianPolicy, LatentPolicy
-from dxmi.sampling.rollout import rollout, sample
+from dxmi.sampling.rollouts import rollout, sample
 from dxmi.sampling.samplers import euler_ancestral
 from dxmi.schedules.chains import LinearChain
 from dxmi.schedules.levels import NoiseLevels, VPSchedule

@@ -8,7 +8,7 @@ import torch
 from dxmi.geometry.sphere import exponential_map, project, tangent
 from dxmi.nets.mlp import StepMLP
 from dxmi.sampling.noise import StreamNoise
-from dxmi.sampling.rollout import rollout
+from dxmi.sampling.rollouts import rollout
 from dxmi.sampling.sphere_policy import SpherePolicy
 
 

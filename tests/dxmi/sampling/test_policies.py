@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
-from dxmi.sampling.rollout import sample
+from dxmi.sampling.rollouts import sample
 from dxmi.schedules.levels import VPSchedule
 
 MEAN, STD = torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64), 0.4

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from dxmi.sampling.denoisers import EpsilonScaled, VPDenoiser
 from dxmi.sampling.noise import SeededNoise, StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
-from dxmi.sampling.rollout import sample
+from dxmi.sampling.rollouts import sample
 from dxmi.sampling.samplers import (
     IPNDM,
     Ancestral,

@@ -8,7 +8,7 @@ from dxmi.models import PolicySampler, ValueGuidance
 from dxmi.nets.mlp import StepMLP
 from dxmi.sampling.noise import SeededNoise, StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
-from dxmi.sampling.rollout import chain, rollout, sample
+from dxmi.sampling.rollouts import chain, rollout, sample
 from dxmi.sampling.trajectory import Trajectory
 
 STDS = (0.8, 0.3, 0.1)

@@ -1,0 +1,14 @@
+from .densities import GaussianMixture as GaussianMixture
+from .densities import ProjectedMixture as ProjectedMixture
+from .energy_distance import ROWS as ROWS
+from .energy_distance import EnergyDistance as EnergyDistance
+from .modes import ModeShare as ModeShare
+from .modes import OutlierShare as OutlierShare
+from .modes import share_tolerance as share_tolerance
+from .sliced import ROUNDING as ROUNDING
+from .sliced import ExactSlicedWasserstein as ExactSlicedWasserstein
+from .sliced import SlicedWasserstein as SlicedWasserstein
+from .sliced import random_directions as random_directions
+from .sliced import sampling_distance as sampling_distance
+from .sliced import sliced_wasserstein2 as sliced_wasserstein2
+from .sliced import sliced_wasserstein2_to_mixture as sliced_wasserstein2_to_mixture
