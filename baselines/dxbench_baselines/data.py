@@ -12,7 +12,7 @@ class Data(Method):
 
     name = "data"
     version = 1
-    family = "yardstick"
+    family = "reference"
     reference = True
     Config = DataConfig
     needs = frozenset({Need.ORACLE})

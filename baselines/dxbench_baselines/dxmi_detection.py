@@ -90,7 +90,7 @@ class DxMIDetection(Method):
 
     name = "dxmi_detection"
     version = 3
-    family = "energy"
+    family = "energy-based"
     citation = "Yoon et al. 2024, arXiv:2407.00626"
     recipes = ".recipes.dxmi_detection"
     Config = DxMIDetectionConfig

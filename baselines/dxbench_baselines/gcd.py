@@ -69,7 +69,7 @@ class GCD(Method):
 
     name = "gcd"
     version = 2
-    family = "energy"
+    family = "energy-based"
     citation = "Yoon et al. 2023, arXiv:2312.03397"
     recipes = ".recipes.gcd"
     Config = GCDConfig

@@ -52,7 +52,7 @@ class IGEBM(Method):
 
     name = "igebm"
     version = 1
-    family = "energy"
+    family = "energy-based"
     citation = "Du, Mordatch 2019, arXiv:1903.08689"
     Config = IGEBMConfig
     recipes = ".recipes.igebm"

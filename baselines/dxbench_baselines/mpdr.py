@@ -49,7 +49,7 @@ class MPDR(Method):
 
     name = "mpdr"
     version = 1
-    family = "energy"
+    family = "energy-based"
     citation = "Yoon et al. 2023, arXiv:2310.18677"
     recipes = ".recipes.mpdr"
     Config = MPDRConfig

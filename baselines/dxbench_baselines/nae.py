@@ -46,7 +46,7 @@ class NAE(Method):
 
     name = "nae"
     version = 1
-    family = "energy"
+    family = "energy-based"
     citation = "Yoon et al. 2021, arXiv:2105.05735"
     recipes = ".recipes.nae"
     Config = NAEConfig

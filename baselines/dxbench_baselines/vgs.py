@@ -54,7 +54,7 @@ class VGS(Method):
 
     name = "vgs"
     version = 1
-    family = "energy"
+    family = "energy-based"
     citation = "Yoon et al. 2025, arXiv:2502.13280"
     recipes = ".recipes.vgs"
     Config = VGSConfig

@@ -78,7 +78,7 @@ def _slots(kind: type) -> list[str]:
 
 def revealed(problem: Problem) -> list[str]:
     """Places where a problem leads to what methods must not see: task, metric, what metrics are given, density, or more
-    than it shows of an array. The oracle, which only yardsticks are given, is left out.
+    than it shows of an array. The oracle, which only reference rows are given, is left out.
     """
     shown = {name: value for name, value in vars(problem).items() if name != "oracle"}
     return [

@@ -157,9 +157,16 @@ def _from_1(data: dict[str, Any]) -> dict[str, Any]:
     return data | {"schema_version": 2}
 
 
+_FAMILIES = {"energy": "energy-based", "yardstick": "reference"}
+"""Families of methods that had two names, or another than their marks in tables."""
+
+
 def _from_2(data: dict[str, Any]) -> dict[str, Any]:
-    """Schema 3 thins curves; that it names protocols and card is of the file, not of the record."""
+    """Schema 3 thins curves and renames families; that it names protocols and card is of the file, not of the record."""
     curves = TypeAdapter(dict[str, Curve]).validate_python(data.get("curves", {}), strict=True)
+    card = data.get("card")
+    if isinstance(card, dict) and card.get("family") in _FAMILIES:
+        data = data | {"card": card | {"family": _FAMILIES[card["family"]]}}
     return data | {
         "schema_version": 3,
         "curves": {name: curve.thinned().model_dump() for name, curve in curves.items()},

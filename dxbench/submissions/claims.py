@@ -51,7 +51,7 @@ def _origin(record: ResultRecord) -> Iterator[Defect]:
     if record.withdrawn is not None:
         yield _defect(record, "withdrawn", f"its numbers are known to be wrong ({record.withdrawn})", RUN_AGAIN)
     if record.reference:
-        yield _defect(record, "reference", "a yardstick row, which only the suite itself adds", "Submit a method.")
+        yield _defect(record, "reference", "a reference row, which only the suite itself adds", "Submit a method.")
 
 
 def _evaluations(record: ResultRecord, manifest: Manifest) -> Iterator[Defect]:

@@ -71,7 +71,7 @@ def records() -> Iterator[ResultRecord]:
         yield record("slow", seed, 0.05 + noise, nfe=100, card=MethodCard(family="energy-based"))
         yield record(EVIL, seed, 0.6 + noise, nfe=4, overrides={"text": CLOSED}, card=MethodCard(family=CLOSED))
         yield record("elsewhere", seed, 0.4 + noise, nfe=8, protocol=OTHER)
-        yield record("floor", seed, 0.02 + noise, nfe=0, reference=True, card=MethodCard(family="yardstick"))
+        yield record("floor", seed, 0.02 + noise, nfe=0, reference=True, card=MethodCard(family="reference"))
         yield record("fast", seed, 0.5 + noise, nfe=2, task="gaussians8")
     yield record("alone", 0, 0.2, nfe=5)
 

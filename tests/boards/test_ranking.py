@@ -67,7 +67,7 @@ def test_marked_rows_do_not_rank_even_if_they_are_best(mark: Mark) -> None:
 
 
 @pytest.mark.parametrize("kind", ["reference", "published"])
-def test_yardsticks_and_papers_do_not_rank(kind: str) -> None:
+def test_reference_rows_and_papers_do_not_rank(kind: str) -> None:
     rows = [row("other", list(0.1 + 0.1 * NOISE), kind=kind), row("ours", list(0.5 + NOISE))]
     assert places(rows) == {1: (1, 1)}
 

@@ -100,7 +100,7 @@ def test_recipes_that_cannot_be_had_are_told_of(monkeypatch):
         recipes(Lost)
 
 
-def test_yardsticks_and_detectors_of_one_fit_are_quick_as_they_are():
+def test_reference_rows_and_detectors_of_one_fit_are_quick_as_they_are():
     task: Any = SimpleNamespace(name="mvtec_pooled_vit", family="vectors/mvtec_pooled")
     for name in ("pca", "data", "knn"):
         assert configure(load_method(name), task, "quick", {}) == configure(load_method(name), task, "default", {})

@@ -408,7 +408,7 @@ def test_a_configuration_changed_under_its_id_is_found(workshop: Any) -> None:
     assert any("config: has the id" in problem for problem in found)
 
 
-def test_a_yardstick_row_is_refused(workshop: Any) -> None:
+def test_a_reference_row_is_refused(workshop: Any) -> None:
     assert "only the suite itself adds" in the_only_problem(
         workshop.validate(workshop.build(records=workshop.changed(reference=True)))
     )

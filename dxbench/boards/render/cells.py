@@ -131,7 +131,7 @@ def notes(table: Table) -> list[str]:
     if "published" in kinds:
         found.append("† published by a paper, not measured here; ± is as printed there.")
     if "reference" in kinds:
-        found.append("= yardstick: real data, scored as if a model had made them.")
+        found.append("= reference: real data, scored as if a model had made them.")
     marks = {mark for row in table.rows for mark in row.shown_marks}
     found += [f"[{mark}] {mark.meaning}; does not rank." for mark in Mark if mark in marks]
     if any(row.seeds > 1 for row in table.rows):
