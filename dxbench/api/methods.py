@@ -172,7 +172,7 @@ class Method(ABC):
     Attributes:
         name: as typed after --method.
         version: raised whenever its numbers move.
-        reference: True for reference rows (floor, ideal) and do not rank.
+        reference: True for reference rows (floor, ideal), which do not rank.
         family: what boards filter by, such as "diffusion", "energy-based", "consistency", "adversarial", "reference".
         citation: where it comes from, as authors, year and identifier.
         selected_on_test: True if a choice of its training looks at what the final score uses; such rows do not rank.

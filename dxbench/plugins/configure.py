@@ -51,8 +51,8 @@ def places(task: Task) -> list[str]:
 def presets(method: type[Method], task: Task) -> dict[str, str]:
     """Presets of a method for a task, each with the place that it is from; "" is the method's own configuration.
 
-    Always with the default, which is `quick` as well where there is nothing to shorten: reference rows do not train, and
-    detectors fit in one go.
+    Always with the default, which is `quick` as well where there is nothing to shorten: reference rows do not
+    train, and detectors fit in one go.
     """
     at_once = method.reference or issubclass(method, Detector | PatchDetector)
     found = dict.fromkeys((DEFAULT_PRESET, QUICK_PRESET) if at_once else (DEFAULT_PRESET,), "")

@@ -162,7 +162,7 @@ _FAMILIES = {"energy": "energy-based", "yardstick": "reference"}
 
 
 def _from_2(data: dict[str, Any]) -> dict[str, Any]:
-    """Schema 3 thins curves and renames families; that it names protocols and card is of the file, not of the record."""
+    """Schema 3 thins curves and renames families; that it names protocols and card is the file's business."""
     curves = TypeAdapter(dict[str, Curve]).validate_python(data.get("curves", {}), strict=True)
     card = data.get("card")
     if isinstance(card, dict) and card.get("family") in _FAMILIES:
