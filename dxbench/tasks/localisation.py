@@ -106,7 +106,7 @@ class PatchTask(DetectionTask):
         if group.pixels is not None:
             kept["rates"] = np.linspace(0.0, 1.0, CURVE_POINTS)
             kept["roc"], kept["pro"] = group.pixels.curves(kept["rates"])
-        shown = telling(group)
+        shown = example_images(group)
         maps = self.scoring.maps(group.energies[shown]).astype(np.float32)
         kept |= {"shown_scores": group.scores[shown], "shown_maps": maps}
         if data.shown is not None:
@@ -119,7 +119,7 @@ class PatchTask(DetectionTask):
         return [*detection_pictures(arrays), *localisation_pictures(arrays)]
 
 
-def telling(group: GroupScores) -> list[int]:
+def example_images(group: GroupScores) -> list[int]:
     """Images to show: the defective one of median score, the defective one of the lowest, the good one of the highest.
 
     Fewer where a group lacks a kind.

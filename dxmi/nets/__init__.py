@@ -1,13 +1,23 @@
 """Networks. Plain torch, parameters drawn from an explicit generator."""
 
 from dxmi.nets.blocks import Level, PlainResampling, ResidualBlock, Vector
-from dxmi.nets.critics import HE_LAW, ConvCritic, GatedLinear, StepValue
+from dxmi.nets.critics import HE_INITIALISER, ConvCritic, GatedLinear, StepValue
 from dxmi.nets.ddgan import DDGANGenerator
 from dxmi.nets.dropout import Dropout, dropping, set_dropout
 from dxmi.nets.embeddings import ADMSinusoid, Conditioning, DDPMSinusoid, Features, FourierFeatures, Time
 from dxmi.nets.energy_resnet import EnergyBlock, EnergyResNet
 from dxmi.nets.families import denoising_net, is_image, noise_predictor
-from dxmi.nets.layers import ADM_LAW, DDPM_LAW, Image, Law, Layers, PlainNorm, SelfAttention, StyleNorm, groups_of
+from dxmi.nets.layers import (
+    ADM_INITIALISER,
+    DDPM_INITIALISER,
+    Image,
+    Initialiser,
+    Layers,
+    PlainNorm,
+    SelfAttention,
+    StyleNorm,
+    groups_of,
+)
 from dxmi.nets.lpips import LPIPS, STAGES
 from dxmi.nets.mlp import (
     NoiseMLP,
@@ -29,15 +39,15 @@ from dxmi.nets.unet_config import UNetConfig
 
 __all__ = [
     "ADM_IMAGENET64",
-    "ADM_LAW",
+    "ADM_INITIALISER",
     "ADM_LSUN256",
     "BINOMIAL",
     "BOX",
     "DDGAN_CIFAR10",
     "DDPMPP_CIFAR10",
     "DDPM_CIFAR10",
-    "DDPM_LAW",
-    "HE_LAW",
+    "DDPM_INITIALISER",
+    "HE_INITIALISER",
     "LPIPS",
     "NCSNPP_CIFAR10",
     "STAGES",
@@ -58,7 +68,7 @@ __all__ = [
     "FourierFeatures",
     "GatedLinear",
     "Image",
-    "Law",
+    "Initialiser",
     "Layers",
     "Level",
     "NearestConv",

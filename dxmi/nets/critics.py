@@ -13,9 +13,9 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from dxmi.arrays import Points, StepIndex
-from dxmi.nets.layers import DDPM_LAW, Law, Layers
+from dxmi.nets.layers import DDPM_INITIALISER, Initialiser, Layers
 
-HE_LAW = Law(bound=lambda fan_in, fan_out: math.sqrt(6.0 / fan_in), draws_bias=False, branch_end=1.0)
+HE_INITIALISER = Initialiser(bound=lambda fan_in, fan_out: math.sqrt(6.0 / fan_in), draws_bias=False, branch_end=1.0)
 
 
 class ConvCritic(nn.Module):
@@ -32,7 +32,7 @@ class ConvCritic(nn.Module):
         channels, *sides = event_shape
         if min(sides) < 32:
             raise ValueError(f"the critic halves images three times and takes sides from 32 on, got {tuple(sides)}")
-        layers, widths = Layers(HE_LAW, generator), (channels, width, 2 * width, 4 * width)
+        layers, widths = Layers(HE_INITIALISER, generator), (channels, width, 2 * width, 4 * width)
         self.convs = nn.ModuleList(layers.conv(cin, cout, 4, padding=1, stride=2) for cin, cout in pairwise(widths))
         self.head = layers.conv(widths[-1], 1, 4, padding=0)
 
@@ -72,7 +72,7 @@ class StepValue(nn.Module):
         widths: Sequence[int] = (1024, 1024, 256),
     ) -> None:
         super().__init__()
-        layers, sizes = Layers(DDPM_LAW, generator), (math.prod(event_shape), *widths)
+        layers, sizes = Layers(DDPM_INITIALISER, generator), (math.prod(event_shape), *widths)
         self.layers = nn.ModuleList(
             GatedLinear(layers, cin, cout, num_levels=num_levels) for cin, cout in pairwise(sizes)
         )

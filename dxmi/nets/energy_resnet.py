@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from dxmi.nets.layers import ADM_LAW, Image, Layers
+from dxmi.nets.layers import ADM_INITIALISER, Image, Layers
 
 
 class EnergyBlock(nn.Module):
@@ -33,7 +33,7 @@ class EnergyResNet(nn.Module):
 
     def __init__(self, *, generator: Generator, in_channels: int = 3, width: int = 128) -> None:
         super().__init__()
-        layers = Layers(ADM_LAW, generator)
+        layers = Layers(ADM_INITIALISER, generator)
         self.stem = layers.conv(in_channels, width, 3)
         wide = 2 * width
         plan = [(width, width), (width, width), (width, wide), (wide, wide), (wide, wide), (wide, wide)]

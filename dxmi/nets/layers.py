@@ -13,7 +13,7 @@ Image = Float[Tensor, " b _ _ _"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Law:
+class Initialiser:
     """How weights begin: uniform of half-width `bound(fan_in, fan_out)`, times a factor where a branch ends."""
 
     bound: Callable[[int, int], float]
@@ -23,14 +23,14 @@ class Law:
 
 
 # Ho et al. 2020 (arXiv:2006.11239) and Song et al. 2021 (arXiv:2011.13456).
-DDPM_LAW = Law(
+DDPM_INITIALISER = Initialiser(
     bound=lambda fan_in, fan_out: math.sqrt(6.0 / (fan_in + fan_out)),
     draws_bias=False,
     branch_end=1e-5,
     qkv=math.sqrt(0.2),
 )
 # Dhariwal and Nichol 2021 (arXiv:2105.05233): torch's own default, branches ending in zeros.
-ADM_LAW = Law(bound=lambda fan_in, fan_out: 1.0 / math.sqrt(fan_in), draws_bias=True, branch_end=0.0)
+ADM_INITIALISER = Initialiser(bound=lambda fan_in, fan_out: 1.0 / math.sqrt(fan_in), draws_bias=True, branch_end=0.0)
 
 
 class _Conv2d(nn.Conv2d):
@@ -46,7 +46,7 @@ class _Linear(nn.Linear):
 class Layers:
     """Makes layers on the default device, drawn from `generator` by `law`; on the meta device nothing is drawn."""
 
-    def __init__(self, law: Law, generator: Generator) -> None:
+    def __init__(self, law: Initialiser, generator: Generator) -> None:
         self.law = law
         self.generator = generator
 

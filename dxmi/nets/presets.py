@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 
 from dxmi.nets.embeddings import ADMSinusoid, DDPMSinusoid, FourierFeatures
-from dxmi.nets.layers import ADM_LAW, DDPM_LAW
+from dxmi.nets.layers import ADM_INITIALISER, DDPM_INITIALISER
 from dxmi.nets.resampling import BINOMIAL, BOX
 from dxmi.nets.unet_config import UNetConfig
 
@@ -20,7 +20,7 @@ DDPM_CIFAR10 = UNetConfig(
     blocks_per_level=2,
     attention_levels=(1,),
     features=DDPMSinusoid,
-    law=DDPM_LAW,
+    law=DDPM_INITIALISER,
     eps=1e-6,
     filter=None,
 )
@@ -32,7 +32,7 @@ DDPMPP_CIFAR10 = UNetConfig(
     blocks_per_level=4,
     attention_levels=(1,),
     features=DDPMSinusoid,
-    law=DDPM_LAW,
+    law=DDPM_INITIALISER,
     eps=1e-6,
     filter=BOX,
     project_resampled=True,
@@ -49,7 +49,7 @@ ADM_IMAGENET64 = UNetConfig(
     blocks_per_level=3,
     attention_levels=(1, 2, 3),
     features=ADMSinusoid,
-    law=ADM_LAW,
+    law=ADM_INITIALISER,
     eps=1e-5,
     filter=BOX,
     head_channels=64,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Generator, nn
 
-from dxmi.nets.layers import Law
+from dxmi.nets.layers import Initialiser
 from dxmi.nets.resampling import Filter
 
 
@@ -25,7 +25,7 @@ class UNetConfig:
     blocks_per_level: int
     attention_levels: tuple[int, ...]
     features: Callable[[int, Generator], nn.Module]  # of time; (channels, generator) -> module
-    law: Law
+    law: Initialiser
     eps: float  # of every group normalisation
     filter: Filter | None  # None: plain convolutions change the size, not residual blocks
     project_resampled: bool = False  # a 1x1 convolution on the shortcut wherever the size changes

@@ -15,7 +15,7 @@ from dxmi import checkpoints
 from dxmi.checkpoints import Conversion
 from dxmi.nets.ddgan import DDGANGenerator
 from dxmi.nets.energy_resnet import EnergyResNet
-from dxmi.nets.layers import ADM_LAW, Layers, SelfAttention
+from dxmi.nets.layers import ADM_INITIALISER, Layers, SelfAttention
 from dxmi.nets.presets import (
     ADM_IMAGENET64,
     ADM_LSUN256,
@@ -164,7 +164,7 @@ def test_separate_q_k_and_v_become_one_convolution(name: str, path: str, matrice
 
 
 def test_the_order_of_rows_matters() -> None:
-    attention = SelfAttention(Layers(ADM_LAW, generator()), 8, heads=2, eps=1e-5, residual_scale=1.0).double()
+    attention = SelfAttention(Layers(ADM_INITIALISER, generator()), 8, heads=2, eps=1e-5, residual_scale=1.0).double()
     with torch.no_grad():
         for p in attention.parameters():
             p.copy_(by_formula("p", tuple(p.shape)))
