@@ -4,6 +4,7 @@ Without noise a chain is a sum of gradient steps, and the first step of Adam is 
 Both are computed here from the networks alone.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,25 @@ def unit(x: Tensor) -> Tensor:
     return x / x.norm(dim=1, keepdim=True)
 
 
+def angle(x: Tensor, y: Tensor) -> Tensor:
+    """Between points of the unit sphere, in radians, exact where it is small."""
+    return 2 * torch.asin((x - y).norm(dim=1) / 2)
+
+
+def rms(x: Tensor) -> float:
+    return x.square().mean().sqrt().item()
+
+
+def share_among(points: Tensor, kept: Tensor) -> float:
+    """The share of points that are to the bit a row of `kept`."""
+    return (points[:, None] == kept).all(dim=2).any(dim=1).float().mean().item()
+
+
+def resting(potential: Potential, x: Tensor, *, generator: torch.Generator) -> Tensor:
+    """A chain in place of another, whose ends are where it begins."""
+    return x
+
+
 def check_first_step(train: Any, net: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], batch: Tensor) -> None:
     """One step of training moves every weight of `net` by RATE against the gradient of the loss of data and samples."""
     samples: list[Tensor] = []
@@ -85,12 +105,12 @@ def check_first_step(train: Any, net: nn.Module, loss: Callable[[Tensor, Tensor]
         torch.testing.assert_close((new - old)[sure], -RATE * gradient.sign()[sure], rtol=1e-2, atol=1e-6)
 
 
-def next_batch(train: Any) -> Tensor:
+def next_batch(train: Any, size: int = 12) -> Tensor:
     """The data of the next step, which is put back."""
     rng = train.energy._rng if hasattr(train, "energy") else train.rng
     points = train.energy._points if hasattr(train, "energy") else train.points
     state = rng.bit_generator.state
-    rows = torch.from_numpy(rng.integers(len(points), size=12))
+    rows = torch.from_numpy(rng.integers(len(points), size=size))
     rng.bit_generator.state = state
     return points[rows]
 
@@ -112,6 +132,25 @@ class TestIGEBM:
         found = train.samples()
         torch.testing.assert_close(found, x)
         assert (energy(found) < energy(begin)).all()
+
+    @pytest.mark.parametrize("restart", [0.0, 0.3, 1.0])
+    def test_chains_go_on_from_the_ends_of_earlier_ones_but_for_the_share_that_restarts(self, restart: float) -> None:
+        still = {"batch_size": 400, "mcmc_steps": 1, "step_size": 1e-9, "angle": 0.5}
+        train = begun("igebm", self.SETTINGS | still | {"restart": restart})
+        ends = train.samples()
+        torch.testing.assert_close(train.buffer.kept[:400], ends)
+        train.chain = resting
+        kept = share_among(train.samples(), ends)
+        assert kept == pytest.approx(1 - restart, abs=5 * math.sqrt(restart * (1 - restart) / 400))
+
+    def test_a_steps_noise_has_the_typical_length_that_is_set(self) -> None:
+        """rms over 1600 coordinates: 5 standard errors are 9 %."""
+        still = {"batch_size": 400, "mcmc_steps": 1, "step_size": 1e-9, "angle": 0.1}
+        train = begun("igebm", self.SETTINGS | still)
+        draws = torch.Generator()
+        draws.set_state(train.generator.get_state())
+        begin = unit(torch.randn(400, 5, generator=draws))
+        assert rms(angle(begin, train.samples())) == pytest.approx(0.1, rel=0.09)
 
     @pytest.mark.parametrize("gamma", [0.0, 0.7])
     def test_the_energy_falls_at_data_and_rises_at_samples_and_both_squares_are_held(self, gamma: float) -> None:
@@ -149,6 +188,25 @@ class TestNAE:
         torch.testing.assert_close(found, x, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(train.codes.kept[:12], z.detach(), rtol=1e-4, atol=1e-5)
         assert (energy(found) - energy(unit(net.decoder(begin)))).mean().item() < 0
+
+    @pytest.mark.parametrize("replay", [0.0, 0.7, 1.0])
+    def test_the_share_of_codes_that_is_replayed_goes_on_from_earlier_ends(self, replay: float) -> None:
+        train = begun("nae", self.SETTINGS | {"batch_size": 400, "latent_step_size": 0.1, "replay": replay})
+        train.samples()
+        train.latent_chain = resting
+        train.samples()
+        ends, new = train.codes.kept[:400], train.codes.kept[400:800]
+        kept = share_among(new, ends)
+        assert kept == pytest.approx(replay, abs=5 * math.sqrt(replay * (1 - replay) / 400))
+
+    def test_the_first_noise_has_the_typical_length_that_is_set_and_then_fades_as_one_over_i(self) -> None:
+        """Variances of steps on the sphere add up: 1 + 1/4 + 1/9."""
+        still = {"batch_size": 400, "latent_step_size": 1e-9, "visible_step_size": 1e-9, "visible_angle": 0.1}
+        for steps, length in ((1, 0.1), (3, 0.1 * math.sqrt(1 + 1 / 4 + 1 / 9))):
+            train = begun("nae", self.SETTINGS | still | {"visible_steps": steps})
+            found = train.samples()
+            begin = train.energy.net.decode(train.codes.kept[:400])
+            assert rms(angle(begin, found)) == pytest.approx(length, rel=0.09)
 
     @pytest.mark.parametrize(("gamma", "decay"), [(0.0, 0.0), (0.7, 0.0), (0.5, 0.1)])
     def test_only_the_samples_energy_is_held_and_the_encoders_weights_are(self, gamma: float, decay: float) -> None:
@@ -208,6 +266,17 @@ class TestMPDR:
             code = manifold.perturbed_code(data, std=sigma, eps=eps)
             distances.append(float((manifold.encode(train.recovered(data)) - code).norm(dim=1).mean()))
         assert distances[0] > distances[1] > distances[2]
+
+    def test_a_visible_steps_noise_has_the_typical_length_that_is_set(self) -> None:
+        still = {"batch_size": 400, "latent_steps": 0, "visible_steps": 1, "visible_step_size": 1e-9}
+        train = begun("mpdr", self.SETTINGS | still | {"visible_angle": 0.1})
+        data = next_batch(train, 400)
+        draws = torch.Generator()
+        draws.set_state(train.generator.get_state())
+        sigma = 0.05 + 0.25 * torch.rand(400, generator=draws)
+        eps = torch.randn(400, 3, generator=draws)
+        begin = train.energy.frozen.perturbed(data, std=sigma, eps=eps)
+        assert rms(angle(begin, train.recovered(data))) == pytest.approx(0.1, rel=0.09)
 
     @pytest.mark.parametrize("gamma", [0.0, 0.7])
     def test_only_the_samples_energy_is_held(self, gamma: float) -> None:

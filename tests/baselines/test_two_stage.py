@@ -1,43 +1,35 @@
 """The two stages of an energy against their formulas: what each descends, what is kept between them, what is scored."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
-from dxmi.energies.two_stage import TwoStageEnergy
+from dxbench_baselines.starts.two_stage import TwoStageConfig, TwoStageEnergy
 from torch import Tensor
 
-from dxmi.geometry.features import FeatureKind
 from dxmi.geometry.sphere import project
 
-
-@dataclass(frozen=True)
-class Settings:
-    features: FeatureKind = "sphere"
-    neighbours: int = 5
-    latent: int = 3
-    hidden: int = 16
-    depth: int = 2
-    energy_scale: float = 10.0
-    pretrain_iterations: int = 4
-    pretrain_lr: float = 1e-3
-    iterations: int = 6
-    energy_lr: float = 1e-2
-    batch_size: int = 12
-    ema_decay: float = 0.75
-
-
+SIZES = TwoStageConfig(
+    features="sphere",
+    latent=3,
+    hidden=16,
+    pretrain_iterations=4,
+    iterations=6,
+    energy_lr=1e-2,
+    batch_size=12,
+    energy_scale=10.0,
+    pretrain_lr=1e-3,
+    ema_decay=0.75,
+)
 POINTS = project(torch.randn(40, 6, generator=torch.Generator().manual_seed(1)))
 NEW = project(torch.randn(9, 6, generator=torch.Generator().manual_seed(2)))
 
 
-def begun(settings: Settings) -> TwoStageEnergy:
+def begun(settings: TwoStageConfig) -> TwoStageEnergy:
     init, data = torch.Generator().manual_seed(0), np.random.default_rng(0)
     return TwoStageEnergy(POINTS, settings, init=init, data=data, device="cpu")
 
 
-def pretrained(settings: Settings) -> TwoStageEnergy:
+def pretrained(settings: TwoStageConfig) -> TwoStageEnergy:
     energy = begun(settings)
     while energy.pretrain() is not None:
         pass
@@ -57,7 +49,7 @@ def weights(energy: TwoStageEnergy) -> list[Tensor]:
 @pytest.mark.parametrize("scale", [1.0, 10.0])
 def test_the_first_stage_descends_reconstruction_errors_whatever_the_scale_of_the_energy(scale: float) -> None:
     """The first step of Adam is its rate against the sign of the gradient."""
-    energy = begun(Settings(energy_scale=scale))
+    energy = begun(SIZES.model_copy(update={"energy_scale": scale}))
     rows = np.random.default_rng(0).integers(40, size=12)
     loss = errors(energy, POINTS[torch.from_numpy(rows)]).mean()
     gradients = torch.autograd.grad(loss, list(energy.net.parameters()))
@@ -71,7 +63,7 @@ def test_the_first_stage_descends_reconstruction_errors_whatever_the_scale_of_th
 
 
 def test_the_first_stage_ends_on_time_and_its_end_is_frozen() -> None:
-    energy = begun(Settings())
+    energy = begun(SIZES)
     assert energy.total_steps == 10
     at_start = energy.frozen(NEW)
     for _ in range(4):
@@ -91,7 +83,7 @@ def test_the_first_stage_ends_on_time_and_its_end_is_frozen() -> None:
 
 
 def test_the_second_stage_takes_its_own_rate_from_a_fresh_optimiser() -> None:
-    energy = pretrained(Settings())
+    energy = pretrained(SIZES)
     loss = (energy.net(NEW) - energy.net(POINTS[:9])).mean()
     gradients = torch.autograd.grad(loss, list(energy.net.parameters()), retain_graph=True)
     before = weights(energy)
@@ -102,17 +94,17 @@ def test_the_second_stage_takes_its_own_rate_from_a_fresh_optimiser() -> None:
 
 
 def test_what_is_scored_is_the_network_in_the_first_stage_and_its_moving_average_in_the_second() -> None:
-    energy = begun(Settings())
+    energy = begun(SIZES)
     energy.pretrain()
-    torch.testing.assert_close(energy.scored(temperature=1.0).energy(NEW), 10.0 * errors(energy, NEW))
-    energy = pretrained(Settings())
-    torch.testing.assert_close(energy.scored(temperature=1.0).energy(NEW), 10.0 * errors(energy, NEW))
+    torch.testing.assert_close(energy.scored().energy(NEW), 10.0 * errors(energy, NEW))
+    energy = pretrained(SIZES)
+    torch.testing.assert_close(energy.scored().energy(NEW), 10.0 * errors(energy, NEW))
     average: list[Tensor] = []
     for _ in range(4):
         energy.descend(energy.net(NEW).mean())
         current = weights(energy)
         average = [0.75 * a + 0.25 * w for a, w in zip(average, current, strict=True)] if average else current
-    scored = energy.scored(temperature=1.0).energy(NEW)
+    scored = energy.scored().energy(NEW)
     assert not torch.allclose(scored, 10.0 * errors(energy, NEW), rtol=1e-3)
     with torch.no_grad():
         for weight, mean in zip(energy.net.parameters(), average, strict=True):
@@ -121,7 +113,7 @@ def test_what_is_scored_is_the_network_in_the_first_stage_and_its_moving_average
 
 
 def test_batches_are_training_points_that_the_generator_draws() -> None:
-    energy = begun(Settings())
+    energy = begun(SIZES)
     rng = np.random.default_rng(0)
     for _ in range(2):
         torch.testing.assert_close(energy.batch(), POINTS[torch.from_numpy(rng.integers(40, size=12))])
