@@ -1,5 +1,6 @@
 """Are two rows different? Over their training seeds, metric by metric."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,6 +16,12 @@ from dxbench.plugins.rows import RowName
 from dxbench.records.entries import Entry
 
 Verdict = Literal["better", "worse", "not separable", "not comparable", "too few seeds"]
+
+
+_OLD_ID = (
+    "An id is of a configuration and changes with its form: name the row by its method, and let `dxbench records migrate` "
+    "bring records of earlier versions into today's form."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +70,9 @@ def select(entries: Sequence[Entry], selector: str) -> Selection:
     named = [entry for entry in scored if entry.config_id == row.method]
     named = named or [entry for entry in scored if replace(name_of(entry), origin=row.origin) == row]
     if not named:
-        raise unknown("row", selector, {str(name_of(entry)) for entry in entries if entry.status == "ok"})
+        known = {str(name_of(entry)) for entry in entries if entry.status == "ok"}
+        remedy = _OLD_ID if re.fullmatch("[0-9a-f]{10}", row.method) else ""
+        raise unknown("row", selector, known, remedy=remedy)
     reasons = dict.fromkeys(entry.withdrawn for entry in named if entry.withdrawn is not None)
     named = [entry for entry in named if entry.withdrawn is None]
     if not named:
