@@ -19,8 +19,8 @@ Verdict = Literal["better", "worse", "not separable", "not comparable", "too few
 
 
 _OLD_ID = (
-    "An id is of a configuration and changes with its form: name the row by its method, and let `dxbench records migrate` "
-    "bring records of earlier versions into today's form."
+    "An id is of a configuration and changes with its form: name the row by its method, and let `dxbench records "
+    "migrate` bring records of earlier versions into today's form."
 )
 
 

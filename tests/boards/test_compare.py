@@ -127,7 +127,7 @@ def test_rows_are_named_by_method_preset_changes_or_id(compare: Callable[..., En
     of_before = compare([], "dxmi", "0f5380a269")
     assert of_before.code == 2
     assert "unknown row '0f5380a269'" in of_before.err
-    assert "`dxbench records migrate`" in of_before.err
+    assert "let `dxbench records migrate` bring" in of_before.err
 
 
 def test_nothing_measured_is_not_a_verdict(compare: Callable[..., Ended]) -> None:
