@@ -11,7 +11,6 @@ from threading import Thread
 import pytest
 from conftest import Ended
 
-from dxbench import files
 from dxbench.errors import InvalidFile, MachineFault, UsageError
 from dxbench.files.faults import refusing_damage
 from dxbench.files.writing import append_named, whole_folder, write_named
@@ -53,7 +52,7 @@ class TestNamedPlaces:
         assert (got, pipe.is_fifo()) == (["x" * 200_000], True)
 
     def test_a_pipe_that_nobody_reads_is_not_waited_for_for_ever(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(files, "READER_SECONDS", 0.2)
+        monkeypatch.setattr("dxbench.files.writing.READER_SECONDS", 0.2)
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(UsageError, match="nothing has opened for reading"):
             write_named(tmp_path / "pipe", "x")

@@ -100,7 +100,11 @@ class RowName:
 def _quoted(assignment: str) -> str:
     """An assignment whose value keeps apart from the next: texts with a comma, a bracket or an @ go in quotes."""
     key, _, value = assignment.partition("=")
-    return f"{key}={json.dumps(value)}" if _is_text(value) and _NEEDS_QUOTES.search(value) else assignment
+    return (
+        f"{key}={json.dumps(value, ensure_ascii=False)}"
+        if _is_text(value) and _NEEDS_QUOTES.search(value)
+        else assignment
+    )
 
 
 def _is_text(value: str) -> bool:

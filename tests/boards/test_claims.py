@@ -144,7 +144,7 @@ def test_every_configuration_that_the_row_describes_gets_a_claim_and_none_is_cho
 ) -> None:
     tuned = row([0.9] * 5, config={"a": 1, "lr": 2}, overrides={"lr": 2})
     found = claim(published(0.5), row(OURS) + tuned)
-    assert {one.row: one.verdict for one in found} == {"m": "reproduced", "m (lr=2)": "off"}
+    assert {one.row: one.verdict for one in found} == {"m": "reproduced", "m[lr=2]": "off"}
 
 
 def test_uncommitted_code_and_disputes_are_named(claim: Callable[..., list[Claim]]) -> None:

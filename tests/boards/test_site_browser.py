@@ -133,14 +133,14 @@ def test_a_head_sorts_best_first_and_then_the_other_way(visit: Visit) -> None:
     button.click()
     best_first = labels(page)
     assert head(page, "gain").get_attribute("aria-sort") == "descending"
-    assert best_first[0] == f"{EVIL} (text={CLOSED})"
+    assert best_first[0] == f"{EVIL}[text={CLOSED}]"
     button.click()
     assert head(page, "gain").get_attribute("aria-sort") == "ascending"
     assert labels(page) == best_first[::-1]
     head(page, "NFE").get_by_role("button").click()
     assert head(page, "gain").get_attribute("aria-sort") is None
-    assert labels(page) == ["floor (steps=0)", "fast (steps=2)", f"{EVIL} (text={CLOSED})", "alone (steps=5)",
-                            "middle (steps=10)", "slow (steps=100)"]  # fmt: skip
+    assert labels(page) == ["floor[steps=0]", "fast[steps=2]", f"{EVIL}[text={CLOSED}]", "alone[steps=5]",
+                            "middle[steps=10]", "slow[steps=100]"]  # fmt: skip
 
 
 def test_rows_are_filtered_by_text_family_nfe_and_status(visit: Visit) -> None:
@@ -148,17 +148,17 @@ def test_rows_are_filtered_by_text_family_nfe_and_status(visit: Visit) -> None:
     count = page.locator("#count")
     assert count.inner_text() == "7 rows"
     page.get_by_label("Search").fill("SLOW")
-    assert labels(page) == ["slow (steps=100)"]
+    assert labels(page) == ["slow[steps=100]"]
     assert count.inner_text() == "1 of 7 rows"
     page.get_by_role("button", name="Reset").click()
     page.get_by_label("Family").select_option("energy-based")
-    assert labels(page) == ["slow (steps=100)"]
+    assert labels(page) == ["slow[steps=100]"]
     page.get_by_label("Family").select_option("")
     page.get_by_label("NFE from").fill("3")
     page.get_by_label("NFE to").fill("10")
-    assert set(labels(page)) == {"middle (steps=10)", "alone (steps=5)", f"{EVIL} (text={CLOSED})"}
+    assert set(labels(page)) == {"middle[steps=10]", "alone[steps=5]", f"{EVIL}[text={CLOSED}]"}
     page.locator("select[name=show]").select_option("marked")
-    assert labels(page) == ["alone (steps=5)"]
+    assert labels(page) == ["alone[steps=5]"]
     assert page.locator("svg a.off").count() > 0
     page.get_by_role("button", name="Reset").click()
     assert count.inner_text() == "7 rows"
@@ -217,7 +217,7 @@ def test_rows_of_another_protocol_stand_apart_with_what_differs(visit: Visit) ->
 
 def test_an_evil_name_is_text(visit: Visit) -> None:
     page = visit.go(PLANE)
-    assert f"{EVIL} (text={CLOSED})" in labels(page)
+    assert f"{EVIL}[text={CLOSED}]" in labels(page)
     assert page.get_by_label("Family").locator("option", has_text=CLOSED).count() == 1
     page.get_by_role("link", name=EVIL).first.click()
     assert page.locator("h1").inner_text() == EVIL

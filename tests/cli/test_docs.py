@@ -60,24 +60,25 @@ def test_presets_of_the_page_serve_on_tasks_that_they_do_not_name(
     page = (ROOT / "docs" / "adding-a-method.md").read_text(encoding="utf-8")
     code, presets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     said = code.replace("    name, version, Config =", "    recipes = __name__\n    name, version, Config =")
-    (tmp_path / "gaussian.py").write_text(f"{said}\n\n{presets}")
+    (tmp_path / "flow.py").write_text(f"{said}\n\n{presets}")
     monkeypatch.chdir(tmp_path)
-    method = load_method("gaussian.py:Gaussian")
+    method = load_method("flow.py:Flow")
     found = {
-        (task, preset): configure(method, load_task(task), preset, {}).model_dump()["iterations"]
+        (task, preset): configure(method, load_task(task), preset, {}).model_dump()["num_steps"]
         for task in ("gaussians8", "digits")
         for preset in ("default", "quick")
     }
     assert found == {
-        ("gaussians8", "default"): 1000,
-        ("gaussians8", "quick"): 50,
-        ("digits", "default"): 500,
-        ("digits", "quick"): 50,
+        ("gaussians8", "default"): 8,
+        ("gaussians8", "quick"): 2,
+        ("digits", "default"): 4,
+        ("digits", "quick"): 2,
     }
-    presets_of = dxbench("info", "gaussian.py:Gaussian", "--json").json["presets"]
+    presets_of = dxbench("info", "flow.py:Flow", "--json").json["presets"]
     assert (presets_of["gaussians8"], presets_of["digits"]) == ("default, quick (of any)",) * 2
-    planned = dxbench("run", "--method", "gaussian.py:Gaussian", "--task", "digits", "--preset", "quick", "--dry-run")
+    planned = dxbench("run", "--method", "flow.py:Flow:quick", "--task", "digits", "--dry-run")
     assert planned.code == 0, planned.err
+    assert "flow:quick" in planned.out
 
 
 def test_the_metric_of_the_page_is_measured_as_the_page_says(
@@ -98,7 +99,7 @@ def test_the_metric_of_the_page_is_measured_as_the_page_says(
     assert "sw2" in ended.json["scores"]
     assert "Mean distance of samples from the origin" in str(dxbench("info", "radius.py:RADIUS", "--json").json)
     assert check.split()[1:] == ["check-task", "radius.py:MyGaussians"]  # a minute: tests/conformance runs gaussians8
-    ran = dxbench(*run.split()[1:], "--set", "iterations=10", "--no-report", "--json")
+    ran = dxbench(*run.split()[1:], "--set", 'backbone={"pretraining": {"iterations": 10}}', "--no-report", "--json")
     assert ran.code == 0, ran.err
     assert "mean_radius" in ran.json[0]["scores"]
     assert "mean_radius" in ran.json[0]["headline"]

@@ -12,6 +12,7 @@ import typer.main
 from conftest import METHODS, Ended
 
 from dxbench.cli.app import app
+from dxbench.plugins.rows import RowName
 
 ROOT = Path(__file__).resolve().parents[2]
 Command = Callable[..., Ended]
@@ -111,12 +112,14 @@ def test_texts_of_methods_come_out_as_they_are(dxbench: Command, hostile: str) -
     ran = dxbench("run", "-t", "gaussians8", "-m", hostile, "--no-report", "--set", f"where={HOSTILE}")
     assert ran.code == 0, ran.err
     assert f"[red]evil:smile: where={HOSTILE}" in ran.err
-    assert f"[red]evil:smile: (where={HOSTILE})" in dxbench("table", "-t", "gaussians8", "-f", "csv").out
-    parts = f"[red]evil:smile: (where={HOSTILE})".split()
+    label = str(RowName(method="[red]evil:smile:", overrides={"where": HOSTILE}))
+    assert label == f'[red]evil:smile:[where="{HOSTILE}"]'
+    assert label in dxbench("table", "-t", "gaussians8", "-f", "csv").out.replace('""', '"')
+    parts = label.split()
     told = dxbench("table", "-t", "gaussians8").out
     assert all(part in told for part in parts)  # a long label is broken between words
     dry = dxbench("run", "-t", "gaussians8", "-m", hostile, "--set", f"where={HOSTILE}", "--dry-run")
-    assert f"[red]evil:smile:  [default] where={HOSTILE}" in dry.out
+    assert label in dry.out
 
 
 def test_failures_and_errors_come_out_as_they_are(dxbench: Command, hostile: str) -> None:

@@ -60,7 +60,8 @@ def test_the_gate_passes_the_baselines_own_records_and_uploads_what_it_writes(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     Path("results").symlink_to(ROOT / "results")
-    shutil.copytree(ROOT / "results" / "gaussians8", "runs/results/gaussians8")
+    for part in ("gaussians8", "protocols", "cards"):
+        shutil.copytree(ROOT / "results" / part, f"runs/results/{part}")
     (line,) = [line for line in commands(gate) if line[0] == "check"]
     ended = dxbench(*line)
     assert ended.code == 0, ended.err

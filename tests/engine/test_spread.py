@@ -230,7 +230,9 @@ def test_another_precision_is_another_row(dxbench: Callable[..., Ended], home: P
     table = dxbench("table", "-t", "gaussians8", "--results", home / "results", "--format", "csv")
     assert table.code == 0, table.err
     rows = [line for line in table.out.splitlines() if "iterations=8" in line]
-    assert [sum(precision in row for row in rows) for precision in (" bf16", " fp16")] == [1, 1], table.out
+    assert [sum(precision in row for row in rows) for precision in ("precision=bf16", "precision=fp16")] == [1, 1], (
+        table.out
+    )
     assert len(rows) == 3
 
 

@@ -88,11 +88,12 @@ def test_the_model_of_a_run_draws_the_samples_that_were_scored(ring: str, tmp_pa
 
 
 def test_a_backbone_that_another_run_trained_is_found(ring: str) -> None:
-    small = {"policy_hidden": 16, "value_hidden": 16, "iterations": 5, "pretrain_iterations": 10, "start": "ddpm"}
-    trained = dxbench.run(ring, "dxmi", progress=False, **small)
-    found = dxbench.run(ring, "dxmi", progress=False, **small | {"tau": 0.02})
+    backbone = {"network": {"hidden": 16}, "pretraining": {"iterations": 10}}
+    trained = dxbench.run(ring, "ddim[num_steps=4]", progress=False, backbone=backbone)
+    found = dxbench.run(ring, "ddim[num_steps=5]", progress=False, backbone=backbone)
+    assert (trained.record.cost.steps, found.record.cost.steps) == (10, 0)
     for run in (trained, found):
-        seeds = derive_seed("dxmi", "ring", 0, "samples") + torch.arange(2000)  # the task draws so many at a time
+        seeds = derive_seed("ddim", "ring", 0, "samples") + torch.arange(2000)  # the task draws so many at a time
         with torch.no_grad():
             assert np.array_equal(run.model.sample(seeds).numpy(), run.samples[:2000])
 

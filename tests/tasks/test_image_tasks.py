@@ -285,10 +285,10 @@ def test_only_methods_that_train_on_data_are_asked_for_them_first(
     assert json.loads(path.read_text())["failure"]["phase"] == phase
 
 
-def test_a_method_without_a_recipe_for_images_says_so(dxbench: Callable[..., Ended]) -> None:
-    ended = run(dxbench, "--no-report", method="ddpm")
+def test_a_method_for_other_data_says_so(dxbench: Callable[..., Ended]) -> None:
+    ended = run(dxbench, "--no-report", method="gcd")
     assert ended.code == 3
-    assert "ddpm needs events that are vectors, which tiny_images does not have here" in ended.err
+    assert "gcd needs events that are vectors, which tiny_images does not have here" in ended.err
 
 
 def test_data_row_is_images_that_are_real(dxbench: Callable[..., Ended]) -> None:

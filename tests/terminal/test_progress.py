@@ -87,6 +87,4 @@ def test_doctor_folds_what_loads_into_a_line(dxbench: Callable[..., Ended]) -> N
     assert ended.code == 0, ended.out
     lines = ended.out.splitlines()
     assert len(lines) == 7
-    assert re.fullmatch(
-        r"ok  plug-ins: \d+ tasks, \d+ methods, \d+ metrics, \d+ launchers?, \d+ recipes load", lines[-1]
-    )
+    assert re.fullmatch(r"ok  plug-ins: \d+ tasks, \d+ methods, \d+ launchers? load", lines[-1])

@@ -142,11 +142,12 @@ def test_ancestral_samples_of_a_trained_backbone_are_the_pattern():
     work = trained(Backbone(network=network, pretraining=plan))
     sampler = StridedSteps(first_level=30, last_std=1e-2)
     policy = sampler.policy(network, work.average, event_shape=SHAPE, num_steps=20)
-    samples = PolicySampler(policy=policy).sample(torch.arange(200))
+    draws = PolicySampler(policy=policy)
+    samples = draws.sample(torch.arange(200))
     checks = Pattern().batch(1, rng=np.random.default_rng(0)).sign()
     assert (samples.sign() == checks).float().mean() > 0.99
     assert (samples - checks).abs().mean() < 0.3
-    states = sampler.trajectory(torch.arange(200))
+    states = draws.trajectory(torch.arange(200))
     assert states.shape == (21, 200, *SHAPE)
     assert torch.equal(states[-1], samples)
     assert states[0].std() == pytest.approx(1.0, abs=0.05)
