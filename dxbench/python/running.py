@@ -195,7 +195,7 @@ def run(
         record = _carry_out(cell, options, progress=progress)
     if record.status not in ("ok", "partial"):
         _refuse(record, record_path(options.results, record))
-    return Run(record=record, task=load_task(task), method=method, home=home, results=options.results)
+    return Run(record=record, task=load_task(task), method=cell.method_ref, home=home, results=options.results)
 
 
 def _carry_out(cell: Cell, options: RunOptions, *, progress: bool) -> ResultRecord:
