@@ -113,7 +113,7 @@ def json_bytes(value: Any) -> bytes:
             return f"<raw {len(raw) - 1}>"
         return item
 
-    text = json.dumps(marked(value), indent=1)
+    text = json.dumps(marked(value), separators=(",", ":"))
     for number, token in enumerate(raw):
         text = text.replace(f'"<raw {number}>"', token, 1)
     return text.encode("utf-8", errors="surrogatepass")

@@ -68,8 +68,8 @@ def _validated(path: Path) -> Report:
 
 def _signed(text: bytes) -> bytes:
     """A record's JSON with the digest that its file ends with."""
-    content = text.rstrip().removesuffix(b"\n}")
-    return content + f',\n "sha256": "{sha256(content)}"\n}}\n'.encode()
+    content = text.rstrip().removesuffix(b"}")
+    return content + f',"sha256":"{sha256(content)}"}}\n'.encode()
 
 
 def _committed(members: Members, text: bytes) -> Members:
