@@ -115,7 +115,7 @@ def every_board(records: Sequence[ResultRecord], task: str) -> None:
         render(table, format)
     strict_json(render(table, "json"))
     entries = index.entries(task)
-    _, summary = task_files(table, task, about="", entries=entries, metric_notes={})
+    _, summary = task_files(table, task, about="", entries=entries)
     rows = {(row.config_id, row.origin) for row in table.rows}
     shown = [entry for entry in entries if (entry.config_id, entry.origin) in rows]
     for method, found in on_task(summary, shown).items():
