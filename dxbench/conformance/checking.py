@@ -6,6 +6,7 @@ from typing import Generic, Literal, TypeVar
 
 from dxbench.conformance.subject import Broken, NotChecked
 from dxbench.engine.process import global_generator_state, restore_global_generators
+from dxbench.errors import MissingData
 
 Outcome = Literal["pass", "fail", "skipped"]
 S = TypeVar("S")
@@ -62,7 +63,7 @@ def _blocked(check: Check[S], by: str) -> CheckResult:
 def _run(check: Check[S], subject: S) -> CheckResult:
     try:
         note = check.run(subject)
-    except NotChecked as reason:
+    except (NotChecked, MissingData) as reason:  # data that are absent show nothing of the task
         return CheckResult(name=check.name, outcome="skipped", wants=check.wants, found=str(reason))
     except Broken as got:
         found = str(got)
