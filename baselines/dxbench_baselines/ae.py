@@ -20,7 +20,7 @@ from dxmi.training.optimisers import Learner
 
 
 class AEConfig(Config):
-    """Of the autoencoder."""
+    """Settings of the autoencoder."""
 
     features: FeatureKind = "whitened"
     neighbours: PositiveInt = 5

@@ -23,7 +23,7 @@ from dxbench_baselines.starts.backbone import Backbone
 from dxbench_baselines.starts.config import EDMNetwork, StartConfig
 from dxbench_baselines.starts.data import NetworkData
 from dxbench_baselines.starts.migration import complete, with_start
-from dxbench_baselines.starts.models import model_of
+from dxbench_baselines.starts.models import jumping_model
 from dxbench_baselines.starts.presets import POINTS_EDM
 from dxbench_baselines.starts.stages import Stateful, Tuning
 from dxmi.arrays import per_sample
@@ -37,7 +37,7 @@ from dxmi.consistency import (
     l2,
     pseudo_huber,
 )
-from dxmi.models import ConsistencySampler, check_jumps
+from dxmi.models import check_jumps
 from dxmi.nets.lpips import LPIPS
 from dxmi.sampling.denoisers import EDMDenoiser, conditioned
 from dxmi.sampling.samplers import heun_step
@@ -46,7 +46,7 @@ from dxmi.training.optimisers import Learner
 
 
 class ConsistencyConfig(StartConfig[EDMNetwork]):
-    """Of a consistency model; with 0 iterations the official weights are a consistency model's."""
+    """Settings of a consistency model; with 0 iterations the official weights are a consistency model's."""
 
     variant: Literal["distillation", "training"] = "distillation"
     distance: Literal["l2", "pseudo_huber", "lpips"] = "l2"
@@ -150,12 +150,8 @@ def released(problem: Problem, config: ConsistencyConfig, compute: Compute, rng:
 
 
 def sampled(denoiser: nn.Module, problem: Problem, config: ConsistencyConfig, data: NetworkData) -> Model:
-    """A denoiser of such data sampled by jumps."""
-    assert isinstance(denoiser, EDMDenoiser)
-    sampler = ConsistencySampler(
-        denoiser=denoiser, sigmas=config.sigmas, event_shape=problem.event_shape, scale=data.scale, clip=config.clip
-    )
-    return model_of(sampler, data)
+    """A denoiser of such data sampled by the configuration's jumps."""
+    return jumping_model(denoiser, problem, data, sigmas=config.sigmas, clip=config.clip)
 
 
 class ConsistencyTraining(Tuning):

@@ -7,15 +7,12 @@ as released; in the plane and on small images an MLP in place of the UNet; point
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import JsonValue
 
 from dxbench.api import Compute, Method, Problem, RandomStreams, Training
-from dxbench_baselines.starts.backbone import Backbone
-from dxbench_baselines.starts.config import DDPMNetwork, StartConfig
+from dxbench_baselines.starts.config import FewOfManyConfig
 from dxbench_baselines.starts.migration import complete, with_start
-from dxbench_baselines.starts.presets import POINTS_DDPM
 from dxbench_baselines.starts.stages import SampledDenoiser
 from dxmi.sampling.samplers import euler
 from dxmi.schedules.chains import Chain
@@ -27,22 +24,11 @@ SCHEDULES: dict[str, Callable[[Chain, int], VPSchedule]] = {
 }
 
 
-class DDIMConfig(StartConfig[DDPMNetwork]):
-    """Of a DDPM of 1,000 steps, sampled in few."""
-
-    samples_only = True
-
-    num_steps: int = Field(default=10, ge=2, description="sampling steps = NFE")
-    schedule: Literal["quadratic", "linear"] = "quadratic"
-    backbone: Backbone[DDPMNetwork] = Field(default=POINTS_DDPM, description="the noise predictor and its training")
-
-    @model_validator(mode="after")
-    def _chain_has_these_steps(self) -> Self:
-        self.vp_schedule()
-        return self
+class DDIMConfig(FewOfManyConfig):
+    """Settings of DDIM's whole steps of a DDPM."""
 
     def vp_schedule(self) -> VPSchedule:
-        """The few noise levels."""
+        """The noise levels at the few whole steps."""
         return SCHEDULES[self.schedule](self.backbone.network.chain, self.num_steps)
 
 

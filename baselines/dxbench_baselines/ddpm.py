@@ -25,7 +25,7 @@ POINTS = Backbone(network=StepsMLP(), pretraining=Pretraining(iterations=6000, e
 
 
 class DDPMConfig(FewStepConfig):
-    """Of a DDPM and the few of its steps that are sampled."""
+    """Settings of a DDPM and of the few of its steps that are sampled."""
 
     samples_only = True
     own_streams = StreamNames(init="init", data="data", noise="noise")

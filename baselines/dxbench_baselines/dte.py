@@ -46,7 +46,7 @@ Rows = NDArray[Any]
 
 
 class DTEConfig(Config):
-    """Of diffusion time estimation."""
+    """Settings of diffusion time estimation."""
 
     variant: Literal["categorical", "inverse_gamma", "nonparametric"] = "categorical"
     double_softmax: bool = False

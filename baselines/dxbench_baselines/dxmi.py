@@ -48,7 +48,7 @@ SWEEPS = {"batched": batched_sweep, "sequential": sequential_sweep}
 
 
 class DxMIConfig(FewStepConfig):
-    """Of DxMI. docs/methods/dxmi.md says what each of these is for."""
+    """Settings of DxMI. docs/methods/dxmi.md says what each of these is for."""
 
     num_steps: PositiveInt = Field(default=5, description="sampling steps T = NFE")
     backbone: Backbone[FewStepNetwork] = Field(default=SCRATCH, description="the start's network and its training")
@@ -122,7 +122,7 @@ class DxMIConfig(FewStepConfig):
         return self.iterations == 0
 
     def rates(self) -> Rates:
-        """How sampler and values learn."""
+        """Rates and betas of sampler and values."""
         return Rates(
             policy_lr=self.policy_lr,
             value_lr=self.value_lr,

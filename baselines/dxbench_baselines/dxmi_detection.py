@@ -40,7 +40,7 @@ MAX_SCALE = 10.0
 
 
 class DxMIDetectionConfig(Config):
-    """Of DxMI on feature vectors."""
+    """Settings of DxMI on feature vectors."""
 
     features: FeatureKind = "mahalanobis"
     neighbours: PositiveInt = Field(default=5, description="of features=whitened, and of interpolation")
@@ -74,7 +74,7 @@ class DxMIDetectionConfig(Config):
     ema_decay: float = Field(default=0.97, ge=0, lt=1, description="of the energy that is scored")
 
     def rates(self) -> Rates:
-        """How the sampler and the correction learn."""
+        """Rates and betas of the sampler and the correction."""
         return Rates(
             policy_lr=self.policy_lr,
             value_lr=self.value_lr,

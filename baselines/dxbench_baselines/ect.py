@@ -14,25 +14,25 @@ from typing import Literal, Self
 
 import torch
 from pydantic import Field, JsonValue, PositiveFloat, PositiveInt, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from dxbench.api import Compute, Method, Model, Problem, RandomStreams, Training
 from dxbench_baselines.starts.backbone import Backbone, Pretraining
 from dxbench_baselines.starts.config import EDMNetwork, StartConfig
 from dxbench_baselines.starts.migration import complete, with_start
-from dxbench_baselines.starts.models import model_of
+from dxbench_baselines.starts.models import jumping_model
 from dxbench_baselines.starts.presets import POINTS_EDM
 from dxbench_baselines.starts.stages import Tuning
 from dxmi.arrays import ClassLabels, PerSample, Points, per_sample
 from dxmi.consistency import pseudo_huber
-from dxmi.models import ConsistencySampler, check_jumps
+from dxmi.models import check_jumps
 from dxmi.sampling.denoisers import EDMDenoiser
 from dxmi.training.denoising import lognormal_sigmas
 from dxmi.training.optimisers import Learner
 
 
 class ECTConfig(StartConfig[EDMNetwork]):
-    """Of consistency tuning."""
+    """Settings of consistency tuning."""
 
     middle_sigmas: tuple[PositiveFloat, ...] = Field(
         default=(), description="noise levels to go back to between passes, falling; none: one step"
@@ -144,12 +144,8 @@ class ECTTraining(Tuning):
         return {"consistency_loss": self.student.accumulated_step(config.batch_size, loss_of)}
 
     def model(self) -> Model:
-        return replace(self._model_of(self.student.average), start=self._model_of(self.before))
-
-    def _model_of(self, denoiser: nn.Module) -> Model:
-        assert isinstance(denoiser, EDMDenoiser)
-        data = self.begun.data
-        sampler = ConsistencySampler(
-            denoiser=denoiser, sigmas=self.config.sigmas, event_shape=self.problem.event_shape, scale=data.scale
+        model, start = (
+            jumping_model(denoiser, self.problem, self.begun.data, sigmas=self.config.sigmas)
+            for denoiser in (self.student.average, self.before)
         )
-        return model_of(sampler, data)
+        return replace(model, start=start)

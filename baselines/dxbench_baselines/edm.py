@@ -34,7 +34,7 @@ SAMPLERS: dict[str, Sampler] = {
 
 
 class EDMConfig(StartConfig[EDMNetwork]):
-    """Of an EDM denoiser and its sampling."""
+    """Settings of an EDM denoiser and its sampling."""
 
     samples_only = True
 

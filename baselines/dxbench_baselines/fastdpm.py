@@ -8,15 +8,13 @@ images have it, and samples back.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, JsonValue, NonNegativeFloat, model_validator
+from pydantic import Field, JsonValue, NonNegativeFloat
 
 from dxbench.api import Compute, Method, Problem, RandomStreams, Training
-from dxbench_baselines.starts.backbone import Backbone
-from dxbench_baselines.starts.config import DDPMNetwork, StartConfig
+from dxbench_baselines.starts.config import FewOfManyConfig
 from dxbench_baselines.starts.migration import complete, with_start
-from dxbench_baselines.starts.presets import POINTS_DDPM
 from dxbench_baselines.starts.stages import SampledDenoiser
 from dxmi.sampling.samplers import Ancestral
 from dxmi.schedules.chains import Chain
@@ -30,25 +28,15 @@ SCHEDULES: dict[tuple[str, str], Callable[[Chain, int], VPSchedule]] = {
 }
 
 
-class FastDPMConfig(StartConfig[DDPMNetwork]):
-    """Of a DDPM of 1,000 steps, sampled in few."""
+class FastDPMConfig(FewOfManyConfig):
+    """Settings of FastDPM's few steps of a DDPM and of their noise."""
 
-    samples_only = True
-
-    num_steps: int = Field(default=10, ge=2, description="sampling steps = NFE")
     approximation: Literal["VAR", "STEP"] = "VAR"
-    schedule: Literal["quadratic", "linear"] = "quadratic"
     kappa: float = Field(default=1.0, ge=0, le=1, description="1: DDPM's noise at every step, 0: DDIM")
     last_std: NonNegativeFloat = Field(default=1e-3, description="std of the last step, in units of the scaled data")
-    backbone: Backbone[DDPMNetwork] = Field(default=POINTS_DDPM, description="the noise predictor and its training")
-
-    @model_validator(mode="after")
-    def _chain_has_these_steps(self) -> Self:
-        self.vp_schedule()
-        return self
 
     def vp_schedule(self) -> VPSchedule:
-        """The few noise levels."""
+        """The noise levels at the few steps, whole or fractional."""
         return SCHEDULES[self.approximation, self.schedule](self.backbone.network.chain, self.num_steps)
 
 

@@ -22,21 +22,19 @@ from dxbench.api import Compute, Method, Model, Problem, RandomStreams, Training
 from dxbench_baselines.starts.backbone import Backbone, Pretraining
 from dxbench_baselines.starts.config import EDMNetwork, StartConfig
 from dxbench_baselines.starts.migration import complete, take, with_start
-from dxbench_baselines.starts.models import model_of
+from dxbench_baselines.starts.models import jumping_model
 from dxbench_baselines.starts.presets import POINTS_EDM
 from dxbench_baselines.starts.stages import Tuning
 from dxmi.arrays import PerSample, Points
 from dxmi.backbones.small import SIGMA_DATA
 from dxmi.energies.critics import AnyCritic, MLPCritic
 from dxmi.energies.values import TimeIndependentValue
-from dxmi.models import ConsistencySampler
 from dxmi.protocols import Energy
-from dxmi.sampling.denoisers import EDMDenoiser
 from dxmi.training.optimisers import Learner
 
 
 class GANFinetuneConfig(StartConfig[EDMNetwork]):
-    """Of adversarial finetuning."""
+    """Settings of adversarial finetuning."""
 
     sigma_start: PositiveFloat = Field(default=80.0, description="noise level the generator is called at")
     r1: NonNegativeFloat = Field(default=0.1, description="weight of the critic's squared gradient at data, halved")
@@ -164,12 +162,8 @@ class GANFinetuneTraining(Tuning):
         return x if self.config.data_noise == 0 else x + self.config.data_noise * self.noise.normal(0)
 
     def model(self) -> Model:
-        return replace(self._model_of(self.generator.average), start=self._model_of(self.before))
-
-    def _model_of(self, denoiser: nn.Module) -> Model:
-        assert isinstance(denoiser, EDMDenoiser)
-        data = self.begun.data
-        sampler = ConsistencySampler(
-            denoiser=denoiser, sigmas=(self.config.sigma_start,), event_shape=self.problem.event_shape, scale=data.scale
+        model, start = (
+            jumping_model(denoiser, self.problem, self.begun.data, sigmas=(self.config.sigma_start,))
+            for denoiser in (self.generator.average, self.before)
         )
-        return model_of(sampler, data)
+        return replace(model, start=start)

@@ -43,7 +43,7 @@ IMAGE_BETAS = (0.0, 0.999)
 
 
 class GCDConfig(FewStepConfig):
-    """Of generalised contrastive divergence."""
+    """Settings of generalised contrastive divergence."""
 
     num_steps: PositiveInt = Field(default=5, description="sampling steps T = NFE")
     backbone: Backbone[FewStepNetwork] = Field(default=SCRATCH, description="the sampler's network and its training")

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 
 
 class IForestConfig(Config):
-    """Of the forest."""
+    """Settings of the forest."""
 
     trees: PositiveInt = 100
     sample: PositiveInt = 256

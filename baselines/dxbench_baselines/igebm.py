@@ -28,7 +28,7 @@ from dxmi.training.optimisers import Learner
 
 
 class IGEBMConfig(Config):
-    """Of contrastive divergence on feature vectors."""
+    """Settings of contrastive divergence on feature vectors."""
 
     features: FeatureKind = "whitened"
     neighbours: PositiveInt = 5

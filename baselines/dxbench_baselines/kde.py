@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 
 class KDEConfig(Config):
-    """Of the kernel."""
+    """Settings of the kernel."""
 
     width: PositiveFloat = 1.0
 

@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 class KNNConfig(Config):
-    """Of the neighbours."""
+    """Settings of the neighbours."""
 
     k: PositiveInt = 5
     distance: Literal["kth", "mean"] = "kth"

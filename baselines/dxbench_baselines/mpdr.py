@@ -29,7 +29,7 @@ from dxmi.losses import one_sided_energy_loss
 
 
 class MPDRConfig(TwoStageConfig):
-    """Of manifold projection-diffusion recovery on feature vectors."""
+    """Settings of manifold projection-diffusion recovery on feature vectors."""
 
     latent_noise: tuple[PositiveFloat, PositiveFloat] = Field(
         default=(0.05, 0.3), description="smallest and largest std of the latent perturbation"

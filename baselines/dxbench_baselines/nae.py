@@ -26,7 +26,7 @@ from dxmi.losses import one_sided_energy_loss
 
 
 class NAEConfig(TwoStageConfig):
-    """Of the normalised autoencoder on feature vectors."""
+    """Settings of the normalised autoencoder on feature vectors."""
 
     latent_steps: PositiveInt = 10
     latent_step_size: PositiveFloat = 0.2

@@ -20,7 +20,7 @@ Array = NDArray[Any]
 
 
 class PaDiMConfig(Config):
-    """Of the Gaussians."""
+    """Settings of the Gaussians."""
 
     dims: PositiveInt = 100
     ridge: PositiveFloat = 0.01

@@ -25,7 +25,7 @@ ROWS = 2048  # of a tile of distances
 
 
 class PatchCoreConfig(Config):
-    """Of the memory bank."""
+    """Settings of the memory bank."""
 
     share: float = Field(default=0.1, gt=0, le=1, description="of the training points that are kept")
     projected: PositiveInt = Field(default=128, description="dimensions in which points are chosen")

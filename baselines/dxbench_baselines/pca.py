@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 class PCAConfig(Config):
-    """Of the subspace."""
+    """Settings of the subspace."""
 
     variance: float = Field(default=0.95, gt=0, lt=1, description="share of the variance that the subspace holds")
 

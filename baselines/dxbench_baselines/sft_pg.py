@@ -46,7 +46,7 @@ GAME_BETAS = (0.0, 0.99)
 
 
 class SFTPGConfig(FewStepConfig):
-    """Of shortcut finetuning by policy gradient."""
+    """Settings of shortcut finetuning by policy gradient."""
 
     num_steps: int = Field(default=10, ge=2, description="sampling steps = NFE")
     backbone: Backbone[FewStepNetwork] = Field(

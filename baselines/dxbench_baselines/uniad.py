@@ -28,7 +28,7 @@ Tokens = Float[Tensor, " b n width"]
 
 
 class UniADConfig(Config):
-    """Of the transformer and its training; the source's sizes are hidden 256, feed-forward 1024, 4 layers, 8 heads."""
+    """Settings of the transformer; the source's sizes are hidden 256, feed-forward 1024, 4 layers, 8 heads."""
 
     hidden: PositiveInt = Field(default=64, description="width of a token; a multiple of the heads")
     feed_forward: PositiveInt = 4
@@ -201,5 +201,5 @@ class UniADTraining(Training):
 
 
 def rebuilding_error(net: Rebuilder, grids: Tensor) -> Tensor:
-    """What the transformer cannot rebuild of an image, [b, h, w, d] to [b, h, w]."""
+    """The part of an image that the transformer cannot rebuild, [b, h, w, d] to [b, h, w]."""
     return (net(grids, Dropping(0.0)) - grids).norm(dim=-1)

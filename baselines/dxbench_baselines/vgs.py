@@ -38,7 +38,7 @@ from dxmi.training.optimisers import Learner
 
 
 class VGSConfig(TwoStageConfig):
-    """Of the value gradient sampler on feature vectors."""
+    """Settings of the value gradient sampler on feature vectors."""
 
     num_steps: PositiveInt = 10
     step_angle: PositiveFloat = Field(default=0.1, description="typical length of the noise of a step")

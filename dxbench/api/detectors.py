@@ -34,7 +34,7 @@ class Detector(Method):
 
     @abstractmethod
     def fit(self, rows: "np.ndarray", config: Any, *, seed: int) -> "Callable[[np.ndarray], np.ndarray]":
-        """From training rows [n, D] float64 to the energy of rows, [m, D] to [m]; larger is more anomalous.
+        """Fit training rows [n, D] float64; returns the energy of rows, [m, D] to [m], larger is more anomalous.
 
         `seed` is for fits that draw; below 2^32.
         """
@@ -67,7 +67,7 @@ class PatchDetector(Method):
 
     @abstractmethod
     def fit(self, grids: "np.ndarray", config: Any, *, seed: int) -> "Callable[[np.ndarray], np.ndarray]":
-        """From training images [n, h, w, d] float32 to the energies of images, [m, h, w, d] float64 to [m, h, w].
+        """Fit training images [n, h, w, d] float32; returns the energies of images, [m, h, w, d] float64 to [m, h, w].
 
         `seed` is for fits that draw; below 2^32.
         """

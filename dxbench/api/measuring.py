@@ -50,7 +50,7 @@ class Estimate(Frozen):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationInputs:
-    """What metrics see of one model: its draws, its energy, and the task's reference.
+    """Everything that metrics see of one model: its draws, its energy, and the task's reference.
 
     Attributes:
         samples: [n, *event] draws, or None for a model that cannot sample.
@@ -100,7 +100,7 @@ class Metric(Protocol):
 
 
 class MetricCard(Frozen):
-    """What a reader has to know of a metric before its number says anything.
+    """Facts of a metric without which its number says nothing.
 
     Attributes:
         summary: what is measured, in a sentence.

@@ -34,16 +34,16 @@ class Config(Frozen):
         return ()
 
     def uses_data(self) -> bool:
-        """Whether the training data are used; False where official weights are sampled as they are."""
+        """True if the training data are used; False where official weights are sampled as they are."""
         return True
 
     def selected_on_test(self) -> bool:
-        """Whether a choice behind these weights, such as of a checkpoint, looked at what the final score uses."""
+        """True if a choice behind these weights, such as of a checkpoint, looked at what the final score uses."""
         return False
 
 
 class Need(StrEnum):
-    """What a method cannot do without; an unmet need ends the run as `skipped`, with the reason."""
+    """Conditions of a method; an unmet need ends the run as `skipped`, with the reason."""
 
     TRAINING_DATA = "training data"
     FINITE_DATA = "a finite training set"
@@ -59,7 +59,7 @@ class Slot(Protocol):
     """A place for one trained part."""
 
     def load(self) -> dict[str, Any] | None:
-        """What was saved there, or None."""
+        """Return the part that was saved there, or None."""
         ...
 
     def save(self, state: dict[str, Any]) -> None: ...
@@ -74,7 +74,7 @@ class Store(Protocol):
 
 
 class Parallel(Protocol):
-    """How the rows of a batch are spread over processes and micro-batches, and the precision of networks.
+    """The spread of a batch's rows over processes and micro-batches, and the precision of networks.
 
     A batch size is that of the whole batch. Every process draws the random numbers of the whole batch from the same
     streams, works on its own rows, and sums gradients and logged means over processes, so that training is the same
@@ -104,7 +104,7 @@ class Parallel(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """Where a run computes.
+    """The machine that a run computes on.
 
     Attributes:
         device: the torch device.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
-    """What training leaves: networks, and functions for all that can be done with them.
+    """A trained model: networks, and functions for all that can be done with them.
 
     A capability is a function that is not None. Metrics that need one which a model lacks are noted as not measured.
 

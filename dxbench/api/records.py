@@ -49,7 +49,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 class TrainingCost(Frozen):
-    """What some training took.
+    """Cost of some training.
 
     Attributes:
         seconds: of wall clock, on the machine it ran on.
@@ -63,7 +63,7 @@ class TrainingCost(Frozen):
 
 
 class Cost(Frozen):
-    """What a run took. Seconds are of the whole run, resumed parts included; memory is the first process's.
+    """Cost of a run. Seconds are of the whole run, resumed parts included; memory is the first process's.
 
     Attributes:
         train: what the run's own steps took, counted on 64 of them; None for records from before it was counted, and
@@ -91,7 +91,7 @@ class Cost(Frozen):
 
     @property
     def training(self) -> TrainingCost | None:
-        """Of the run and of the parts it found: what it takes to come from data to the model."""
+        """Cost of the run and of the parts it found: all that it takes to come from data to the model."""
         if self.train is None or self.stored is None:
             return None
         return TrainingCost(
@@ -111,7 +111,7 @@ class Failure(Frozen):
 
 
 class Provenance(Frozen):
-    """Where a number comes from."""
+    """Origin of a number."""
 
     dxbench_version: str
     git_sha: str | None
@@ -128,7 +128,7 @@ class Provenance(Frozen):
 
 
 class MethodCard(Frozen):
-    """What boards print of a method, so that they need not load it.
+    """Facts of a method that boards print, so that they need not load it.
 
     Attributes:
         family: what boards filter by.

@@ -19,7 +19,7 @@ from dxbench.api.problems import Problem, ProblemSet
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What scoring a model gave.
+    """The outcome of scoring a model.
 
     Attributes:
         scores: by metric name.
@@ -89,10 +89,10 @@ class Task(ABC):
 
     @abstractmethod
     def problem(self, *, oracle: bool) -> Problem | ProblemSet:
-        """What methods see. Raises MissingData, with the remedy, where files are absent."""
+        """Return all that methods see. Raises MissingData, with the remedy, where files are absent."""
 
     def needed(self, *, training: bool, weights: Sequence[str]) -> "Sequence[Asset]":
-        """Of `assets`, those of a run that trains on the data, or does not, and begins from these official weights."""
+        """Select the assets of a run that trains on the data, or does not, and begins from these official weights."""
         return self.assets
 
     def require(self, *, training: bool) -> None:
@@ -126,7 +126,7 @@ class Task(ABC):
         raise NotApplicable(f"{self.name} is scored by samples, statistics of features do not suffice")
 
     def inputs_of(self, samples: "np.ndarray") -> EvaluationInputs:
-        """What metrics see of samples alone, [n, *event], to score those of a run again.
+        """Return what metrics see of samples alone, [n, *event], to score those of a run again.
 
         Raises NotApplicable for a task whose kept samples are not all that was scored.
         """

@@ -51,6 +51,6 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 def refusal(error: ValidationError) -> str:
-    """Where a file was first refused, and why."""
+    """Place where a file was first refused, and the reason."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

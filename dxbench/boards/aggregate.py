@@ -307,7 +307,7 @@ def matches(method: str, config: Mapping[str, JsonValue], match: Mapping[str, Js
 
 
 def _within(wanted: Mapping[str, JsonValue], config: Mapping[str, JsonValue]) -> bool:
-    """Whether a configuration has these settings, parts of parts included."""
+    """True if a configuration has these settings, parts of parts included."""
 
     def agrees(value: JsonValue, found: JsonValue) -> bool:
         if isinstance(value, Mapping) and isinstance(found, Mapping):

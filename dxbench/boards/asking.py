@@ -36,7 +36,7 @@ class Asked:
 
 
 def asked_for(task: TaskRef | None, suite: str | None) -> Asked:
-    """What is wanted of a task or a suite.
+    """A table that is wanted of a task or a suite.
 
     Raises:
         UsageError: unless it is exactly one of the two, or for a suite that is not there.
@@ -71,7 +71,7 @@ def check_metrics(metrics: Sequence[str], index: RecordIndex, task: str) -> None
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What every metric says of row `a` against row `b`."""
+    """The verdict of every metric on row `a` against row `b`."""
 
     a: str
     b: str

@@ -1,14 +1,15 @@
 """Records that a user names: folders and tasks are checked, what cannot be read is named."""
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from stat import S_ISDIR
 
 from dxbench import paths
 from dxbench.errors import NothingMeasured, UsageError, unknown
 from dxbench.plugins import registry
+from dxbench.plugins.rows import RowName
 from dxbench.records.index import RecordIndex, open_index, task_folders
 
 
@@ -80,10 +81,9 @@ def check_task(task: str, folders: Sequence[Path]) -> None:
         raise unknown("task", task, {*registry.plugins("tasks"), *recorded}, remedy="See `dxbench list tasks`.")
 
 
-_METHOD_IN_FILE = re.compile(r"(?P<reference>.+\.py:\w+)(?P<rest>.*)", re.DOTALL)
-
-
 def row_name(selector: str) -> str:
     """A row as records have it: a method given as `path/to/file.py:Class`, by the name that its class says."""
-    match = _METHOD_IN_FILE.fullmatch(selector)
-    return f"{registry.load_method(match['reference']).name}{match['rest']}" if match else selector
+    row = RowName.parse(selector)
+    if not registry.in_file(f"{row.method}:"):
+        return selector
+    return str(replace(row, method=registry.load_method(row.method).name))

@@ -171,7 +171,7 @@ def _suite_facts(name: str) -> dict[str, Any]:
 
 
 def _file_facts(name: str) -> dict[str, Any]:
-    """Of a task, method or metric in a file."""
+    """Facts of a task, method or metric in a file."""
     loaded = registry.load_file(name)
     if isinstance(loaded, type) and issubclass(loaded, Task):
         return _task_facts(name)
@@ -184,7 +184,7 @@ def _file_facts(name: str) -> dict[str, Any]:
 
 
 def _metric_facts(name: str, metrics: Mapping[str, Mapping[str, Metric]]) -> dict[str, Any]:
-    """Of a metric, with its protocol for every task that scores by it."""
+    """Facts of a metric, with its protocol for every task that scores by it."""
     metric = next(iter(metrics[name].values()))
     facts = _card_facts(card_of(metric), title=metric.title)
     siblings = [known for known in metrics if stem_of(known) == stem_of(name)]
@@ -203,7 +203,7 @@ def _metric_facts(name: str, metrics: Mapping[str, Mapping[str, Metric]]) -> dic
 
 
 def _recorded_facts(name: str) -> dict[str, Any]:
-    """Of a task that is not installed, what its records tell."""
+    """Facts of a task that is not installed, as its records tell them."""
     from dxbench.records.index import open_index
 
     entries = open_index([paths.results()], task=name).entries(name)
@@ -235,7 +235,7 @@ def _method_facts(method: type[Method]) -> dict[str, Any]:
 
 
 def _row_facts(row: RowName) -> dict[str, Any]:
-    """Of a row, its configuration on every task that has its preset."""
+    """Facts of a row: its configuration on every task that has its preset."""
     from dxbench.plugins.configure import configure, presets
 
     method = registry.load_method(row.method)

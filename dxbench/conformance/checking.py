@@ -30,7 +30,7 @@ class Check(Generic[S]):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """How one check ended; `found` says what was got, why nothing was checked, or what a pass leaves open."""
+    """The end of one check; `found` says what was got, why nothing was checked, or what a pass leaves open."""
 
     name: str
     outcome: Outcome

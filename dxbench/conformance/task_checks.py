@@ -244,7 +244,7 @@ def check_wrong_law(subject: TaskSubject) -> None:
 
 
 def _spread(subject: TaskSubject) -> Callable[[str], float]:
-    """By how much chance moves a metric of the truth: its own std, or the difference to other seeds."""
+    """The amount by which chance moves a metric of the truth: its own std, or the difference to other seeds."""
     one = subject.judged[0].scores
     told = all(name not in one or one[name].std is not None for name in subject.task.headline)
     other = one if told else subject.again.scores

@@ -124,7 +124,7 @@ class TaskSubject:
 
     @cached_property
     def judged(self) -> tuple[Evaluation, list[Truth]]:
-        """What the task makes of the truth, and what it asked of it; taken once for all checks."""
+        """The task's scores of the truth, and what it asked of it; taken once for all checks."""
         model, parts = self.truth()
         return self.evaluate(model), parts
 
@@ -146,7 +146,7 @@ class TaskSubject:
         return torch.cat(drawn).numpy()
 
     def given(self, samples: Array) -> Evaluation:
-        """What the task makes of samples alone, in the form that files have.
+        """The task's scores of samples alone, in the form that files have.
 
         Raises:
             NotApplicable: if it scores no samples.

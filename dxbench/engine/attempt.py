@@ -18,7 +18,9 @@ from dxbench.records.files import work_folder
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How runs are carried out. Device and precision move numbers by rounding and are in the record; the rest does not.
+    """Options that runs are carried out by.
+
+    Device and precision move numbers by rounding and are in the record; the rest does not.
 
     Attributes:
         spread: over which devices and micro-batches, in which precision.
@@ -90,7 +92,7 @@ class Attempt:
 
     @property
     def folder(self) -> Path:
-        """Where the run keeps its checkpoint, arrays and report."""
+        """The folder of the run's checkpoint, arrays and report."""
         return work_folder(self.options.home, task=self.cell.task, method=self.cell.method, run_id=self.cell.run_id)
 
     @property
@@ -99,11 +101,11 @@ class Attempt:
 
     @property
     def trained_parts(self) -> Path:
-        """Where parts that runs of the task share are kept."""
+        """The folder of parts that runs of the task share."""
         return self.options.home / "trained" / f"{self.cell.task}@{self.cell.task_version}"
 
     def late(self, seconds: float) -> bool:
-        """Whether the run may not take so many seconds."""
+        """True if the run may not take so many seconds."""
         return self.options.timeout is not None and seconds > self.options.timeout
 
     def warn(self, text: str) -> None:

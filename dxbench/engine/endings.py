@@ -31,14 +31,14 @@ class Ending(Frozen):
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether memory did not suffice: torch's CPU allocator raises a plain RuntimeError, the system one of its own."""
+    """True if memory did not suffice: torch's CPU allocator raises a plain RuntimeError, the system one of its own."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def ending_of(error: Exception, attempt: Attempt, progress: Progress) -> Ending:
-    """How a run ends by an error, for its record; a fault of the machine makes none, and the same command goes on."""
+    """The end of a run by an error, for its record; a fault of the machine makes none, and the same command goes on."""
     kind, text = type(error).__name__, str(error)
     match error:
         case TimedOut():
@@ -57,7 +57,7 @@ def ending_of(error: Exception, attempt: Attempt, progress: Progress) -> Ending:
 
 
 def ending_of_peer(error: Exception, attempt: Attempt, progress: Progress) -> Ending | None:
-    """What a process other than the first leaves; None where the first comes to the same end, or has ended itself."""
+    """Last words of a process other than the first; None where the first comes to the same end, or has ended itself."""
     if isinstance(error, DxbenchError | TimedOut | UnmetNeed | NonFiniteScalar):
         return None
     ending = ending_of(error, attempt, progress)
@@ -66,7 +66,7 @@ def ending_of_peer(error: Exception, attempt: Attempt, progress: Progress) -> En
 
 
 def _memory_hint(attempt: Attempt) -> str:
-    """What to try where memory did not suffice."""
+    """A hint where memory did not suffice."""
     batch, spread = attempt.cell.config.get("batch_size"), attempt.options.spread
     if not isinstance(batch, int):
         return ""
@@ -80,7 +80,7 @@ def _memory_hint(attempt: Attempt) -> str:
 
 
 class CrashReport:
-    """What a process that failed leaves for the first one to report, since it can no longer be asked."""
+    """Words that a process that failed leaves for the first one to report, since it can no longer be asked."""
 
     _LONGEST = 1 << 20  # bytes
 
@@ -107,7 +107,7 @@ class CrashReport:
         return None
 
     def of_peer(self, error: MachineFault) -> Ending:
-        """How the run ends that lost another process.
+        """The end of a run that lost another process.
 
         Raises:
             MachineFault: where that one said nothing, or that the machine is to blame.

@@ -22,7 +22,7 @@ class NonFiniteScalar(Exception):
 
 
 class Progress:
-    """Where one run stands: the only mutable thing between the plan and the record.
+    """The state of one run: the only mutable thing between the plan and the record.
 
     Attributes:
         phase: what is under way.
@@ -66,7 +66,7 @@ class Progress:
         self.curves.add(self.step, scalars)
 
     def failure(self, kind: str, message: str) -> Failure:
-        """What went wrong, with where the run stands."""
+        """The failure, with the place where the run stands."""
         step = self.step if self.phase == "train" else None
         return Failure(phase=self.phase, step=step, type=kind, message=message or kind)
 

@@ -1,4 +1,4 @@
-"""Where a number comes from."""
+"""Origin of a number."""
 
 import os
 import platform

@@ -20,7 +20,7 @@ def record_of(
     evaluation: Evaluation | None = None,
     model: Model | None = None,
 ) -> ResultRecord:
-    """What an attempt came to: `evaluation` of a run that was scored, `failure` of one that was not."""
+    """The record of an attempt: `evaluation` of a run that was scored, `failure` of one that was not."""
     cell, method = attempt.cell, attempt.method
     samples = evaluation.arrays.get("samples") if evaluation else None
     return ResultRecord(

@@ -20,7 +20,7 @@ def save_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
 
 
 def array_sha256(array: "np.ndarray") -> str:
-    """Of dtype, shape and the bytes in C order, so that equal hashes mean equal arrays."""
+    """Hash dtype, shape and the bytes in C order, so that equal hashes mean equal arrays."""
     digest = hashlib.sha256(f"{array.dtype.str} {list(array.shape)} ".encode())
     digest.update(array.tobytes())
     return digest.hexdigest()

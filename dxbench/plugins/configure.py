@@ -43,7 +43,7 @@ def recipes(method: type[Method]) -> Recipes:
 
 
 def places(task: Task) -> list[str]:
-    """Where presets for a task are looked for, in order: the task, its family, the families that one is in, ANY."""
+    """Places of presets for a task, in order: the task, its family, the families that one is in, ANY."""
     parts = task.family.split("/") if task.family else []
     return [task.name, *("/".join(parts[:n]) for n in range(len(parts), 0, -1)), ANY]
 

@@ -90,7 +90,7 @@ class Plugin:
 
 @cache
 def _in_gone_groups() -> dict[tuple[str, str], list[str]]:
-    """What other packages list in the groups of `GONE`: (distribution, group) -> names."""
+    """Names that other packages list in the groups of `GONE`: (distribution, group) -> names."""
     found: dict[tuple[str, str], list[str]] = {}
     for kind in GONE:
         for entry in entry_points(group=f"dxbench.{kind}"):
@@ -101,7 +101,7 @@ def _in_gone_groups() -> dict[tuple[str, str], list[str]]:
 
 
 def outdated(kind: str | None = None, name: str | None = None) -> list[str]:
-    """What packages list in groups of entry points that are read no more, with what to do in their place.
+    """Packages that list names in groups of entry points that are read no more, with what to do in their place.
 
     Of one group or one name, where these are given.
     """
@@ -200,7 +200,7 @@ def task_name(name: TaskRef) -> str:
 
 
 def shadowed(ref: TaskRef) -> str | None:
-    """What to warn of where a task from elsewhere has the name of an installed one; None where it has not."""
+    """A warning where a task from elsewhere has the name of an installed one; None where it has not."""
     task = load_task(ref)
     installed = plugins("tasks").get(task.name)
     if (isinstance(ref, str) and not in_file(ref)) or installed is None or installed.load() is type(task):

@@ -100,15 +100,13 @@ class RowName:
 def _quoted(assignment: str) -> str:
     """An assignment whose value keeps apart from the next: texts with a comma, a bracket or an @ go in quotes."""
     key, _, value = assignment.partition("=")
-    return (
-        f"{key}={json.dumps(value, ensure_ascii=False)}"
-        if _is_text(value) and _NEEDS_QUOTES.search(value)
-        else assignment
-    )
+    if _is_text(value) and _NEEDS_QUOTES.search(value):
+        return f"{key}={json.dumps(value, ensure_ascii=False)}"
+    return assignment
 
 
 def _is_text(value: str) -> bool:
-    """Whether a value is read as the text it is, and not as JSON."""
+    """True if a value is read as the text it is, and not as JSON."""
     try:
         json.loads(value)
     except json.JSONDecodeError:

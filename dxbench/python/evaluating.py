@@ -197,7 +197,7 @@ def _scores(found: Evaluation, n: int | None, where: object, what: str) -> Score
 
 
 def _read(samples: Any, task: Task, problem: Problem) -> np.ndarray | Statistics:
-    """What a task is to score, of a path or an array."""
+    """Read what a task is to score, of a path or an array."""
     if isinstance(samples, str | Path):
         return read_samples(
             Path(samples), problem.event_shape, num_classes=problem.num_classes, image_bytes=task.image_bytes

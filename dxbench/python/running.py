@@ -58,13 +58,13 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Where its checkpoint, arrays and report lie."""
+        """The folder of its checkpoint, arrays and report."""
         record = self.record
         return work_folder(self.home, task=record.task, method=record.method, run_id=record.run_id)
 
     @cached_property
     def model(self) -> Model:
-        """What was trained, read when first asked for; raises as `load_model`."""
+        """The trained model, read when first asked for; raises as `load_model`."""
         return load_model(self.record, task=self.task, method=self.method, home=self.home)
 
     @cached_property
@@ -111,7 +111,7 @@ class Run:
 
 
 def _arrays(run: Run) -> "dict[str, np.ndarray]":
-    """What the run keeps for pictures.
+    """Read what the run keeps for pictures.
 
     Raises:
         MissingData: saying what to do.

@@ -55,7 +55,7 @@ def table(
 
 
 def compare(a: str, b: str, task: TaskRef, *, alpha: float = 0.05, results: Folders = None) -> DataFrame:
-    """Whether row `a` is better than row `b`, by Welch's t tests over training seeds, a line per metric.
+    """Test whether row `a` is better than row `b`, by Welch's t tests over training seeds, a line per metric.
 
     `difference` is the mean of a minus that of b, `low` and `high` its interval; `p_value` is adjusted over the
     metrics (Bonferroni). Both labels are in `attrs`.
@@ -65,8 +65,8 @@ def compare(a: str, b: str, task: TaskRef, *, alpha: float = 0.05, results: Fold
     'better'
 
     Args:
-        a: a row as `dxbench compare` takes it: `method`, `method:preset`, `method[key=value]` or a config id, with
-            `@yours` behind it for your own runs.
+        a: a row as `dxbench compare` takes it, `method:preset[key=value,...]` or a config id, with `@yours` behind it
+            for your own runs.
         b: the row it is compared with.
         task: by name, `path/to/file.py:Class`, class or object.
         alpha: family-wise error over the metrics.

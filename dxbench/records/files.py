@@ -65,7 +65,7 @@ def precision_of(record: ResultRecord) -> Precision:
 
 
 def work_folder(home: Path, *, task: str, method: str, run_id: str) -> Path:
-    """Where a run keeps its checkpoints, arrays and report."""
+    """The folder of a run's checkpoints, arrays and report."""
     return home / "work" / task / method / run_id
 
 

@@ -27,7 +27,7 @@ class Renamed:
 
 @dataclass(kw_only=True)
 class Migration:
-    """What became of the records of a folder.
+    """The outcome for the records of a folder.
 
     Attributes:
         current: records that were in today's form already.
@@ -94,17 +94,17 @@ def _move_work(home: Path, record: ResultRecord, old_id: str) -> None:
 
 
 def _overrides(method: type[Method], record: ResultRecord, config: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """What to set today for a configuration that has changed its form: as it was set, where that gives the same.
+    """Overrides that give a configuration in its new form: those of before, where they give it still.
 
     Else what the configuration has and the preset has not. Where the task or the preset is not here any more, the
     overrides stay as they are.
     """
-    try:
-        task = registry.load_task(record.task) if record.task in registry.plugins("tasks") else None
-        base = configure(method, task, record.preset, {}).model_dump(mode="json") if task else None
-    except UsageError:
+    if record.task not in registry.plugins("tasks"):
         return record.overrides
-    if task is None or base is None:
+    try:
+        task = registry.load_task(record.task)
+        base = configure(method, task, record.preset, {}).model_dump(mode="json")
+    except UsageError:
         return record.overrides
     with suppress(UsageError):
         if configure(method, task, record.preset, record.overrides).model_dump(mode="json") == config:

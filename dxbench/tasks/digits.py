@@ -44,7 +44,7 @@ def feature_source(images: Array) -> ImageSource:
 
 @cache
 def references() -> Mapping[str, FeatureSource]:
-    """What metrics compare with, by the names that stand in their protocols."""
+    """Sets that metrics compare with, by the names that stand in their protocols."""
     return {
         TEST: feature_source(digits_splits()["test"].images),
         TRAIN: feature_source(digits_splits()["train"].images),

@@ -84,7 +84,7 @@ def mixture_oracle(mixture: GaussianMixture) -> Model:
 
 
 class Reference:
-    """What only the metrics see."""
+    """The truth, which only metrics see."""
 
     def __init__(self) -> None:
         self.mixture = eight_gaussians()

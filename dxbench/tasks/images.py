@@ -138,7 +138,7 @@ class ImageTask(Task):
 
     @abstractmethod
     def references(self) -> Mapping[str, FeatureSource]:
-        """What metrics compare with, by the names that stand in their protocols."""
+        """Sets that metrics compare with, by the names that stand in their protocols."""
 
     @abstractmethod
     def real_images(self) -> Images:

@@ -72,7 +72,7 @@ class PlaneTask(Task):
 
     @cached_property
     def reference(self) -> HeldOut:
-        """What only the metrics see."""
+        """The truth, which only metrics see."""
         return HeldOut(type(self).draw, f"{self.name}@{self.version}")
 
     def problem(self, *, oracle: bool) -> Problem:

@@ -17,7 +17,7 @@ FOUR_STEPS = KarrasSteps(levels="above_zero", rho=4.0)
 
 
 def gaussians8() -> DxMIConfig:
-    """From scratch, T = 5, tau = 0.1: Table 1's last row, and the suite's demonstration.
+    """Training from scratch, T = 5, tau = 0.1: Table 1's last row, and the suite's demonstration.
 
     gamma below the paper's 1, because the regulariser widens the samples (docs/methods/dxmi.md).
     """
@@ -30,7 +30,7 @@ def gaussians8_paper() -> DxMIConfig:
 
 
 def gaussians8_pretrained() -> DxMIConfig:
-    """From a DDPM of five steps: the other DxMI rows of Table 1."""
+    """The start is a DDPM of five steps: the other DxMI rows of Table 1."""
     return DxMIConfig(
         backbone=Backbone(
             network=StepsMLP(depth=2), pretraining=Pretraining(iterations=2000, batch_size=200, ema_decay=0.995)
@@ -181,7 +181,7 @@ OFFICIAL: dict[str, Any] = {"init": "official"}
 
 
 def _small_images(**settings: Any) -> DxMIConfig:
-    """From the steps of a DDPM; the std of the last one is for training only."""
+    """The start is some steps of a DDPM; the std of the last one is for training only."""
     small: dict[str, Any] = {
         "num_steps": 4, "sampler": StridedSteps(first_level=400, last_std=0.15, noiseless_last_step=True),
         "value_cost": "none",
@@ -192,7 +192,7 @@ def _small_images(**settings: Any) -> DxMIConfig:
 
 
 def _images(backbone: Backbone[FewStepNetwork], sampler: AnyFewSteps, **settings: Any) -> DxMIConfig:
-    """Of the paper's size: the energy net is the value too."""
+    """Networks of the paper's size: the energy net is the value too."""
     paper: dict[str, Any] = {
         "num_steps": 10, "value": "time_independent", "critic": ResNetCritic(), "value_cost": "sigmoid",
         "sweep": "sequential", "policy_minibatches": 1, "tau_velocity": 0.01, "iterations": 78_000, "batch_size": 128,

@@ -31,7 +31,7 @@ def digits_quick() -> ECTConfig:
 
 
 def cifar10() -> ECTConfig:
-    """From EDM's DDPM++, 200,000 iterations (released run_ecm.sh); `--set middle_sigmas=[0.821]` takes two steps.
+    """The start is EDM's DDPM++; 200,000 iterations (run_ecm.sh); `--set middle_sigmas=[0.821]` takes two steps.
 
     Their 25.6 million images in batches of 128, r nearer to t every 3.2 million: eight stages. Left out: dropout 0.2.
     """
@@ -39,7 +39,7 @@ def cifar10() -> ECTConfig:
 
 
 def cifar10_jpeg75() -> ECTConfig:
-    """From an EDM denoiser that is trained first."""
+    """The start is an EDM denoiser that is trained first."""
     return _released(backbone=EDM_VP)
 
 

@@ -31,7 +31,7 @@ def digits_quick() -> GANFinetuneConfig:
 
 
 def cifar10() -> GANFinetuneConfig:
-    """From EDM's NCSN++ (VE), 5 million images in batches of 256, averages with a half-life of 0.5 million (released).
+    """The start is EDM's NCSN++ (VE); 5 million images in batches of 256, averages' half-life 0.5 million (released).
 
     The critic is the energy net of DxMI, in the place of their projected-GAN discriminator.
     """
@@ -39,7 +39,7 @@ def cifar10() -> GANFinetuneConfig:
 
 
 def cifar10_jpeg75() -> GANFinetuneConfig:
-    """From an EDM denoiser that is trained first."""
+    """The start is an EDM denoiser that is trained first."""
     return _released(backbone=EDM_VE)
 
 
@@ -49,7 +49,7 @@ def cifar10_quick() -> GANFinetuneConfig:
 
 
 def imagenet64() -> GANFinetuneConfig:
-    """From the consistency models' EDM, 10 million images in batches of 512 (released rates).
+    """The start is the consistency models' EDM; 10 million images in batches of 512 (released rates).
 
     Theirs begins at EDM's own ADM. Their average's half-life, 50 million, is longer than the run; 0.5 million here
     (inferred from CIFAR-10).

@@ -40,7 +40,7 @@ def cifar10() -> SFTPGConfig:
 
 
 def cifar10_jpeg75() -> SFTPGConfig:
-    """From the DDPM of `ddpm` and `dxmi`, which is trained first."""
+    """The start is the DDPM of `ddpm` and `dxmi`, which is trained first."""
     return _released(backbone=DDPM)
 
 

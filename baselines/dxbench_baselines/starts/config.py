@@ -7,11 +7,13 @@ from torch import nn
 
 from dxbench.api import Compute, Config, Need, Problem, RandomStreams
 from dxbench_baselines.starts.backbone import Backbone, N, Start, StreamNames, official, pretrained
+from dxbench_baselines.starts.presets import POINTS_DDPM
 from dxmi.backbones.edm import ADMUNet, EDMUNet
 from dxmi.backbones.few_steps import AnyFewSteps, ResidualSteps
 from dxmi.backbones.images import DDGANUNet, DDPMUNet
 from dxmi.backbones.small import DDPMMLP, EDMMLP, Network, StepsMLP
 from dxmi.sampling.policies import GaussianPolicy
+from dxmi.schedules.levels import VPSchedule
 
 NEEDS = {"vectors": Need.VECTORS, "small": Need.SMALL_EVENTS, "images": Need.IMAGES}
 
@@ -60,6 +62,25 @@ class StartConfig(Config, Generic[N]):
         if self.init == "train":
             return pretrained(self.backbone, problem, compute, rng.common, flips=self.flips)
         return official(self.backbone, problem, compute, flips=self.flips)
+
+
+class FewOfManyConfig(StartConfig[DDPMNetwork]):
+    """Settings of a method that samples a DDPM of 1,000 steps in few of them, without training of its own."""
+
+    samples_only = True
+
+    num_steps: int = Field(default=10, ge=2, description="sampling steps = NFE")
+    schedule: Literal["quadratic", "linear"] = "quadratic"
+    backbone: Backbone[DDPMNetwork] = Field(default=POINTS_DDPM, description="the noise predictor and its training")
+
+    @model_validator(mode="after")
+    def _chain_has_these_steps(self) -> Self:
+        self.vp_schedule()
+        return self
+
+    def vp_schedule(self) -> VPSchedule:
+        """The few noise levels."""
+        raise NotImplementedError
 
 
 class FewStepConfig(StartConfig[FewStepNetwork]):

@@ -1,8 +1,11 @@
 """Samplers of networks as models that draw."""
 
-from dxbench.api import Model
+from torch import nn
+
+from dxbench.api import Model, Problem
 from dxbench_baselines.starts.data import NetworkData
 from dxmi.models import ConsistencySampler, DenoiserSampler, PolicySampler
+from dxmi.sampling.denoisers import EDMDenoiser
 
 
 def model_of(sampler: PolicySampler | DenoiserSampler | ConsistencySampler, data: NetworkData) -> Model:
@@ -13,3 +16,14 @@ def model_of(sampler: PolicySampler | DenoiserSampler | ConsistencySampler, data
         trajectory_sampler=sampler.trajectory if isinstance(sampler, PolicySampler) else None,
         num_classes=data.num_classes,
     )
+
+
+def jumping_model(
+    denoiser: nn.Module, problem: Problem, data: NetworkData, *, sigmas: tuple[float, ...], clip: bool = False
+) -> Model:
+    """A consistency model of such data, which jumps from these noise levels, falling, to the data."""
+    assert isinstance(denoiser, EDMDenoiser)
+    sampler = ConsistencySampler(
+        denoiser=denoiser, sigmas=sigmas, event_shape=problem.event_shape, scale=data.scale, clip=clip
+    )
+    return model_of(sampler, data)

@@ -1,7 +1,11 @@
 """Backbones by name: small ones that rows of one training seed share, the released ones, and tiny ones."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
+from dxbench.api import Config
 from dxbench_baselines.starts.backbone import Backbone, Pretraining
 from dxmi.backbones.edm import ADMUNet, EDMUNet
 from dxmi.backbones.images import DDGANUNet, DDPMUNet
@@ -80,3 +84,23 @@ SMALL_EDM = replace(
     network=EDMUNet(width=16, multipliers=(1, 2), blocks_per_level=1, attention_levels=()),
     pretraining=replace(EDM_PRETRAINING, iterations=100, batch_size=16),
 )
+
+K = TypeVar("K", bound=Config)
+
+
+def few_of_many(kind: Callable[..., K]) -> dict[tuple[str, str], Callable[[], K]]:
+    """Recipes of a method that samples a DDPM in few of its steps, ten by default.
+
+    In the plane and on small images the DDPM is that of `ddpm` and `dxmi`, trained first or found. On images a UNet is
+    trained first, a GPU's work of a day; on CIFAR-10 it is the released one. `quick` takes seconds, on images minutes
+    on a processor, and shows that everything works.
+    """
+    return {
+        ("plane", "default"): kind,
+        ("any", "quick"): partial(kind, backbone=QUICK_POINTS_DDPM),
+        ("small_images", "default"): partial(kind, backbone=IMAGE_DDPM),
+        ("small_images", "quick"): partial(kind, backbone=QUICK_IMAGE_DDPM),
+        ("images", "default"): partial(kind, backbone=DDPM, flips=True),
+        ("images", "quick"): partial(kind, backbone=SMALL_DDPM, flips=True, num_steps=4),
+        ("images/cifar10", "default"): partial(kind, backbone=DDPM, init="official", flips=True),
+    }

@@ -53,7 +53,7 @@ class StagedTraining(Training):
         self.start, self.iterations, self.done = start, iterations, 0
 
     def parts(self) -> Mapping[str, Stateful]:
-        """Of the second stage, in the order that they are restored."""
+        """Parts of the second stage, in the order that they are restored."""
         return {}
 
     def begin(self) -> None:

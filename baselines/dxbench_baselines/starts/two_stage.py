@@ -3,6 +3,7 @@
 import copy
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -175,3 +176,34 @@ class TwoStageTraining(Training, Generic[C]):
     def model(self) -> Model:
         energy = self.energy.scored()
         return Model(networks=energy.networks, energy=energy.energy, temperature=self.temperature)
+
+
+K = TypeVar("K", bound=TwoStageConfig)
+PATCHES = {"features": "sphere", "latent": 128, "hidden": 1024, "depth": 3, "pretrain_lr": 1e-4, "batch_size": 784}
+"""DxMI's autoencoder (App. C.3) for the 711,284 patches of MVTec-AD, of which one epoch is 907 iterations."""
+
+
+def two_stage_recipes(
+    kind: type[K], *, patches: Mapping[str, Any], patches_separate: Mapping[str, Any]
+) -> dict[tuple[str, str], Callable[[], K]]:
+    """Recipes of an energy in two stages.
+
+    Vectors are standardised rows and small images, whose length counts; pooled features are a few thousand, from the
+    autoencoder of `dxmi_detection`; separate ones a few hundred, fifteen times. `quick` shows that everything works.
+
+    Args:
+        patches: beside `PATCHES`, rates and lengths of the method's source.
+        patches_separate: what differs for the patches of one category, in the same epochs.
+    """
+    return {
+        ("any", "quick"): partial(kind, pretrain_iterations=100, iterations=20),
+        ("vectors", "default"): partial(
+            kind, features="lifted", hidden=128, latent=16, pretrain_iterations=400, iterations=50
+        ),
+        ("vectors/mvtec_pooled", "default"): partial(
+            kind, features="mahalanobis", hidden=1024, depth=1, pretrain_iterations=1600
+        ),
+        ("vectors/mvtec_separate", "default"): partial(kind, pretrain_iterations=400, iterations=50),
+        ("patches/mvtec_ad", "default"): partial(kind, **{**PATCHES, **patches}),
+        ("mvtec_ad_separate", "default"): partial(kind, **{**PATCHES, **patches, **patches_separate}),
+    }
