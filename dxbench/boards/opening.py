@@ -84,6 +84,6 @@ def check_task(task: str, folders: Sequence[Path]) -> None:
 def row_name(selector: str) -> str:
     """A row as records have it: a method given as `path/to/file.py:Class`, by the name that its class says."""
     row = RowName.parse(selector)
-    if not registry.in_file(f"{row.method}:"):
+    if not registry.in_file(row.method):
         return selector
     return str(replace(row, method=registry.load_method(row.method).name))

@@ -126,11 +126,11 @@ def data_of(network: Network, problem: Problem, compute: Compute, *, flips: bool
     """The data as the network sees them; `flips` mirrors half of the images.
 
     Raises:
-        ValueError: if the problem has other classes than the network is told, or has no images to mirror.
+        ValueError: if the problem has other classes than the network, or has no images to mirror.
     """
     if problem.num_classes != network.num_classes:
         raise ValueError(
-            f"the backbone is told {network.num_classes or 'no'} classes and the task has "
+            f"the backbone is conditioned on {network.num_classes or 'no'} classes and the task has "
             f"{problem.num_classes or 'none'}; name a backbone for this task"
         )
     if flips and len(problem.event_shape) != 3:
