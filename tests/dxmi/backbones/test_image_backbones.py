@@ -165,7 +165,7 @@ def test_a_released_file_becomes_the_start_and_the_net_that_is_trained_on(
 
 def test_a_task_with_other_classes_than_the_network_is_told_is_refused() -> None:
     problem = synthetic_problem(SHAPE)
-    with pytest.raises(ValueError, match="told 2 classes and the task has none"):
+    with pytest.raises(ValueError, match="on 2 classes and the task has none"):
         pretrained(Backbone(network=TINY_ADM), problem, Compute(device="cpu", threads=1), RandomStreams("a", 0))
 
 
