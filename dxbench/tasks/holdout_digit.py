@@ -61,8 +61,8 @@ class HoldoutDigit(LeaveOut):
     def load(self) -> dict[str, Group]:
         from sklearn.datasets import load_digits
 
-        images, labels = load_digits(return_X_y=True)
-        points = (np.asarray(images) / GREYS).astype(np.float32)
+        images, labels = (np.asarray(part) for part in load_digits(return_X_y=True))
+        points = (images / GREYS).astype(np.float32)
         order = np.random.default_rng(derive_seed(NAME, VERSION)).permutation(len(points))
         half = len(points) // 2
         train, test = order[:half], order[half:]
