@@ -37,6 +37,14 @@ class Config(Frozen):
         """True if the training data are used; False where official weights are sampled as they are."""
         return True
 
+    def shared_start(self) -> JsonValue:
+        """All that the trained start of a run depends on beside its task and seed; None where no other run shares it.
+
+        Runs that say the same find in `Compute.store` what one of them has trained. A sweep trains it once, before
+        them.
+        """
+        return None
+
     def selected_on_test(self) -> bool:
         """True if a choice behind these weights, such as of a checkpoint, looked at what the final score uses."""
         return False

@@ -4,12 +4,13 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from pydantic import JsonValue
 
-from dxbench.api import Precision, ResultRecord
+from dxbench.api import Precision, ResultRecord, short_hash
 from dxbench.errors import UsageError
-from dxbench.plugins.configure import configure
+from dxbench.plugins.configure import config_class, configure
 from dxbench.plugins.registry import MethodRef, TaskRef, load_method, load_task
 from dxbench.plugins.rows import RowName
 from dxbench.records.files import config_id, read_record
@@ -20,6 +21,10 @@ class Cell:
     """One run to be. Plain values, so that it travels to other processes.
 
     `task_ref` and `method_ref` are what was typed, a name or `file.py:Class`; in Python also a class or an object.
+
+    Attributes:
+        part: "start" for a cell that trains the start which other cells share, and then ends without a record.
+        needs: run id of such a cell, which should come first; "" where none is planned.
     """
 
     task_ref: TaskRef
@@ -33,6 +38,8 @@ class Cell:
     config: dict[str, JsonValue] = field(default_factory=dict)
     seed: int
     precision: Precision = "32"
+    part: Literal["run", "start"] = "run"
+    needs: str = ""
 
     @property
     def config_id(self) -> str:
@@ -56,7 +63,14 @@ class Cell:
 
     @property
     def run_id(self) -> str:
-        return f"{self.config_id}-s{self.seed}"
+        return f"{self.config_id}-s{self.seed}" if self.part == "run" else f"start-{self.start_id}"
+
+    @property
+    def start_id(self) -> str:
+        """Hash of the start that is trained once for all runs which share it; "" where a run shares none."""
+        task, method = load_task(self.task_ref), load_method(self.method_ref)
+        shared = config_class(method, task, self.preset).model_validate(self.config).shared_start()
+        return "" if shared is None else short_hash([self.task, self.task_version, self.seed, shared], digits=10)
 
 
 def plan_row(task_ref: TaskRef, row: RowName, *, seeds: list[int]) -> list[Cell]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Generic, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, JsonValue, PositiveInt, model_validator
 from torch import nn
 
 from dxbench.api import Compute, Config, Need, Problem, RandomStreams
@@ -57,6 +57,11 @@ class StartConfig(Config, Generic[N]):
     def uses_data(self) -> bool:
         return self.init == "train" or not self.samples_only
 
+    def shared_start(self) -> JsonValue:
+        if self.init == "official" or not self.backbone.pretraining.iterations:
+            return None
+        return {**self.backbone.content(), "flips": self.flips}
+
     def begin(self, problem: Problem, compute: Compute, rng: RandomStreams) -> Start:
         """The backbone with its official weights, or with its training ahead."""
         if self.init == "train":
@@ -106,6 +111,9 @@ class FewStepConfig(StartConfig[FewStepNetwork]):
     def network(self) -> Network:
         """The backbone's network, for the sampler's number of steps."""
         return self.backbone.network.at(self.num_steps)
+
+    def shared_start(self) -> JsonValue:
+        return None if self.network.few_steps else super().shared_start()
 
     def begin(self, problem: Problem, compute: Compute, rng: RandomStreams) -> Start:
         if not self.network.few_steps:

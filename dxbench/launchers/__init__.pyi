@@ -1,0 +1,4 @@
+from .contract import Launch as Launch
+from .contract import Launcher as Launcher
+from .contract import LaunchSettings as LaunchSettings
+from .contract import Outcome as Outcome
