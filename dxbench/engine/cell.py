@@ -21,7 +21,7 @@ from dxbench.engine.recording import record_of
 from dxbench.engine.spread import Rank
 from dxbench.engine.store import FolderStore
 from dxbench.engine.workers import POLL_SECONDS, PeerLost, SharedStore
-from dxbench.errors import Interrupted, InvalidFile, MachineFault, UsageError
+from dxbench.errors import Interrupted, InvalidFile, MachineFault, RunFailed, UsageError
 from dxbench.files.arrays import save_arrays
 from dxbench.files.faults import machine_fault
 from dxbench.files.writing import check_writable, set_aside, sweep_temporaries, write_text_atomically
@@ -39,7 +39,8 @@ def run_cell(
     """Run one cell, resuming where an earlier attempt left a checkpoint.
 
     Whatever ends the run, other than being stopped from outside and what the machine refuses, becomes a record. Of
-    several processes, each calls this; only the first gets the record.
+    several processes, each calls this; only the first gets the record. A cell that trains a shared start ends with
+    None once that is in the store.
 
     Args:
         place: of this process, where a launcher of ours has started several for the run.
@@ -47,6 +48,7 @@ def run_cell(
     Raises:
         Interrupted: when `stop_requested` turned true; the state is saved.
         UsageError: if results cannot be written, or another process runs the same cell.
+        RunFailed: if a shared start cannot be trained.
         MachineFault: where there is no room, no permission or no connection; the last checkpoint is kept.
     """
     try:
@@ -85,6 +87,8 @@ class _Run:
         try:
             training = self._set_up()
             self._train(training)
+            if self.attempt.cell.part == "start":
+                return
             self.progress.phase = "evaluate"
             DistributedSampling(trained_model(training), self.attempt.workers).serve()
         except Exception as error:
@@ -93,7 +97,7 @@ class _Run:
             self.last_words.leave(self.attempt.workers.rank, ending)
             raise
 
-    def carry_out(self) -> ResultRecord:
+    def carry_out(self) -> ResultRecord | None:
         """What the first process does, which alone reads and writes files.
 
         Raises:
@@ -110,15 +114,17 @@ class _Run:
             self.store.release()
             lock.release()
 
-    def _carry_out(self) -> ResultRecord:
+    def _carry_out(self) -> ResultRecord | None:
         model: Model | None = None
         try:
             training = self._set_up()
             self._train(training)
+            if self.attempt.cell.part == "start":
+                return self._end_start()
             model = trained_model(training)
             evaluation = self._evaluate(model)
         except Interrupted:
-            self.attempt.listener.ended(self.attempt.cell, None)
+            self.attempt.listener.interrupted(self.attempt.cell)
             raise
         except UsageError:  # of the method's own making: no record, the user has to change something
             raise
@@ -134,6 +140,8 @@ class _Run:
         else:
             return self._end("partial" if evaluation.missing else "ok", evaluation=evaluation, model=model)
         assert ending.status != "machine"
+        if self.attempt.cell.part == "start":
+            raise RunFailed(f"the start that {self.attempt.cell.row} shares: {ending.failure.message}")
         return self._end(ending.status, failure=ending.failure, model=model)
 
     def _tidy(self) -> None:
@@ -208,7 +216,7 @@ class _Run:
         assert progress.ledger.meter is not None
         meter, before, checkpoint = progress.ledger.meter, progress.train_seconds, attempt.checkpoint
         start = saved = time.monotonic()
-        while progress.step < training.total_steps:
+        while progress.step < training.total_steps and not self._start_is_trained():
             progress.ledger.seconds = progress.train_seconds
             with meter.step(progress.step):
                 scalars = {name: float(value) for name, value in training.step().items()}
@@ -227,6 +235,19 @@ class _Run:
                 raise Interrupted(f"stopped at step {progress.step:,} of {training.total_steps:,}; the state is saved")
             if late and progress.step < training.total_steps:
                 raise TimedOut
+
+    def _start_is_trained(self) -> bool:
+        """True for a cell that is there for its start alone, once that is in the store."""
+        if self.attempt.cell.part != "start":
+            return False
+        first = self.attempt.workers.rank == 0
+        return self.attempt.workers.any(first and self.store.complete)[0]
+
+    def _end_start(self) -> None:
+        """Note that the start is trained; the checkpoint has served."""
+        self.store.note_start(self.attempt.cell.start_id)
+        self.attempt.checkpoint.unlink(missing_ok=True)
+        self.attempt.listener.ended(self.attempt.cell, None)
 
     def _evaluate(self, model: Model) -> Evaluation:
         attempt, progress = self.attempt, self.progress

@@ -116,6 +116,9 @@ class _Relay:
     def warned(self, cell: Cell, text: str) -> None:
         self._send("warned", {"text": text})
 
+    def interrupted(self, cell: Cell) -> None:
+        self._send("interrupted", {})
+
     def ended(self, cell: Cell, record: ResultRecord | None) -> None:
         self._send("ended", {"record": record})
 

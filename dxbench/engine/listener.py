@@ -18,8 +18,12 @@ class Listener(Protocol):
 
     def warned(self, cell: Cell, text: str) -> None: ...
 
+    def interrupted(self, cell: Cell) -> None:
+        """The run was stopped from outside, with its state saved."""
+        ...
+
     def ended(self, cell: Cell, record: ResultRecord | None) -> None:
-        """`record` is None for a run that was interrupted."""
+        """`record` is None for a cell that has trained a start."""
         ...
 
 
@@ -36,6 +40,9 @@ class Silent:
         pass
 
     def warned(self, cell: Cell, text: str) -> None:
+        pass
+
+    def interrupted(self, cell: Cell) -> None:
         pass
 
     def ended(self, cell: Cell, record: ResultRecord | None) -> None:

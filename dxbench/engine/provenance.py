@@ -28,7 +28,7 @@ def collect(*, resumed: int, command: str | None = None) -> Provenance:
         dxbench_version=__version__,
         git_sha=sha,
         git_dirty=dirty,
-        command=" ".join(["dxbench", *map(shlex.quote, sys.argv[1:])]) if command is None else command,
+        command=command_line() if command is None else command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         python=platform.python_version(),
         packages={name: found for name in _PACKAGES if (found := _version(name))},
@@ -38,6 +38,11 @@ def collect(*, resumed: int, command: str | None = None) -> Provenance:
         accelerator=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         resumed=resumed,
     )
+
+
+def command_line() -> str:
+    """The command that this process was started by, to copy."""
+    return " ".join(["dxbench", *map(shlex.quote, sys.argv[1:])])
 
 
 def _version(package: str) -> str | None:

@@ -4,6 +4,7 @@ Of runs that need the same part at the same time, one trains it and the others w
 and goes with the process, however that ends; on a network file system this needs one that passes locks on (NFS 4 does).
 """
 
+import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ from dxbench.engine.checkpoint import load_checkpoint, save_checkpoint
 from dxbench.engine.ledger import Ledger
 from dxbench.engine.locks import take
 from dxbench.errors import InvalidFile
-from dxbench.files.writing import set_aside, sweep_temporaries
+from dxbench.files.reading import read_regular
+from dxbench.files.writing import set_aside, sweep_temporaries, write_text_atomically
 
 LAYOUT = 2
 """Of the files: 1 had no cost. A part of another layout is not found, and is trained once more."""
@@ -41,15 +43,43 @@ class FolderStore:
     ledger: Ledger = field(default_factory=Ledger)
     warn: Callable[[str], None] = warnings.warn
     _held: dict[str, FileLock] = field(default_factory=dict)
+    _asked: set[str] = field(default_factory=set)
 
     def slot(self, content: JsonValue) -> "FileSlot":
-        return FileSlot(self, short_hash({"layout": LAYOUT, "content": content}, digits=20))
+        key = short_hash({"layout": LAYOUT, "content": content}, digits=20)
+        self._asked.add(key)
+        return FileSlot(self, key)
+
+    @property
+    def complete(self) -> bool:
+        """True if there is nothing that this run is to train for others."""
+        return not self._held
+
+    def note_start(self, start_id: str) -> None:
+        """Note which parts make up a start, all of them trained, for those who plan (`has_start`)."""
+        write_text_atomically(_note(self.folder, start_id), json.dumps(sorted(self._asked)))
 
     def release(self) -> None:
         """Give up all locks: of parts that this run was to train and has not."""
         for lock in self._held.values():
             lock.release()
         self._held.clear()
+
+
+def has_start(folder: Path, start_id: str) -> bool:
+    """True if a start was trained in whole and its parts are still in this folder."""
+    try:
+        keys = json.loads(read_regular(_note(folder, start_id), limit=_NOTE_LIMIT))
+        return all((folder / f"{key}.safetensors").is_file() for key in keys)
+    except (OSError, InvalidFile, ValueError, TypeError):
+        return False
+
+
+_NOTE_LIMIT = 2**16  # bytes
+
+
+def _note(folder: Path, start_id: str) -> Path:
+    return folder / f"start-{start_id}.json"
 
 
 @dataclass(frozen=True)

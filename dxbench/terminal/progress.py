@@ -73,7 +73,8 @@ def duration(seconds: float) -> str:
 
 def _name(cell: Cell) -> str:
     changes = " ".join(f"{key}={value}" for key, value in cell.overrides.items())
-    return f"{cell.task} {cell.method}{' ' + changes if changes else ''} seed {cell.seed}"
+    what = "start shared by others, first " if cell.part == "start" else ""
+    return f"{cell.task} {what}{cell.method}{' ' + changes if changes else ''} seed {cell.seed}"
 
 
 def _scalars(scalars: Mapping[str, float]) -> str:
@@ -127,11 +128,17 @@ class BarListener:
     def warned(self, cell: Cell, text: str) -> None:
         self._console.print(Text("warning:", style="yellow") + f" {_name(cell)}: {text}")
 
+    def interrupted(self, cell: Cell) -> None:
+        self._end(cell, interrupted_line(cell))
+
     def ended(self, cell: Cell, record: ResultRecord | None) -> None:
+        self._end(cell, ended_line(cell, record))
+
+    def _end(self, cell: Cell, line: str) -> None:
         bar = self._bars.pop(cell.run_id, None)
         if bar is not None:
             self._progress.remove_task(bar)
-        self._console.print(ended_line(cell, record))
+        self._console.print(line)
 
 
 class LineListener:
@@ -173,14 +180,22 @@ class LineListener:
     def warned(self, cell: Cell, text: str) -> None:
         self._print(cell, f"warning: {text}")
 
+    def interrupted(self, cell: Cell) -> None:
+        self._console.print(interrupted_line(cell))
+
     def ended(self, cell: Cell, record: ResultRecord | None) -> None:
         self._console.print(ended_line(cell, record))
+
+
+def interrupted_line(cell: Cell) -> str:
+    """The line for a run that was stopped from outside."""
+    return f"{_name(cell)}: interrupted, state saved; the same command goes on from there"
 
 
 def ended_line(cell: Cell, record: ResultRecord | None) -> str:
     """How a run ended, in one line."""
     if record is None:
-        return f"{_name(cell)}: interrupted, state saved; the same command goes on from there"
+        return f"{_name(cell)}: trained"
     seconds = record.cost.train_seconds + record.cost.eval_seconds if record.cost else 0.0
     if record.failure is not None:
         return f"{_name(cell)}: {record.status} ({record.failure.phase}: {record.failure.message})"
