@@ -9,9 +9,7 @@ from pathlib import Path
 
 from dxbench.errors import MachineFault, UsageError, unknown
 
-ENDED = frozenset(
-    "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED REVOKED TIMEOUT".split()
-)
+_ENDED = "BOOT_FAIL CANCELLED COMPLETED DEADLINE FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED REVOKED TIMEOUT"
 ANSWER_SECONDS = 120.0
 """A command of SLURM itself gives up after less, as its administrators have it."""
 OUT_OF_REACH = ("unable to contact", "timed out", "connection refused", "temporarily", "zero bytes", "try again")
@@ -41,12 +39,14 @@ class QueuedTask:
     @property
     def ended(self) -> bool:
         """It will not run again."""
-        return self.state in ENDED
+        return self.state in _ENDED.split()
 
 
 def queued(job_name: str) -> list[QueuedTask] | None:
     """The caller's array tasks of a name, those too that ended of late; None where SLURM does not answer."""
-    told = _ask("squeue", "--noheader", "--array", "--me", f"--name={job_name}", "--states=all", "--format=%F|%K|%T|%r|%S|%o")
+    told = _ask(
+        "squeue", "--noheader", "--array", "--me", f"--name={job_name}", "--states=all", "--format=%F|%K|%T|%r|%S|%o"
+    )
     if told is None or told.returncode:
         return None
     tasks = []
@@ -79,7 +79,9 @@ def submit(script: Path, *, after: Collection[str], there: Callable[[], str | No
         if told is not None and not any(sign in words.lower() for sign in OUT_OF_REACH):
             raise UsageError(f"SLURM does not take {script}: {words}")
         if time.monotonic() > deadline:
-            raise MachineFault(f"SLURM did not take {script} for {patience:.0f} s: {words}; give the command again later")
+            raise MachineFault(
+                f"SLURM did not take {script} for {patience:.0f} s: {words}; give the command again later"
+            )
         time.sleep(pause)
         pause = min(2 * pause, 30.0)
         if arrived := there():
@@ -130,7 +132,9 @@ def require_acceptable(script: str) -> None:
     if told is not None and told.returncode:
         lines = [line for line in told.stderr.strip().splitlines() if "--help" not in line]
         words = "; ".join(line.removeprefix("sbatch: ").removeprefix("error: ") for line in lines)
-        raise UsageError(f"SLURM would not take the job: {words}. Its options are those after --slurm; see `man sbatch`.")
+        raise UsageError(
+            f"SLURM would not take the job: {words}. Its options are those after --slurm; see `man sbatch`."
+        )
 
 
 def largest_array() -> int | None:

@@ -1,6 +1,5 @@
 """The script that the SLURM launcher submits: a template, and what goes into it."""
 
-import os
 import re
 import shlex
 import sys
@@ -14,6 +13,7 @@ from dxbench import paths
 from dxbench.errors import UsageError
 from dxbench.launchers.contract import Launch
 from dxbench.sweeps.chunks import LEAST_SECONDS
+from dxbench.sweeps.state import done
 
 KEY = re.compile(r"[a-z][a-z-]+")
 VALUE = re.compile(r"[A-Za-z0-9_.,:;/@%+=*&|!~^()\[\]-]*")
@@ -47,7 +47,9 @@ def chunk_seconds(own: Mapping[str, str]) -> float:
     """
     text = own.get("chunk", str(LEAST_SECONDS / 60))
     if not re.fullmatch(r"\d+(\.\d*)?", text):
-        raise UsageError(f"--slurm chunk={text}: minutes are wanted that an array task takes at least, such as chunk=30")
+        raise UsageError(
+            f"--slurm chunk={text}: minutes are wanted that an array task takes at least, such as chunk=30"
+        )
     return 60 * float(text)
 
 
@@ -55,7 +57,7 @@ def sbatch_options(launch: Launch) -> list[str]:
     """Options of sbatch as they stand in the script: what was typed over what is usual.
 
     Raises:
-        UsageError: for what sbatch cannot be told in this way, is dxbench's to say, or contradicts --devices or --nodes.
+        UsageError: for what sbatch cannot be told so, is dxbench's to say, or contradicts --devices or --nodes.
     """
     own = {key: value for key, value in launch.settings.own.get("slurm", {}).items() if key != "chunk"}
     devices, nodes = launch.options.spread.devices, launch.settings.nodes
@@ -90,8 +92,8 @@ def _check(key: str, value: str) -> None:
         raise UsageError(f"{typed!r} cannot be given: {OURS[key]}")
     if not VALUE.fullmatch(value):
         raise UsageError(
-            f"{typed!r}: a value may have letters, digits and _.,:;/@%+=*&|!~^()[]- and no blanks or quotes; for others "
-            "edit the script that --dry-run prints and submit it by hand"
+            f"{typed!r}: a value may have letters, digits and _.,:;/@%+=*&|!~^()[]- and no blanks or quotes; "
+            "for others edit the script that --dry-run prints and submit it by hand"
         )
 
 
@@ -127,12 +129,13 @@ def _option(key: str, value: str) -> str:
             return f"--{key}={value}"
 
 
-def script(launch: Launch, chunks: Sequence[str], *, name: str) -> str:
+def script(launch: Launch, chunks: Sequence[str], *, name: str, anew: str = "") -> str:
     """The text of an array script.
 
     Args:
         chunks: what each task runs, as `dxbench run --cells FILE[...]` takes it.
         name: of the script, by which its logs are called.
+        anew: option of `dxbench run` that a task has when it starts for the first time, see `anew_option`.
     """
     template = (resources.files("dxbench.launchers") / "slurm.sh.jinja").read_text(encoding="utf-8")
     environment = Environment(
@@ -155,12 +158,20 @@ def script(launch: Launch, chunks: Sequence[str], *, name: str) -> str:
         folder=_quoted(Path.cwd()),
         command=shlex.join([*_srun(launch), sys.executable, "-m", "dxbench", "run"]),
         plan=_quoted(launch.sweep.file),
-        arguments="".join(f" {shlex.quote(word)}" for word in _arguments(launch)),
+        arguments=shlex.join(_arguments(launch)),
+        anew=anew,
     )
 
 
+def anew_option(launch: Launch) -> str:
+    """--again or --fresh, where it was given: to be heeded once, and not when a task is put back into the queue."""
+    if done([cell for cell in launch.waiting if cell.part == "run"], launch.options):
+        return "--again"
+    return "--fresh" if launch.options.fresh else ""
+
+
 def _quoted(place: Path) -> str:
-    return shlex.quote(os.path.abspath(place))
+    return shlex.quote(str(place.resolve()))
 
 
 def _srun(launch: Launch) -> list[str]:
@@ -174,5 +185,5 @@ def _arguments(launch: Launch) -> list[str]:
     options = launch.options
     words = ["--device", options.device, "--devices", str(options.spread.devices)]
     words += ["--accumulate", str(options.spread.accumulate), "--checkpoint-every", str(options.checkpoint_every)]
-    words += ["--timeout", f"{options.timeout}s"] if options.timeout is not None else []
-    return words + (["--fresh"] if options.fresh else [])
+    words += ["--retries", "0"]  # they are the launcher's to count
+    return words + (["--timeout", f"{options.timeout}s"] if options.timeout is not None else [])
