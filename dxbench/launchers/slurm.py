@@ -58,11 +58,14 @@ class SlurmLauncher:
 
     def preview(self, launch: Launch) -> str:
         """The scripts, in the order in which they would be submitted."""
-        packing, anew = _Packing(launch), anew_option(launch)
-        return "\n".join(
-            script(launch, packing(group), name=f"slurm-{count}", anew=anew)
-            for count, group in enumerate(_groups(launch.waiting), start=1)
-        )
+        packing, anew, shown = _Packing(launch), anew_option(launch), []
+        for count, group in enumerate(_groups(launch.waiting), start=1):
+            waits = (
+                ", once slurm-1.sh has ended" if any(cell.needs in _starts(launch.waiting) for cell in group) else ""
+            )
+            text = script(launch, packing(group), name=f"slurm-{count}", anew=anew)
+            shown.append(f"slurm-{count}.sh{waits}:\n{text}")
+        return "\n".join(shown)
 
     def run(self, launch: Launch) -> Iterator[Outcome]:
         """Submit what is in no live job, and watch until each cell has a record; raises UsageError, MachineFault."""
@@ -99,9 +102,13 @@ def submissions(sweep: Sweep) -> list[Submission]:
     return found
 
 
+def _starts(cells: Sequence[Cell]) -> set[str]:
+    return {cell.run_id for cell in cells if cell.part == "start"}
+
+
 def _groups(cells: Sequence[Cell]) -> list[list[Cell]]:
     """Arrays to be: starts, cells that need one of them, and cells that need not wait."""
-    starts = {cell.run_id for cell in cells if cell.part == "start"}
+    starts = _starts(cells)
     groups = [
         [cell for cell in cells if cell.part == "start"],
         [cell for cell in cells if cell.part == "run" and cell.needs in starts],
