@@ -96,18 +96,22 @@ def states(cells: Iterable[PlannedCell], *, home: Path, results: Path) -> list[C
 
 
 def _state(cell: PlannedCell, home: Path, results: Path) -> CellState:
+    return _of_record(cell, home, results) or CellState(cell, "waiting")
+
+
+def _of_record(cell: PlannedCell, home: Path, results: Path) -> CellState | None:
+    """The end of a cell, as its record or its start has it; None where there is neither."""
     if cell.part == "start":
         start = cell.run_id.removeprefix("start-")
-        if any(has_start(note.parent, start) for note in home.glob(f"trained/*/start-{start}.json")):
-            return CellState(cell, "done")
-    elif (path := results / cell.folder / f"{cell.run_id}.json").is_file():
-        record = read_record(path)
-        if isinstance(record, Unreadable):
-            return CellState(cell, "failed", record.reason)
-        if record.status == "ok" and record.withdrawn is None:
-            seconds = record.cost.train_seconds + record.cost.eval_seconds if record.cost else None
-            return CellState(cell, "done", seconds=seconds)
-        ended = CellState(cell, "failed", record.failure.message if record.failure else record.status)
-    else:
-        ended = CellState(cell, "waiting")
-    return ended
+        trained = any(has_start(note.parent, start) for note in home.glob(f"trained/*/start-{start}.json"))
+        return CellState(cell, "done") if trained else None
+    path = results / cell.folder / f"{cell.run_id}.json"
+    if not path.is_file():
+        return None
+    record = read_record(path)
+    if isinstance(record, Unreadable):
+        return CellState(cell, "failed", record.reason)
+    if record.status == "ok" and record.withdrawn is None:
+        seconds = record.cost.train_seconds + record.cost.eval_seconds if record.cost else None
+        return CellState(cell, "done", seconds=seconds)
+    return CellState(cell, "failed", record.failure.message if record.failure else record.status)
