@@ -13,7 +13,8 @@ from dxbench.engine.attempt import Attempt, RunOptions
 from dxbench.engine.distributed_sampling import DistributedSampling, sampling_together
 from dxbench.engine.endings import CrashReport, TimedOut, ending_of, ending_of_peer, out_of_memory
 from dxbench.engine.listener import Listener
-from dxbench.engine.locks import take
+from dxbench.engine.locks import Claim, owner_of, take
+from dxbench.engine.owners import Owner
 from dxbench.engine.parts import problem_for, start_training, trained_model
 from dxbench.engine.plan import Cell
 from dxbench.engine.progress import Progress
@@ -72,6 +73,7 @@ class _Run:
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         self.progress = Progress(attempt.cell)
+        self.claim: Claim | None = None  # of the first process
         self.last_words = CrashReport(attempt.folder)
         self.store = FolderStore(attempt.trained_parts, self.progress.ledger, attempt.warn)
         self.compute = Compute(
@@ -103,16 +105,30 @@ class _Run:
         Raises:
             UsageError: if another process runs the same cell.
         """
-        cell, folder = self.attempt.cell, self.attempt.folder
-        if (lock := take(folder / "lock")) is None:
-            raise UsageError(f"another process is running {cell.method} on {cell.task}, seed {cell.seed} ({folder})")
+        cell, lock = self.attempt.cell, self.attempt.folder / "lock"
+        if (claim := take(lock, waiting=self._wait_for_owner)) is None:
+            owner = owner_of(lock)
+            raise UsageError(
+                f"another process is running {cell.method} on {cell.task}, seed {cell.seed} "
+                f"({f'{owner}, ' if owner else ''}{lock.parent})"
+            )
+        self.claim = claim
         try:
             process.prepare_process(self.compute)
             self._tidy()
             return self._carry_out()
+        except (Interrupted, KeyboardInterrupt):
+            claim.release(interrupted=True)
+            raise
         finally:
             self.store.release()
-            lock.release()
+            claim.release()
+
+    def _wait_for_owner(self, owner: Owner) -> None:
+        """Once a second while it is not known whether the last owner lives."""
+        self.attempt.listener.phase(self.attempt.cell, f"waiting for a sign of life from who was at it ({owner})")
+        if self.attempt.stop_requested():
+            raise Interrupted("stopped before anything was begun")
 
     def _carry_out(self) -> ResultRecord | None:
         model: Model | None = None
@@ -221,6 +237,9 @@ class _Run:
             with meter.step(progress.step):
                 scalars = {name: float(value) for name, value in training.step().items()}
             progress.log(scalars, checkpoint=checkpoint)
+            if self.claim is not None:
+                self.claim.note(progress.step, training.total_steps)
+                self.claim.check()
             now = time.monotonic()
             progress.train_seconds = before + now - start
             attempt.listener.stepped(attempt.cell, step=progress.step, scalars=scalars)
@@ -228,7 +247,8 @@ class _Run:
             # Asked of all processes, whose clocks and signals differ: together they save, and together they stop.
             stop, late, due = attempt.workers.any(attempt.stop_requested(), attempt.late(progress.train_seconds), due)
             if stop or late or due or progress.step == training.total_steps:
-                if attempt.workers.rank == 0:  # all processes are in the same state
+                if self.claim is not None:  # all processes are in the same state
+                    self.claim.renew()
                     progress.save(training, checkpoint, device=self.compute.device)
                 saved = time.monotonic()
             if stop:
@@ -278,6 +298,8 @@ class _Run:
         evaluation: Evaluation | None = None,
         model: Model | None = None,
     ) -> ResultRecord:
+        assert self.claim is not None
+        self.claim.renew()
         if evaluation is not None:
             save_arrays(self.attempt.folder / "arrays.npz", evaluation.arrays)
         record = record_of(self.attempt, self.progress, status, failure=failure, evaluation=evaluation, model=model)
