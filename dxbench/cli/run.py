@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def run_command(request: RunRequest) -> int:
     measured = done([cell for cell in sweep.cells if cell.part == "start" or not request.again], options)
     launch = Launch(
         sweep=sweep,
-        waiting=_needed([cell for cell in sweep.cells if cell.run_id not in measured]),
+        waiting=[cell for cell in _needed(sweep.cells, measured) if cell.run_id not in measured],
         seconds=expected_seconds(sweep.cells, options) if len(sweep.cells) > 1 or request.dry_run else {},
         options=options,
         settings=request.settings,
@@ -110,7 +110,7 @@ def run_command(request: RunRequest) -> int:
         console.print(f"warning: {warning}")
     records = {key: record for key, record in measured.items() if isinstance(record, ResultRecord)}
     _say_measured(list(records.values()), options, console)
-    if first and request.cells is None and (len(sweep.cells) > 1 or request.launcher != "local"):
+    if first and request.cells is None and launch.waiting and (len(sweep.cells) > 1 or request.launcher != "local"):
         _announce(sweep, request.launcher, options, console)
     outcomes, stopped = _launched(launcher, launch, console)
     records = {o.record.run_id: o.record for o in outcomes if o.record is not None} | records
@@ -164,10 +164,11 @@ def _file_and_cells(text: str) -> tuple[Path, str]:
     return Path(match["file"]), match["which"] or ":"
 
 
-def _needed(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells without the starts that none of them needs any more."""
-    needed = {cell.needs for cell in cells}
-    return [cell for cell in cells if cell.part == "run" or cell.run_id in needed]
+def _needed(cells: Sequence[Cell], measured: Container[str]) -> list[Cell]:
+    """The cells without the starts that only measured ones need; who asks for a start alone gets it."""
+    all_needs = {cell.needs for cell in cells}
+    needs = {cell.needs for cell in cells if cell.run_id not in measured}
+    return [cell for cell in cells if cell.part == "run" or cell.run_id in needs or cell.run_id not in all_needs]
 
 
 def _say_measured(records: Sequence[ResultRecord], options: RunOptions, console: Console) -> None:

@@ -73,8 +73,9 @@ def duration(seconds: float) -> str:
 
 def _name(cell: Cell) -> str:
     changes = " ".join(f"{key}={value}" for key, value in cell.overrides.items())
-    what = "start shared by others, first " if cell.part == "start" else ""
-    return f"{cell.task} {what}{cell.method}{' ' + changes if changes else ''} seed {cell.seed}"
+    if cell.part == "start":
+        return f"{cell.task} start that {cell.method} shares seed {cell.seed}"
+    return f"{cell.task} {cell.method}{' ' + changes if changes else ''} seed {cell.seed}"
 
 
 def _scalars(scalars: Mapping[str, float]) -> str:
