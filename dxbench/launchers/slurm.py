@@ -1,8 +1,9 @@
 """Cells as array jobs of SLURM. Their records and squeue tell what became of them; accounting is not needed."""
 
+import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -150,9 +151,12 @@ class _Watch:
         self._folder = launch.sweep.folder.resolve()
         self._packing = _Packing(launch)
         self._anew = anew_option(launch)
-        self._before = {run_id: self._record_file(cell) for run_id, cell in self.open.items()}
+        self._seen: dict[str, tuple[int, int]] = {}
+        before = {} if launch.again else done(launch.waiting, launch.options)
+        self._changed(cell for cell in launch.waiting if cell.run_id not in before)  # such records are no news
         self._deaths: Counter[str] = Counter()
         self._missed: dict[str, float] = {}
+        self._again: dict[str, Cell] = {}
         self._said: set[tuple[str, int, str]] = set()
         self._own: set[str] = set()
 
@@ -216,8 +220,9 @@ class _Watch:
             ended = list(self._ended())
             yield from ended
             if tasks is not None:
-                self._say_what_holds(tasks)
-                yield from self._find(tasks)
+                live = self._live(tasks)
+                self._say_what_holds(live)
+                yield from self._judge(tasks, live)
             pause = LOOKS[0] if ended else min(1.5 * pause, LOOKS[1])
             self._sleep(max(pause, 10 * took))
 
@@ -241,40 +246,48 @@ class _Watch:
             for run_id in chosen(self._packing.run_ids, packed[task.script.name][task.index])
         }
 
-    def _record_file(self, cell: Cell) -> tuple[int, int] | None:
-        """What tells a record from one that takes its place; None where there is none."""
-        try:
-            found = (self.launch.options.results / cell.task / cell.method / f"{cell.run_id}.json").stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns
+    def _record_file(self, cell: Cell) -> Path:
+        options = self.launch.options
+        return options.results / cell.task / cell.method / f"{cell.run_id}.json"
+
+    def _changed(self, cells: Iterable[Cell]) -> list[Cell]:
+        """Those of some cells whose record has come, or was replaced, since this was asked before."""
+        found, names = [], {}
+        for cell in cells:
+            file = self._record_file(cell)
+            if file.parent not in names:  # a list of a folder is one request, and a look at a file each
+                names[file.parent] = set(os.listdir(file.parent)) if file.parent.is_dir() else set()  # noqa: PTH208
+            if file.name in names[file.parent]:
+                with suppress(FileNotFoundError):
+                    seen = file.stat()
+                    if self._seen.get(cell.run_id) != (seen.st_ino, seen.st_mtime_ns):
+                        self._seen[cell.run_id] = (seen.st_ino, seen.st_mtime_ns)
+                        found.append(cell)
+        return found
 
     def _ended(self) -> Iterator[Outcome]:
         """Of cells that have a new record, or a start that is trained."""
-        options = self.launch.options
-        trained = done([cell for cell in self.open.values() if cell.part == "start"], options)
-        for run_id, cell in list(self.open.items()):
-            record = None
-            if cell.part == "run":
-                if self._record_file(cell) in (None, self._before[run_id]):
-                    continue
-                found = read_record(options.results / cell.task / cell.method / f"{run_id}.json")
-                if not isinstance(found, ResultRecord):
-                    continue
-                record = found
-            elif run_id not in trained:
-                continue
-            self.launch.listener.ended(cell, record)
-            yield self._close(Outcome(cell=cell, record=record))
+        cells = list(self.open.values())
+        trained = done([cell for cell in cells if cell.part == "start"], self.launch.options)
+        for cell in cells:
+            if cell.run_id in trained:
+                yield self._ended_with(cell, None)
+        for cell in self._changed(cell for cell in cells if cell.part == "run"):
+            if isinstance(record := read_record(self._record_file(cell)), ResultRecord):
+                yield self._ended_with(cell, record)
+
+    def _ended_with(self, cell: Cell, record: ResultRecord | None) -> Outcome:
+        self.launch.listener.ended(cell, record)
+        return self._close(Outcome(cell=cell, record=record))
 
     def _close(self, outcome: Outcome) -> Outcome:
         del self.open[outcome.cell.run_id]
-        self._missed.pop(outcome.cell.run_id, None)
+        self._again.pop(outcome.cell.run_id, None)
         return outcome
 
-    def _say_what_holds(self, tasks: Sequence[QueuedTask]) -> None:
-        """Tell once why a job waits that had begun, or that an administrator has to let go."""
-        for run_id, task in self._live(tasks).items():
+    def _say_what_holds(self, live: Mapping[str, QueuedTask]) -> None:
+        """Tell once why a job waits that had begun, or that somebody has to let go."""
+        for run_id, task in live.items():
             if task.state != "PENDING" or run_id not in self.open:
                 continue
             said = (task.job, task.index, task.start)
@@ -290,35 +303,31 @@ class _Watch:
 
     # --- what was lost ---------------------------------------------------------------------------------------
 
-    def _find(self, tasks: Sequence[QueuedTask]) -> Iterator[Outcome]:
+    def _judge(self, tasks: Sequence[QueuedTask], live: Mapping[str, QueuedTask]) -> Iterator[Outcome]:
         """Submit cells again that have neither a record nor a live job, or give them up."""
-        live, now = self._live(tasks), time.monotonic()
-        self._missed = {run_id: self._missed.get(run_id, now) for run_id in self.open if run_id not in live}
-        lost = {
-            run_id
-            for run_id, since in self._missed.items()
-            if now - since >= SETTLED and not self._worked_at(self.open[run_id])
-        }
-        if not lost:
-            return
         ended = {(task.script.name, task.index): task for task in tasks if task.ended}
-        again = []
-        for name, index, chunk in self._last_chunks(lost):
+        for name, index, chunk in self._last_chunks(self._lost(live)):
             task = ended.get((name, index))
             for run_id, charged in self._charges(name, chunk).items():
                 cell = self.open[run_id]
                 if task is not None and task.state == "CANCELLED":
-                    yield self._close(
-                        Outcome(cell=cell, error=Interrupted(f"SLURM job {task.job}_{index} was cancelled"))
-                    )
+                    error = Interrupted(f"SLURM job {task.job}_{index} was cancelled; the same command goes on")
+                    yield self._close(Outcome(cell=cell, error=error))
                 elif charged and self._deaths[run_id] >= self.launch.settings.retries:
                     yield self._close(Outcome(cell=cell, error=self._fault(cell, name, index, task)))
                 else:
                     self._deaths[run_id] += charged
-                    again.append(cell)
-        if again and self.submit(again):
-            for cell in again:
-                self._missed.pop(cell.run_id, None)
+                    self._again[run_id] = cell
+        if self._again and self.submit(list(self._again.values())):
+            self._again.clear()
+
+    def _lost(self, live: Mapping[str, QueuedTask]) -> set[str]:
+        """Cells that have been in no live job for some seconds, nor has anybody else been at them."""
+        now = time.monotonic()
+        missed = [run_id for run_id in self.open if run_id not in live and run_id not in self._again]
+        self._missed = {run_id: self._missed.get(run_id, now) for run_id in missed}
+        settled = [run_id for run_id, since in self._missed.items() if now - since >= SETTLED]
+        return {run_id for run_id in settled if not self._worked_at(self.open[run_id])}
 
     def _last_chunks(self, lost: set[str]) -> list[tuple[str, int, list[str]]]:
         """The chunks that lost cells were in at last: script, number of the task, run ids."""

@@ -13,7 +13,6 @@ from dxbench import paths
 from dxbench.errors import UsageError
 from dxbench.launchers.contract import Launch
 from dxbench.sweeps.chunks import LEAST_SECONDS
-from dxbench.sweeps.state import done
 
 KEY = re.compile(r"[a-z][a-z-]+")
 VALUE = re.compile(r"[A-Za-z0-9_.,:;/@%+=*&|!~^()\[\]-]*")
@@ -165,9 +164,7 @@ def script(launch: Launch, chunks: Sequence[str], *, name: str, anew: str = "") 
 
 def anew_option(launch: Launch) -> str:
     """--again or --fresh, where it was given: to be heeded once, and not when a task is put back into the queue."""
-    if done([cell for cell in launch.waiting if cell.part == "run"], launch.options):
-        return "--again"
-    return "--fresh" if launch.options.fresh else ""
+    return "--again" if launch.again else "--fresh" if launch.options.fresh else ""
 
 
 def _quoted(place: Path) -> str:

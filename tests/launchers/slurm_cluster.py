@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -224,12 +223,6 @@ def cluster_in(folder: Path) -> Iterator[Cluster]:
         assert alive_in(folder) == []
 
 
-def kill_tree(pid: int) -> None:
-    """SIGKILL to a process and all below it."""
-    children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    for child in children:
-        kill_tree(int(child))
+def parent(pid: int) -> int:
+    """Of a cell that a batch script has become, the daemon of its step."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

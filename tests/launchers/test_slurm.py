@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import method
-from slurm_cluster import QUICK, Cluster, Sweep, cluster_in, kill_tree, toy, until
+from slurm_cluster import QUICK, Cluster, Sweep, cluster_in, parent, toy, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -113,10 +113,11 @@ def test_launchers_that_die_and_a_controller_that_is_restarted_are_no_end(
 def test_cells_of_a_lost_node_run_on_another(cluster: Cluster, tmp_path: Path, undisturbed: dict[str, object]) -> None:
     sweep = slow_sweep(cluster, tmp_path / "home", "0")
     process = sweep.start()
-    job = cluster.job_of(sweep.wait_for_steps(0)[0])
+    cell = sweep.wait_for_steps(0)[0]
+    job = cluster.job_of(cell)
     node = next(line.split()[2] for line in cluster.queue() if line.startswith(job))
-    lost = cluster.daemon(f"slurmd.{node}")
-    kill_tree(lost)
+    for lost in (cluster.daemon(f"slurmd.{node}"), parent(cell), cell):
+        os.kill(lost, signal.SIGKILL)
     try:
         until(lambda: any(line.startswith(f"{job} PENDING") for line in cluster.queue()), told=cluster.queue)
         cluster.start_now(job)
