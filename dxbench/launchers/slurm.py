@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dxbench.api import Frozen, ResultRecord
 from dxbench.engine.locks import owner_of, take
 from dxbench.engine.owners import Owner
 from dxbench.engine.plan import Cell
+from dxbench.engine.spread import check_support
 from dxbench.errors import DxbenchError, Interrupted, MachineFault
 from dxbench.files.reading import read_regular
 from dxbench.files.writing import append_named, write_text_atomically
@@ -21,6 +23,7 @@ from dxbench.launchers import slurm_queue
 from dxbench.launchers.contract import Launch, Outcome
 from dxbench.launchers.slurm_queue import QueuedTask
 from dxbench.launchers.slurm_script import anew_option, chunk_seconds, job_name, script
+from dxbench.plugins.registry import load_method
 from dxbench.records.files import read_record, work_folder
 from dxbench.sweeps.chunks import MOST_CHUNKS, chunks, selector
 from dxbench.sweeps.state import done
@@ -51,7 +54,9 @@ class SlurmLauncher:
 
     def check(self, launch: Launch) -> None:
         """Refuse what SLURM would refuse, and what contradicts itself; raises UsageError."""
-        own = launch.settings.own.get("slurm", {})
+        own, spread = launch.settings.own.get("slurm", {}), launch.options.spread
+        methods = {cell.method: load_method(cell.method_ref) for cell in launch.waiting}
+        check_support(methods.values(), replace(spread, machines=launch.settings.nodes))
         text = script(launch, ["0"], name="check")
         chunk_seconds(own)
         slurm_queue.require_slurm(own.get("partition"))

@@ -32,7 +32,7 @@ def chunks(
     found: list[list[str]] = [[]]
     spent = 0.0
     for cell, takes in zip(cells, expected, strict=True):
-        if spent >= full and len(found) < most:
+        if found[-1] and spent >= full and len(found) < most:
             found.append([])
             spent = 0.0
         found[-1].append(cell)

@@ -164,7 +164,7 @@ class Cluster:
         return self.sweeps[-1]
 
     def queue(self) -> list[str]:
-        """Jobs that have not ended, as `12_0 RUNNING n1`."""
+        """Jobs that have not ended, as `12_0 RUNNING 127.0.0.1`."""
         return self.slurm("squeue", "--noheader", "--array", "--format=%i %T %N").splitlines()
 
     def job_of(self, pid: int) -> str:
@@ -179,7 +179,7 @@ class Cluster:
         self.slurm("scontrol", "update", f"jobid={job}", "StartTime=now")
 
     def daemon(self, name: str) -> int:
-        """The process number of slurmctld, slurmd.n1 or slurmd.n2."""
+        """The process number of slurmctld, slurmd.127.0.0.1 or slurmd.127.0.0.2."""
         return int((self.folder / "run" / f"{name}.pid").read_text())
 
     def start_daemon(self, *command: str) -> None:

@@ -128,6 +128,16 @@ def test_cells_of_a_lost_node_run_on_another(cluster: Cluster, tmp_path: Path, u
     agree(sweep, undisturbed, cells=1)
 
 
+def test_a_cell_on_two_nodes_is_one_run(cluster: Cluster, tmp_path: Path) -> None:
+    small = ("--set", "iterations=60", "--set", 'backbone={"network": {"hidden": 16}}')
+    sweep = cluster.sweep(tmp_path / "home", "-t", QUICK, "-m", "dxmi:quick", *small, "--nodes", "2", "--device", "cpu")
+    assert sweep.run() == 0, sweep.story()
+    (record,) = sweep.records().values()
+    assert record.cost is not None
+    assert (record.status, record.cost.devices) == ("ok", 2)
+    assert len(sweep.submitted()) == 1
+
+
 def test_what_dies_every_time_is_given_up_and_takes_no_other_with_it(cluster: Cluster, tmp_path: Path) -> None:
     rows = f"{toy(iterations=3)},{HERE / 'killers.py'}:Killed,{method('Crash')},{toy(iterations=4)}"
     sweep = cluster.sweep(tmp_path / "home", "-t", QUICK, "-m", rows, "--retries", "1")
