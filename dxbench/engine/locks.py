@@ -106,12 +106,16 @@ class Lock:
                 made = create_whole(place, owner.text)
             if made is None:
                 continue
-            if self._alone(before, predecessor, last + 1):
-                for number in before:
-                    _file(self.path, number).unlink(missing_ok=True)
-                return Claim(self.path, place, owner, predecessor, descriptors=(made, descriptor))
-            os.close(made)
-            place.unlink(missing_ok=True)
+            alone = False
+            try:
+                if alone := self._alone(before, predecessor, last + 1):
+                    for number in before:
+                        _file(self.path, number).unlink(missing_ok=True)
+                    return Claim(self.path, place, owner, predecessor, descriptors=(made, descriptor))
+            finally:
+                if not alone:
+                    os.close(made)
+                    place.unlink(missing_ok=True)
             time.sleep(random.uniform(0.0, 0.1))
         return None
 
@@ -262,7 +266,8 @@ class _Heart:
             with self._guard:
                 claims = list(self._claims.values())
             for claim in claims:
-                claim.beat()
+                with suppress(Exception):  # a beat that fails is one that is missed
+                    claim.beat()
 
 
 _HEART = _Heart()
