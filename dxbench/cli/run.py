@@ -11,7 +11,7 @@ from dxbench import paths
 from dxbench.api import Compute, Precision, ResultRecord
 from dxbench.cli.common import parse_duration, parse_seeds, say
 from dxbench.engine.attempt import RunOptions
-from dxbench.engine.launchers import Outcome
+from dxbench.engine.lines import duration
 from dxbench.engine.parts import UnmetNeed, problem_for, trains_on_data
 from dxbench.engine.plan import Cell, measured, plan, plan_row
 from dxbench.engine.process import choose_device
@@ -19,14 +19,16 @@ from dxbench.engine.spread import ParallelSettings, check_support, machines, out
 from dxbench.engine.stopping import AT_ONCE, LastStopSignals
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, MissingData, UsageError, unknown
 from dxbench.files.writing import check_writable
+from dxbench.launchers import Launch, Launcher, LaunchSettings, Outcome
 from dxbench.plugins import registry
 from dxbench.plugins.configure import config_class, parse_assignments
 from dxbench.plugins.registry import load_method, load_task, shadowed
 from dxbench.plugins.rows import RowName
 from dxbench.plugins.suites import Suite, load_suite
 from dxbench.records.files import record_path, work_folder
+from dxbench.sweeps import Sweep
 from dxbench.terminal.console import console as console_of
-from dxbench.terminal.progress import duration, listener_for
+from dxbench.terminal.progress import Ahead, listener_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,7 @@ def run_command(request: RunRequest) -> int:
         checkpoint_every=request.checkpoint_every,
         fresh=request.fresh or request.again,
     )
-    launcher = registry.load("launchers", request.launcher)
+    launcher: Launcher = registry.load("launchers", request.launcher)()
     done = {} if request.again else measured(cells, options.results)
     waiting = [cell for cell in cells if cell.run_id not in done]
     if request.dry_run:
@@ -92,12 +94,23 @@ def run_command(request: RunRequest) -> int:
             f"{record.method} on {record.task}, seed {record.seed}: already measured ({options.results}); "
             "--again measures it anew"
         )
+    outcomes: list[Outcome] = []
     with LastStopSignals() as stop:
         try:
-            with listener_for(console) as listener:
-                outcomes = list(
-                    launcher(waiting, options, jobs=request.jobs, listener=listener, stop_requested=stop.requested)
+            with listener_for(console, Ahead(waiting, seconds={})) as listener:
+                launch = Launch(
+                    sweep=Sweep(options.home, tuple(cells)),
+                    waiting=waiting,
+                    seconds={},
+                    options=options,
+                    settings=LaunchSettings(jobs=request.jobs),
+                    listener=listener,
+                    stop_requested=stop.requested,
                 )
+                launcher.check(launch)
+                for outcome in launcher.run(launch):
+                    listener.settled(outcome.cell, bad=outcome.bad)
+                    outcomes.append(outcome)
         except KeyboardInterrupt:
             raise Interrupted(AT_ONCE) from None
     records = {o.record.run_id: o.record for o in outcomes if o.record is not None} | done

@@ -4,6 +4,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from dxbench import paths
 from dxbench.api import Compute, Evaluation, Failure, Model, ResultRecord, Status, Training
@@ -12,20 +13,25 @@ from dxbench.engine import process
 from dxbench.engine.attempt import Attempt, RunOptions
 from dxbench.engine.distributed_sampling import DistributedSampling, sampling_together
 from dxbench.engine.endings import CrashReport, TimedOut, ending_of, ending_of_peer, out_of_memory
-from dxbench.engine.listener import Listener
+from dxbench.engine.lines import CellLog
+from dxbench.engine.listener import Both, Listener
 from dxbench.engine.locks import take
 from dxbench.engine.parts import problem_for, start_training, trained_model
-from dxbench.engine.plan import Cell
+from dxbench.engine.plan import Cell, measured
 from dxbench.engine.progress import Progress
 from dxbench.engine.recording import record_of
 from dxbench.engine.spread import Rank
 from dxbench.engine.store import FolderStore
+from dxbench.engine.undisturbed import undisturbed
 from dxbench.engine.workers import POLL_SECONDS, PeerLost, SharedStore
-from dxbench.errors import Interrupted, InvalidFile, MachineFault, UsageError
+from dxbench.errors import Interrupted, InvalidFile, MachineFault, Taken, UsageError
 from dxbench.files.arrays import save_arrays
 from dxbench.files.faults import machine_fault
 from dxbench.files.writing import check_writable, set_aside, sweep_temporaries, write_text_atomically
 from dxbench.records.files import work_folder, write_record
+
+LOG = "log.txt"
+"""Of a run, in its folder of work."""
 
 
 def run_cell(
@@ -39,22 +45,28 @@ def run_cell(
     """Run one cell, resuming where an earlier attempt left a checkpoint.
 
     Whatever ends the run, other than being stopped from outside and what the machine refuses, becomes a record. Of
-    several processes, each calls this; only the first gets the record.
+    several processes, each calls this; only the first gets the record. A cell that somebody else has measured meanwhile
+    is not run again, unless the options say `fresh`.
 
     Args:
         place: of this process, where a launcher of ours has started several for the run.
 
     Raises:
         Interrupted: when `stop_requested` turned true; the state is saved.
-        UsageError: if results cannot be written, or another process runs the same cell.
+        UsageError: if results cannot be written.
+        Taken: if another process runs the same cell.
         MachineFault: where there is no room, no permission or no connection; the last checkpoint is kept.
     """
     try:
         check_writable(options.results, remedy=paths.RESULTS_REMEDY)
         folder = work_folder(options.home, task=cell.task, method=cell.method, run_id=cell.run_id)
         check_writable(folder, remedy=paths.HOME_REMEDY)
-        attempt = Attempt.at(cell, options, listener=listener, stop_requested=stop_requested, place=place)
-        return _Run(attempt).carry_out() if attempt.workers.rank == 0 else _Run(attempt).assist()
+        with undisturbed():
+            attempt = Attempt.at(cell, options, listener=listener, stop_requested=stop_requested, place=place)
+            if attempt.workers.rank != 0:
+                return _Run(attempt).assist()
+            with CellLog(folder / LOG, cell) as log:
+                return _Run(replace(attempt, listener=Both(listener, log))).carry_out()
     except Exception as error:
         fault = machine_fault(error)
         if fault is None or fault is error:
@@ -83,6 +95,8 @@ class _Run:
         """What a process other than the first does."""
         process.prepare_process(self.compute)
         try:
+            if self.attempt.workers.from_first(False):  # it is measured
+                return
             training = self._set_up()
             self._train(training)
             self.progress.phase = "evaluate"
@@ -97,11 +111,11 @@ class _Run:
         """What the first process does, which alone reads and writes files.
 
         Raises:
-            UsageError: if another process runs the same cell.
+            Taken: if another process runs the same cell.
         """
         cell, folder = self.attempt.cell, self.attempt.folder
         if (lock := take(folder / "lock")) is None:
-            raise UsageError(f"another process is running {cell.method} on {cell.task}, seed {cell.seed} ({folder})")
+            raise Taken(f"another process is running {cell.method} on {cell.task}, seed {cell.seed} ({folder})")
         try:
             process.prepare_process(self.compute)
             self._tidy()
@@ -113,12 +127,14 @@ class _Run:
     def _carry_out(self) -> ResultRecord:
         model: Model | None = None
         try:
+            if (done := self._measured_meanwhile()) is not None:
+                return done
             training = self._set_up()
             self._train(training)
             model = trained_model(training)
             evaluation = self._evaluate(model)
         except Interrupted:
-            self.attempt.listener.ended(self.attempt.cell, None)
+            self.attempt.listener.interrupted(self.attempt.cell)
             raise
         except UsageError:  # of the method's own making: no record, the user has to change something
             raise
@@ -135,6 +151,14 @@ class _Run:
             return self._end("partial" if evaluation.missing else "ok", evaluation=evaluation, model=model)
         assert ending.status != "machine"
         return self._end(ending.status, failure=ending.failure, model=model)
+
+    def _measured_meanwhile(self) -> ResultRecord | None:
+        """The record that another process has made since the run was planned; all processes then end."""
+        cell, options = self.attempt.cell, self.attempt.options
+        done = None if options.fresh else measured([cell], options.results).get(cell.run_id)
+        if self.attempt.workers.from_first(done is not None):
+            self.attempt.listener.ended(cell, done)
+        return done
 
     def _tidy(self) -> None:
         """Remove what earlier attempts left unfinished when they were killed."""

@@ -18,8 +18,12 @@ class Listener(Protocol):
 
     def warned(self, cell: Cell, text: str) -> None: ...
 
+    def interrupted(self, cell: Cell) -> None:
+        """The run was stopped from outside, with its state saved."""
+        ...
+
     def ended(self, cell: Cell, record: ResultRecord | None) -> None:
-        """`record` is None for a run that was interrupted."""
+        """`record` is None for a cell that has trained a start."""
         ...
 
 
@@ -38,8 +42,42 @@ class Silent:
     def warned(self, cell: Cell, text: str) -> None:
         pass
 
+    def interrupted(self, cell: Cell) -> None:
+        pass
+
     def ended(self, cell: Cell, record: ResultRecord | None) -> None:
         pass
+
+
+class Both:
+    """Two listeners that are told the same."""
+
+    def __init__(self, first: Listener, second: Listener) -> None:
+        self._all = (first, second)
+
+    def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
+        for one in self._all:
+            one.started(cell, total_steps=total_steps, first_step=first_step)
+
+    def stepped(self, cell: Cell, *, step: int, scalars: Mapping[str, float]) -> None:
+        for one in self._all:
+            one.stepped(cell, step=step, scalars=scalars)
+
+    def phase(self, cell: Cell, text: str) -> None:
+        for one in self._all:
+            one.phase(cell, text)
+
+    def warned(self, cell: Cell, text: str) -> None:
+        for one in self._all:
+            one.warned(cell, text)
+
+    def interrupted(self, cell: Cell) -> None:
+        for one in self._all:
+            one.interrupted(cell)
+
+    def ended(self, cell: Cell, record: ResultRecord | None) -> None:
+        for one in self._all:
+            one.ended(cell, record)
 
 
 SILENT = Silent()

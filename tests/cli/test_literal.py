@@ -153,7 +153,7 @@ def test_live_progress_comes_out_as_it_is(capsys: pytest.CaptureFixture[str]) ->
             listener.stepped(cell, step=4, scalars={HOSTILE: 1.0})
             listener.phase(cell, HOSTILE)
             listener.warned(cell, HOSTILE)
-            listener.ended(cell, None)
+            listener.interrupted(cell)
         assert printed.get().count(HOSTILE) >= 4
 
 
