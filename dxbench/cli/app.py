@@ -89,20 +89,36 @@ def common(
         "dxbench run -t digits -m dxmi --devices 2 --accumulate 4 --precision bf16",
         "dxbench run -t cifar10 -m dxmi --init train",
         "dxbench run -t gaussians8 -m 'dxmi:pretrained[tau=0.01]' -s 0-4",
+        "dxbench run -t gaussians8,digits -m 'ddim,dxmi[tau=0.01|0.1|1]' -s 0-4 --jobs 2",
+        "dxbench run --sweep mine.toml --launcher slurm --slurm partition=gpu --slurm gres=gpu:1 --dry-run",
     )
 )
 def run(
     task: Task = None,
     method: Annotated[
         str | None,
-        typer.Option("--method", "-m", help="A row, method:preset[key=value,...]; a method may be file.py:Class."),
+        typer.Option(
+            "--method",
+            "-m",
+            help="Rows method:preset[key=value,...], parted by commas; a setting may have alternatives, key=1|2; a "
+            "method may be file.py:Class.",
+        ),
     ] = None,
     suite: Annotated[str | None, typer.Option(help="Run every row of a suite: a name or a .toml file.")] = None,
+    sweep: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Run what a sweep file names, see docs/sweeps.md.")
+    ] = None,
+    cells: Annotated[
+        str | None,
+        typer.Option(metavar="FILE[i:j]", help="Run cells i to j - 1 of the plan of a sweep: what launchers run."),
+    ] = None,
     seed: Annotated[
-        str | None, typer.Option("--seed", "-s", help="Training seeds, comma separated. Default 0.")
+        str | None, typer.Option("--seed", "-s", help="Training seeds, such as 0,1,2 or 0-4. Default 0.")
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Preset of the method for the task.")] = None,
-    assign: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the preset; repeatable.")] = None,
+    assign: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, over the preset, with alternatives too; repeatable.")
+    ] = None,
     init: Annotated[
         Start | None,
         typer.Option(
@@ -120,7 +136,25 @@ def run(
         Precision, typer.Option(help="Of networks; bf16 and fp16 by autocast.", **_one_of("precision", Precision))
     ] = "32",
     launcher: Annotated[str, typer.Option(help="How cells are run; see `dxbench list launchers`.")] = "local",
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Cells at a time.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Cells at a time. Default: as many as there are CUDA devices, or 1."),
+    ] = None,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines that a cell is spread over, by --launcher slurm.")] = 1,
+    retries: Annotated[
+        int, typer.Option(min=0, help="How often a cell is tried again that was killed and left no record.")
+    ] = 2,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when everything is handed over; `dxbench status` tells the rest.")
+    ] = False,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Passed on to sbatch: partition, time, gres, account, mem; repeatable."),
+    ] = None,
+    ray: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="For --launcher ray: address, num_gpus, num_cpus; repeatable."),
+    ] = None,
     timeout: Annotated[
         str | None, typer.Option(help="Limit per cell, such as 90s, 30m, 2h; ends as `timeout`.")
     ] = None,
@@ -135,14 +169,19 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Train and score. A killed or stopped run goes on where it was when the same command is given again."""
+    from dxbench.cli.common import parse_settings
     from dxbench.cli.run import RunRequest, run_command
+    from dxbench.launchers.contract import LaunchSettings
 
+    own = {"slurm": parse_settings("--slurm", slurm), "ray": parse_settings("--ray", ray)}
     raise typer.Exit(
         run_command(
             RunRequest(
                 task=task,
                 method=method,
                 suite=suite,
+                sweep=sweep,
+                cells=cells,
                 seeds=seed,
                 preset=preset,
                 assignments=[*(assign or []), *([f"init={init}"] if init else [])],
@@ -151,7 +190,7 @@ def run(
                 accumulate=accumulate,
                 precision=precision,
                 launcher=launcher,
-                jobs=jobs,
+                settings=LaunchSettings(jobs=jobs, nodes=nodes, retries=retries, detach=detach, own=own),
                 timeout=timeout,
                 results=results,
                 checkpoint_every=checkpoint_every,
@@ -163,6 +202,33 @@ def run(
             )
         )
     )
+
+
+ASweep = Annotated[str | None, typer.Argument(metavar="SWEEP", help="The id of a sweep, or its beginning.")]
+
+
+@app.command(epilog=_examples("dxbench status", "dxbench status 4f1c", "dxbench status 4f1c --json"))
+def status(sweep: ASweep = None, as_json: Json = False) -> None:
+    """How sweeps are: what is done, running, interrupted or dead. Works on every node that sees the folders."""
+    from dxbench.cli.sweeps import status_command
+
+    raise typer.Exit(status_command(sweep, as_json=as_json))
+
+
+@app.command(epilog=_examples("dxbench cancel 4f1c"))
+def cancel(sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="The id of a sweep, or its beginning.")]) -> None:
+    """Stop a sweep on whatever nodes it runs. Its cells save their state; the same command goes on from there."""
+    from dxbench.cli.sweeps import cancel_command
+
+    raise typer.Exit(cancel_command(sweep))
+
+
+@app.command(epilog=_examples("dxbench logs 4d57f24f5b-s0"))
+def logs(cell: Annotated[str, typer.Argument(metavar="CELL", help="The run id of a cell, or its beginning.")]) -> None:
+    """The log of a cell, wherever it ran, and why it failed if it did."""
+    from dxbench.cli.sweeps import logs_command
+
+    raise typer.Exit(logs_command(cell))
 
 
 @app.command(

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 
 from dxbench.errors import UsageError
 
@@ -14,22 +15,6 @@ def say(value: object) -> None:
 def warn(text: str) -> None:
     """A line on stderr."""
     print(f"warning: {text}", file=sys.stderr)
-
-
-def parse_seeds(text: str) -> list[int]:
-    """ "0,1,2" or "0-4" to integers.
-
-    Raises:
-        UsageError: for anything else.
-    """
-    seeds: list[int] = []
-    for part in text.split(","):
-        low, dash, high = part.strip().partition("-")
-        try:
-            seeds.extend(range(int(low), int(high) + 1) if dash else [int(low)])
-        except ValueError:
-            raise UsageError(f"--seed takes numbers such as 0,1,2 or 0-4, got {text!r}") from None
-    return seeds
 
 
 def parse_duration(text: str) -> float:
@@ -47,3 +32,18 @@ def parse_duration(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise UsageError(f"--timeout takes 90s, 30m or 2h, got {text!r}")
     return seconds
+
+
+def parse_settings(option: str, texts: Sequence[str] | None) -> dict[str, str]:
+    """ "key=value" texts, or a "key" alone, to a dict.
+
+    Raises:
+        UsageError: for a text without a key, or a key given twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts or ():
+        key, _, value = text.partition("=")
+        if not key or key in found:
+            raise UsageError(f"{option} takes key=value, each key once, got {text!r}")
+        found[key] = value
+    return found

@@ -19,6 +19,11 @@ from .listener import SILENT as SILENT
 from .listener import Both as Both
 from .listener import Listener as Listener
 from .listener import Silent as Silent
+from .locks import Claim as Claim
+from .locks import Lock as Lock
+from .locks import owner_of as owner_of
+from .locks import take as take
+from .owners import Owner as Owner
 from .parts import PartwiseTraining as PartwiseTraining
 from .parts import UnmetNeed as UnmetNeed
 from .parts import needed_files as needed_files

@@ -102,7 +102,7 @@ class Attempt:
     @property
     def trained_parts(self) -> Path:
         """The folder of parts that runs of the task share."""
-        return self.options.home / "trained" / f"{self.cell.task}@{self.cell.task_version}"
+        return trained_parts(self.options.home, self.cell)
 
     def late(self, seconds: float) -> bool:
         """True if the run may not take so many seconds."""
@@ -110,3 +110,9 @@ class Attempt:
 
     def warn(self, text: str) -> None:
         self.listener.warned(self.cell, text)
+
+
+def trained_parts(home: Path, cell: Cell) -> Path:
+    """The folder of the parts that runs of a task share, trained in one precision."""
+    precision = "" if cell.precision == "32" else f"-{cell.precision}"
+    return home / "trained" / f"{cell.task}@{cell.task_version}{precision}"

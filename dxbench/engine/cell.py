@@ -15,7 +15,8 @@ from dxbench.engine.distributed_sampling import DistributedSampling, sampling_to
 from dxbench.engine.endings import CrashReport, TimedOut, ending_of, ending_of_peer, out_of_memory
 from dxbench.engine.lines import CellLog
 from dxbench.engine.listener import Both, Listener
-from dxbench.engine.locks import take
+from dxbench.engine.locks import Claim, owner_of, take
+from dxbench.engine.owners import Owner
 from dxbench.engine.parts import problem_for, start_training, trained_model
 from dxbench.engine.plan import Cell, measured
 from dxbench.engine.progress import Progress
@@ -24,7 +25,7 @@ from dxbench.engine.spread import Rank
 from dxbench.engine.store import FolderStore
 from dxbench.engine.undisturbed import undisturbed
 from dxbench.engine.workers import POLL_SECONDS, PeerLost, SharedStore
-from dxbench.errors import Interrupted, InvalidFile, MachineFault, Taken, UsageError
+from dxbench.errors import Interrupted, InvalidFile, MachineFault, RunFailed, Taken, UsageError
 from dxbench.files.arrays import save_arrays
 from dxbench.files.faults import machine_fault
 from dxbench.files.writing import check_writable, set_aside, sweep_temporaries, write_text_atomically
@@ -45,8 +46,9 @@ def run_cell(
     """Run one cell, resuming where an earlier attempt left a checkpoint.
 
     Whatever ends the run, other than being stopped from outside and what the machine refuses, becomes a record. Of
-    several processes, each calls this; only the first gets the record. A cell that somebody else has measured meanwhile
-    is not run again, unless the options say `fresh`.
+    several processes, each calls this; only the first gets the record. A cell that trains a shared start ends with
+    None once that is in the store. A cell that somebody else has measured meanwhile is not run again, unless the
+    options say `fresh`.
 
     Args:
         place: of this process, where a launcher of ours has started several for the run.
@@ -55,6 +57,7 @@ def run_cell(
         Interrupted: when `stop_requested` turned true; the state is saved.
         UsageError: if results cannot be written.
         Taken: if another process runs the same cell.
+        RunFailed: if a shared start cannot be trained.
         MachineFault: where there is no room, no permission or no connection; the last checkpoint is kept.
     """
     try:
@@ -82,6 +85,7 @@ class _Run:
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         self.progress = Progress(attempt.cell)
+        self.claim: Claim | None = None  # of the first process
         self.last_words = CrashReport(attempt.folder)
         self.store = FolderStore(attempt.trained_parts, self.progress.ledger, attempt.warn)
         self.compute = Compute(
@@ -99,6 +103,8 @@ class _Run:
                 return
             training = self._set_up()
             self._train(training)
+            if self.attempt.cell.part == "start":
+                return
             self.progress.phase = "evaluate"
             DistributedSampling(trained_model(training), self.attempt.workers).serve()
         except Exception as error:
@@ -107,30 +113,46 @@ class _Run:
             self.last_words.leave(self.attempt.workers.rank, ending)
             raise
 
-    def carry_out(self) -> ResultRecord:
+    def carry_out(self) -> ResultRecord | None:
         """What the first process does, which alone reads and writes files.
 
         Raises:
             Taken: if another process runs the same cell.
         """
-        cell, folder = self.attempt.cell, self.attempt.folder
-        if (lock := take(folder / "lock")) is None:
-            raise Taken(f"another process is running {cell.method} on {cell.task}, seed {cell.seed} ({folder})")
+        cell, lock = self.attempt.cell, self.attempt.folder / "lock"
+        if (claim := take(lock, waiting=self._wait_for_owner)) is None:
+            owner = owner_of(lock)
+            raise Taken(
+                f"another process is running {cell.method} on {cell.task}, seed {cell.seed} "
+                f"({f'{owner}, ' if owner else ''}{lock.parent})"
+            )
+        self.claim = claim
         try:
             process.prepare_process(self.compute)
             self._tidy()
             return self._carry_out()
+        except (Interrupted, KeyboardInterrupt):
+            claim.release(interrupted=True)
+            raise
         finally:
             self.store.release()
-            lock.release()
+            claim.release()
 
-    def _carry_out(self) -> ResultRecord:
+    def _wait_for_owner(self, owner: Owner) -> None:
+        """Once a second while it is not known whether the last owner lives."""
+        self.attempt.listener.phase(self.attempt.cell, f"waiting for a sign of life from who was at it ({owner})")
+        if self.attempt.stop_requested():
+            raise Interrupted("stopped before anything was begun")
+
+    def _carry_out(self) -> ResultRecord | None:
         model: Model | None = None
         try:
             if (done := self._measured_meanwhile()) is not None:
                 return done
             training = self._set_up()
             self._train(training)
+            if self.attempt.cell.part == "start":
+                return self._end_start()
             model = trained_model(training)
             evaluation = self._evaluate(model)
         except Interrupted:
@@ -150,6 +172,8 @@ class _Run:
         else:
             return self._end("partial" if evaluation.missing else "ok", evaluation=evaluation, model=model)
         assert ending.status != "machine"
+        if self.attempt.cell.part == "start":
+            raise RunFailed(f"the start that {self.attempt.cell.row} shares: {ending.failure.message}")
         return self._end(ending.status, failure=ending.failure, model=model)
 
     def _measured_meanwhile(self) -> ResultRecord | None:
@@ -232,11 +256,14 @@ class _Run:
         assert progress.ledger.meter is not None
         meter, before, checkpoint = progress.ledger.meter, progress.train_seconds, attempt.checkpoint
         start = saved = time.monotonic()
-        while progress.step < training.total_steps:
+        while progress.step < training.total_steps and not self._start_is_trained():
             progress.ledger.seconds = progress.train_seconds
             with meter.step(progress.step):
                 scalars = {name: float(value) for name, value in training.step().items()}
             progress.log(scalars, checkpoint=checkpoint)
+            if self.claim is not None:
+                self.claim.note(progress.step, training.total_steps)
+                self.claim.check()
             now = time.monotonic()
             progress.train_seconds = before + now - start
             attempt.listener.stepped(attempt.cell, step=progress.step, scalars=scalars)
@@ -244,13 +271,27 @@ class _Run:
             # Asked of all processes, whose clocks and signals differ: together they save, and together they stop.
             stop, late, due = attempt.workers.any(attempt.stop_requested(), attempt.late(progress.train_seconds), due)
             if stop or late or due or progress.step == training.total_steps:
-                if attempt.workers.rank == 0:  # all processes are in the same state
+                if self.claim is not None:  # all processes are in the same state
+                    self.claim.renew()
                     progress.save(training, checkpoint, device=self.compute.device)
                 saved = time.monotonic()
             if stop:
                 raise Interrupted(f"stopped at step {progress.step:,} of {training.total_steps:,}; the state is saved")
             if late and progress.step < training.total_steps:
                 raise TimedOut
+
+    def _start_is_trained(self) -> bool:
+        """True for a cell that is there for its start alone, once that is in the store."""
+        if self.attempt.cell.part != "start":
+            return False
+        first = self.attempt.workers.rank == 0
+        return self.attempt.workers.any(first and self.store.complete)[0]
+
+    def _end_start(self) -> None:
+        """Note that the start is trained; the checkpoint has served."""
+        self.store.note_start(self.attempt.cell.start_id)
+        self.attempt.checkpoint.unlink(missing_ok=True)
+        self.attempt.listener.ended(self.attempt.cell, None)
 
     def _evaluate(self, model: Model) -> Evaluation:
         attempt, progress = self.attempt, self.progress
@@ -281,6 +322,8 @@ class _Run:
         evaluation: Evaluation | None = None,
         model: Model | None = None,
     ) -> ResultRecord:
+        assert self.claim is not None
+        self.claim.renew()
         if evaluation is not None:
             save_arrays(self.attempt.folder / "arrays.npz", evaluation.arrays)
         record = record_of(self.attempt, self.progress, status, failure=failure, evaluation=evaluation, model=model)

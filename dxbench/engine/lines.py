@@ -67,8 +67,9 @@ def duration(seconds: float) -> str:
 def cell_name(cell: Cell) -> str:
     """The name that lines and bars give to a cell."""
     changes = " ".join(f"{key}={value}" for key, value in cell.overrides.items())
-    what = "start shared by others, first " if cell.part == "start" else ""
-    return f"{cell.task} {what}{cell.method}{' ' + changes if changes else ''} seed {cell.seed}"
+    if cell.part == "start":
+        return f"{cell.task} start that {cell.method} shares seed {cell.seed}"
+    return f"{cell.task} {cell.method}{' ' + changes if changes else ''} seed {cell.seed}"
 
 
 def scalars_line(scalars: Mapping[str, float]) -> str:

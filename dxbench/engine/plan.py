@@ -70,7 +70,11 @@ class Cell:
         """Hash of the start that is trained once for all runs which share it; "" where a run shares none."""
         task, method = load_task(self.task_ref), load_method(self.method_ref)
         shared = config_class(method, task, self.preset).model_validate(self.config).shared_start()
-        return "" if shared is None else short_hash([self.task, self.task_version, self.seed, shared], digits=10)
+        return (
+            ""
+            if shared is None
+            else short_hash([self.task, self.task_version, self.seed, self.precision, shared], digits=10)
+        )
 
 
 def plan_row(task_ref: TaskRef, row: RowName, *, seeds: list[int]) -> list[Cell]:

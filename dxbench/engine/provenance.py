@@ -26,11 +26,16 @@ def collect(*, resumed: int, command: str | None = None) -> Provenance:
         command: what was typed; None for the command line of this process.
     """
     return Provenance(
-        command=" ".join(["dxbench", *map(shlex.quote, sys.argv[1:])]) if command is None else command,
+        command=command_line() if command is None else command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         resumed=resumed,
         **_of_process(),
     )
+
+
+def command_line() -> str:
+    """The command that this process was started by, to copy."""
+    return " ".join(["dxbench", *map(shlex.quote, sys.argv[1:])])
 
 
 @cache

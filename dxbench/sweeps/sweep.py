@@ -3,11 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from dxbench.api import short_hash
+from pydantic import Field, ValidationError
+
+from dxbench.api import Frozen, Natural, refusal, short_hash
 from dxbench.engine.plan import Cell, plan_row
 from dxbench.errors import InvalidFile, UsageError
 from dxbench.files.reading import read_regular
@@ -18,6 +19,7 @@ LAYOUT = 1
 """The version of a sweep's folder."""
 FILE_LIMIT = 2**28
 """Bytes of cells.jsonl; a cell takes some 200."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,22 +27,23 @@ class Sweep:
     """Cells that are run as one thing. The same cells are the same sweep, whoever plans them.
 
     Attributes:
-        home: DXBENCH_HOME of its runs.
-        cells: shared starts stand before those that need them.
+        folder: the folder of the plan, the scripts and the logs of launchers.
+        cells: of the sweep, or those of them that are run here; shared starts stand before those that need them.
     """
 
-    home: Path
+    folder: Path
     cells: tuple[Cell, ...]
 
-    @cached_property
-    def id(self) -> str:
-        """Hash of the cells."""
-        return short_hash([LAYOUT, *sorted(cell.run_id for cell in self.cells)], digits=10)
+    @classmethod
+    def planned(cls, home: Path, cells: Sequence[Cell]) -> "Sweep":
+        """The sweep of some cells, in the folder that their hash names."""
+        digest = short_hash([LAYOUT, *sorted(cell.run_id for cell in cells)], digits=10)
+        return cls(home / "sweeps" / digest, tuple(cells))
 
     @property
-    def folder(self) -> Path:
-        """The folder of the plan, the scripts and the logs of launchers."""
-        return self.home / "sweeps" / self.id
+    def id(self) -> str:
+        """Hash of the cells."""
+        return self.folder.name
 
     @property
     def file(self) -> Path:
@@ -53,65 +56,110 @@ class Sweep:
         return self.folder / "cancelled"
 
     def write(self) -> None:
-        """Write the plan, where it is not there yet."""
-        if not self.file.is_file():
-            lines = [json.dumps(line) for line in ({"layout": LAYOUT}, *map(_line, self.cells))]
-            write_text_atomically(self.file, "\n".join(lines) + "\n")
+        """Write the plan, where it is not there yet.
+
+        Raises:
+            UsageError: if a plan of another layout is there.
+        """
+        if self.file.is_file():
+            read_plan(self.file, ":1")
+            return
+        lines = [json.dumps({"layout": LAYOUT}), *(_line(cell).model_dump_json() for cell in self.cells)]
+        write_text_atomically(self.file, "\n".join(lines) + "\n")
 
 
-def _line(cell: Cell) -> dict[str, Any]:
-    """A cell as it stands in the plan; plug-ins in files by their whole path, since jobs begin in other folders."""
-    row = replace(cell.row, method=_absolute(cell.method_ref))
-    return {
-        "run_id": cell.run_id,
-        "task": _absolute(cell.task_ref),
-        "row": str(row),
-        "seed": cell.seed,
-        "part": cell.part,
-        "needs": cell.needs,
-    }
+class PlannedCell(Frozen):
+    """A cell as it stands in the plan: all that its folder and its record are found by, without importing anything.
+
+    Attributes:
+        task: by name, or `path/to/file.py:Class` with the whole path, since jobs begin in other folders.
+        row: the method likewise.
+        folder: task/method, as folders of work and of records are named.
+    """
+
+    run_id: str = Field(pattern=r"^[0-9a-z-]+$")
+    task: str
+    row: str
+    seed: Natural
+    part: Literal["run", "start"] = "run"
+    needs: str = ""
+    folder: str = Field(pattern=r"^[^/.][^/]*/[^/.][^/]*$")
+
+    def again(self) -> Cell:
+        """The cell, planned from its row.
+
+        Raises:
+            UsageError: if it has become another since, or cannot be planned any more.
+        """
+        (cell,) = plan_row(self.task, RowName.parse(self.row), seeds=[self.seed])
+        cell = replace(cell, part=self.part, needs=self.needs)
+        if cell.run_id != self.run_id:
+            raise UsageError(
+                f"{cell.row} on {cell.task} has changed since it was planned (now {cell.run_id}, then {self.run_id}); "
+                "give the command that planned it again"
+            )
+        return cell
 
 
-def _absolute(ref: Any) -> str:
+def _line(cell: Cell) -> PlannedCell:
+    row = replace(cell.row, method=_whole(cell.method_ref))
+    return PlannedCell(
+        run_id=cell.run_id,
+        task=_whole(cell.task_ref),
+        row=str(row),
+        seed=cell.seed,
+        part=cell.part,
+        needs=cell.needs,
+        folder=f"{cell.task}/{cell.method}",
+    )
+
+
+def _whole(ref: Any) -> str:
     assert isinstance(ref, str), "a sweep is planned from names"
     path, colon, name = ref.rpartition(":")
     return f"{Path(path).resolve()}:{name}" if colon and path.endswith(".py") else ref
 
 
-def read_cells(file: Path, which: str = ":") -> list[Cell]:
-    """The cells of a plan, or those of them that `which` chooses, planned anew from their rows.
+def read_plan(file: Path, which: str = ":") -> list[PlannedCell]:
+    """The cells of a plan, or those of them that `which` chooses.
 
     Raises:
-        UsageError: if there is no such file, it is of another layout, a cell has become another since, or `which` is
-            not as `chosen` takes it.
+        UsageError: if there is no such file, it is of another layout, or `which` is not as `chosen` takes it.
         InvalidFile: if it is no plan.
     """
     if not file.is_file():
         raise UsageError(f"no plan {file}; `dxbench run` writes one, `dxbench status` lists those that are there")
+    head, *lines = read_regular(file, limit=FILE_LIMIT).decode(errors="replace").splitlines() or [""]
     try:
-        head, *lines = [json.loads(line) for line in read_regular(file, limit=FILE_LIMIT).splitlines()]
-        layout = head["layout"]
-        if layout != LAYOUT:
-            raise UsageError(
-                f"{file} is of layout {layout!r}, this dxbench reads {LAYOUT}; give the command that planned it again"
-            )
-        return [_cell(line, file) for line in chosen(lines, which)]
-    except (ValueError, LookupError, TypeError) as error:
-        raise InvalidFile(f"{file} is no plan of a sweep ({type(error).__name__}: {error})") from None
-
-
-def _cell(line: dict[str, Any], file: Path) -> Cell:
-    (cell,) = plan_row(line["task"], RowName.parse(line["row"]), seeds=[line["seed"]])
-    cell = replace(cell, part=line["part"], needs=line["needs"])
-    if cell.run_id != line["run_id"]:
+        layout = json.loads(head)["layout"]
+    except (ValueError, LookupError, TypeError):
+        raise InvalidFile(f"{file} is no plan of a sweep: its first line does not say its layout") from None
+    if layout != LAYOUT:
         raise UsageError(
-            f"{cell.row} on {cell.task} has changed since {file} was written (now {cell.run_id}, then "
-            f"{line['run_id']}); give the command that planned it again"
+            f"{file} is of layout {layout!r}, this dxbench reads {LAYOUT}; remove {file.parent} and give the command "
+            "that planned it again"
         )
-    return cell
+    try:
+        return [PlannedCell.model_validate_json(line) for line in chosen(lines, which)]
+    except ValidationError as error:
+        raise InvalidFile(f"{file} is no plan of a sweep: {refusal(error)}") from None
 
 
-T = TypeVar("T")
+def find_plan(home: Path, name: str) -> Path:
+    """The plan of the sweep whose id begins like that, or the one at that path.
+
+    Raises:
+        UsageError: if there is none, or several.
+    """
+    if name.endswith(".jsonl"):
+        return Path(name)
+    there = sorted(path.parent.name for path in (home / "sweeps").glob("*/cells.jsonl"))
+    found = [one for one in there if one.startswith(name)]
+    if len(found) != 1:
+        listing = ", ".join(found or there) or "none"
+        what = f"several sweeps begin with {name!r}" if found else f"no sweep {name!r} in {home / 'sweeps'}"
+        raise UsageError(f"{what}. There are: {listing}")
+    return home / "sweeps" / found[0] / "cells.jsonl"
 
 
 def chosen(cells: Sequence[T], which: str) -> list[T]:
@@ -124,7 +172,7 @@ def chosen(cells: Sequence[T], which: str) -> list[T]:
     for part in which.split(","):
         low, colon, high = part.strip().partition(":")
         try:
-            first = int(low) if low else 0
+            first = int(low) if low or not colon else 0
             last = (int(high) if high else len(cells)) if colon else first + 1
         except ValueError:
             raise UsageError(f"cells are chosen as in FILE[0:10] or FILE[0:4,7], got [{which}]") from None

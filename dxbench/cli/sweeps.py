@@ -1,0 +1,133 @@
+"""`dxbench status`, `dxbench cancel` and `dxbench logs`: sweeps from any node, by their folders alone."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from dxbench import paths
+from dxbench.cli.common import say
+from dxbench.errors import ExitCode, UsageError
+from dxbench.files.reading import read_regular
+from dxbench.files.writing import write_text_atomically
+from dxbench.launchers.contract import Launcher
+from dxbench.plugins import registry
+from dxbench.sweeps.state import CellState, Stage, launches, states
+from dxbench.sweeps.sweep import Sweep, find_plan, read_plan
+from dxbench.terminal.console import console, grid
+
+_LISTED = 40
+"""Cells that are shown one by one; of more, rows are."""
+_LOG_LIMIT = 2**26
+"""Bytes of a log."""
+
+
+def status_command(name: str | None, *, as_json: bool) -> int:
+    """Show the cells of a sweep, or all sweeps."""
+    home = paths.home()
+    plans = [find_plan(home, name)] if name else sorted((home / "sweeps").glob("*/cells.jsonl"))
+    found = {plan.parent: _states(plan, home) for plan in plans}
+    if as_json:
+        say([_as_json(folder, cells) for folder, cells in found.items()])
+    elif name:
+        ((folder, cells),) = found.items()
+        _show(folder, cells)
+    elif found:
+        _list(found)
+    else:
+        print(f"no sweep in {home / 'sweeps'}; `dxbench run` with several cells makes one")
+    return int(ExitCode.OK)
+
+
+def cancel_command(name: str) -> int:
+    """Have a sweep stop, wherever it runs."""
+    home = paths.home()
+    folder = find_plan(home, name).parent
+    write_text_atomically(folder / "cancelled", "")
+    print(f"sweep {folder.name}: its cells stop within seconds, with their state saved")
+    for launcher in dict.fromkeys(launch.launcher for launch in launches(folder)):
+        running: Launcher = registry.load("launchers", launcher)()
+        if said := running.cancel(Sweep(folder, ())):
+            print(said)
+    return int(ExitCode.OK)
+
+
+def logs_command(name: str) -> int:
+    """Print what a cell wrote."""
+    home = paths.home()
+    folders = [path for path in sorted((home / "work").glob("*/*/*")) if path.name.startswith(name) and path.is_dir()]
+    if len(folders) != 1:
+        listing = ", ".join(folder.name for folder in folders[:_LISTED])
+        what = f"several cells begin with {name!r}: {listing}" if folders else f"no cell {name!r} has run in {home}"
+        raise UsageError(f"{what}; `dxbench status SWEEP` lists the cells of a sweep")
+    wrote = [file for file in (folders[0] / "log.txt", folders[0] / "error.txt") if file.is_file()]
+    for file in wrote:
+        console(soft_wrap=True).print(read_regular(file, limit=_LOG_LIMIT).decode(errors="replace"))
+    if not wrote:
+        print(f"{folders[0].name} has written no log yet")
+    return int(ExitCode.OK)
+
+
+def _states(plan: Path, home: Path) -> list[CellState]:
+    launched = launches(plan.parent)
+    return states(read_plan(plan), home=home, results=launched[-1].results if launched else paths.results())
+
+
+def _counts(cells: Sequence[CellState]) -> dict[Stage, int]:
+    counted = Counter(one.stage for one in cells)
+    return {stage: counted[stage] for stage in get_args(Stage) if counted[stage]}
+
+
+def _told(cells: Sequence[CellState]) -> str:
+    return ", ".join(f"{count} {stage}" for stage, count in _counts(cells).items())
+
+
+def _list(found: dict[Path, list[CellState]]) -> None:
+    table = grid()
+    for header in ("sweep", "cells", "state", "launched", "command"):
+        table.add_column(header, no_wrap=header != "command")
+    for folder, cells in found.items():
+        launched = launches(folder)
+        when, command = (launched[-1].created, launched[-1].command) if launched else ("", "")
+        table.add_row(folder.name, str(len(cells)), _told(cells), when, command)
+    console().print(table)
+
+
+def _show(folder: Path, cells: Sequence[CellState]) -> None:
+    for launch in launches(folder)[-1:]:
+        print(f"{launch.command}\nlaunched {launch.created} on {launch.host} by {launch.launcher}")
+    stopping = " (cancelled)" if (folder / "cancelled").exists() else ""
+    print(f"sweep {folder.name}: {_told(cells)}{stopping}")
+    table = grid()
+    if len(cells) <= _LISTED:
+        for header in ("task", "row", "seed", "cell", "state", ""):
+            table.add_column(header, no_wrap=header != "")
+        for one in cells:
+            cell = one.cell
+            row = cell.row if cell.part == "run" else f"start that {cell.row} shares"
+            table.add_row(_short(cell.task), row, str(cell.seed), cell.run_id, one.stage, one.detail)
+    else:
+        for header in ("task", "row", "state"):
+            table.add_column(header, no_wrap=True)
+        rows: dict[tuple[str, str], list[CellState]] = {}
+        for one in cells:
+            rows.setdefault((_short(one.cell.task), one.cell.row if one.cell.part == "run" else "starts"), []).append(
+                one
+            )
+        for (task, row), of_row in rows.items():
+            table.add_row(task, row, _told(of_row))
+    console(soft_wrap=True).print(table)
+
+
+def _short(task: str) -> str:
+    return task.rpartition("/")[2]
+
+
+def _as_json(folder: Path, cells: Sequence[CellState]) -> dict[str, object]:
+    return {
+        "sweep": folder.name,
+        "cancelled": (folder / "cancelled").exists(),
+        "states": _counts(cells),
+        "launches": [launch.model_dump(mode="json") for launch in launches(folder)],
+        "cells": [one.cell.model_dump() | {"state": one.stage, "detail": one.detail} for one in cells],
+    }
