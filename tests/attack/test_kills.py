@@ -110,6 +110,8 @@ def test_no_kill_loses_or_alters_a_record(zygote: Zygote, tmp_path: Path) -> Non
             latest *= 0.8 if attempt.status == 0 else 1.05
             kills += attempt.status == -signal.SIGKILL
             resumed += attempt.status == -signal.SIGKILL and bool(attempt.first_step)
+            if attempt.status == 0:  # what is measured is not run again
+                break
         assert zygote.attempt(home, seed).status == 0
         assert numbers(home) == whole[seed]
         left = [path for name in (".*.*", "*.owner-*") for path in home.rglob(name) if path.is_file()]
