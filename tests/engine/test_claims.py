@@ -277,7 +277,9 @@ def _busy(store: FolderStore) -> bool:
     return False
 
 
-@pytest.mark.parametrize("case", ["gone", "unlisted", "queued", "another cluster", "no answer"])
+@pytest.mark.parametrize(
+    "case", ["gone", "unlisted", "queued", "another cluster", "no answer", "same job", "same job begun anew"]
+)
 def test_slurm_is_asked_for_the_job_of_an_owner_on_another_host(
     path: Path, tmp_path: Path, no_locks: None, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
@@ -293,11 +295,18 @@ def test_slurm_is_asked_for_the_job_of_an_owner_on_another_host(
         (tools / name).write_text(f"#!/bin/sh\n{script}\n")
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    there = {"host": "elsewhere", "scheduler": "SLURM", "job": "4711", "cluster": "ours"}
+    if "same job" in case:
+        for name, value in {
+            "JOB_ID": "4711",
+            "CLUSTER_NAME": "ours",
+            "RESTART_COUNT": str(int("anew" in case)),
+        }.items():
+            monkeypatch.setenv(f"SLURM_{name}", value)
+    there = {"restarts": 0, "host": "elsewhere", "scheduler": "SLURM", "job": "4711", "cluster": "ours"}
     path.with_name("lock.owner-1").write_bytes(Owner.of_this_process().model_copy(update=there).text)
     lock = Lock(path)
     claim = lock.take()
-    assert (claim is not None) == (case in ("gone", "unlisted"))
+    assert (claim is not None) == (case in ("gone", "unlisted", "same job begun anew"))
     assert (lock.doubted is not None) == (claim is None)
     if claim is not None:
         claim.release()
