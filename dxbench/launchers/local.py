@@ -31,8 +31,8 @@ class LocalLauncher:
             raise UsageError("--jobs and --devices do not go together: a cell takes all devices")
         if settings.nodes not in (1, spread.machines):
             raise UsageError(
-                f"--nodes {settings.nodes}: the local launcher is on {spread.machines} machine(s). Use --launcher slurm, "
-                "or start the command by srun or torchrun, which say how many there are"
+                f"--nodes {settings.nodes}: the local launcher is on {spread.machines} machine(s). Use --launcher "
+                "slurm, or start the command by srun or torchrun, which say how many there are"
             )
         if settings.detach:
             raise UsageError(
