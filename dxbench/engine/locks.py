@@ -142,7 +142,7 @@ class Lock:
 
 
 class Claim:
-    """What a process has claimed, and gives signs of life for until it is released.
+    """A hold of this process on something, with signs of life until it is released.
 
     Attributes:
         predecessor: who had it before and died, or was interrupted; None where nobody did.
@@ -164,7 +164,7 @@ class Claim:
         return self._owner.token
 
     def note(self, step: int, total: int) -> None:
-        """How far the work has come, to be told with the next beat."""
+        """Note how far the work has come, to be told with the next beat."""
         self._done = (step, total)
 
     def check(self) -> None:

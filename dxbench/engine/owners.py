@@ -98,13 +98,13 @@ class Owner(Frozen):
 
     @property
     def lives(self) -> bool | None:
-        """Whether it is still at it; None of one on another host, where only its silence, or its job, could tell."""
+        """True if it is still at it; None of one on another host, where only its silence, or its job, could tell."""
         if self.state == "interrupted":
             return False
         return _alive(self.pid, self.started) if (self.host, self.boot, self.pids) == here() else None
 
     def job_is_gone(self) -> bool:
-        """Whether SLURM is at hand, is the one that has the owner's job, and knows that to have ended.
+        """True if SLURM is at hand, is the one that has the owner's job, and knows that to have ended.
 
         A job that has been begun anew on another host, as after the loss of a node, had ended there.
         """
@@ -167,7 +167,7 @@ def read_owner(path: Path) -> Owner | None:
 
 
 def here() -> tuple[str, str, int]:
-    """What tells whether a process number means anything to this kernel: host, boot, namespace of the numbers."""
+    """Host, boot and namespace, which together tell whether a process number means anything to this kernel."""
     boot, pids = "", 0
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
