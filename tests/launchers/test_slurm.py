@@ -11,7 +11,6 @@ from slurm_cluster import QUICK, Cluster, Sweep, cluster_in, parent, toy, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-HERE = Path(__file__).parent
 SLOW = toy(iterations=300, pause=0.02)
 """A run of six seconds or more."""
 
@@ -139,13 +138,13 @@ def test_a_cell_on_two_nodes_is_one_run(cluster: Cluster, tmp_path: Path) -> Non
 
 
 def test_what_dies_every_time_is_given_up_and_takes_no_other_with_it(cluster: Cluster, tmp_path: Path) -> None:
-    rows = f"{toy(iterations=3)},{HERE / 'killers.py'}:Killed,{method('Crash')},{toy(iterations=4)}"
+    rows = f"{toy(iterations=3)},{method('Killed')},{method('Crash')},{toy(iterations=4)}"
     sweep = cluster.sweep(tmp_path / "home", "-t", QUICK, "-m", rows, "--retries", "1")
     assert sweep.run("--slurm", "chunk=60") == 8, sweep.story()
     assert {record.method: record.status for record in sweep.records().values()} == {"toy": "ok", "crash": "failed"}
     assert len(sweep.records()) == 3
     assert sweep.submitted() == [["0:4"], ["2:4"], ["1"]]
-    assert "killed on quick8, seed 0, ended 2 times without a record" in " ".join(sweep.said().split())
+    assert "killed on quick8, seed 0, ended without a record, try 2 of 2" in " ".join(sweep.said().split())
 
 
 def test_detached_cells_are_cancelled_from_anywhere_and_go_on_later(
