@@ -116,15 +116,9 @@ class _Watch:
             missing = [cell for cell in cells if cell.run_id not in live]
             jobs = {run_id: task.job for run_id, task in live.items()}
             for group in groups(missing):
-                # A cell that died goes alone, so that it takes no other with it.
-                for together in (
-                    [cell for cell in group if cell.run_id not in self._losses.deaths],
-                    *([cell] for cell in group if cell.run_id in self._losses.deaths),
-                ):
-                    if together:
-                        after = {jobs[cell.needs] for cell in together if cell.needs in jobs}
-                        job = self._submit_array(self._packing(together), after)
-                        jobs |= dict.fromkeys((cell.run_id for cell in together), job)
+                after = {jobs[cell.needs] for cell in group if cell.needs in jobs}
+                job = self._submit_array(self._packing(group, alone=self._losses.deaths), after)
+                jobs |= dict.fromkeys((cell.run_id for cell in group), job)
         finally:
             lock.release()
         if self._anew == "--fresh":  # the cells of later submissions have begun

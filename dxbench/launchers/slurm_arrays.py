@@ -1,6 +1,6 @@
 """What the SLURM launcher submits: cells in arrays, arrays in chunks, a note of each in the folder of the sweep."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 
 from pydantic import ValidationError
@@ -67,6 +67,17 @@ class Packing:
         self._least = chunk_seconds(launch.settings.own.get("slurm", {}))
         self._most = min(MOST_CHUNKS, slurm_queue.largest_array() or MOST_CHUNKS)
 
-    def __call__(self, cells: Sequence[Cell]) -> list[str]:
-        packed = chunks([cell.run_id for cell in cells], self._seconds, least=self._least, most=self._most)
+    def __call__(self, cells: Sequence[Cell], *, alone: Container[str] = ()) -> list[str]:
+        """What each task of an array runs.
+
+        Args:
+            alone: run ids of cells that take no others with them when they die.
+        """
+        run_ids = [cell.run_id for cell in cells]
+        packed = self._chunks([run_id for run_id in run_ids if run_id not in alone], self._least, self._most)
+        most = max(1, self._most - len(packed))
+        packed += self._chunks([run_id for run_id in run_ids if run_id in alone], 0.0, most)
         return [selector(sorted(self._numbers[run_id] for run_id in chunk)) for chunk in packed]
+
+    def _chunks(self, run_ids: Sequence[str], least: float, most: int) -> list[list[str]]:
+        return chunks(run_ids, self._seconds, least=least, most=most)

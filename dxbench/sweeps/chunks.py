@@ -28,7 +28,7 @@ def chunks(
     known = [seconds[cell] for cell in cells if cell in seconds]
     usual = fmean(known) if known else UNKNOWN_SECONDS
     expected = [seconds.get(cell, usual) for cell in cells]
-    full = max(least, sum(expected) / most)
+    full = least if len(cells) <= most else max(least, sum(expected) / most)
     found: list[list[str]] = [[]]
     spent = 0.0
     for cell, takes in zip(cells, expected, strict=True):

@@ -36,6 +36,11 @@ def test_cells_of_which_nothing_is_known_go_alone() -> None:
     assert chunks(CELLS[:3], {}) == [["cell-0"], ["cell-1"], ["cell-2"]]
 
 
+def test_cells_go_alone_where_nothing_is_the_least() -> None:
+    seconds = {"cell-0": 1.0, "cell-1": 1e5, "cell-2": 0.0, "cell-3": 1.0}
+    assert chunks(CELLS[:4], seconds, least=0.0, most=4) == [["cell-0"], ["cell-1"], ["cell-2"], ["cell-3"]]
+
+
 def test_no_cells_are_no_chunks() -> None:
     assert chunks([], {}) == []
 
