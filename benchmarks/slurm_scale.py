@@ -9,7 +9,7 @@ import random
 import subprocess
 import time
 
-from dxbench.sweeps.chunks import chunks
+from dxbench.sweeps.chunks import pack
 
 
 def seconds_per_task(tasks: int) -> float:
@@ -35,7 +35,7 @@ def main() -> None:
         ("of which nothing is known", {}),
     ):
         start = time.perf_counter()
-        packed = chunks(cells, seconds)
+        packed = pack(cells, seconds)
         least = min(sum(seconds.get(cell, 600.0) for cell in chunk) for chunk in packed[:-1])
         took = time.perf_counter() - start
         print(f"10,000 cells {what}: {len(packed)} tasks, {least / 60:.0f} min or more each; packed in {took:.3f} s")

@@ -11,7 +11,7 @@ from dxbench.files.reading import read_regular
 from dxbench.launchers import slurm_queue
 from dxbench.launchers.contract import Launch
 from dxbench.launchers.slurm_script import chunk_seconds
-from dxbench.sweeps.chunks import MOST_CHUNKS, chunks, selector
+from dxbench.sweeps.chunks import MOST_CHUNKS, pack, selector
 from dxbench.sweeps.sweep import FILE_LIMIT, Sweep, read_plan
 
 
@@ -80,4 +80,4 @@ class Packing:
         return [selector(sorted(self._numbers[run_id] for run_id in chunk)) for chunk in packed]
 
     def _chunks(self, run_ids: Sequence[str], least: float, most: int) -> list[list[str]]:
-        return chunks(run_ids, self._seconds, least=least, most=most)
+        return pack(run_ids, self._seconds, least=least, most=most)

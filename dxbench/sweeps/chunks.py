@@ -11,7 +11,7 @@ UNKNOWN_SECONDS = 600.0
 """Taken for cells where the time of none is known."""
 
 
-def chunks(
+def pack(
     cells: Sequence[str],
     seconds: Mapping[str, float],
     *,
