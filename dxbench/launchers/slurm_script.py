@@ -182,5 +182,5 @@ def _arguments(launch: Launch) -> list[str]:
     options = launch.options
     words = ["--device", options.device, "--devices", str(options.spread.devices)]
     words += ["--accumulate", str(options.spread.accumulate), "--checkpoint-every", str(options.checkpoint_every)]
-    words += ["--retries", "0"]  # they are the launcher's to count
+    words += ["--jobs", "1", "--retries", "0"]  # both are for the array to see to
     return words + (["--timeout", f"{options.timeout}s"] if options.timeout is not None else [])
