@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,19 @@ def cluster(fake: Callable[[str, str], None]) -> Callable[[str, str], None]:
     return fake
 
 
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a stand-in for Python writes to: its words, its folder, its environment."""
+    told, python = tmp_path / "told.json", tmp_path / "py thon"
+    python.write_text(
+        f"#!{sys.executable}\nimport json, os, sys\n"
+        f"json.dump([sys.argv[1:], os.getcwd(), dict(os.environ)], open({str(told)!r}, 'w'))\n"
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    return told
+
+
 # --- the script ----------------------------------------------------------------------------------------------
 
 
@@ -88,14 +102,9 @@ def test_the_script_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert text == golden.read_text()
 
 
-def test_a_place_of_any_name_is_one_word_to_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told, python = tmp_path / "told.json", tmp_path / "py thon"
-    python.write_text(
-        f"#!{sys.executable}\nimport json, os, sys\n"
-        f"json.dump([sys.argv[1:], os.getcwd(), dict(os.environ)], open({str(told)!r}, 'w'))\n"
-    )
-    python.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(python))
+def test_a_place_of_any_name_is_one_word_to_the_shell(
+    tmp_path: Path, told: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = tmp_path / 'it\'s "here" $(touch broken); `touch broken`\n#SBATCH --wrap=x'
     here.mkdir()
     monkeypatch.chdir(here)
@@ -110,6 +119,33 @@ def test_a_place_of_any_name_is_one_word_to_the_shell(tmp_path: Path, monkeypatc
     assert folder == str(here)
     assert environment["DXBENCH_HOME"] == str(here / "home")
     assert not list(tmp_path.rglob("broken"))
+
+
+@pytest.mark.parametrize(("again", "fresh", "option"), [(True, True, "--again"), (False, True, "--fresh")])
+def test_what_is_there_is_measured_anew_once_and_not_when_a_job_is_put_back(
+    tmp_path: Path, told: Path, again: bool, fresh: bool, option: str
+) -> None:
+    launch = launch_of(tmp_path)
+    launch = replace(launch, again=again, options=replace(launch.options, fresh=fresh))
+    text = SlurmLauncher().preview(launch).split("#!/bin/bash")[1]
+    for restarts, given in (("", True), ("0", True), ("1", False)):
+        environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "0", "SLURM_RESTART_COUNT": restarts}
+        subprocess.run(["bash", "-c", text], env=environment, check=True)
+        assert (json.loads(told.read_text())[0][-1] == option) is given
+
+
+def test_a_record_that_comes_while_a_launch_begins_is_seen(
+    dxbench: Command, cluster: Callable[[str, str], None], home: Path
+) -> None:
+    cluster("sbatch", "echo 12")
+    assert dxbench(*TOYS[:-4], "--no-report").code == 0
+    (toy,) = plan_blocks([Block(task="gaussians8", method=method("Toy"))]).cells
+    sweep = Sweep.planned(home, [toy])
+    sweep.write()
+    launch = replace(launch_of(home), sweep=sweep, waiting=[toy])
+    (outcome,) = SlurmLauncher().run(launch)
+    assert outcome.record is not None
+    assert outcome.record.run_id == toy.run_id
 
 
 def test_what_is_asked_of_a_run_reaches_it(tmp_path: Path) -> None:
