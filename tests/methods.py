@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -142,6 +143,19 @@ class Killed(Toy):
 
     name = "killed"
     training = KilledTraining
+
+
+class HeldTraining(ToyTraining):
+    def step(self) -> dict[str, float | Tensor]:
+        time.sleep(0.1 if (Path(os.environ["DXBENCH_HOME"]) / "hold").exists() else 0.0)
+        return super().step()
+
+
+class Held(Toy):
+    """Slow while there is a file `hold` in the home, so that runs can be met on their way; the same numbers as ever."""
+
+    name = "held"
+    training = HeldTraining
 
 
 class OutOfMemory(Toy):

@@ -25,7 +25,7 @@ from dxbench.sweeps.state import done
 from dxbench.sweeps.sweep import Sweep, chosen
 
 LOOKS = (1.0, 15.0)
-"""Seconds between looks at the queue: at first, and at most, since a controller serves many."""
+"""Seconds between looks at the queue: after something has moved, and at most, since a controller serves many."""
 STOPPING = 120.0
 """Seconds for which a stop is waited for; KillWait is 30 where nobody changed it."""
 
@@ -143,22 +143,23 @@ class _Watch:
 
     def to_the_end(self) -> Iterator[Outcome]:
         """Outcomes as they come; what is lost is submitted again."""
-        pause = LOOKS[0]
+        due, pause, before = 0.0, LOOKS[0], set[str]()
         while self.open:
             if self.launch.stop_requested():
                 yield from self._stop()
                 return
             begun = time.monotonic()
-            tasks = self._tasks()  # before the records: what has left the queue has written its own
-            took = time.monotonic() - begun
-            ended = list(self._ended())
-            yield from ended
-            if tasks is not None:
+            yield from list(self._ended())
+            looked = time.monotonic()
+            if looked >= due and (tasks := self._tasks()) is not None:
                 live = self._live(tasks)
                 self._say_what_holds(live)
                 yield from self._look_after(tasks, live)
-            pause = LOOKS[0] if ended else min(1.5 * pause, LOOKS[1])
-            self._sleep(max(pause, 10 * took))
+                pause = min(1.5 * pause, LOOKS[1]) if live.keys() == before else LOOKS[0]
+                before = set(live)
+            if looked >= due:
+                due = time.monotonic() + max(pause, 10 * (time.monotonic() - looked))
+            self._sleep(max(LOOKS[0], 10 * (looked - begun)))
 
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conftest import method
 
 from dxbench.api import ResultRecord
 from dxbench.engine.locks import owner_of
@@ -33,12 +32,6 @@ def until(what: Callable[[], object], *, told: Callable[[], object] = lambda: ""
     while not what():
         assert time.monotonic() < deadline, told()
         time.sleep(0.1)
-
-
-def toy(**settings: object) -> str:
-    """A row of the toy method; a pause makes its steps slow enough to be interrupted."""
-    typed = ",".join(f"{key}={value}" for key, value in settings.items())
-    return f"{method('Toy')}[{typed}]"
 
 
 @dataclass
@@ -73,6 +66,14 @@ class Sweep:
                 )
             )
         return self.processes[-1]
+
+    def hold(self) -> None:
+        """Let cells of the method `Held` take a minute, until `let_go`."""
+        self.home.mkdir(exist_ok=True)
+        (self.home / "hold").touch()
+
+    def let_go(self) -> None:
+        (self.home / "hold").unlink()
 
     def run(self, *more: str, launcher: str = "slurm") -> int:
         """The command to its end."""

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from conftest import method
-from slurm_cluster import QUICK, Cluster, Sweep, cluster_in, parent, toy, until
+from slurm_cluster import QUICK, Cluster, Sweep, cluster_in, parent, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-SLOW = toy(iterations=300, pause=0.02)
-"""A run of six seconds or more."""
+SLOW = f"{method('Held')}[iterations=600]"
+"""A run of a minute, or of a second, as the test wants it."""
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +27,17 @@ def cluster(testbed: Cluster) -> Iterator[Cluster]:
 
 
 def slow_sweep(cluster: Cluster, home: Path, seeds: str) -> Sweep:
-    """Cells that can be interrupted, an array task each."""
-    return cluster.sweep(home, "-t", QUICK, "-m", SLOW, "--seed", seeds, "--checkpoint-every", "0.2")
+    """Cells that are held on their way, an array task each."""
+    sweep = cluster.sweep(home, "-t", QUICK, "-m", SLOW, "--seed", seeds, "--checkpoint-every", "0.2")
+    sweep.hold()
+    return sweep
 
 
 @pytest.fixture(scope="module")
 def undisturbed(testbed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """Numbers of the slow cells, from a run on this machine without SLURM."""
     sweep = slow_sweep(testbed, tmp_path_factory.mktemp("undisturbed") / "home", "0-2")
+    sweep.let_go()
     assert sweep.run(launcher="local") == 0, sweep.story()
     return sweep.numbers()
 
@@ -71,6 +74,7 @@ def test_a_killed_cell_is_tried_again_and_a_requeued_one_goes_on(
     job = cluster.job_of(at_work[1])
     os.kill(at_work[0], signal.SIGKILL)
     cluster.slurm("scontrol", "requeue", job)
+    sweep.let_go()
     until(lambda: "held by SLURM until" in sweep.said(), told=sweep.story)
     cluster.start_now(job)
     assert process.wait(timeout=240) == 0, sweep.story()
@@ -85,6 +89,7 @@ def test_a_job_that_is_preempted_goes_on(cluster: Cluster, tmp_path: Path, undis
     job = cluster.job_of(sweep.wait_for_steps(0)[0])
     cluster.slurm("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--wrap=true", f"--chdir={tmp_path}")
     cluster.start_now(job)
+    sweep.let_go()
     assert process.wait(timeout=240) == 0, sweep.story()
     agree(sweep, undisturbed, cells=1)
     assert len(sweep.submitted()) == 1
@@ -102,6 +107,7 @@ def test_launchers_that_die_and_a_controller_that_is_restarted_are_no_end(
     os.kill(controller, signal.SIGKILL)
     both = [sweep.start(), sweep.start()]
     cluster.start_daemon("slurmctld")
+    sweep.let_go()
     for process in both:
         assert process.wait(timeout=240) == 0, sweep.story()
     agree(sweep, undisturbed, cells=3)
@@ -116,6 +122,7 @@ def test_cells_of_a_lost_node_run_on_another(cluster: Cluster, tmp_path: Path, u
     node = next(line.split()[2] for line in cluster.queue() if line.startswith(job))
     for lost in (cluster.daemon(f"slurmd.{node}"), parent(cell), cell):
         os.kill(lost, signal.SIGKILL)
+    sweep.let_go()
     try:
         until(lambda: any(line.startswith(f"{job} PENDING") for line in cluster.queue()), told=cluster.queue)
         cluster.start_now(job)
@@ -137,7 +144,8 @@ def test_a_cell_on_two_nodes_is_one_run(cluster: Cluster, tmp_path: Path) -> Non
 
 
 def test_what_dies_every_time_is_given_up_and_takes_no_other_with_it(cluster: Cluster, tmp_path: Path) -> None:
-    rows = f"{toy(iterations=3)},{method('Killed')},{method('Crash')},{toy(iterations=4)}"
+    toy = method("Toy")
+    rows = f"{toy}[iterations=3],{method('Killed')},{method('Crash')},{toy}[iterations=4]"
     sweep = cluster.sweep(tmp_path / "home", "-t", QUICK, "-m", rows, "--retries", "1")
     assert sweep.run("--slurm", "chunk=60") == 8, sweep.story()
     assert {record.method: record.status for record in sweep.records().values()} == {"toy": "ok", "crash": "failed"}
@@ -160,6 +168,7 @@ def test_detached_cells_are_cancelled_from_anywhere_and_go_on_later(
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=240) == 130, sweep.story()
     assert not cluster.queue()
+    sweep.let_go()
     assert sweep.run() == 0, sweep.story()
     agree(sweep, undisturbed, cells=2)
     assert sweep.resumed() == 4
