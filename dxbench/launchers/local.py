@@ -28,6 +28,11 @@ class LocalLauncher:
         outer = outer_rank(spread)
         if spread.processes > 1 and (settings.jobs or 1) > 1:
             raise UsageError("--jobs and --devices do not go together: a cell takes all devices")
+        if settings.nodes not in (1, spread.machines):
+            raise UsageError(
+                f"--nodes {settings.nodes}: the local launcher is on {spread.machines} machine(s). Use --launcher "
+                "slurm, or start the command by srun or torchrun, which say how many there are"
+            )
         if settings.detach:
             raise UsageError(
                 "--detach wants a launcher with a queue of its own, such as slurm or ray; cells of the local one end "
