@@ -1,3 +1,4 @@
+from .asked import Asked as Asked
 from .forecast import Forecast as Forecast
 from .forecast import expected_seconds as expected_seconds
 from .forecast import forecasts as forecasts
