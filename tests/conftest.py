@@ -19,6 +19,16 @@ from dxbench.cli import main  # noqa: E402
 # Tests run side by side and on small tensors; threads only get in each other's way.
 torch.set_num_threads(1)
 
+SLOW_SECONDS = 1800
+"""Limit of a slow or an attacking test, which on a loaded machine takes several times what it takes alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow") or item.get_closest_marker("attack"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS), append=True)
+
+
 METHODS = Path(__file__).parent / "methods.py"
 
 

@@ -1,7 +1,7 @@
 """`dxbench run`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from dxbench.sweeps.planning import Block, plan_blocks, read_blocks
 from dxbench.sweeps.state import LaunchNote, done
 from dxbench.sweeps.sweep import Sweep, read_plan
 from dxbench.terminal.console import console as console_of
-from dxbench.terminal.progress import listener_for
+from dxbench.terminal.progress import Ahead, listener_for
 
 _NAMED = 20
 """Cells that are named one by one; of more they are counted."""
@@ -92,7 +92,7 @@ def run_command(request: RunRequest) -> int:
     measured = done([cell for cell in sweep.cells if cell.part == "start" or not request.again], options)
     launch = Launch(
         sweep=sweep,
-        waiting=_needed([cell for cell in sweep.cells if cell.run_id not in measured]),
+        waiting=[cell for cell in _needed(sweep.cells, measured) if cell.run_id not in measured],
         seconds=expected_seconds(sweep.cells, options) if len(sweep.cells) > 1 or request.dry_run else {},
         options=options,
         settings=request.settings,
@@ -110,7 +110,7 @@ def run_command(request: RunRequest) -> int:
         console.print(f"warning: {warning}")
     records = {key: record for key, record in measured.items() if isinstance(record, ResultRecord)}
     _say_measured(list(records.values()), options, console)
-    if first and request.cells is None and (len(sweep.cells) > 1 or request.launcher != "local"):
+    if first and request.cells is None and launch.waiting and (len(sweep.cells) > 1 or request.launcher != "local"):
         _announce(sweep, request.launcher, options, console)
     outcomes, stopped = _launched(launcher, launch, console)
     records = {o.record.run_id: o.record for o in outcomes if o.record is not None} | records
@@ -164,10 +164,11 @@ def _file_and_cells(text: str) -> tuple[Path, str]:
     return Path(match["file"]), match["which"] or ":"
 
 
-def _needed(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells without the starts that none of them needs any more."""
-    needed = {cell.needs for cell in cells}
-    return [cell for cell in cells if cell.part == "run" or cell.run_id in needed]
+def _needed(cells: Sequence[Cell], measured: Container[str]) -> list[Cell]:
+    """The cells without the starts that only measured ones need; who asks for a start alone gets it."""
+    all_needs = {cell.needs for cell in cells}
+    needs = {cell.needs for cell in cells if cell.run_id not in measured}
+    return [cell for cell in cells if cell.part == "run" or cell.run_id in needs or cell.run_id not in all_needs]
 
 
 def _say_measured(records: Sequence[ResultRecord], options: RunOptions, console: Console) -> None:
@@ -199,8 +200,11 @@ def _launched(launcher: Launcher, launch: Launch, console: Console) -> tuple[lis
     with LastStopSignals() as stop:
         asked = Asked(stop.requested, launch.sweep.cancelled)
         try:
-            with listener_for(console) as listener:
-                outcomes = list(launcher.run(replace(launch, listener=listener, stop_requested=asked)))
+            outcomes: list[Outcome] = []
+            with listener_for(console, Ahead(launch.waiting, seconds=launch.seconds)) as listener:
+                for outcome in launcher.run(replace(launch, listener=listener, stop_requested=asked)):
+                    listener.settled(outcome.cell, bad=outcome.bad)
+                    outcomes.append(outcome)
         except KeyboardInterrupt:
             raise Interrupted(AT_ONCE) from None
         return outcomes, asked()

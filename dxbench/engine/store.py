@@ -1,7 +1,7 @@
 """Trained parts kept between runs, by the hash of what they depend on.
 
-Of runs that need the same part at the same time, one trains it and the others wait. The lock is the operating system's
-and goes with the process, however that ends; on a network file system this needs one that passes locks on (NFS 4 does).
+Of runs that need the same part at the same time, on whatever hosts that share the folder, one trains it and the others
+wait. Where it dies, one of them trains the part in its stead: on the same host at once, on another after a minute.
 """
 
 import json
@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from pydantic import JsonValue, ValidationError
 
 from dxbench.api import TrainingCost, short_hash
 from dxbench.engine.checkpoint import load_checkpoint, save_checkpoint
 from dxbench.engine.ledger import Ledger
-from dxbench.engine.locks import take
+from dxbench.engine.locks import Claim, Lock
 from dxbench.errors import InvalidFile
 from dxbench.files.reading import read_regular
 from dxbench.files.writing import set_aside, sweep_temporaries, write_text_atomically
@@ -42,7 +41,8 @@ class FolderStore:
     folder: Path
     ledger: Ledger = field(default_factory=Ledger)
     warn: Callable[[str], None] = warnings.warn
-    _held: dict[str, FileLock] = field(default_factory=dict)
+    _held: dict[str, Claim] = field(default_factory=dict)
+    _locks: dict[str, Lock] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
 
     def slot(self, content: JsonValue) -> "FileSlot":
@@ -60,9 +60,9 @@ class FolderStore:
         write_text_atomically(_note(self.folder, start_id), json.dumps(sorted(self._asked)))
 
     def release(self) -> None:
-        """Give up all locks: of parts that this run was to train and has not."""
-        for lock in self._held.values():
-            lock.release()
+        """Give up all claims: to parts that this run was to train and has not."""
+        for claim in self._held.values():
+            claim.release()
         self._held.clear()
 
 
@@ -102,16 +102,17 @@ class FileSlot:
         try:
             found = self._read()
         except InvalidFile:
-            found = None  # set aside by whoever holds the lock
+            found = None  # set aside by whoever has the claim
         if found is not None or self.key in self.store._held:  # asked for twice by one run
             return found
         self.store.folder.mkdir(parents=True, exist_ok=True)
-        if (lock := take(self.path.with_suffix(".lock"))) is None:
+        lock = self.store._locks.setdefault(self.key, Lock(self.path.with_suffix(".lock")))
+        if (claim := lock.take()) is None:
             raise Busy
-        self.store._held[self.key] = lock
+        self.store._held[self.key] = claim
         sweep_temporaries(self.path.parent, self.path.name)
         try:
-            found = self._read()  # finished between the look and the lock
+            found = self._read()  # finished between the look and the claim
         except InvalidFile as error:
             aside = set_aside(self.path, "unusable")
             self.store.warn(f"{error}; kept as {aside.name}, and the part is trained anew")
@@ -133,10 +134,17 @@ class FileSlot:
         return part
 
     def save(self, state: dict[str, Any]) -> None:
+        """Keep the part for other runs.
+
+        Raises:
+            MachineFault: if another run has taken this one for dead, and trains the part itself.
+        """
+        if (claim := self.store._held.get(self.key)) is not None:
+            claim.renew()
         cost = self.store.ledger.spent().model_dump()
         save_checkpoint(self.path, {"part": state, "cost": cost}, run_id=self.key)
         self._let_go()
 
     def _let_go(self) -> None:
-        if (lock := self.store._held.pop(self.key, None)) is not None:
-            lock.release()
+        if (claim := self.store._held.pop(self.key, None)) is not None:
+            claim.release()

@@ -35,7 +35,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 def atomic_path(path: Path) -> Iterator[Path]:
     """As `atomic_file`, for what writes to a path: the file at the path given is empty, and may be replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}")
+    temporary = _temporary(path)
     # Not mkstemp, whose files are private whatever the umask says.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
@@ -65,6 +65,57 @@ def sweep_temporaries(folder: Path, names: str = "*") -> None:
         with suppress(OSError), left.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             left.unlink()
+
+
+# Of file systems without hard links.
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+def create_whole(path: Path, data: bytes) -> int | None:
+    """A new file that holds `data` from the moment it is seen, as a descriptor; None where `path` is there already.
+
+    Of several processes that try at once, on whatever hosts, one succeeds: a hard link is made or refused by the server
+    of a network file system. On file systems that have none the file is seen empty for a moment.
+    """
+    temporary = _temporary(path)
+    descriptor = _filled(temporary, data)
+    try:
+        try:
+            os.link(temporary, path)
+        except OSError as error:
+            if os.fstat(descriptor).st_nlink == 2:  # made, and the answer of the server was lost
+                return descriptor
+            os.close(descriptor)
+            if error.errno not in _NO_LINKS:
+                raise
+            descriptor = _filled(path, data)
+    except FileExistsError:
+        return None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return descriptor
+
+
+def _filled(path: Path, data: bytes) -> int:
+    """A descriptor of a file that was not there before, and that is removed again where it cannot be filled."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        os.close(os.dup(descriptor))  # upon which network file systems send what was written
+    except BaseException as error:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(path)
+        raise
+    return descriptor
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}")
 
 
 def set_aside(path: Path, why: str) -> Path:

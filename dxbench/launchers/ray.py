@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Any, Protocol
 from dxbench import paths
 from dxbench.api import ResultRecord
 from dxbench.engine.attempt import RunOptions
-from dxbench.engine.launchers import local
-from dxbench.engine.plan import Cell, measured
+from dxbench.engine.plan import Cell
 from dxbench.engine.provenance import command_line
 from dxbench.engine.stopping import StopSignals
 from dxbench.errors import DxbenchError, Interrupted, MachineFault, UsageError
-from dxbench.launchers.contract import Launch, Outcome
+from dxbench.launchers.contract import Launch, LaunchSettings, Outcome
+from dxbench.launchers.local import LocalLauncher
+from dxbench.launchers.queue import CellQueue
 from dxbench.launchers.ray_cluster import Node, RaySettings, connected, nodes_at, require_ray
 from dxbench.plugins.registry import load_task
 from dxbench.sweeps.asked import Asked
@@ -33,7 +33,7 @@ COUNT_EVERY = 10.0  # seconds
 class Work(Protocol):
     """What a task does, on whatever node it is; called by Ray."""
 
-    def __call__(self, cell: Cell, options: RunOptions, cancelled: Path) -> "Ended": ...
+    def __call__(self, cell: Cell, options: RunOptions, sweep: Path) -> "Ended": ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,7 @@ class Ended:
         told: the calls that the listener missed there, steps left out.
     """
 
-    record: ResultRecord | None = None
-    error: DxbenchError | None = None
+    outcome: Outcome
     told: Sequence[tuple[str, Mapping[str, Any]]] = ()
 
 
@@ -155,65 +154,46 @@ def needs_of(cell: Cell, options: RunOptions, settings: RaySettings, nodes: Sequ
 # --- here: handing out and taking back -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Try:
-    """A cell, and how often it has died before."""
-
-    cell: Cell
-    deaths: int = 0
-
-
 class _Tasks:
-    """The tasks of a launch. Ray places and runs them; whether a cell is tried again is decided here."""
+    """The tasks of a launch. Ray places and runs them; whether a cell is begun again is decided here."""
 
     def __init__(self, ray: Any, launch: Launch, settings: RaySettings, work: Work) -> None:
         self._ray, self._launch = ray, launch
         self._settings, self._work = settings, work
         home, results = launch.options.home.resolve(), launch.options.results.resolve()
-        self._options = replace(
-            launch.options, home=home, results=results, command=launch.options.command or command_line()
-        )
-        self._cancelled = launch.sweep.cancelled.resolve()
+        command = launch.options.command or command_line()
+        self._options = replace(launch.options, home=home, results=results, command=command)
+        self._folder = launch.sweep.folder.resolve()
+        self._queue = CellQueue(launch.waiting, retries=launch.settings.retries)
         self._remote: dict[Need, Any] = {}
-        self._running: dict[Any, _Try] = {}
+        self._running: dict[Any, Cell] = {}
         self._stopping = False
-        self._nodes: list[Node] = []
+        self._nodes: Sequence[Node] = ()
         self._counted = -COUNT_EVERY
-        starts = {cell.run_id for cell in launch.waiting if cell.part == "start"}
-        self._held: dict[str, list[_Try]] = {start: [] for start in starts}
-        self._waiting: deque[_Try] = deque()
-        for cell in launch.waiting:
-            self._held.get(cell.needs, self._waiting).append(_Try(cell))
 
     def outcomes(self) -> Iterator[Outcome]:
         """Outcomes as cells end."""
-        while self._waiting or self._running:
+        while self._running or not self._queue.empty:
             if not self._stopping and self._launch.stop_requested():
                 self._stop()
             self._hand_out()
             for ref in self._ready():
-                tried = self._running.pop(ref)
-                outcome = self._ended(tried, ref)
-                if outcome is not None:
-                    self._release(tried.cell)
+                if (outcome := self._ended(self._running.pop(ref), ref)) is not None:
                     yield outcome
 
-    def _asked_to_stop(self) -> bool:
-        return self._stopping or self._launch.stop_requested() or self._cancelled.exists()
-
     def _stop(self) -> None:
-        """Nothing more is handed out, and who is at a cell is told to save; what Ray has not begun is taken back."""
+        """Begin nothing more, take back what Ray has not begun, and tell who is at a cell to save."""
         self._stopping = True
-        self._waiting.clear()
+        self._queue.clear()
         for ref in self._running:
             self._ray.cancel(ref, force=False)
 
     def _hand_out(self) -> None:
-        while self._waiting and len(self._running) < self._most():
-            tried = self._waiting.popleft()
-            need = needs_of(tried.cell, self._options, self._settings, self._nodes)
+        most = self._most()
+        while len(self._running) < most and (cell := self._queue.next()) is not None:
+            need = needs_of(cell, self._options, self._settings, self._nodes)
             options = replace(self._options, device=need.device)
-            self._running[self._task(need).remote(_everywhere(tried.cell), options, self._cancelled)] = tried
+            self._running[self._task(need).remote(_everywhere(cell), options, self._folder)] = cell
 
     def _most(self) -> int:
         """Tasks that Ray may have at a time; nodes are counted now and then, since a cluster grows and shrinks."""
@@ -240,50 +220,37 @@ class _Tasks:
         first, _ = self._ray.wait(refs, num_returns=1, timeout=POLL_SECONDS)
         return self._ray.wait(refs, num_returns=len(refs), timeout=0)[0] if first else []
 
-    def _release(self, cell: Cell) -> None:
-        """Let go of the cells that were to wait for this one."""
-        if cell.part == "start":
-            held = self._held.pop(cell.run_id, [])
-            self._waiting.extend(held if not self._stopping else ())
-
-    def _ended(self, tried: _Try, ref: Any) -> Outcome | None:
-        """How a cell ended; None where it has not been begun, or is to be tried again."""
-        errors, cell = self._ray.exceptions, tried.cell
+    def _ended(self, cell: Cell, ref: Any) -> Outcome | None:
+        """How a cell ended; None where it was taken back, or has another turn."""
+        errors = self._ray.exceptions
         try:
             ended: Ended = self._ray.get(ref)
-        except errors.TaskCancelledError as error:
-            return None if self._stopping else self._died(tried, error)
         except (errors.RayTaskError, errors.RuntimeEnvSetupError) as error:
-            return Outcome(cell=cell, error=DxbenchError(f"{_name(cell)}: the task of Ray failed: {error}"))
+            failed = DxbenchError(f"{_name(cell)}: the task of Ray failed: {error}")
+            return self._queue.settle(Outcome(cell=cell, error=failed))
         except errors.RayError as error:
-            return self._died(tried, error)
+            taken_back = self._stopping and isinstance(error, errors.TaskCancelledError)
+            return None if taken_back else self._died(cell, error)
         for call, arguments in ended.told:
             getattr(self._launch.listener, call)(cell, **arguments)
-        if isinstance(ended.error, Interrupted) and not self._asked_to_stop():
-            self._waiting.append(tried)  # its node is being emptied
+        if isinstance(ended.outcome.error, Interrupted) and not self._asked_to_stop():
+            self._queue.put_back(cell)  # its node is being emptied
             return None
-        return Outcome(cell=cell, record=ended.record, error=ended.error)
+        return self._queue.settle(replace(ended.outcome, cell=cell))
 
-    def _died(self, tried: _Try, error: Exception) -> Outcome | None:
+    def _died(self, cell: Cell, error: Exception) -> Outcome | None:
         """A worker was killed, or its node is gone, or its answer was lost on the way."""
-        cell, reason = tried.cell, f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        if not self._options.fresh and (found := measured([cell], self._options.results)):
-            return Outcome(cell=cell, record=found[cell.run_id])
-        if self._stopping:
-            return Outcome(cell=cell, error=Interrupted(f"{_name(cell)}: {reason}; the last checkpoint is kept"))
-        if tried.deaths < self._launch.settings.retries:
-            again = f"tried again, {tried.deaths + 1} of {self._launch.settings.retries}"
-            self._launch.listener.warned(cell, f"its worker or node died ({reason}); {again}")
-            self._waiting.append(_Try(cell, tried.deaths + 1))
+        death = f"the worker of {_name(cell)} died, or its node ({type(error).__name__}: {str(error).splitlines()[0]})"
+        if self._stopping:  # before it could save
+            return self._queue.settle(Outcome(cell=cell, error=Interrupted(death)))
+        if self._queue.again(cell):
+            self._launch.listener.warned(cell, f"{death}; it is tried again")
             return None
-        times = f"{tried.deaths + 1} times" if tried.deaths else "once"
-        return Outcome(
-            cell=cell,
-            error=MachineFault(
-                f"{_name(cell)}: its worker or node died {times} ({reason}); the same command goes on from its last "
-                "checkpoint"
-            ),
-        )
+        told = MachineFault(f"{death}; the same command goes on from its last checkpoint")
+        return self._queue.settle(Outcome(cell=cell, error=told))
+
+    def _asked_to_stop(self) -> bool:
+        return self._stopping or self._launch.stop_requested() or Sweep(self._folder, ()).cancelled.exists()
 
 
 def _name(cell: Cell) -> str:
@@ -314,14 +281,26 @@ def _environment(options: RunOptions) -> dict[str, str]:
 # --- there: in a worker of Ray ---------------------------------------------------------------------------------------
 
 
-def run_there(cell: Cell, options: RunOptions, cancelled: Path) -> Ended:
-    """Run a cell in this worker of Ray. `ray.cancel` comes as a SIGINT would, and has the state saved."""
-    told = _Told()
+def run_there(cell: Cell, options: RunOptions, sweep: Path) -> Ended:
+    """Run a cell in this worker, as the local launcher does. `ray.cancel` comes as a SIGINT would: the state is saved.
+
+    Args:
+        sweep: the folder of its sweep.
+    """
+    told, whole_sweep = _Told(), Sweep(sweep, (cell,))
     with StopSignals() as stop:
-        asked = Asked(stop.requested, cancelled)
-        for outcome in local([cell], options, jobs=1, listener=told, stop_requested=asked):
-            return Ended(record=outcome.record, error=outcome.error, told=told.calls)
-    return Ended(error=Interrupted(f"{_name(cell)}: stopped before it began"))
+        launch = Launch(
+            sweep=whole_sweep,
+            waiting=[cell],
+            seconds={},
+            options=options,
+            settings=LaunchSettings(retries=0),
+            listener=told,
+            stop_requested=Asked(stop.requested, whole_sweep.cancelled),
+        )
+        outcomes = list(LocalLauncher().run(launch))
+    stopped = Outcome(cell=cell, error=Interrupted(f"{_name(cell)}: stopped before it began"))
+    return Ended(outcome=outcomes[0] if outcomes else stopped, told=told.calls)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -156,7 +156,7 @@ def _add_rows(
             draft.add(task, replace(row, overrides={**row.overrides, **reaching}), seeds)
 
 
-def _keys(tasks: Iterable[str], rows: Sequence[RowName]) -> dict[tuple[str, str, str], Container[str]]:
+def _keys(tasks: Iterable[str], rows: Sequence[RowName]) -> dict[tuple[str, str, str], Collection[str]]:
     """The keys of each row's configuration on each task, where it has the preset."""
     found = {}
     for name in tasks:

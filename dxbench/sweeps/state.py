@@ -12,8 +12,11 @@ from pydantic import ValidationError
 
 from dxbench.api import Frozen
 from dxbench.engine.attempt import RunOptions, trained_parts
+from dxbench.engine.locks import owner_of
+from dxbench.engine.owners import Owner
 from dxbench.engine.plan import Cell, measured
 from dxbench.engine.store import has_start
+from dxbench.errors import MachineFault, UsageError
 from dxbench.files.reading import read_regular
 from dxbench.files.writing import append_named
 from dxbench.records.files import Unreadable, read_record
@@ -96,18 +99,42 @@ def states(cells: Iterable[PlannedCell], *, home: Path, results: Path) -> list[C
 
 
 def _state(cell: PlannedCell, home: Path, results: Path) -> CellState:
+    ended, owner = _of_record(cell, home, results), _owner(cell, home)
+    if owner is None or (ended is not None and owner.standing != "running"):
+        return ended or CellState(cell, "waiting")
+    far = f", {100 * owner.step / owner.total:.0f} % of its steps" if owner.total else ""
+    match owner.standing:
+        case "running":
+            return CellState(cell, "running", f"{owner}{far}")
+        case "interrupted":
+            return CellState(cell, "interrupted", f"its state is saved{far}")
+        case "dead":
+            return CellState(cell, "died", f"{owner}{far}; the same command goes on from its last checkpoint")
+        case "silent":
+            return CellState(cell, "died", f"{owner}{far}, is silent; the same command goes on if it is dead")
+
+
+def _owner(cell: PlannedCell, home: Path) -> Owner | None:
+    """Who is at a cell, or was when it died; None where nobody is, or where that cannot be told."""
+    try:
+        return owner_of(home / "work" / cell.folder / cell.run_id / "lock")
+    except (UsageError, MachineFault):
+        return None
+
+
+def _of_record(cell: PlannedCell, home: Path, results: Path) -> CellState | None:
+    """The end of a cell, as its record or its start has it; None where there is neither."""
     if cell.part == "start":
         start = cell.run_id.removeprefix("start-")
-        if any(has_start(note.parent, start) for note in home.glob(f"trained/*/start-{start}.json")):
-            return CellState(cell, "done")
-    elif (path := results / cell.folder / f"{cell.run_id}.json").is_file():
-        record = read_record(path)
-        if isinstance(record, Unreadable):
-            return CellState(cell, "failed", record.reason)
-        if record.status == "ok" and record.withdrawn is None:
-            seconds = record.cost.train_seconds + record.cost.eval_seconds if record.cost else None
-            return CellState(cell, "done", seconds=seconds)
-        ended = CellState(cell, "failed", record.failure.message if record.failure else record.status)
-    else:
-        ended = CellState(cell, "waiting")
-    return ended
+        trained = any(has_start(note.parent, start) for note in home.glob(f"trained/*/start-{start}.json"))
+        return CellState(cell, "done") if trained else None
+    path = results / cell.folder / f"{cell.run_id}.json"
+    if not path.is_file():
+        return None
+    record = read_record(path)
+    if isinstance(record, Unreadable):
+        return CellState(cell, "failed", record.reason)
+    if record.status == "ok" and record.withdrawn is None:
+        seconds = record.cost.train_seconds + record.cost.eval_seconds if record.cost else None
+        return CellState(cell, "done", seconds=seconds)
+    return CellState(cell, "failed", record.failure.message if record.failure else record.status)

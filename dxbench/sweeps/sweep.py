@@ -173,7 +173,7 @@ def chosen(cells: Sequence[T], which: str) -> list[T]:
     for part in which.split(","):
         low, colon, high = part.strip().partition(":")
         try:
-            first = int(low) if low else 0
+            first = int(low) if low or not colon else 0
             last = (int(high) if high else len(cells)) if colon else first + 1
         except ValueError:
             raise UsageError(f"cells are chosen as in FILE[0:10] or FILE[0:4,7], got [{which}]") from None

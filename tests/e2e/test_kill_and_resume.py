@@ -120,7 +120,7 @@ def test_ctrl_c_stops_parallel_jobs_and_all_go_on(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert start(tmp_path, *run).wait(timeout=120) == 0
-    assert len(list((tmp_path / "results").rglob("*.json"))) == 2
+    assert len(list((tmp_path / "results").glob("gaussians8/*/*.json"))) == 2
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_a_worker_killed_by_the_system_is_named(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=100)
     assert process.returncode == 8
     assert "died (exit code -9)" in err
-    assert len(list((tmp_path / "results").rglob("*.json"))) == 1
+    assert len(list((tmp_path / "results").glob("gaussians8/*/*.json"))) == 1
 
 
 # --- several processes for one run ----------------------------------------------------------------------------

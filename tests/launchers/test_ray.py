@@ -218,7 +218,7 @@ def test_a_killed_worker_is_replaced_and_its_cell_goes_on(nodes: TwoNodes, tmp_p
     outcomes = list(RayLauncher().run(launch(home, cells, stop=stop, listener=heard, address=nodes.address)))
     assert len(killed) == 1
     assert numbers(outcomes) == undisturbed(tmp_path / "local", cells)
-    assert ["tried again, 1 of 2" in text for text in heard.warnings] == [True]
+    assert ["died, or its node" in text for text in heard.warnings] == [True]
     assert sum(first > 0 for first in heard.resumed) == 1
 
 
@@ -229,13 +229,13 @@ def test_cells_of_a_lost_node_are_run_on_another(nodes: TwoNodes, tmp_path: Path
     outcomes = list(RayLauncher().run(launch(home, cells, stop=stop, listener=heard, address=nodes.address)))
     assert stop.done
     assert numbers(outcomes) == undisturbed(tmp_path / "local", cells)
-    assert ["tried again, 1 of 2" in text for text in heard.warnings] == [True]
+    assert ["died, or its node" in text for text in heard.warnings] == [True]
 
 
 @marked
 def test_a_worker_runs_cell_after_cell_with_torch_loaded(nodes: TwoNodes, tmp_path: Path) -> None:
-    def and_say_where(cell: Cell, options: RunOptions, cancelled: Path) -> Ended:
-        return replace(run_there(cell, options, cancelled), told=[("warned", {"text": str(os.getpid())})])
+    def and_say_where(cell: Cell, options: RunOptions, sweep: Path) -> Ended:
+        return replace(run_there(cell, options, sweep), told=[("warned", {"text": str(os.getpid())})])
 
     heard = Heard()
     mine = launch(tmp_path, toys(seeds=6), listener=heard, address=nodes.address)
@@ -246,21 +246,21 @@ def test_a_worker_runs_cell_after_cell_with_torch_loaded(nodes: TwoNodes, tmp_pa
 
 @marked
 def test_a_cell_that_kills_its_worker_is_given_up_after_its_retries(nodes: TwoNodes, tmp_path: Path) -> None:
-    def die(cell: Cell, options: RunOptions, cancelled: Path) -> Ended:
+    def die(cell: Cell, options: RunOptions, sweep: Path) -> Ended:
         with (tmp_path / "tries").open("a") as file:
             file.write("x")
         os.kill(os.getpid(), signal.SIGKILL)
-        return Ended()
+        return Ended(outcome=Outcome(cell=cell))
 
     (outcome,) = RayLauncher(die).run(launch(tmp_path, toys(seeds=1), retries=1, address=nodes.address))
     assert isinstance(outcome.error, MachineFault)
-    assert "died 2 times" in str(outcome.error)
+    assert "the same command goes on" in str(outcome.error)
     assert (tmp_path / "tries").read_text() == "xx"
 
 
 @marked
 def test_an_error_that_is_none_of_ours_is_told_and_not_tried_again(nodes: TwoNodes, tmp_path: Path) -> None:
-    def fail(cell: Cell, options: RunOptions, cancelled: Path) -> Ended:
+    def fail(cell: Cell, options: RunOptions, sweep: Path) -> Ended:
         raise ValueError("a defect")
 
     heard = Heard()
