@@ -36,7 +36,7 @@ def resident_mib() -> float:
 def counted(outcomes: Iterator[Outcome], number: int) -> None:
     """Take so many outcomes, and keep none."""
     for _ in range(number):
-        assert next(outcomes).error is None
+        assert (error := next(outcomes).error) is None, error
 
 
 def main() -> None:

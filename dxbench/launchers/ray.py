@@ -234,13 +234,14 @@ class _Tasks:
         for call, arguments in ended.told:
             getattr(self._launch.listener, call)(cell, **arguments)
         if isinstance(ended.outcome.error, Interrupted) and not self._asked_to_stop():
-            self._queue.put_back(cell)  # its node is being emptied
+            self._queue.put_back(cell)  # its worker had a SIGTERM from elsewhere
             return None
         return self._queue.settle(replace(ended.outcome, cell=cell))
 
     def _died(self, cell: Cell, error: Exception) -> Outcome | None:
         """A worker was killed, or its node is gone, or its answer was lost on the way."""
-        death = f"the worker of {_name(cell)} died, or its node ({type(error).__name__}: {str(error).splitlines()[0]})"
+        reason = str(error).splitlines()[0].split(". ")[0]
+        death = f"the worker of {_name(cell)} died, or its node ({type(error).__name__}: {reason})"
         if self._stopping:  # before it could save
             return self._queue.settle(Outcome(cell=cell, error=Interrupted(death)))
         if self._queue.again(cell):

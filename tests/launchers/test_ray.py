@@ -35,8 +35,9 @@ PATIENCE = 240.0
 """Seconds that things may take on a busy machine."""
 
 
-def toys(*, seeds: int, pause: float = 0.0, iterations: int = 40) -> list[Cell]:
-    settings = {"pause": pause, "iterations": iterations}
+def toys(*, seeds: int, iterations: int = 40) -> list[Cell]:
+    """Cells that take four seconds each, so that there is time to break something."""
+    settings = {"pause": 0.1, "iterations": iterations}
     return plan(QUICK, method("Toy"), preset="default", overrides=settings, seeds=list(range(seeds)))
 
 
@@ -84,6 +85,14 @@ def numbers(outcomes: list[Outcome]) -> dict[str, Any]:
 def undisturbed(home: Path, cells: list[Cell]) -> dict[str, Any]:
     """The same by the local launcher."""
     return numbers(list(LocalLauncher().run(launch(home, cells))))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
+    """The numbers of the first toys, by how many they are."""
+    three = toys(seeds=3)
+    found = undisturbed(tmp_path_factory.mktemp("local"), three)
+    return {count: {cell.run_id: found[cell.run_id] for cell in three[:count]} for count in (2, 3)}
 
 
 # --- a real Ray of two nodes -----------------------------------------------------------------------------------------
@@ -192,7 +201,7 @@ def marked(test: Callable[..., None]) -> Callable[..., None]:
 @marked
 def test_a_sweep_with_a_shared_start_has_the_records_of_a_local_one(nodes: TwoNodes, tmp_path: Path) -> None:
     rows = [("ddim", {"num_steps": 5}), ("ddim", {"num_steps": 10}), ("dxmi", {})]
-    cells = [c for name, sets in rows for c in plan("gaussians8", name, preset="quick", overrides=sets, seeds=[0])]
+    cells = [c for name, sets in rows for c in plan(QUICK, name, preset="quick", overrides=sets, seeds=[0])]
     planned = list(with_starts(cells))
     assert [cell.part for cell in planned] == ["start", "run", "run", "run"]
     wanted = undisturbed(tmp_path / "local", planned)
@@ -206,29 +215,32 @@ def test_a_sweep_with_a_shared_start_has_the_records_of_a_local_one(nodes: TwoNo
 
 
 @marked
-def test_a_killed_worker_is_replaced_and_its_cell_goes_on(nodes: TwoNodes, tmp_path: Path) -> None:
-    cells, home, heard = toys(seeds=2, pause=0.1), tmp_path / "ray", Heard()
-    killed: list[int] = []
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_the_cell_of_a_worker_that_is_ended_goes_on(
+    nodes: TwoNodes, tmp_path: Path, alone: Any, sent: signal.Signals
+) -> None:
+    cells, home, heard = toys(seeds=2), tmp_path / "ray", Heard()
+    ended: list[int] = []
 
-    def kill() -> None:
-        killed.append(workers_at(home)[0])
-        os.kill(killed[0], signal.SIGKILL)
+    def end() -> None:
+        ended.append(workers_at(home)[0])
+        os.kill(ended[0], sent)
 
-    stop = Once(lambda: len(checkpoints(home)) == 2, kill)
+    stop = Once(lambda: len(checkpoints(home)) == 2, end)
     outcomes = list(RayLauncher().run(launch(home, cells, stop=stop, listener=heard, address=nodes.address)))
-    assert len(killed) == 1
-    assert numbers(outcomes) == undisturbed(tmp_path / "local", cells)
-    assert ["died, or its node" in text for text in heard.warnings] == [True]
+    assert len(ended) == 1
+    assert numbers(outcomes) == alone[2]
+    assert ["died, or its node" in text for text in heard.warnings] == [True] * (sent == signal.SIGKILL)
     assert sum(first > 0 for first in heard.resumed) == 1
 
 
 @marked
-def test_cells_of_a_lost_node_are_run_on_another(nodes: TwoNodes, tmp_path: Path) -> None:
-    cells, home, heard = toys(seeds=3, pause=0.1), tmp_path / "ray", Heard()
+def test_cells_of_a_lost_node_are_run_on_another(nodes: TwoNodes, tmp_path: Path, alone: Any) -> None:
+    cells, home, heard = toys(seeds=3), tmp_path / "ray", Heard()
     stop = Once(lambda: len(checkpoints(home)) == 2, nodes.lose_second)
     outcomes = list(RayLauncher().run(launch(home, cells, stop=stop, listener=heard, address=nodes.address)))
     assert stop.done
-    assert numbers(outcomes) == undisturbed(tmp_path / "local", cells)
+    assert numbers(outcomes) == alone[3]
     assert ["died, or its node" in text for text in heard.warnings] == [True]
 
 
@@ -270,20 +282,20 @@ def test_an_error_that_is_none_of_ours_is_told_and_not_tried_again(nodes: TwoNod
 
 
 @marked
-def test_a_sweep_that_is_to_stop_saves_and_the_same_goes_on(nodes: TwoNodes, tmp_path: Path) -> None:
-    cells, home, heard = toys(seeds=3, pause=0.1), tmp_path / "ray", Heard()
+def test_a_sweep_that_is_to_stop_saves_and_the_same_goes_on(nodes: TwoNodes, tmp_path: Path, alone: Any) -> None:
+    cells, home, heard = toys(seeds=3), tmp_path / "ray", Heard()
     mine = launch(home, cells, stop=lambda: len(checkpoints(home)) == 2, listener=heard, address=nodes.address)
     stopped = list(RayLauncher().run(mine))
     assert [type(one.error) for one in stopped] == [Interrupted, Interrupted]
     assert not list((home / "results").rglob("*.json"))
     outcomes = list(RayLauncher().run(replace(mine, stop_requested=lambda: False)))
-    assert numbers(outcomes) == undisturbed(tmp_path / "local", cells)
+    assert numbers(outcomes) == alone[3]
     assert sum(first > 0 for first in heard.resumed) == 2
 
 
 @marked
 def test_cells_see_that_their_sweep_is_cancelled_by_themselves(nodes: TwoNodes, tmp_path: Path) -> None:
-    cells = toys(seeds=2, pause=0.2, iterations=2000)
+    cells = toys(seeds=2, iterations=2000)
     mine = launch(tmp_path, cells, address=nodes.address)
     mine.sweep.write()
 
@@ -338,7 +350,7 @@ def complete(home: Path, *arguments: str) -> dict[str, Any]:
 
 
 @marked
-def test_the_command_stopped_by_a_signal_saves_and_goes_on(nodes: TwoNodes, tmp_path: Path) -> None:
+def test_the_command_stopped_by_a_signal_saves_and_goes_on(nodes: TwoNodes, tmp_path: Path, alone: Any) -> None:
     home, at = tmp_path / "ray", ("--ray", f"address={nodes.address}")
     with command(home, *at) as process:
         wait_for(lambda: len(checkpoints(home)) == 2, "checkpoints")
@@ -347,11 +359,11 @@ def test_the_command_stopped_by_a_signal_saves_and_goes_on(nodes: TwoNodes, tmp_
     assert process.returncode == 130, err
     assert "state saved" in err
     assert not list((home / "results").rglob("*.json"))
-    assert complete(home, *at) == undisturbed(tmp_path / "local", toys(seeds=2, pause=0.1))
+    assert complete(home, *at) == alone[2]
 
 
 @marked
-def test_the_command_killed_with_the_ray_that_it_started_goes_on(tmp_path: Path) -> None:
+def test_the_command_killed_with_the_ray_that_it_started_goes_on(tmp_path: Path, alone: Any) -> None:
     pytest.importorskip("ray")
     home = tmp_path / "ray"
     with command(home) as process:
@@ -362,7 +374,7 @@ def test_the_command_killed_with_the_ray_that_it_started_goes_on(tmp_path: Path)
         process.communicate()
     at_home = f"DXBENCH_HOME={home}\0".encode()
     wait_for(lambda: not processes(at_home, file="environ"), "the Ray outlives the command that started it")
-    assert complete(home) == undisturbed(tmp_path / "local", toys(seeds=2, pause=0.1))
+    assert complete(home) == alone[2]
     wait_for(lambda: not processes(at_home, file="environ"), "something outlives the command")
 
 
