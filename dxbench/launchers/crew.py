@@ -1,12 +1,13 @@
 """Processes that carry out cells for another one, and tell it how they fare."""
 
+import atexit
 import multiprocessing
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
@@ -61,6 +62,27 @@ class _Relay:
         self._pipe.send((call, arguments))
 
 
+class Carrier:
+    """Carries out one cell after the other in this process."""
+
+    def __init__(self, options: RunOptions, listener: Listener, *, place: Rank | None = None) -> None:
+        self._options, self._listener, self._place = options, listener, place
+        self._count = 0
+
+    def __call__(self, cell: Cell, stop_requested: Callable[[], bool]) -> Outcome:
+        """The outcome of a cell."""
+        self._count += 1
+        if self._count == 2:  # what the first has loaded stays
+            process.keep_loaded()
+        try:
+            record = run_cell(
+                cell, self._options, listener=self._listener, stop_requested=stop_requested, place=self._place
+            )
+        except DxbenchError as error:
+            return Outcome(cell=cell, error=error)
+        return Outcome(cell=cell, record=record)
+
+
 def _serve(pipe: "Connection[Any, Any]", options: RunOptions, place: Rank | None, gpu: str | None) -> None:
     """What a member does: it carries out the cells that come through the pipe until that is closed."""
     process.end_with_parent()
@@ -70,21 +92,18 @@ def _serve(pipe: "Connection[Any, Any]", options: RunOptions, place: Rank | None
         place.enter()
     first = place is None or place.rank == 0
     listener: Listener = _Relay(pipe) if first else SILENT
+    carry_out = Carrier(options, listener, place=place)
     with LastStopSignals() as stop, suppress(EOFError):
         try:
             while not stop.requested():
-                if not pipe.poll(_LOOK_EVERY):
-                    continue
-                cell: Cell = pipe.recv()
-                try:
-                    record = run_cell(cell, options, listener=listener, stop_requested=stop.requested, place=place)
-                    outcome = Outcome(cell=cell, record=record)
-                except DxbenchError as error:
-                    outcome = Outcome(cell=cell, error=error)
-                if first:
-                    pipe.send(("outcome", outcome))
+                if pipe.poll(_LOOK_EVERY):
+                    outcome = carry_out(pipe.recv(), stop.requested)
+                    if first:
+                        pipe.send(("outcome", outcome))
         except KeyboardInterrupt:  # asked twice; who asked knows
             sys.exit(int(ExitCode.INTERRUPTED))
+    atexit._run_exitfuncs()
+    os._exit(0)  # the system takes down at once what Python would take apart for seconds
 
 
 class _Member:

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 import torch
 
 from dxbench.engine import process
-from dxbench.engine.cell import run_cell
 from dxbench.engine.spread import outer_rank
-from dxbench.errors import DxbenchError, Interrupted, UsageError
+from dxbench.errors import Interrupted, UsageError
 from dxbench.launchers.contract import Launch, Outcome
-from dxbench.launchers.crew import GRACE, Crew, await_news, dismiss
+from dxbench.launchers.crew import GRACE, Carrier, Crew, await_news, dismiss
 from dxbench.launchers.queue import CellQueue
 from dxbench.plugins.registry import load_task
 from dxbench.sweeps.sweep import Sweep
@@ -82,12 +81,9 @@ def _gpus() -> list[str]:
 
 def _here(launch: Launch, queue: CellQueue, *, together: bool) -> Iterator[Outcome]:
     """One cell after the other in this process, which is one of several where they go `together`."""
+    carry_out = Carrier(launch.options, launch.listener)
     while not launch.stop_requested() and (cell := queue.next()) is not None:
-        try:
-            record = run_cell(cell, launch.options, listener=launch.listener, stop_requested=launch.stop_requested)
-            outcome = Outcome(cell=cell, record=record)
-        except DxbenchError as error:
-            outcome = Outcome(cell=cell, error=error)
+        outcome = carry_out(cell, launch.stop_requested)
         if (told := queue.settle(outcome)) is not None:
             yield told
         if together and not outcome.together:

@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from typing import IO, TextIO, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import Progress, ProgressColumn, TextColumn
+from rich.progress import Progress, ProgressColumn, Task, TextColumn
 from rich.segment import Segment
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from dxbench.plain import plain_lines
@@ -38,7 +38,10 @@ class _Stderr:
 
     @property
     def _stream(self) -> TextIO:
-        return getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # under a progress bar, rich stands before it
+        stream = sys.stderr
+        while (behind := getattr(stream, "rich_proxied_file", None)) is not None:  # of rich, and ours
+            stream = behind
+        return stream
 
     @property
     def rich_proxied_file(self) -> "_Stderr":
@@ -69,9 +72,23 @@ def grid(*, header: bool = True) -> Table:
     return Table(box=None, pad_edge=False, show_header=header, header_style="bold")
 
 
+class _TextColumn(TextColumn):
+    """One line, cut where there is no room for it."""
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
+
+
 def text_column(template: str, *, style: str = "none") -> TextColumn:
-    """A column of a progress bar, such as "{task.description}", filled in literally."""
-    return TextColumn(template, style=style, markup=False)
+    """A column of a progress bar, such as "{task.description}", filled in literally; it makes room for others."""
+    return _TextColumn(template, style=style, markup=False, table_column=Column())
+
+
+def firm() -> Column:
+    """What a column of a progress bar is made with that makes no room for others."""
+    return Column(no_wrap=True)
 
 
 class _Bars(Progress):

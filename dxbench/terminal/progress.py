@@ -20,7 +20,7 @@ from rich.text import Text
 from dxbench.api import ResultRecord
 from dxbench.engine.lines import Lines, Pace, cell_name, duration, ended_line, interrupted_line, scalars_line
 from dxbench.engine.plan import Cell
-from dxbench.terminal.console import bars, text_column
+from dxbench.terminal.console import bars, firm, text_column
 
 
 class Ahead:
@@ -37,10 +37,12 @@ class Ahead:
         self._left = dict(self._weights)  # of those that have not ended
         self._done = 0.0
         self._bad: Counter[str] = Counter()
-        self._start = time.monotonic()
+        self._start: float | None = None
 
     def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
-        """What an earlier attempt has done tells nothing of the pace."""
+        """A cell begins; what an earlier attempt has done tells nothing of the pace."""
+        if self._start is None:
+            self._start = time.monotonic()
         if cell.run_id in self._left and total_steps:
             self._left[cell.run_id] = self._weights[cell.run_id] * (1 - first_step / total_steps)
 
@@ -65,7 +67,7 @@ class Ahead:
             return ""
         words = [f"{len(self._weights) - len(self._left)} of {len(self._weights)} cells"]
         words += [f"{count} {word}" for word, count in sorted(self._bad.items())]
-        if self._left and self._done > 0:
+        if self._left and self._done > 0 and self._start is not None:
             seconds = (time.monotonic() - self._start) * sum(self._left.values()) / self._done
             words.append(f"about {duration(seconds)} left")
         return ", ".join(words)
@@ -83,11 +85,11 @@ class BarListener:
         self._progress = bars(
             text_column("{task.description}"),
             BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
+            TaskProgressColumn(table_column=firm()),
+            MofNCompleteColumn(table_column=firm()),
+            TimeElapsedColumn(table_column=firm()),
             text_column("left"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(table_column=firm()),
             text_column("{task.fields[note]}", style="dim"),
             to=console,
             below=lambda: str(ahead),

@@ -125,7 +125,7 @@ def test_ctrl_c_stops_parallel_jobs_and_all_go_on(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_worker_killed_by_the_system_is_named(tmp_path: Path) -> None:
-    run = (*TWO_TOYS, "--set", "pause=0.3")
+    run = (*TWO_TOYS, "--set", "pause=0.3", "--retries", "0")
     process = start_both(tmp_path, run)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     workers = [c for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]

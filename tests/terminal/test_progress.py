@@ -1,17 +1,21 @@
 """Progress in logs, and the doctor's report."""
 
+import io
 import re
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from conftest import Ended
 
+from dxbench.cli.streams import plain_streams
 from dxbench.engine import lines
 from dxbench.engine.lines import Pace, duration
 from dxbench.engine.plan import Cell
 from dxbench.terminal.console import console
-from dxbench.terminal.progress import LineListener
+from dxbench.terminal.progress import Ahead, BarListener, LineListener, listener_for
 
 CELL = Cell(task_ref="t", method_ref="m", task="t", task_version=1, method="m", method_version=1, preset="p", seed=0)
 
@@ -89,3 +93,74 @@ def test_doctor_folds_what_loads_into_a_line(dxbench: Callable[..., Ended]) -> N
     lines = ended.out.splitlines()
     assert len(lines) == 7
     assert re.fullmatch(r"ok  plug-ins: \d+ tasks, \d+ methods, \d+ launchers? load", lines[-1])
+
+
+# --- several cells ----------------------------------------------------------------------------------------------
+
+MANY = [replace(CELL, seed=seed) for seed in range(4)]
+
+
+def test_the_line_for_all_weighs_cells_by_what_they_take(clock: Clock) -> None:
+    """10 s of 100 are done after a minute: nine times as long is left."""
+    ahead = Ahead(
+        MANY, seconds={MANY[0].run_id: 10.0, MANY[1].run_id: 20.0, MANY[2].run_id: 40.0, MANY[3].run_id: 30.0}
+    )
+    assert str(ahead) == "0 of 4 cells"
+    ahead.started(MANY[0], total_steps=100, first_step=0)
+    clock.now += 30
+    ahead.stepped(MANY[0], step=50, total_steps=100)
+    assert str(ahead) == "0 of 4 cells, about 10 min left"
+    clock.now += 30
+    ahead.settled(MANY[0], bad="")
+    assert str(ahead) == "1 of 4 cells, about 9 min left"
+    ahead.settled(MANY[2], bad="failed")
+    assert str(ahead) == "2 of 4 cells, 1 failed, about 5 min left"
+
+
+def test_steps_of_an_earlier_attempt_tell_nothing_of_the_pace(clock: Clock) -> None:
+    ahead = Ahead(MANY[:2], seconds={})
+    ahead.started(MANY[0], total_steps=100, first_step=90)
+    clock.now += 10
+    ahead.stepped(MANY[0], step=95, total_steps=100)
+    assert str(ahead) == "0 of 2 cells, about 4 min left"  # 5 % in 10 s, and 105 % to go
+
+
+def test_logs_tell_of_all_cells_now_and_then(clock: Clock) -> None:
+    out = console()
+    with out.capture() as printed, LineListener(out, Ahead(MANY, seconds={})) as listener:
+        for cell in MANY:
+            listener.started(cell, total_steps=10, first_step=0)
+            clock.now += 8
+            listener.settled(cell, bad="" if cell.seed else "out of memory")
+    lines = [line for line in printed.get().splitlines() if " of 4 cells" in line]
+    assert lines[0] == "2 of 4 cells, 1 out of memory, about 32 s left"
+    assert len(lines) == 2
+    assert str(Ahead(MANY[:1], seconds={})) == "", "of one cell there is nothing to add"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_bars_move_on_a_terminal_behind_the_streams_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rich's codes reach the terminal; those in a text do not."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    cell = replace(CELL, method="long" * 20 + "\x1b[31m")
+    with plain_streams(), listener_for(console(stderr=True), Ahead([cell, *MANY], seconds={})) as listener:
+        assert isinstance(listener, BarListener)
+        listener.started(cell, total_steps=10, first_step=3)
+        listener.stepped(cell, step=4, scalars={"loss": 1.0})
+        listener.phase(cell, "measuring what takes long")
+        listener._progress.refresh()
+        listener.settled(cell, bad="failed")
+        listener._progress.refresh()
+    shown = terminal.getvalue()
+    assert "\x1b[2K" in shown
+    assert "\x1b[31mlong" not in shown
+    assert "<U+000D>" not in shown
+    assert "1 of 5 cells, 1 failed" in shown
+    bar = next(line for line in shown.split("\n") if "4/10" in line)
+    assert "0:00:00" in bar, "times are not cut where a name is long"
