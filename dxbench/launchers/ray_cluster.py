@@ -163,7 +163,6 @@ def _start(ray: Any) -> None:
         try:
             ray.init(
                 address="local",
-                num_cpus=os.cpu_count(),
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE,
                 log_to_driver=False,

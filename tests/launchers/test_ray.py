@@ -217,7 +217,7 @@ def test_a_sweep_with_a_shared_start_has_the_records_of_a_local_one(nodes: TwoNo
 @marked
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_the_cell_of_a_worker_that_is_ended_goes_on(
-    nodes: TwoNodes, tmp_path: Path, alone: Any, sent: signal.Signals
+    nodes: TwoNodes, tmp_path: Path, alone: Any, sent: signal.Signals, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cells, home, heard = toys(seeds=2), tmp_path / "ray", Heard()
     ended: list[int] = []
@@ -231,6 +231,7 @@ def test_the_cell_of_a_worker_that_is_ended_goes_on(
     assert len(ended) == 1
     assert numbers(outcomes) == alone[2]
     assert ["died, or its node" in text for text in heard.warnings] == [True] * (sent == signal.SIGKILL)
+    assert capfd.readouterr().out == ""  # which is for records
     assert sum(first > 0 for first in heard.resumed) == 1
 
 
