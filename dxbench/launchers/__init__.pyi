@@ -6,3 +6,4 @@ from .crew import Crew as Crew
 from .local import LocalLauncher as LocalLauncher
 from .queue import CellQueue as CellQueue
 from .ray import RayLauncher as RayLauncher
+from .slurm import SlurmLauncher as SlurmLauncher

@@ -1,4 +1,6 @@
 from .asked import Asked as Asked
+from .chunks import pack as pack
+from .chunks import selector as selector
 from .forecast import Forecast as Forecast
 from .forecast import expected_seconds as expected_seconds
 from .forecast import forecasts as forecasts
