@@ -1,8 +1,7 @@
 """`dxbench run`."""
 
 import re
-import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from dxbench.plugins.registry import load_method, load_task, shadowed
 from dxbench.records.entries import Entry
 from dxbench.records.files import record_path, work_folder
 from dxbench.records.index import RecordIndex, open_index
+from dxbench.sweeps.asked import Asked
 from dxbench.sweeps.forecast import expected_seconds
 from dxbench.sweeps.planning import Block, plan_blocks, read_blocks
 from dxbench.sweeps.state import LaunchNote, done
@@ -199,7 +199,7 @@ def _launched(launcher: Launcher, launch: Launch, console: Console) -> tuple[lis
         Interrupted: if a second Ctrl-C ended it at once.
     """
     with LastStopSignals() as stop:
-        asked = _Asked(stop.requested, launch.sweep.cancelled)
+        asked = Asked(stop.requested, launch.sweep.cancelled)
         try:
             outcomes: list[Outcome] = []
             with listener_for(console, Ahead(launch.waiting, seconds=launch.seconds)) as listener:
@@ -209,27 +209,6 @@ def _launched(launcher: Launcher, launch: Launch, console: Console) -> tuple[lis
         except KeyboardInterrupt:
             raise Interrupted(AT_ONCE) from None
         return outcomes, asked()
-
-
-class _Asked:
-    """Whether to stop: somebody sent a signal, or cancelled the sweep, for which its folder is looked at now and then.
-
-    Args:
-        signalled: tells of signals.
-        cancelled: the file that is there when the sweep is cancelled.
-    """
-
-    _EVERY = 2.0  # seconds
-
-    def __init__(self, signalled: Callable[[], bool], cancelled: Path) -> None:
-        self._signalled, self._cancelled = signalled, cancelled
-        self._looked, self._found = time.monotonic(), False
-
-    def __call__(self) -> bool:
-        if not self._found and time.monotonic() - self._looked > self._EVERY:
-            self._looked = time.monotonic()
-            self._found = self._cancelled.exists()
-        return self._found or self._signalled()
 
 
 def _show(records: Sequence[ResultRecord], cells: Sequence[Cell], options: RunOptions, request: RunRequest) -> None:

@@ -5,4 +5,5 @@ from .contract import Outcome as Outcome
 from .crew import Crew as Crew
 from .local import LocalLauncher as LocalLauncher
 from .queue import CellQueue as CellQueue
+from .ray import RayLauncher as RayLauncher
 from .slurm import SlurmLauncher as SlurmLauncher

@@ -35,7 +35,7 @@ class LocalLauncher:
             )
         if settings.detach:
             raise UsageError(
-                "--detach wants a launcher with a queue of its own, such as slurm or ray; cells of the local one end "
+                "--detach wants a launcher with a queue of its own, such as slurm; cells of the local one end "
                 "with the command: leave --detach out, and start it with nohup to close the terminal"
             )
         if outer is None and spread.devices > 1:

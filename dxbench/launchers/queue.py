@@ -63,6 +63,10 @@ class CellQueue:
         self._deaths[cell.run_id] += 1
         if self._deaths[cell.run_id] > self._retries:
             return False
+        self.put_back(cell)
+        return True
+
+    def put_back(self, cell: Cell) -> None:
+        """Put a cell first in the queue that was interrupted on its own."""
         self._under_way -= 1
         self._waiting.insert(0, cell)
-        return True

@@ -1,3 +1,4 @@
+from .asked import Asked as Asked
 from .chunks import pack as pack
 from .chunks import selector as selector
 from .forecast import Forecast as Forecast

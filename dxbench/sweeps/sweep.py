@@ -103,10 +103,10 @@ class PlannedCell(Frozen):
 
 
 def _line(cell: Cell) -> PlannedCell:
-    row = replace(cell.row, method=_whole(cell.method_ref))
+    row = replace(cell.row, method=whole(cell.method_ref))
     return PlannedCell(
         run_id=cell.run_id,
-        task=_whole(cell.task_ref),
+        task=whole(cell.task_ref),
         row=str(row),
         seed=cell.seed,
         part=cell.part,
@@ -115,7 +115,8 @@ def _line(cell: Cell) -> PlannedCell:
     )
 
 
-def _whole(ref: Any) -> str:
+def whole(ref: Any) -> str:
+    """A reference of a task or method, with the whole path where it is into a file."""
     assert isinstance(ref, str), "a sweep is planned from names"
     path, colon, name = ref.rpartition(":")
     return f"{Path(path).resolve()}:{name}" if colon and path.endswith(".py") else ref

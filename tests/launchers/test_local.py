@@ -150,7 +150,7 @@ def test_a_start_comes_before_those_that_need_it_and_a_taken_cell_last() -> None
 
 @pytest.mark.parametrize(
     ("settings", "devices", "words"),
-    [({"jobs": 2}, 2, "--jobs and --devices do not go together"), ({"detach": True}, 1, "such as slurm or ray")],
+    [({"jobs": 2}, 2, "--jobs and --devices do not go together"), ({"detach": True}, 1, "such as slurm")],
 )
 def test_what_does_not_go_together_is_refused(
     tmp_path: Path, settings: dict[str, Any], devices: int, words: str
