@@ -111,13 +111,14 @@ def run_command(request: RunRequest) -> int:
         console.print(f"warning: {warning}")
     records = {key: record for key, record in measured.items() if isinstance(record, ResultRecord)}
     _say_measured(list(records.values()), options, console)
-    if first and request.cells is None and launch.waiting and (len(sweep.cells) > 1 or request.launcher != "local"):
+    several = request.cells is None and len(sweep.cells) > 1
+    if first and launch.waiting and (several or request.launcher != "local"):
         _announce(sweep, request.launcher, options, console)
     outcomes, stopped = _launched(launcher, launch, console)
     records = {o.record.run_id: o.record for o in outcomes if o.record is not None} | records
     runs = [cell for cell in sweep.cells if cell.part == "run"]
     ordered = [records[cell.run_id] for cell in runs if cell.run_id in records]
-    if first:
+    if first and (request.cells is None or request.as_json):  # a part is one of many
         _show(ordered, sweep.cells, options, request)
     unfinished = len(ordered) < len(runs)
     return int(ExitCode.INTERRUPTED) if stopped and unfinished else _exit_code(outcomes, ordered, console)
@@ -159,7 +160,7 @@ def planned(request: RunRequest, home: Path) -> tuple[Sweep, Sequence[str]]:
 
 def _file_and_cells(text: str) -> tuple[Path, str]:
     """The file and the choice of "FILE[0:10]", or all of FILE."""
-    match = re.fullmatch(r"(?P<file>[^\[]+)(\[(?P<which>[^\]]*)\])?", text)
+    match = re.fullmatch(r"(?P<file>.+?)(\[(?P<which>[\d:, ]*)\])?", text, re.DOTALL)
     if match is None:
         raise UsageError(f"--cells takes FILE or FILE[0:10], got {text!r}")
     return Path(match["file"]), match["which"] or ":"

@@ -23,9 +23,8 @@ class LocalLauncher:
     """
 
     def check(self, launch: Launch) -> None:
-        """Refuse what does not go together, and devices that are not here."""
+        """Refuse what does not go together."""
         spread, settings = launch.options.spread, launch.settings
-        outer = outer_rank(spread)
         if spread.processes > 1 and (settings.jobs or 1) > 1:
             raise UsageError("--jobs and --devices do not go together: a cell takes all devices")
         if settings.nodes not in (1, spread.machines):
@@ -38,18 +37,22 @@ class LocalLauncher:
                 "--detach wants a launcher with a queue of its own, such as slurm; cells of the local one end "
                 "with the command: leave --detach out, and start it with nohup to close the terminal"
             )
-        if outer is None and spread.devices > 1:
-            for device in _devices(launch):
-                process.check_devices(device, spread.devices)
 
     def preview(self, launch: Launch) -> str:
         """Nothing: what is run here is the cells as they stand."""
         return ""
 
     def run(self, launch: Launch) -> Iterator[Outcome]:
-        """Run the cells; a process that dies is replaced, and its cell tried again up to `retries` times."""
-        spread, gpus = launch.options.spread, _gpus() if "cuda" in _devices(launch) else []
+        """Run the cells; a process that dies is replaced, and its cell tried again up to `retries` times.
+
+        Raises:
+            UsageError: for devices that are not here.
+        """
+        spread, devices = launch.options.spread, _devices(launch)
+        gpus = _gpus() if "cuda" in devices else []
         outer = outer_rank(spread)
+        for device in devices if outer is None else ():
+            process.check_devices(device, spread.devices)
         queue = CellQueue(launch.waiting, retries=launch.settings.retries)
         seats = min(launch.settings.jobs or len(gpus) or 1, len(launch.waiting))
         if outer is not None or (spread.devices == 1 and seats <= 1):

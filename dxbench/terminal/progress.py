@@ -108,7 +108,7 @@ class BarListener:
         self._progress.stop()
 
     def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
-        self._remove(cell)  # of an earlier attempt, which died
+        self._remove(cell)  # of an earlier attempt, which died, or of a wait before the first step
         if first_step:
             self._console.print(f"{cell_name(cell)}: resumed at step {first_step:,}", style="dim")
         self._bars[cell.run_id] = self._progress.add_task(
@@ -125,6 +125,8 @@ class BarListener:
             self._progress.update(self._bars[cell.run_id], completed=step, note=scalars_line(scalars))
 
     def phase(self, cell: Cell, text: str) -> None:
+        if cell.run_id not in self._bars:  # it waits for something before its first step
+            self._bars[cell.run_id] = self._progress.add_task(cell_name(cell), total=None, note=text)
         self._progress.update(self._bars[cell.run_id], total=None, note=text)
 
     def warned(self, cell: Cell, text: str) -> None:

@@ -74,7 +74,8 @@ def test_every_example_is_printed_whole_and_can_be_typed(
     command = EVERY[tuple(path)]
     assert line in dxbench(*path, "--help").out
     command.make_context(" ".join(path), words[len(path) :])
-    if path == ["run"]:
+    (tmp_path / "mine.toml").write_text('[[sweep]]\ntask = "gaussians8"\nmethod = "ddim"\n')
+    if path == ["run"] and "--launcher" not in words:  # others than the local one ask what is installed here
         assert dxbench(*words, "--dry-run").code == 0
     if path[0] in LOOKS and ".json" not in line and "@yours" not in line:  # which there are none of here
         extra = ["--list"] if path == ["prepare"] and "--list" not in words else []

@@ -55,7 +55,8 @@ def test_parts_of_a_plan_give_what_the_whole_gives(
     [
         (("run", "--cells", "nowhere/cells.jsonl[0:2]"), "no plan nowhere/cells.jsonl"),
         (("run", "--cells", "a[0:2", "-t", "digits"), "leave out what names others"),
-        (("run", "--cells", "a[0:2"), "--cells takes FILE or FILE[0:10]"),
+        (("run", "--cells", "a[0:2"), "no plan a[0:2"),
+        (("run", "--cells", ""), "--cells takes FILE or FILE[0:10]"),
         (("run", "--sweep", "nowhere.toml"), "no sweep file nowhere.toml"),
         (("run", "--sweep", "nowhere.toml", "-m", "dxmi"), "leave out what names others"),
         ((*SWEEP, "--slurm", "=x"), "--slurm takes key=value"),
