@@ -32,6 +32,10 @@ class UsageError(DxbenchError):
     exit_code = ExitCode.USAGE
 
 
+class Taken(UsageError):
+    """Another process is at the same cell."""
+
+
 class InvalidFile(DxbenchError):
     """A record, checkpoint or bundle that cannot be believed."""
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from dxbench.cli.common import say
+from dxbench.engine.lines import duration
 from dxbench.engine.plan import Cell
 from dxbench.launchers.contract import Launch
 from dxbench.sweeps.forecast import Forecast, forecasts
-from dxbench.terminal.progress import duration
 
 
 def dry_run(launch: Launch, done: Mapping[str, object], *, preview: str, as_json: bool) -> None:

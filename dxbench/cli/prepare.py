@@ -19,13 +19,13 @@ from dxbench.assets import Asset
 from dxbench.assets.prepare import Found, asked_offline, look, prepare
 from dxbench.assets.prepare import Progress as Tell
 from dxbench.cli.common import say
+from dxbench.engine.lines import Pace
 from dxbench.engine.parts import needed_files
 from dxbench.errors import ExitCode, UsageError, unknown
 from dxbench.plugins.configure import configure, parse_assignments
 from dxbench.plugins.registry import load_method, load_task
 from dxbench.plugins.rows import RowName
 from dxbench.terminal.console import bars, console, text_column
-from dxbench.terminal.progress import Pace
 
 
 def prepare_command(

@@ -31,7 +31,7 @@ from dxbench.sweeps.planning import Block, plan_blocks, read_blocks
 from dxbench.sweeps.state import LaunchNote, done
 from dxbench.sweeps.sweep import Sweep, read_plan
 from dxbench.terminal.console import console as console_of
-from dxbench.terminal.progress import listener_for
+from dxbench.terminal.progress import Ahead, listener_for
 
 _NAMED = 20
 """Cells that are named one by one; of more they are counted."""
@@ -200,8 +200,11 @@ def _launched(launcher: Launcher, launch: Launch, console: Console) -> tuple[lis
     with LastStopSignals() as stop:
         asked = _Asked(stop.requested, launch.sweep.cancelled)
         try:
-            with listener_for(console) as listener:
-                outcomes = list(launcher.run(replace(launch, listener=listener, stop_requested=asked)))
+            outcomes: list[Outcome] = []
+            with listener_for(console, Ahead(launch.waiting, seconds=launch.seconds)) as listener:
+                for outcome in launcher.run(replace(launch, listener=listener, stop_requested=asked)):
+                    listener.settled(outcome.cell, bad=outcome.bad)
+                    outcomes.append(outcome)
         except KeyboardInterrupt:
             raise Interrupted(AT_ONCE) from None
         return outcomes, asked()

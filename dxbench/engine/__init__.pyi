@@ -8,11 +8,15 @@ from .distributed_sampling import DistributedSampling as DistributedSampling
 from .distributed_sampling import sampling_together as sampling_together
 from .endings import CrashReport as CrashReport
 from .fabric import FabricWorkers as FabricWorkers
-from .launchers import Outcome as Outcome
 from .ledger import WINDOWS as WINDOWS
 from .ledger import Ledger as Ledger
 from .ledger import TrainingMeter as TrainingMeter
+from .lines import CellLog as CellLog
+from .lines import Lines as Lines
+from .lines import Pace as Pace
+from .lines import duration as duration
 from .listener import SILENT as SILENT
+from .listener import Both as Both
 from .listener import Listener as Listener
 from .listener import Silent as Silent
 from .locks import Claim as Claim
@@ -47,3 +51,4 @@ from .stopping import LastStopSignals as LastStopSignals
 from .stopping import StopSignals as StopSignals
 from .store import Busy as Busy
 from .store import FolderStore as FolderStore
+from .undisturbed import undisturbed as undisturbed

@@ -4,6 +4,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from dxbench import paths
 from dxbench.api import Compute, Evaluation, Failure, Model, ResultRecord, Status, Training
@@ -12,21 +13,26 @@ from dxbench.engine import process
 from dxbench.engine.attempt import Attempt, RunOptions
 from dxbench.engine.distributed_sampling import DistributedSampling, sampling_together
 from dxbench.engine.endings import CrashReport, TimedOut, ending_of, ending_of_peer, out_of_memory
-from dxbench.engine.listener import Listener
+from dxbench.engine.lines import CellLog
+from dxbench.engine.listener import Both, Listener
 from dxbench.engine.locks import Claim, owner_of, take
 from dxbench.engine.owners import Owner
 from dxbench.engine.parts import problem_for, start_training, trained_model
-from dxbench.engine.plan import Cell
+from dxbench.engine.plan import Cell, measured
 from dxbench.engine.progress import Progress
 from dxbench.engine.recording import record_of
 from dxbench.engine.spread import Rank
 from dxbench.engine.store import FolderStore
+from dxbench.engine.undisturbed import undisturbed
 from dxbench.engine.workers import POLL_SECONDS, PeerLost, SharedStore
-from dxbench.errors import Interrupted, InvalidFile, MachineFault, RunFailed, UsageError
+from dxbench.errors import Interrupted, InvalidFile, MachineFault, RunFailed, Taken, UsageError
 from dxbench.files.arrays import save_arrays
 from dxbench.files.faults import machine_fault
 from dxbench.files.writing import check_writable, set_aside, sweep_temporaries, write_text_atomically
 from dxbench.records.files import work_folder, write_record
+
+LOG = "log.txt"
+"""Of a run, in its folder of work."""
 
 
 def run_cell(
@@ -41,14 +47,16 @@ def run_cell(
 
     Whatever ends the run, other than being stopped from outside and what the machine refuses, becomes a record. Of
     several processes, each calls this; only the first gets the record. A cell that trains a shared start ends with
-    None once that is in the store.
+    None once that is in the store. A cell that somebody else has measured meanwhile is not run again, unless the
+    options say `fresh`.
 
     Args:
         place: of this process, where a launcher of ours has started several for the run.
 
     Raises:
         Interrupted: when `stop_requested` turned true; the state is saved.
-        UsageError: if results cannot be written, or another process runs the same cell.
+        UsageError: if results cannot be written.
+        Taken: if another process runs the same cell.
         RunFailed: if a shared start cannot be trained.
         MachineFault: where there is no room, no permission or no connection; the last checkpoint is kept.
     """
@@ -56,8 +64,12 @@ def run_cell(
         check_writable(options.results, remedy=paths.RESULTS_REMEDY)
         folder = work_folder(options.home, task=cell.task, method=cell.method, run_id=cell.run_id)
         check_writable(folder, remedy=paths.HOME_REMEDY)
-        attempt = Attempt.at(cell, options, listener=listener, stop_requested=stop_requested, place=place)
-        return _Run(attempt).carry_out() if attempt.workers.rank == 0 else _Run(attempt).assist()
+        with undisturbed():
+            attempt = Attempt.at(cell, options, listener=listener, stop_requested=stop_requested, place=place)
+            if attempt.workers.rank != 0:
+                return _Run(attempt).assist()
+            with CellLog(folder / LOG, cell) as log:
+                return _Run(replace(attempt, listener=Both(listener, log))).carry_out()
     except Exception as error:
         fault = machine_fault(error)
         if fault is None or fault is error:
@@ -87,6 +99,8 @@ class _Run:
         """What a process other than the first does."""
         process.prepare_process(self.compute)
         try:
+            if self.attempt.workers.from_first(False):  # it is measured
+                return
             training = self._set_up()
             self._train(training)
             if self.attempt.cell.part == "start":
@@ -103,12 +117,12 @@ class _Run:
         """What the first process does, which alone reads and writes files.
 
         Raises:
-            UsageError: if another process runs the same cell.
+            Taken: if another process runs the same cell.
         """
         cell, lock = self.attempt.cell, self.attempt.folder / "lock"
         if (claim := take(lock, waiting=self._wait_for_owner)) is None:
             owner = owner_of(lock)
-            raise UsageError(
+            raise Taken(
                 f"another process is running {cell.method} on {cell.task}, seed {cell.seed} "
                 f"({f'{owner}, ' if owner else ''}{lock.parent})"
             )
@@ -133,6 +147,8 @@ class _Run:
     def _carry_out(self) -> ResultRecord | None:
         model: Model | None = None
         try:
+            if (done := self._measured_meanwhile()) is not None:
+                return done
             training = self._set_up()
             self._train(training)
             if self.attempt.cell.part == "start":
@@ -159,6 +175,14 @@ class _Run:
         if self.attempt.cell.part == "start":
             raise RunFailed(f"the start that {self.attempt.cell.row} shares: {ending.failure.message}")
         return self._end(ending.status, failure=ending.failure, model=model)
+
+    def _measured_meanwhile(self) -> ResultRecord | None:
+        """The record that another process has made since the run was planned; all processes then end."""
+        cell, options = self.attempt.cell, self.attempt.options
+        done = None if options.fresh else measured([cell], options.results).get(cell.run_id)
+        if self.attempt.workers.from_first(done is not None):
+            self.attempt.listener.ended(cell, done)
+        return done
 
     def _tidy(self) -> None:
         """Remove what earlier attempts left unfinished when they were killed."""

@@ -49,4 +49,35 @@ class Silent:
         pass
 
 
+class Both:
+    """Two listeners that are told the same."""
+
+    def __init__(self, first: Listener, second: Listener) -> None:
+        self._all = (first, second)
+
+    def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
+        for one in self._all:
+            one.started(cell, total_steps=total_steps, first_step=first_step)
+
+    def stepped(self, cell: Cell, *, step: int, scalars: Mapping[str, float]) -> None:
+        for one in self._all:
+            one.stepped(cell, step=step, scalars=scalars)
+
+    def phase(self, cell: Cell, text: str) -> None:
+        for one in self._all:
+            one.phase(cell, text)
+
+    def warned(self, cell: Cell, text: str) -> None:
+        for one in self._all:
+            one.warned(cell, text)
+
+    def interrupted(self, cell: Cell) -> None:
+        for one in self._all:
+            one.interrupted(cell)
+
+    def ended(self, cell: Cell, record: ResultRecord | None) -> None:
+        for one in self._all:
+            one.ended(cell, record)
+
+
 SILENT = Silent()

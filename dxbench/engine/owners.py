@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from dxbench.api import Frozen
+from dxbench.api import Frozen, refusal
 from dxbench.errors import InvalidFile, UsageError
 from dxbench.files.faults import machine_fault
 from dxbench.files.reading import open_regular
@@ -140,10 +140,10 @@ def read_owner(path: Path) -> Owner | None:
             RecursionError,
         ) as error:
             if attempt == 2:
-                reason = f"{type(error).__name__}: {str(error)[:200]}"
+                reason = refusal(error) if isinstance(error, ValidationError) else str(error) or type(error).__name__
                 raise UsageError(
-                    f"{path} should say who is at work here and cannot be understood ({reason}); a newer dxbench may "
-                    "have written it. Remove it once you know that nobody is"
+                    f"{path} should say who is at work here and cannot be understood ({reason[:200]}); a newer dxbench "
+                    "may have written it. Remove it once you know that nobody is"
                 ) from None
             time.sleep(0.05)  # a file system without hard links shows files that are being made
         except OSError as error:

@@ -1,6 +1,7 @@
 """State of the whole process that a run depends on: threads, allocator, global random generators."""
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import platform
@@ -8,7 +9,9 @@ import random
 import resource
 import sys
 import threading
+from contextlib import suppress
 from multiprocessing import connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,8 +64,9 @@ def end_with_parent() -> None:
 
 
 def prepare_process(compute: Compute) -> None:
-    """Fix the thread count and keep freed memory mapped."""
+    """Fix the thread count, keep memory mapped that is freed from now on, and let go of what earlier runs held."""
     fix_threads(compute.threads)
+    gc.collect()
     if platform.libc_ver()[0] == "glibc":
         # glibc gives pages back after each large free and maps them again, zeroed, at the next allocation.
         # For nets of a few thousand activations that costs a quarter of the training time.
@@ -71,6 +75,12 @@ def prepare_process(compute: Compute) -> None:
         for option in (trim_threshold, mmap_threshold):
             libc.mallopt(option, 1 << 30)
         libc.mallopt(top_pad, 64 << 20)
+        libc.malloc_trim(0)
+    if compute.device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    with suppress(OSError):  # from here on, VmHWM is the peak of this run
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def seed_global_generators(rng: RandomStreams) -> None:
@@ -104,8 +114,15 @@ def restore_global_generators(state: dict[str, Any]) -> None:
 
 
 def peak_memory_bytes(device: str) -> int:
-    """Peak of the device's allocator, or of this process's resident memory on a CPU."""
+    """Peak since `prepare_process` of the device's allocator, or of this process's resident memory on a CPU.
+
+    Where the system does not tell the latter, it is the peak since the process began.
+    """
     if device == "cuda":
         return int(torch.cuda.max_memory_allocated())
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

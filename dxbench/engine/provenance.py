@@ -6,8 +6,10 @@ import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,26 +25,34 @@ def collect(*, resumed: int, command: str | None = None) -> Provenance:
     Args:
         command: what was typed; None for the command line of this process.
     """
-    sha, dirty = _git_state(Path(__file__).resolve().parent)
     return Provenance(
-        dxbench_version=__version__,
-        git_sha=sha,
-        git_dirty=dirty,
         command=command_line() if command is None else command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        python=platform.python_version(),
-        packages={name: found for name in _PACKAGES if (found := _version(name))},
-        platform=f"{platform.system()} {platform.machine()}",
-        processor=_processor(),
-        cores=os.cpu_count() or 1,
-        accelerator=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         resumed=resumed,
+        **_of_process(),
     )
 
 
 def command_line() -> str:
     """The command that this process was started by, to copy."""
     return " ".join(["dxbench", *map(shlex.quote, sys.argv[1:])])
+
+
+@cache
+def _of_process() -> dict[str, Any]:
+    """Facts that stay as they are for as long as the process lives, which has loaded its code."""
+    sha, dirty = _git_state(Path(__file__).resolve().parent)
+    return {
+        "dxbench_version": __version__,
+        "git_sha": sha,
+        "git_dirty": dirty,
+        "python": platform.python_version(),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
 
 
 def _version(package: str) -> str | None:

@@ -8,7 +8,7 @@ from dxbench.api import ResultRecord
 from dxbench.engine.attempt import RunOptions
 from dxbench.engine.listener import Listener
 from dxbench.engine.plan import Cell
-from dxbench.errors import DxbenchError
+from dxbench.errors import DxbenchError, Interrupted
 from dxbench.sweeps.sweep import Sweep
 
 
@@ -28,6 +28,16 @@ class Outcome:
     def together(self) -> bool:
         """Surely all processes of the run came to this end, so that they may go on together."""
         return self.error is None and (self.record is None or self.record.status not in ("failed", "out_of_memory"))
+
+    @property
+    def bad(self) -> str:
+        """What came of it, in a word or two, where that is neither a number nor a trained start; else ""."""
+        if isinstance(self.error, Interrupted):
+            return "interrupted"
+        if self.error is not None:
+            return "failed"
+        bad = self.record is not None and self.record.status not in ("ok", "partial")
+        return self.record.status.replace("_", " ") if self.record is not None and bad else ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import torch
 
 from dxbench.api import Evaluation, Metric, NotApplicable, Problem, ProblemSet, Task
 from dxbench.engine.process import choose_device
+from dxbench.engine.undisturbed import undisturbed
 from dxbench.errors import InvalidFile, NothingMeasured, UsageError, unknown
 from dxbench.features.protocols import SET_PROTOCOLS
 from dxbench.features.quantisation import quantise
@@ -21,7 +22,6 @@ from dxbench.metrics.scoring import score
 from dxbench.plugins.registry import TaskRef, in_file, load_metric, load_task
 from dxbench.python.samplers import as_model, device_of, drawn
 from dxbench.python.scores import Scores
-from dxbench.python.undisturbed import undisturbed
 from dxbench.readers import Statistics, read_samples, samples_of
 from dxbench.threads import fix_threads
 

@@ -8,9 +8,9 @@ from dxbench.engine.attempt import RunOptions
 from dxbench.engine.plan import Cell
 from dxbench.engine.process import choose_device
 from dxbench.engine.reloading import trained_model
+from dxbench.engine.undisturbed import undisturbed
 from dxbench.errors import InvalidFile, UsageError
 from dxbench.plugins.registry import MethodRef, TaskRef, load_method, load_task
-from dxbench.python.undisturbed import undisturbed
 from dxbench.records.files import Unreadable, precision_of, read_record
 
 

@@ -18,6 +18,7 @@ from dxbench.engine.cell import run_cell
 from dxbench.engine.listener import SILENT
 from dxbench.engine.plan import Cell, measured, plan, plan_row
 from dxbench.engine.stopping import AT_ONCE, StopSignals
+from dxbench.engine.undisturbed import undisturbed
 from dxbench.errors import Interrupted, MissingData, RunFailed, UsageError
 from dxbench.files.writing import check_writable
 from dxbench.plugins.configure import DEFAULT_PRESET
@@ -25,7 +26,6 @@ from dxbench.plugins.registry import MethodRef, TaskRef, load_task, shadowed
 from dxbench.plugins.rows import RowName
 from dxbench.python.loading import load_model, named
 from dxbench.python.scores import Scores, html_table, shown
-from dxbench.python.undisturbed import undisturbed
 from dxbench.records.files import record_path, work_folder
 from dxbench.terminal.console import console
 from dxbench.terminal.progress import listener_for

@@ -74,9 +74,22 @@ def text_column(template: str, *, style: str = "none") -> TextColumn:
     return TextColumn(template, style=style, markup=False)
 
 
-def bars(*columns: ProgressColumn, to: Console) -> Progress:
-    """Progress bars that go away when they are done."""
-    return Progress(*columns, console=to, transient=True)
+class _Bars(Progress):
+    """Bars, and a line below them."""
+
+    def __init__(self, *columns: ProgressColumn, console: Console, below: Callable[[], str]) -> None:
+        self._below = below
+        super().__init__(*columns, console=console, transient=True)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if line := self._below():
+            yield Text(line, no_wrap=True, overflow="ellipsis")
+
+
+def bars(*columns: ProgressColumn, to: Console, below: Callable[[], str] = str) -> Progress:
+    """Progress bars that go away when they are done, with a line below them where there is something to say."""
+    return _Bars(*columns, console=to, below=below)
 
 
 @contextmanager

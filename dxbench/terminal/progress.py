@@ -1,7 +1,8 @@
 """Live progress on stderr: bars on a terminal, a line now and then elsewhere."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -17,76 +18,68 @@ from rich.progress import (
 from rich.text import Text
 
 from dxbench.api import ResultRecord
+from dxbench.engine.lines import Lines, Pace, cell_name, duration, ended_line, interrupted_line, scalars_line
 from dxbench.engine.plan import Cell
 from dxbench.terminal.console import bars, text_column
 
-_LINE_EVERY = 10.0
-_AND_AFTER = 0.05
 
+class Ahead:
+    """How many of several cells have ended, and how long the others will take.
 
-class Pace:
-    """When a line about something under way is due, and how far it is.
-
-    Lines are ten seconds apart at least and get rarer, one whenever the time has grown by a twentieth: some 120 in ten
-    hours.
-
-    Args:
-        clock: seconds, from any origin.
-        first: how much of it was done before.
+    A cell weighs what it is expected to take, in seconds; one of which nothing is known, as much as the others do on
+    average. The pace so far says how long all of them take, however many there are at a time.
     """
 
-    def __init__(self, *, first: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._subject = ""
-        self._begin(first)
+    def __init__(self, cells: Sequence[Cell], *, seconds: Mapping[str, float]) -> None:
+        known = [seconds[cell.run_id] for cell in cells if cell.run_id in seconds]
+        usual = sum(known) / len(known) if known else 1.0
+        self._weights = {cell.run_id: max(seconds.get(cell.run_id, usual), 1e-3) for cell in cells}
+        self._left = dict(self._weights)  # of those that have not ended
+        self._done = 0.0
+        self._bad: Counter[str] = Counter()
+        self._start = time.monotonic()
 
-    def _begin(self, first: int) -> None:
-        self._first = first
-        self._start = self._last = self._clock()
+    def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
+        """What an earlier attempt has done tells nothing of the pace."""
+        if cell.run_id in self._left and total_steps:
+            self._left[cell.run_id] = self._weights[cell.run_id] * (1 - first_step / total_steps)
 
-    def due(self, subject: str = "") -> bool:
-        """Whether to say something now; with another subject, time begins anew."""
-        if subject != self._subject:
-            self._subject = subject
-            self._begin(0)
-        now = self._clock()
-        if now - self._last < max(_LINE_EVERY, _AND_AFTER * (now - self._start)):
-            return False
-        self._last = now
-        return True
+    def stepped(self, cell: Cell, *, step: int, total_steps: int) -> None:
+        """So many steps of a cell are done."""
+        if cell.run_id in self._left:
+            left = self._weights[cell.run_id] * (1 - step / total_steps)
+            self._done += self._left[cell.run_id] - left
+            self._left[cell.run_id] = left
 
-    def far(self, done: int, total: int | None) -> str:
-        """Per cent and time left, as the rate so far has it; nothing where there is no total."""
-        if not total:
+    def settled(self, cell: Cell, *, bad: str) -> None:
+        """It has ended, and how badly; "" for well."""
+        left = self._left.pop(cell.run_id, 0.0)
+        if bad:
+            self._bad[bad] += 1
+        else:
+            self._done += left
+
+    def __str__(self) -> str:
+        """Such as "7 of 40 cells, 1 failed, about 12 min left"; nothing where there is one cell."""
+        if len(self._weights) < 2:
             return ""
-        rate = (done - self._first) / max(self._clock() - self._start, 1e-9)
-        left = f", about {duration((total - done) / rate)} left" if rate > 0 else ""
-        return f" ({100 * done / total:.0f} %{left})"
+        words = [f"{len(self._weights) - len(self._left)} of {len(self._weights)} cells"]
+        words += [f"{count} {word}" for word, count in sorted(self._bad.items())]
+        if self._left and self._done > 0:
+            seconds = (time.monotonic() - self._start) * sum(self._left.values()) / self._done
+            words.append(f"about {duration(seconds)} left")
+        return ", ".join(words)
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 40 s, 12 min, 3.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
-
-
-def _name(cell: Cell) -> str:
-    changes = " ".join(f"{key}={value}" for key, value in cell.overrides.items())
-    if cell.part == "start":
-        return f"{cell.task} start that {cell.method} shares seed {cell.seed}"
-    return f"{cell.task} {cell.method}{' ' + changes if changes else ''} seed {cell.seed}"
-
-
-def _scalars(scalars: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.3f}" for name, value in list(scalars.items())[:3])
+ALONE = Ahead([], seconds={})
+"""For what is no sweep."""
 
 
 class BarListener:
-    """One bar per running cell."""
+    """One bar per running cell, and a line for all cells together."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, ahead: Ahead = ALONE) -> None:
+        self._console, self._ahead = console, ahead
         self._progress = bars(
             text_column("{task.description}"),
             BarColumn(bar_width=24),
@@ -97,9 +90,11 @@ class BarListener:
             TimeRemainingColumn(),
             text_column("{task.fields[note]}", style="dim"),
             to=console,
+            below=lambda: str(ahead),
         )
         self._bars: dict[str, TaskID] = {}
-        self._last = 0.0
+        self._totals: dict[str, int] = {}
+        self._shown: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -111,45 +106,52 @@ class BarListener:
         self._progress.stop()
 
     def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
+        self._remove(cell)  # of an earlier attempt, which died
         if first_step:
-            self._console.print(f"{_name(cell)}: resumed at step {first_step:,}", style="dim")
+            self._console.print(f"{cell_name(cell)}: resumed at step {first_step:,}", style="dim")
         self._bars[cell.run_id] = self._progress.add_task(
-            _name(cell), total=total_steps or None, completed=first_step, note=""
+            cell_name(cell), total=total_steps or None, completed=first_step, note=""
         )
+        self._totals[cell.run_id], self._shown[cell.run_id] = total_steps, 0.0
+        self._ahead.started(cell, total_steps=total_steps, first_step=first_step)
 
     def stepped(self, cell: Cell, *, step: int, scalars: Mapping[str, float]) -> None:
         now = time.monotonic()
-        if now - self._last > 0.1:
-            self._last = now
-            self._progress.update(self._bars[cell.run_id], completed=step, note=_scalars(scalars))
+        if now - self._shown[cell.run_id] > 0.1:
+            self._shown[cell.run_id] = now
+            self._ahead.stepped(cell, step=step, total_steps=self._totals[cell.run_id])
+            self._progress.update(self._bars[cell.run_id], completed=step, note=scalars_line(scalars))
 
     def phase(self, cell: Cell, text: str) -> None:
         self._progress.update(self._bars[cell.run_id], total=None, note=text)
 
     def warned(self, cell: Cell, text: str) -> None:
-        self._console.print(Text("warning:", style="yellow") + f" {_name(cell)}: {text}")
+        self._console.print(Text("warning:", style="yellow") + f" {cell_name(cell)}: {text}")
 
     def interrupted(self, cell: Cell) -> None:
-        self._end(cell, interrupted_line(cell))
+        self._remove(cell)
+        self._console.print(interrupted_line(cell))
 
     def ended(self, cell: Cell, record: ResultRecord | None) -> None:
-        self._end(cell, ended_line(cell, record))
+        self._remove(cell)
+        self._console.print(ended_line(cell, record))
 
-    def _end(self, cell: Cell, line: str) -> None:
-        bar = self._bars.pop(cell.run_id, None)
-        if bar is not None:
+    def settled(self, cell: Cell, *, bad: str) -> None:
+        """A cell of the sweep has come to its end, whoever ran it, and how badly; "" for well."""
+        self._remove(cell)
+        self._ahead.settled(cell, bad=bad)
+
+    def _remove(self, cell: Cell) -> None:
+        if (bar := self._bars.pop(cell.run_id, None)) is not None:
             self._progress.remove_task(bar)
-        self._console.print(line)
 
 
-class LineListener:
+class LineListener(Lines):
     """For logs and pipes."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._totals: dict[str, int] = {}
-        self._paces: dict[str, Pace] = {}
-        self._phases: dict[str, Pace] = {}
+    def __init__(self, console: Console, ahead: Ahead = ALONE) -> None:
+        super().__init__(console.print)
+        self._ahead, self._overall = ahead, Pace()
 
     def __enter__(self) -> Self:
         return self
@@ -159,50 +161,25 @@ class LineListener:
     ) -> None:
         pass
 
-    def _print(self, cell: Cell, text: str) -> None:
-        self._console.print(f"{_name(cell)}: {text}")
-
     def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
-        self._totals[cell.run_id] = total_steps
-        self._paces[cell.run_id] = Pace(first=first_step)
-        self._print(
-            cell, f"resumed at step {first_step:,} of {total_steps:,}" if first_step else f"{total_steps:,} steps"
-        )
+        super().started(cell, total_steps=total_steps, first_step=first_step)
+        self._ahead.started(cell, total_steps=total_steps, first_step=first_step)
 
     def stepped(self, cell: Cell, *, step: int, scalars: Mapping[str, float]) -> None:
-        pace, total = self._paces[cell.run_id], self._totals[cell.run_id]
-        if pace.due():
-            self._print(cell, f"step {step:,} of {total:,}{pace.far(step, total)}  {_scalars(scalars)}")
+        super().stepped(cell, step=step, scalars=scalars)
+        self._ahead.stepped(cell, step=step, total_steps=self._totals[cell.run_id])
+        self._tell_overall()
 
-    def phase(self, cell: Cell, text: str) -> None:
-        if self._phases.setdefault(cell.run_id, Pace()).due():
-            self._print(cell, text)
+    def settled(self, cell: Cell, *, bad: str) -> None:
+        """A cell of the sweep has come to its end, whoever ran it, and how badly; "" for well."""
+        self._ahead.settled(cell, bad=bad)
+        self._tell_overall()
 
-    def warned(self, cell: Cell, text: str) -> None:
-        self._print(cell, f"warning: {text}")
-
-    def interrupted(self, cell: Cell) -> None:
-        self._console.print(interrupted_line(cell))
-
-    def ended(self, cell: Cell, record: ResultRecord | None) -> None:
-        self._console.print(ended_line(cell, record))
+    def _tell_overall(self) -> None:
+        if self._overall.due() and (line := str(self._ahead)):
+            self._say(line)
 
 
-def interrupted_line(cell: Cell) -> str:
-    """The line for a run that was stopped from outside."""
-    return f"{_name(cell)}: interrupted, state saved; the same command goes on from there"
-
-
-def ended_line(cell: Cell, record: ResultRecord | None) -> str:
-    """How a run ended, in one line."""
-    if record is None:
-        return f"{_name(cell)}: trained"
-    seconds = record.cost.train_seconds + record.cost.eval_seconds if record.cost else 0.0
-    if record.failure is not None:
-        return f"{_name(cell)}: {record.status} ({record.failure.phase}: {record.failure.message})"
-    return f"{_name(cell)}: {record.status} in {seconds:.0f} s"
-
-
-def listener_for(console: Console) -> BarListener | LineListener:
+def listener_for(console: Console, ahead: Ahead = ALONE) -> BarListener | LineListener:
     """Bars where a person watches."""
-    return BarListener(console) if console.is_terminal else LineListener(console)
+    return BarListener(console, ahead) if console.is_terminal else LineListener(console, ahead)

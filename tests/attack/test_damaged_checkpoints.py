@@ -89,6 +89,27 @@ def test_every_flipped_bit_of_the_header_is_refused(place: Path) -> None:
             assert refused(place, bytes(bad))
 
 
+def test_a_file_cut_at_any_byte_is_refused(place: Path) -> None:
+    for length in range(len(DATA)):
+        assert refused(place, DATA[:length])
+
+
+def test_a_run_whose_checkpoint_is_cut_within_its_header_begins_anew(dxbench: Any, home: Path) -> None:
+    run = ("run", "-t", f"{Path(__file__).with_name('quick.py')}:Quick", "-m", method("Toy"), "--no-report", "--json")
+    whole = dxbench(*run).json[0]
+    (path,) = home.rglob("checkpoint.safetensors")
+    sound = path.read_bytes()
+    header = 8 + int.from_bytes(sound[:8], "little")
+    for number, length in enumerate([*range(10), header // 3, header // 2, header - 1, header, header + 1], start=1):
+        path.write_bytes(sound[:length])
+        ended: Ended = dxbench(*run, "--results", home / f"results-{length}")
+        assert ended.code == 0, ended.err
+        assert f"checkpoint.unusable-{number}.safetensors, beginning anew" in ended.err.replace("\n", " ")
+        again = ended.json[0]
+        assert all(again[key] == whole[key] for key in ("run_id", "scores", "curves", "samples_sha256"))
+        assert path.with_name(f"checkpoint.unusable-{number}.safetensors").read_bytes() == sound[:length]
+
+
 @attack(2000)
 @given(data=damaged(DATA))
 def test_damaged_bytes_are_refused(place: Path, data: bytes) -> None:

@@ -14,6 +14,7 @@ import pytest
 from conftest import method
 
 from dxbench.api import ResultRecord
+from dxbench.engine.locks import owner_of
 from dxbench.engine.store import FolderStore
 from dxbench.records.files import read_record
 
@@ -48,6 +49,10 @@ def records(home: Path) -> list[dict[str, object]]:
 
 def left_over(home: Path) -> list[Path]:
     return [path for path in home.rglob(".*.*") if path.is_file()]
+
+
+def nobody_is_at_it(home: Path) -> bool:
+    return not any(owner_of(lock) for lock in home.rglob("work/**/lock"))
 
 
 @contextmanager
@@ -92,11 +97,13 @@ def test_a_full_disk_ends_with_a_sentence_and_with_room_the_run_goes_on(
             assert "no space is left" in err or "No space left" in err
             assert not records(home)
             assert not left_over(home)
+            assert nobody_is_at_it(home)
             roomy = "remount,size=40m,nr_inodes=1000"
             subprocess.run(["mount", "-o", roomy, home], check=True)
             assert ended(start(home))[0] == 0
         (record,) = records(home)
         assert same(record, whole)
+        assert nobody_is_at_it(home)
 
 
 @pytest.mark.parametrize("limit", [100, 20_000, 200_000])
@@ -190,6 +197,8 @@ def test_a_signal_saves_the_state_and_ends_with_130(
     assert "state saved" in err
     assert not records(tmp_path)
     assert not left_over(tmp_path)
+    owners = [owner_of(lock) for lock in tmp_path.rglob("work/**/lock")]
+    assert {owner.standing for owner in owners if owner} == {"interrupted"}
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.1, 0.4])

@@ -14,6 +14,7 @@ import pytest
 from conftest import method
 
 from dxbench.api import ResultRecord
+from dxbench.engine.locks import owner_of
 from dxbench.records.files import read_record
 
 pytestmark = [pytest.mark.attack, pytest.mark.timeout(900)]
@@ -103,11 +104,16 @@ def test_no_kill_loses_or_alters_a_record(zygote: Zygote, tmp_path: Path) -> Non
             assert attempt.status in (0, -signal.SIGKILL), attempt
             assert not attempt.said, attempt
             assert numbers(home) in (None, whole[seed])
+            for lock in home.rglob("work/**/lock"):
+                owner = owner_of(lock)
+                assert owner is None or owner.standing == "dead", owner
             latest *= 0.8 if attempt.status == 0 else 1.05
             kills += attempt.status == -signal.SIGKILL
             resumed += attempt.status == -signal.SIGKILL and bool(attempt.first_step)
+            if attempt.status == 0:  # what is measured is not run again
+                break
         assert zygote.attempt(home, seed).status == 0
         assert numbers(home) == whole[seed]
-        left = [path for path in home.rglob(".*.*") if path.is_file()]
+        left = [path for name in (".*.*", "*.owner-*") for path in home.rglob(name) if path.is_file()]
         assert not left, left
     print(f"{kills} kills of {lives} runs, {resumed} of them after a resume")  # noqa: T201 (shown by pytest -s)

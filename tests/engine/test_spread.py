@@ -16,11 +16,11 @@ from two_processes import CASES, draw, train
 from dxbench.api import Model, ResultRecord
 from dxbench.engine.distributed_sampling import sampling_together
 from dxbench.engine.fabric import FabricWorkers
-from dxbench.engine.launchers import _free_port
 from dxbench.engine.spread import ParallelSettings, outer_rank
 from dxbench.engine.spread import machines as count_machines
 from dxbench.errors import UsageError
 from dxbench.features.digits_net import quantise
+from dxbench.launchers.crew import free_port
 from dxbench.records.files import read_record
 from dxmi.backbones.edm import PRECISIONS, EDMUNet
 from dxmi.training.optimisers import Learner, OptimizedModule
@@ -33,7 +33,7 @@ SMALL = ("--set", "iterations=8", *NETS)
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What two processes found, each taking its rows in two micro-batches."""
-    folder, port = tmp_path_factory.mktemp("pair"), _free_port()
+    folder, port = tmp_path_factory.mktemp("pair"), free_port()
     script = Path(__file__).with_name("two_processes.py")
     processes = [
         subprocess.Popen([sys.executable, script, str(rank), str(port), folder], stderr=subprocess.PIPE, text=True)

@@ -7,10 +7,11 @@ from itertools import pairwise
 import pytest
 from conftest import Ended
 
+from dxbench.engine import lines
+from dxbench.engine.lines import Pace, duration
 from dxbench.engine.plan import Cell
-from dxbench.terminal import progress
 from dxbench.terminal.console import console
-from dxbench.terminal.progress import LineListener, Pace, duration
+from dxbench.terminal.progress import LineListener
 
 CELL = Cell(task_ref="t", method_ref="m", task="t", task_version=1, method="m", method_version=1, preset="p", seed=0)
 
@@ -28,7 +29,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(progress.time, "monotonic", found)
+    monkeypatch.setattr(lines.time, "monotonic", found)
     monkeypatch.setattr(Pace.__init__, "__kwdefaults__", {"first": 0, "clock": found})
     return found
 

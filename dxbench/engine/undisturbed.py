@@ -1,8 +1,9 @@
-"""Scoring in the midst of other work: what it changes of the process is put back."""
+"""Work in the midst of other work: what it changes of the process is put back."""
 
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -32,8 +33,12 @@ def undisturbed(networks: Iterable[torch.nn.Module] = ()) -> Iterator[None]:
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         dtype, precision = torch.get_default_dtype(), torch.get_float32_matmul_precision()
+        cudnn: Any = torch.backends.cudnn
+        deterministic, benchmark = torch.get_deterministic_debug_mode(), (cudnn.benchmark, cudnn.deterministic)
         torch.set_default_dtype(torch.float32)
         torch.set_float32_matmul_precision("highest")
+        torch.set_deterministic_debug_mode("default")
+        cudnn.benchmark = cudnn.deterministic = False
         for module in modes:
             module.training = False
         try:
@@ -41,6 +46,8 @@ def undisturbed(networks: Iterable[torch.nn.Module] = ()) -> Iterator[None]:
         finally:
             torch.set_default_dtype(dtype)
             torch.set_float32_matmul_precision(precision)
+            torch.set_deterministic_debug_mode(deterministic)
+            cudnn.benchmark, cudnn.deterministic = benchmark
             for module, training in modes.items():
                 module.training = training
             restore_global_generators(generators)
