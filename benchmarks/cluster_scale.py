@@ -24,7 +24,7 @@ import numpy as np
 from dxbench.engine.attempt import RunOptions
 from dxbench.plugins.registry import load_method, load_task
 from dxbench.sweeps import Block, Sweep, done, expected_seconds, forecasts, plan_blocks, read_plan, states
-from dxbench.sweeps.chunks import chunks
+from dxbench.sweeps.chunks import pack
 
 ROOT = Path(__file__).parents[1]
 CELLS, MEAN, SPREAD = 100_000, 600.0, 1.0
@@ -38,7 +38,7 @@ def packed(cells: int) -> list[float]:
     """Seconds of the chunks that the launcher packs of cells of known, lognormal duration."""
     normal = np.random.default_rng(0).normal(size=cells)
     seconds = {str(i): MEAN * float(np.exp(SPREAD * z - SPREAD**2 / 2)) for i, z in enumerate(normal)}
-    return [sum(seconds[cell] for cell in chunk) for chunk in chunks(list(seconds), seconds)]
+    return [sum(seconds[cell] for cell in chunk) for chunk in pack(list(seconds), seconds)]
 
 
 def makespan(jobs: Sequence[float], slots: int, *, gap: float = 0.0) -> float:
@@ -214,7 +214,7 @@ def plan(*, cells: int) -> None:
         lap("what is done")
         forecasts(planned, {}, options)
         lap("forecasts of --dry-run")
-        packed_cells = chunks([cell.run_id for cell in planned], expected_seconds(planned, options))
+        packed_cells = pack([cell.run_id for cell in planned], expected_seconds(planned, options))
         lap(f"times, {len(packed_cells)} chunks")
         listed = read_plan(sweep.file)
         lap("read the plan")

@@ -1,5 +1,7 @@
 """Small methods for tests, loaded as `tests/methods.py:Name`, the way a user loads one of theirs."""
 
+import os
+import signal
 import time
 from typing import Any
 
@@ -127,6 +129,19 @@ class Crash(Toy):
 
     def start(self, problem: Problem, config: ToyConfig, *, compute: Compute, rng: RandomStreams) -> Training:
         raise RuntimeError("a bug of the method")
+
+
+class KilledTraining(ToyTraining):
+    def step(self) -> dict[str, float | Tensor]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return super().step()
+
+
+class Killed(Toy):
+    """Its process is killed whenever it takes a step, as by a system without memory left."""
+
+    name = "killed"
+    training = KilledTraining
 
 
 class OutOfMemory(Toy):

@@ -6,7 +6,8 @@
 #
 # FOLDER is ${TMPDIR:-/tmp}/dxbench-slurm where none is given. Debian's packages: slurm-wlm and munge; with --accounting
 # slurmdbd and mariadb-server too. Each node claims to have N CPUs, 2 where nothing is said, whatever there are. Partitions:
-# main, and urgent, whose jobs preempt those of main.
+# main, and urgent, whose jobs preempt those of main. Nodes are called by addresses, since processes of one run look for
+# each other by the names of their nodes.
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
 DAEMONS='munged|slurmctld|slurmscriptd|slurmd|slurmstepd|slurmdbd|mariadbd'
@@ -101,9 +102,9 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobRequeue=1
 SlurmdParameters=config_overrides
-NodeName=n[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((ports + 1))-$((ports + 2))] CPUs=$cpus RealMemory=8000 State=UNKNOWN
-PartitionName=main Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE
-PartitionName=urgent Nodes=n[1-2] MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
+NodeName=127.0.0.[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((ports + 1))-$((ports + 2))] CPUs=$cpus RealMemory=8000 State=UNKNOWN
+PartitionName=main Nodes=127.0.0.[1-2] Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE
+PartitionName=urgent Nodes=127.0.0.[1-2] MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 CONF
   cat >"$folder/etc/slurmdbd.conf" <<CONF
 AuthType=auth/munge
@@ -145,7 +146,7 @@ start() {
       --pid-file="$folder/run/munged.pid" --log-file="$folder/log/munged.log" \
       --seed-file="$folder/state/munged.seed" &&
     { [ -z "$accounting" ] || start_accounting; } &&
-    slurmctld -c && slurmd -N n1 && slurmd -N n2
+    slurmctld -c && slurmd -N 127.0.0.1 && slurmd -N 127.0.0.2
 }
 
 up() {

@@ -96,6 +96,7 @@ def run_command(request: RunRequest) -> int:
         seconds=expected_seconds(sweep.cells, options) if len(sweep.cells) > 1 or request.dry_run else {},
         options=options,
         settings=request.settings,
+        again=request.again,
         listener=SILENT,
         stop_requested=lambda: False,
     )

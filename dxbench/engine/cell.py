@@ -30,6 +30,7 @@ from dxbench.files.arrays import save_arrays
 from dxbench.files.faults import machine_fault
 from dxbench.files.writing import check_writable, set_aside, sweep_temporaries, write_text_atomically
 from dxbench.records.files import work_folder, write_record
+from dxbench.records.parts import sweep_parts
 
 LOG = "log.txt"
 """Of a run, in its folder of work."""
@@ -190,6 +191,7 @@ class _Run:
         self.last_words.clear()
         sweep_temporaries(self.attempt.folder)
         sweep_temporaries(self.attempt.options.results / cell.task / cell.method, f"{cell.run_id}.json")
+        sweep_parts(self.attempt.options.results)
 
     # --- setting up ------------------------------------------------------------------------------------------
 

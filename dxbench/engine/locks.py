@@ -106,12 +106,16 @@ class Lock:
                 made = create_whole(place, owner.text)
             if made is None:
                 continue
-            if self._alone(before, predecessor, last + 1):
-                for number in before:
-                    _file(self.path, number).unlink(missing_ok=True)
-                return Claim(self.path, place, owner, predecessor, descriptors=(made, descriptor))
-            os.close(made)
-            place.unlink(missing_ok=True)
+            alone = False
+            try:
+                if alone := self._alone(before, predecessor, last + 1):
+                    for number in before:
+                        _file(self.path, number).unlink(missing_ok=True)
+                    return Claim(self.path, place, owner, predecessor, descriptors=(made, descriptor))
+            finally:
+                if not alone:
+                    os.close(made)
+                    place.unlink(missing_ok=True)
             time.sleep(random.uniform(0.0, 0.1))
         return None
 
@@ -138,7 +142,7 @@ class Lock:
 
 
 class Claim:
-    """What a process has claimed, and gives signs of life for until it is released.
+    """A hold of this process on something, with signs of life until it is released.
 
     Attributes:
         predecessor: who had it before and died, or was interrupted; None where nobody did.
@@ -160,7 +164,7 @@ class Claim:
         return self._owner.token
 
     def note(self, step: int, total: int) -> None:
-        """How far the work has come, to be told with the next beat."""
+        """Note how far the work has come, to be told with the next beat."""
         self._done = (step, total)
 
     def check(self) -> None:
@@ -262,7 +266,8 @@ class _Heart:
             with self._guard:
                 claims = list(self._claims.values())
             for claim in claims:
-                claim.beat()
+                with suppress(Exception):  # a beat that fails is one that is missed
+                    claim.beat()
 
 
 _HEART = _Heart()

@@ -38,6 +38,7 @@ class Owner(Frozen):
         host, boot, pids: the name of its host, the boot of its kernel, and the namespace that its number is of.
         pid, started: number of the process, and when it started, in ticks since the boot.
         scheduler, job, cluster: what it runs in; "" where in nothing.
+        restarts: how often SLURM had begun the job anew.
         token: of this claim and no other.
         state: "interrupted" is of one that has given up with its state saved, and will not come back by itself.
         beat: counts the signs of life.
@@ -54,6 +55,7 @@ class Owner(Frozen):
     scheduler: str = Field(max_length=20)
     job: str = Field(max_length=100)
     cluster: str = Field(max_length=100)
+    restarts: int = 0
     token: str = Field(max_length=100)
     state: Literal["running", "interrupted"] = "running"
     beat: int = 0
@@ -74,6 +76,7 @@ class Owner(Frozen):
             scheduler=_JOBS.get(name, ""),
             job=os.environ.get(name, "")[:100],
             cluster=os.environ.get("SLURM_CLUSTER_NAME", "")[:100],
+            restarts=_restarts(),
             token=secrets.token_hex(8),
         )
 
@@ -95,14 +98,22 @@ class Owner(Frozen):
 
     @property
     def lives(self) -> bool | None:
-        """Whether it is still at it; None of one on another host, where only its silence, or its job, could tell."""
+        """True if it is still at it; None of one on another host, where only its silence, or its job, could tell."""
         if self.state == "interrupted":
             return False
         return _alive(self.pid, self.started) if (self.host, self.boot, self.pids) == here() else None
 
     def job_is_gone(self) -> bool:
-        """Whether SLURM is at hand, is the one that has the owner's job, and knows that to have ended."""
-        return self.scheduler == "SLURM" and self.job.isdecimal() and _has_ended(self.job, self.cluster)
+        """True if SLURM is at hand, is the one that has the owner's job, and knows that to have ended.
+
+        A job that has been begun anew on another host, as after the loss of a node, had ended there.
+        """
+        if self.scheduler != "SLURM" or not self.job.isdecimal():
+            return False
+        ours = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_CLUSTER_NAME", "")
+        if ours == (self.job, self.cluster):
+            return _restarts() > self.restarts
+        return _has_ended(self.job, self.cluster)
 
     @property
     def standing(self) -> Literal["running", "interrupted", "dead", "silent"]:
@@ -156,7 +167,7 @@ def read_owner(path: Path) -> Owner | None:
 
 
 def here() -> tuple[str, str, int]:
-    """What tells whether a process number means anything to this kernel: host, boot, namespace of the numbers."""
+    """Host, boot and namespace, which together tell whether a process number means anything to this kernel."""
     boot, pids = "", 0
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
@@ -188,6 +199,11 @@ def _started(pid: int) -> int | None:
 
 
 # --- SLURM ---------------------------------------------------------------------------------------------------
+
+
+def _restarts() -> int:
+    count = os.environ.get("SLURM_RESTART_COUNT", "")
+    return int(count) if count.isascii() and count.isdecimal() else 0
 
 
 def _has_ended(job: str, cluster: str) -> bool:

@@ -57,7 +57,9 @@ class FolderStore:
 
     def note_start(self, start_id: str) -> None:
         """Note which parts make up a start, all of them trained, for those who plan (`has_start`)."""
-        write_text_atomically(_note(self.folder, start_id), json.dumps(sorted(self._asked)))
+        note = _note(self.folder, start_id)
+        sweep_temporaries(note.parent, note.name)
+        write_text_atomically(note, json.dumps(sorted(self._asked)))
 
     def release(self) -> None:
         """Give up all claims: to parts that this run was to train and has not."""

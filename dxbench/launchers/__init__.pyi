@@ -5,3 +5,4 @@ from .contract import Outcome as Outcome
 from .crew import Crew as Crew
 from .local import LocalLauncher as LocalLauncher
 from .queue import CellQueue as CellQueue
+from .slurm import SlurmLauncher as SlurmLauncher

@@ -69,6 +69,7 @@ class Launch:
             need them.
         seconds: expected time by run id; a cell of which nothing is known is absent.
         options: device, folders, time limit and so on, the same for all cells.
+        again: they are measured anew, though some have a record.
         listener: told of progress where the launcher hears of it.
         stop_requested: turns true when the user wants to stop, or somebody cancelled the sweep.
     """
@@ -78,6 +79,7 @@ class Launch:
     seconds: Mapping[str, float]
     options: RunOptions
     settings: LaunchSettings
+    again: bool = False
     listener: Listener
     stop_requested: Callable[[], bool]
 

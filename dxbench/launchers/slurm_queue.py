@@ -94,7 +94,7 @@ def cancel(jobs: Collection[str]) -> None:
     Raises:
         MachineFault: where SLURM does not answer.
     """
-    told = _ask("scancel", *sorted(jobs))
+    told = _ask("scancel", "--quiet", *sorted(jobs))  # of jobs that have ended meanwhile
     if told is None or told.returncode:
         words = "no answer" if told is None else told.stderr.strip()
         raise MachineFault(f"scancel {' '.join(sorted(jobs))} failed ({words}); give it by hand")

@@ -13,7 +13,6 @@ from dxbench import paths
 from dxbench.errors import UsageError
 from dxbench.launchers.contract import Launch
 from dxbench.sweeps.chunks import LEAST_SECONDS
-from dxbench.sweeps.state import done
 
 KEY = re.compile(r"[a-z][a-z-]+")
 VALUE = re.compile(r"[A-Za-z0-9_.,:;/@%+=*&|!~^()\[\]-]*")
@@ -165,9 +164,7 @@ def script(launch: Launch, chunks: Sequence[str], *, name: str, anew: str = "") 
 
 def anew_option(launch: Launch) -> str:
     """--again or --fresh, where it was given: to be heeded once, and not when a task is put back into the queue."""
-    if done([cell for cell in launch.waiting if cell.part == "run"], launch.options):
-        return "--again"
-    return "--fresh" if launch.options.fresh else ""
+    return "--again" if launch.again else "--fresh" if launch.options.fresh else ""
 
 
 def _quoted(place: Path) -> str:
@@ -185,5 +182,5 @@ def _arguments(launch: Launch) -> list[str]:
     options = launch.options
     words = ["--device", options.device, "--devices", str(options.spread.devices)]
     words += ["--accumulate", str(options.spread.accumulate), "--checkpoint-every", str(options.checkpoint_every)]
-    words += ["--retries", "0"]  # they are the launcher's to count
+    words += ["--jobs", "1", "--retries", "0"]  # both are for the array to see to
     return words + (["--timeout", f"{options.timeout}s"] if options.timeout is not None else [])

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from dxbench.api import MethodCard, MetricProtocol, ResultRecord
 from dxbench.errors import InvalidFile
 from dxbench.files.reading import read_regular
-from dxbench.files.writing import write_text_atomically
+from dxbench.files.writing import sweep_temporaries, write_text_atomically
 
 PROTOCOLS, CARDS = "protocols", "cards"
 PART_LIMIT = 2**20
@@ -34,6 +34,12 @@ def write_parts(results: Path, record: ResultRecord) -> None:
         except InvalidFile:
             text = json.dumps(part.model_dump(mode="json"), separators=(",", ":"))  # fields in their order
             write_text_atomically(results / kind / f"{name}.json", f"{text}\n")
+
+
+def sweep_parts(results: Path) -> None:
+    """Remove what writers of parts left when they were killed."""
+    for kind in (PROTOCOLS, CARDS):
+        sweep_temporaries(results / kind)
 
 
 def protocol(results: str, fingerprint: str) -> MetricProtocol:

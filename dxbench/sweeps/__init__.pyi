@@ -1,3 +1,5 @@
+from .chunks import pack as pack
+from .chunks import selector as selector
 from .forecast import Forecast as Forecast
 from .forecast import expected_seconds as expected_seconds
 from .forecast import forecasts as forecasts

@@ -11,7 +11,7 @@ UNKNOWN_SECONDS = 600.0
 """Taken for cells where the time of none is known."""
 
 
-def chunks(
+def pack(
     cells: Sequence[str],
     seconds: Mapping[str, float],
     *,
@@ -28,11 +28,11 @@ def chunks(
     known = [seconds[cell] for cell in cells if cell in seconds]
     usual = fmean(known) if known else UNKNOWN_SECONDS
     expected = [seconds.get(cell, usual) for cell in cells]
-    full = max(least, sum(expected) / most)
+    full = least if len(cells) <= most else max(least, sum(expected) / most)
     found: list[list[str]] = [[]]
     spent = 0.0
     for cell, takes in zip(cells, expected, strict=True):
-        if spent >= full and len(found) < most:
+        if found[-1] and spent >= full and len(found) < most:
             found.append([])
             spent = 0.0
         found[-1].append(cell)

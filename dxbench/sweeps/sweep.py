@@ -12,7 +12,7 @@ from dxbench.api import Frozen, Natural, refusal, short_hash
 from dxbench.engine.plan import Cell, plan_row
 from dxbench.errors import InvalidFile, UsageError
 from dxbench.files.reading import read_regular
-from dxbench.files.writing import write_text_atomically
+from dxbench.files.writing import sweep_temporaries, write_text_atomically
 from dxbench.plugins.rows import RowName
 
 LAYOUT = 1
@@ -64,6 +64,7 @@ class Sweep:
         if self.file.is_file():
             read_plan(self.file, ":1")
             return
+        sweep_temporaries(self.folder)
         lines = [json.dumps({"layout": LAYOUT}), *(_line(cell).model_dump_json() for cell in self.cells)]
         write_text_atomically(self.file, "\n".join(lines) + "\n")
 

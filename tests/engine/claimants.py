@@ -104,6 +104,8 @@ def _live(connection: Connection, path: Path, host: str, has_locks: bool) -> Non
                     claim.release()
                 case "part":
                     answer = store.slot("part").load()
+                case "fork":
+                    answer = _forked(path.with_name("another"))
                 case "flutter":
                     _flutter(path)
                 case word:
@@ -111,6 +113,15 @@ def _live(connection: Connection, path: Path, host: str, has_locks: bool) -> Non
         except (DxbenchError, Busy) as error:
             answer = f"{type(error).__name__}: {error}"
         connection.send(answer)
+
+
+def _forked(path: Path) -> int:
+    """The number of a process that has got all of this one's memory, and claims something of its own."""
+    if (pid := os.fork()) == 0:
+        take(path)
+        while True:
+            time.sleep(1)
+    return pid
 
 
 def _flutter(path: Path) -> None:

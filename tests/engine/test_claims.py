@@ -1,7 +1,9 @@
 """Claims in shared folders: the dead are taken over, the living never, and one that lost its claim stops."""
 
+import errno
 import json
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -194,6 +196,22 @@ def test_a_dead_owner_on_another_host_is_taken_over_once_it_is_silent(
     claim.release()
 
 
+def test_what_an_owner_has_forked_gives_no_sign_of_life_for_it(
+    path: Path, claimant: Callable[..., Claimant], no_locks: None
+) -> None:
+    other = claimant(host="elsewhere", has_locks=False)
+    assert other.ask("take")
+    forked = other.ask("fork")
+    try:
+        until(lambda: owner_of(path.with_name("another")) is not None)
+        other.kill()
+        claim = take(path)
+        assert claim is not None
+        claim.release()
+    finally:
+        os.kill(forked, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("jump", [-1e7, 1e7])
 def test_no_clock_that_jumps_makes_the_living_dead_or_the_dead_live(
     path: Path, claimant: Callable[..., Claimant], no_locks: None, monkeypatch: pytest.MonkeyPatch, jump: float
@@ -259,7 +277,9 @@ def _busy(store: FolderStore) -> bool:
     return False
 
 
-@pytest.mark.parametrize("case", ["gone", "unlisted", "queued", "another cluster", "no answer"])
+@pytest.mark.parametrize(
+    "case", ["gone", "unlisted", "queued", "another cluster", "no answer", "same job", "same job begun anew"]
+)
 def test_slurm_is_asked_for_the_job_of_an_owner_on_another_host(
     path: Path, tmp_path: Path, no_locks: None, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
@@ -275,11 +295,18 @@ def test_slurm_is_asked_for_the_job_of_an_owner_on_another_host(
         (tools / name).write_text(f"#!/bin/sh\n{script}\n")
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    there = {"host": "elsewhere", "scheduler": "SLURM", "job": "4711", "cluster": "ours"}
+    if "same job" in case:
+        for name, value in {
+            "JOB_ID": "4711",
+            "CLUSTER_NAME": "ours",
+            "RESTART_COUNT": str(int("anew" in case)),
+        }.items():
+            monkeypatch.setenv(f"SLURM_{name}", value)
+    there = {"restarts": 0, "host": "elsewhere", "scheduler": "SLURM", "job": "4711", "cluster": "ours"}
     path.with_name("lock.owner-1").write_bytes(Owner.of_this_process().model_copy(update=there).text)
     lock = Lock(path)
     claim = lock.take()
-    assert (claim is not None) == (case in ("gone", "unlisted"))
+    assert (claim is not None) == (case in ("gone", "unlisted", "same job begun anew"))
     assert (lock.doubted is not None) == (claim is None)
     if claim is not None:
         claim.release()
@@ -328,6 +355,26 @@ def test_no_owner_file_is_ever_seen_in_part(path: Path, claimant: Callable[..., 
                 owner = Owner.model_validate(content | {"state": content["state"].strip()})
                 tokens.add(owner.token)
                 read += 1
+
+
+@pytest.mark.parametrize("trouble", ["no hard links", "lost answer"])
+def test_file_systems_with_ways_of_their_own(path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str) -> None:
+    link = os.link
+
+    def troubled(source: Path, target: Path) -> None:
+        if trouble == "no hard links":
+            raise PermissionError(errno.EPERM, "Operation not permitted", source)
+        link(source, target)
+        raise FileExistsError(errno.EEXIST, "File exists", source)
+
+    monkeypatch.setattr(os, "link", troubled)
+    monkeypatch.setattr(locks, "_locked", without_locks)
+    claim = take(path)
+    assert claim is not None
+    assert take(path) is None
+    assert sorted(found.name for found in path.parent.iterdir()) == ["lock", "lock.owner-1"]
+    claim.renew()
+    claim.release()
 
 
 # --- what strangers leave ------------------------------------------------------------------------------------

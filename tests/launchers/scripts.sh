@@ -27,7 +27,7 @@ export DXBENCH_CACHE=/there/home/cache
 cd /there || exit
 
 # exec, so that the scheduler's SIGTERM reaches the process that saves its state.
-exec /bin/python -m dxbench run --cells /there/home/sweeps/SWEEP/cells.jsonl"[${chunks[$task]}]" --device auto --devices 1 --accumulate 1 --checkpoint-every 30.0 --retries 0 --timeout 90.0s
+exec /bin/python -m dxbench run --cells /there/home/sweeps/SWEEP/cells.jsonl"[${chunks[$task]}]" --device auto --devices 1 --accumulate 1 --checkpoint-every 30.0 --jobs 1 --retries 0 --timeout 90.0s
 
 slurm-2.sh, once slurm-1.sh has ended:
 #!/bin/bash
@@ -60,7 +60,7 @@ export DXBENCH_CACHE=/there/home/cache
 cd /there || exit
 
 # exec, so that the scheduler's SIGTERM reaches the process that saves its state.
-exec /bin/python -m dxbench run --cells /there/home/sweeps/SWEEP/cells.jsonl"[${chunks[$task]}]" --device auto --devices 1 --accumulate 1 --checkpoint-every 30.0 --retries 0 --timeout 90.0s
+exec /bin/python -m dxbench run --cells /there/home/sweeps/SWEEP/cells.jsonl"[${chunks[$task]}]" --device auto --devices 1 --accumulate 1 --checkpoint-every 30.0 --jobs 1 --retries 0 --timeout 90.0s
 
 slurm-3.sh:
 #!/bin/bash
@@ -91,4 +91,4 @@ export DXBENCH_CACHE=/there/home/cache
 cd /there || exit
 
 # exec, so that the scheduler's SIGTERM reaches the process that saves its state.
-exec /bin/python -m dxbench run --cells /there/home/sweeps/SWEEP/cells.jsonl"[${chunks[$task]}]" --device auto --devices 1 --accumulate 1 --checkpoint-every 30.0 --retries 0 --timeout 90.0s
+exec /bin/python -m dxbench run --cells /there/home/sweeps/SWEEP/cells.jsonl"[${chunks[$task]}]" --device auto --devices 1 --accumulate 1 --checkpoint-every 30.0 --jobs 1 --retries 0 --timeout 90.0s

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -165,7 +164,7 @@ class Cluster:
         return self.sweeps[-1]
 
     def queue(self) -> list[str]:
-        """Jobs that have not ended, as `12_0 RUNNING n1`."""
+        """Jobs that have not ended, as `12_0 RUNNING 127.0.0.1`."""
         return self.slurm("squeue", "--noheader", "--array", "--format=%i %T %N").splitlines()
 
     def job_of(self, pid: int) -> str:
@@ -180,7 +179,7 @@ class Cluster:
         self.slurm("scontrol", "update", f"jobid={job}", "StartTime=now")
 
     def daemon(self, name: str) -> int:
-        """The process number of slurmctld, slurmd.n1 or slurmd.n2."""
+        """The process number of slurmctld, slurmd.127.0.0.1 or slurmd.127.0.0.2."""
         return int((self.folder / "run" / f"{name}.pid").read_text())
 
     def start_daemon(self, *command: str) -> None:
@@ -224,12 +223,6 @@ def cluster_in(folder: Path) -> Iterator[Cluster]:
         assert alive_in(folder) == []
 
 
-def kill_tree(pid: int) -> None:
-    """SIGKILL to a process and all below it."""
-    children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    for child in children:
-        kill_tree(int(child))
+def parent(pid: int) -> int:
+    """Of a cell that a batch script has become, the daemon of its step."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

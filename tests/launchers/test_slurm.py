@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 from conftest import method
-from slurm_cluster import QUICK, Cluster, Sweep, cluster_in, kill_tree, toy, until
+from slurm_cluster import QUICK, Cluster, Sweep, cluster_in, parent, toy, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-HERE = Path(__file__).parent
 SLOW = toy(iterations=300, pause=0.02)
 """A run of six seconds or more."""
 
@@ -113,10 +112,11 @@ def test_launchers_that_die_and_a_controller_that_is_restarted_are_no_end(
 def test_cells_of_a_lost_node_run_on_another(cluster: Cluster, tmp_path: Path, undisturbed: dict[str, object]) -> None:
     sweep = slow_sweep(cluster, tmp_path / "home", "0")
     process = sweep.start()
-    job = cluster.job_of(sweep.wait_for_steps(0)[0])
+    cell = sweep.wait_for_steps(0)[0]
+    job = cluster.job_of(cell)
     node = next(line.split()[2] for line in cluster.queue() if line.startswith(job))
-    lost = cluster.daemon(f"slurmd.{node}")
-    kill_tree(lost)
+    for lost in (cluster.daemon(f"slurmd.{node}"), parent(cell), cell):
+        os.kill(lost, signal.SIGKILL)
     try:
         until(lambda: any(line.startswith(f"{job} PENDING") for line in cluster.queue()), told=cluster.queue)
         cluster.start_now(job)
@@ -127,14 +127,24 @@ def test_cells_of_a_lost_node_run_on_another(cluster: Cluster, tmp_path: Path, u
     agree(sweep, undisturbed, cells=1)
 
 
+def test_a_cell_on_two_nodes_is_one_run(cluster: Cluster, tmp_path: Path) -> None:
+    small = ("--set", "iterations=60", "--set", 'backbone={"network": {"hidden": 16}}')
+    sweep = cluster.sweep(tmp_path / "home", "-t", QUICK, "-m", "dxmi:quick", *small, "--nodes", "2", "--device", "cpu")
+    assert sweep.run() == 0, sweep.story()
+    (record,) = sweep.records().values()
+    assert record.cost is not None
+    assert (record.status, record.cost.devices) == ("ok", 2)
+    assert len(sweep.submitted()) == 1
+
+
 def test_what_dies_every_time_is_given_up_and_takes_no_other_with_it(cluster: Cluster, tmp_path: Path) -> None:
-    rows = f"{toy(iterations=3)},{HERE / 'killers.py'}:Killed,{method('Crash')},{toy(iterations=4)}"
+    rows = f"{toy(iterations=3)},{method('Killed')},{method('Crash')},{toy(iterations=4)}"
     sweep = cluster.sweep(tmp_path / "home", "-t", QUICK, "-m", rows, "--retries", "1")
     assert sweep.run("--slurm", "chunk=60") == 8, sweep.story()
     assert {record.method: record.status for record in sweep.records().values()} == {"toy": "ok", "crash": "failed"}
     assert len(sweep.records()) == 3
-    assert sweep.submitted() == [["0:4"], ["2:4"], ["1"]]
-    assert "killed on quick8, seed 0, ended 2 times without a record" in " ".join(sweep.said().split())
+    assert sweep.submitted() == [["0:4"], ["2:4", "1"]]
+    assert "killed on quick8, seed 0, ended without a record, try 2 of 2" in " ".join(sweep.said().split())
 
 
 def test_detached_cells_are_cancelled_from_anywhere_and_go_on_later(

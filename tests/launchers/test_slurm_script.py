@@ -212,6 +212,15 @@ def test_a_partition_that_is_not_there(dxbench: Command, cluster: Callable[[str,
     assert not (home / "sweeps").exists()
 
 
+def test_a_method_for_one_device_is_not_spread_over_nodes(
+    dxbench: Command, cluster: Callable[[str, str], None], home: Path
+) -> None:
+    ended = dxbench(*TOYS, "--nodes", "2")
+    assert ended.code == 2
+    assert "toy runs on one device" in ended.err
+    assert not (home / "sweeps").exists()
+
+
 def test_what_sbatch_refuses_is_said_before_anything_starts(
     dxbench: Command, cluster: Callable[[str, str], None], home: Path
 ) -> None:

@@ -45,6 +45,7 @@ from dxbench.records.files import (
     write_record,
 )
 from dxbench.records.index import open_index
+from dxbench.records.parts import sweep_parts
 from dxbench.submissions.claims import record_defects
 from dxbench.submissions.pack import make_manifest
 
@@ -447,3 +448,13 @@ def test_a_withdrawn_run_is_no_submission() -> None:
     manifest = make_manifest([made], {made.run_id: None})
     found = record_defects(made, manifest.runs[0], manifest, None)
     assert any("withdrawn" in defect.where and REASON in defect.problem for defect in found)
+
+
+def test_what_a_killed_writer_of_parts_left_is_removed(tmp_path: Path) -> None:
+    kept = [tmp_path / "protocols" / "0123456789abcdef.json", tmp_path / "cards" / ".hidden"]
+    left = [tmp_path / kind / ".0123456789abcdef.json.0123456789ab" for kind in ("protocols", "cards")]
+    for file in (*kept, *left):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("")
+    sweep_parts(tmp_path)
+    assert [file.exists() for file in (*kept, *left)] == [True, True, False, False]

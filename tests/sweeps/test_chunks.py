@@ -3,41 +3,46 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dxbench.sweeps.chunks import UNKNOWN_SECONDS, chunks, selector
+from dxbench.sweeps.chunks import UNKNOWN_SECONDS, pack, selector
 from dxbench.sweeps.sweep import chosen
 
 CELLS = [f"cell-{number}" for number in range(10_000)]
 
 
 def test_ten_thousand_cells_fit_in_a_thousand_tasks() -> None:
-    packed = chunks(CELLS, dict.fromkeys(CELLS, 3600.0))
+    packed = pack(CELLS, dict.fromkeys(CELLS, 3600.0))
     assert len(packed) == 1000
     assert {len(chunk) for chunk in packed} == {10}
-    assert len(chunks(CELLS, dict.fromkeys(CELLS, 6.0))) == 100
-    assert len(chunks(CELLS, {})) == 1000
+    assert len(pack(CELLS, dict.fromkeys(CELLS, 6.0))) == 100
+    assert len(pack(CELLS, {})) == 1000
 
 
 def test_a_chunk_takes_ten_minutes_or_more() -> None:
-    packed = chunks(CELLS[:7], dict.fromkeys(CELLS, 250.0))
+    packed = pack(CELLS[:7], dict.fromkeys(CELLS, 250.0))
     assert [len(chunk) for chunk in packed] == [3, 3, 1]
 
 
 def test_long_cells_go_alone_and_short_ones_together() -> None:
     seconds = {"cell-0": 7000.0, "cell-1": 100.0, "cell-2": 100.0, "cell-3": 500.0, "cell-4": 900.0}
-    assert chunks(CELLS[:5], seconds) == [["cell-0"], ["cell-1", "cell-2", "cell-3"], ["cell-4"]]
+    assert pack(CELLS[:5], seconds) == [["cell-0"], ["cell-1", "cell-2", "cell-3"], ["cell-4"]]
 
 
 def test_unknown_cells_count_as_the_mean_of_known_ones() -> None:
-    assert [len(chunk) for chunk in chunks(CELLS[:8], {"cell-0": 100.0, "cell-1": 200.0})] == [4, 4]
+    assert [len(chunk) for chunk in pack(CELLS[:8], {"cell-0": 100.0, "cell-1": 200.0})] == [4, 4]
 
 
 def test_cells_of_which_nothing_is_known_go_alone() -> None:
     assert UNKNOWN_SECONDS >= 600
-    assert chunks(CELLS[:3], {}) == [["cell-0"], ["cell-1"], ["cell-2"]]
+    assert pack(CELLS[:3], {}) == [["cell-0"], ["cell-1"], ["cell-2"]]
+
+
+def test_cells_go_alone_where_nothing_is_the_least() -> None:
+    seconds = {"cell-0": 1.0, "cell-1": 1e5, "cell-2": 0.0, "cell-3": 1.0}
+    assert pack(CELLS[:4], seconds, least=0.0, most=4) == [["cell-0"], ["cell-1"], ["cell-2"], ["cell-3"]]
 
 
 def test_no_cells_are_no_chunks() -> None:
-    assert chunks([], {}) == []
+    assert pack([], {}) == []
 
 
 @given(
@@ -48,7 +53,7 @@ def test_no_cells_are_no_chunks() -> None:
 def test_every_cell_is_in_one_chunk_and_chunks_are_few(times: list[float | None], least: float, most: int) -> None:
     cells = CELLS[: len(times)]
     seconds = {cell: takes for cell, takes in zip(cells, times, strict=True) if takes is not None}
-    packed = chunks(cells, seconds, least=least, most=most)
+    packed = pack(cells, seconds, least=least, most=most)
     assert [cell for chunk in packed for cell in chunk] == cells
     assert len(packed) <= most
     assert all(packed)
