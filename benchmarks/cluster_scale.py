@@ -1,246 +1,179 @@
-"""Sweeps of the size of a cluster: planned, packed by the launcher's own code, simulated on a real SLURM, counted.
+"""A full board on 1 to 512 GPUs: ImageNet64, 50,000 samples, 5 training seeds, 15 rows. Nothing of it has been run.
 
-.venv/bin/python benchmarks/cluster_scale.py plan                  # 100,000 cells: seconds and memory of each command
-.venv/bin/python benchmarks/cluster_scale.py simulate /tmp/slurm   # their chunks on 512 slots of a SLURM, asleep
-.venv/bin/python benchmarks/cluster_scale.py files                 # what one cell asks of the file system (strace)
-.venv/bin/python benchmarks/cluster_scale.py board                 # ImageNet64 x 5 seeds x 15 rows on 1 to 512 GPUs
+Cells and their lengths are those that `dxbench run` plans from the recipes. The operations of a network's pass are
+counted here, as `sampling_flops` of a record is; how many passes an iteration has is read off the methods. What a GPU
+sustains follows from the one published training of such a network whose length, machines and days are all known.
+Seconds follow by division, so that all of them scale with it. docs/scale.md says what comes out, and what it is worth.
+
+    .venv/bin/python benchmarks/cluster_scale.py
 """
 
-import argparse
 import heapq
-import os
-import re
-import resource
-import subprocess
-import sys
-import tempfile
-import time
-from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-import numpy as np
+import torch
+from dxbench_baselines.starts.presets import ADM, DDPM, EDM_ADM
+from torch import nn
 
-from dxbench.engine.attempt import RunOptions
+from dxbench.drawing.counting import OperationCounter
+from dxbench.engine.plan import Cell
+from dxbench.plugins.configure import config_class
 from dxbench.plugins.registry import load_method, load_task
-from dxbench.sweeps import Block, Sweep, done, expected_seconds, forecasts, plan_blocks, read_plan, states
-from dxbench.sweeps.chunks import pack
+from dxbench.sweeps import Block, plan_blocks
+from dxmi.energies.critics import ResNetCritic
+from dxmi.nets.lpips import SIDE, STAGES
 
-ROOT = Path(__file__).parents[1]
-CELLS, MEAN, SPREAD = 100_000, 600.0, 1.0
-"""Cells of a simulation, their mean seconds, and the std of the logarithm of these."""
+ROWS = "edm edm:nvidia edm[sampler=ipndm,nfe=10] edm[sampler=dpmpp3m,nfe=10] ddpm ddpm:ancestral-t4 consistency"
+ROWS += " consistency:cd-l2 consistency[middle_levels=[22]] consistency:ct consistency:train-cd consistency:train-ct"
+ROWS += " dxmi:paper dxmi:paper-t4 gan_finetune"
+SAMPLES, SHAPE, DAY = 50_000, (3, 64, 64), 86_400.0
 
-
-# --- chunks on slots --------------------------------------------------------------------------------------------
-
-
-def packed(cells: int) -> list[float]:
-    """Seconds of the chunks that the launcher packs of cells of known, lognormal duration."""
-    normal = np.random.default_rng(0).normal(size=cells)
-    seconds = {str(i): MEAN * float(np.exp(SPREAD * z - SPREAD**2 / 2)) for i, z in enumerate(normal)}
-    return [sum(seconds[cell] for cell in chunk) for chunk in pack(list(seconds), seconds)]
-
-
-def makespan(jobs: Sequence[float], slots: int, *, gap: float = 0.0) -> float:
-    """Seconds of list scheduling: each job in turn on the slot that is free first, `gap` seconds between starts."""
-    free, next_start, last = [0.0] * slots, 0.0, 0.0
-    for seconds in jobs:
-        start = max(heapq.heappop(free), next_start)
-        next_start = start + gap
-        heapq.heappush(free, start + seconds)
-        last = max(last, start + seconds)
-    return last
+# NVlabs/edm, README: imagenet-64x64-cond-adm, 2,500 million images on 32 A100 in ~13 days, fp16.
+PUBLISHED_IMAGES, PUBLISHED_GPU_SECONDS = 2500e6, 32 * 13 * DAY
+# Measured with two processes of one CPU (benchmarks/two_processes.py); that many GPUs are as good is an assumption.
+SPREAD_EFFICIENCY = 0.9
+# 655 s of CPU for 50,000 x 50,000 (benchmarks/README.md), of which the task asks for 50,000 x 10,000.
+SCORING_SECONDS = 655 * 10_000 / 50_000
 
 
-SCRIPT = """#!/bin/bash
-#SBATCH --job-name=simulated
-#SBATCH --array=0-{last}
-#SBATCH --output=/dev/null
-seconds=({seconds})
-start=$EPOCHREALTIME
-sleep "${{seconds[$SLURM_ARRAY_TASK_ID]}}"
-echo "$start $EPOCHREALTIME" >{folder}/$SLURM_ARRAY_TASK_ID
-"""
-
-
-def simulate(folder: Path, *, cells: int, slots: int, factor: float, patience: float) -> None:
-    """Chunks as an array of a SLURM of two nodes, each task asleep for its chunk's seconds over `factor`."""
-    jobs = [seconds / factor for seconds in packed(cells)]
-    testbed = [ROOT / "tools" / "slurm_testbed.sh"]
-    up = [*testbed, "up", f"--cpus={slots // 2}", folder]
-    try:
-        conf = subprocess.run(up, capture_output=True, text=True, check=True).stdout.strip().partition("=")[2]
-        with tempfile.TemporaryDirectory() as place:
-            script = Path(place, "array.sh")
-            script.write_text(
-                SCRIPT.format(last=len(jobs) - 1, seconds=" ".join(f"{job:.3f}" for job in jobs), folder=place)
-            )
-            environment = {**os.environ, "SLURM_CONF": conf}
-            submitted = time.time()
-            subprocess.run(["sbatch", script], env=environment, check=True, stdout=subprocess.DEVNULL)
-            while len(list(Path(place).glob("[0-9]*"))) < len(jobs):
-                if time.time() - submitted > patience:
-                    raise SystemExit(f"not all tasks have ended after {patience:.0f} s")
-                time.sleep(1.0)
-            times = sorted(tuple(map(float, (Path(place) / str(i)).read_text().split())) for i in range(len(jobs)))
-    finally:
-        subprocess.run([*testbed, "down", folder], check=True)
-    report(jobs, np.array(times) - submitted, cells=cells, slots=slots, factor=factor)
-
-
-def report(jobs: Sequence[float], times: np.ndarray, *, cells: int, slots: int, factor: float) -> None:
-    """The simulation beside list scheduling; `times` [tasks, 2] are starts and ends since the submission."""
-    measured, work = float(times[:, 1].max()), sum(jobs)
-    gap = float(times[slots - 1, 0] - times[0, 0]) / (slots - 1)
-    steps = np.concatenate([np.stack([times[:, i], np.full(len(times), sign)], 1) for i, sign in ((0, 1), (1, -1))])
-    at_once = int(np.cumsum(steps[np.argsort(steps[:, 0]), 1]).max())
-    print(
-        f"{cells:,} cells in {len(jobs)} chunks of {min(jobs) * factor / 3600:.1f} to {max(jobs) * factor / 3600:.1f} h"
-    )
-    print(f"{slots} slots, time {factor:.0f} times as fast: a chunk sleeps {np.mean(jobs):.1f} s")
-    print(
-        f"at most {at_once} tasks at once; {gap:.3f} s between starts while slots were empty, first {times[0, 0]:.1f} s"
-    )
-    for name, seconds in (
-        ("work over slots", work / slots),
-        ("list scheduling", makespan(jobs, slots)),
-        (f"the same, {gap:.3f} s between starts", makespan(jobs, slots, gap=gap)),
-        ("measured", measured),
-    ):
-        print(f"{name:40} {seconds:8.1f} s   slot use {work / slots / seconds:6.1%}")
-    slept = times[:, 1] - times[:, 0]
-    print(f"tasks overslept by {np.sum(slept) / work - 1:.2%}; without the factor and with these starts:", end=" ")
-    real = [job * factor for job in jobs]
-    print(f"slot use {sum(real) / slots / makespan(real, slots, gap=gap):.2%}")
-
-
-# --- what the file system sees ----------------------------------------------------------------------------------
-
-CALLS = {
-    "open": "open openat creat",
-    "stat": "stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat",
-    "list": "getdents64",
-    "make": "mkdir mkdirat link linkat symlink",
-    "rename": "rename renameat renameat2",
-    "remove": "unlink unlinkat rmdir",
-    "mode": "chmod fchmod fchmodat utimensat",
-    "lock": "flock",
-    "sync": "fsync fdatasync",
-}
-"""Metadata operations and the system calls that ask for them; fstat of an open file is answered by the client."""
-KINDS = ("lock", "checkpoint", "protocols", "cards", "results", "sweeps", "log.txt", "arrays.npz", "trained", "work")
-LINE = re.compile(r"^\d+\s+(\w+)\((.*)")
-
-
-def files(*, iterations: int, checkpoint_every: float) -> None:
-    """Count what two cells of a chunk ask of the file system, one short, one long, by system calls."""
-    with tempfile.TemporaryDirectory() as place:
-        home, trace = Path(place, "home"), Path(place, "trace")
-        lengths = "|".join(map(str, (20, iterations)))
-        cells = plan_blocks([Block(task="gaussians8", method=f"dxmi[iterations={lengths}]")]).cells
-        sweep = Sweep.planned(home, cells)
-        sweep.write()
-        found = []
-        for number in range(2):
-            run = [sys.executable, "-m", "dxbench", "run", "--cells", f"{sweep.file}[{number}]", "--no-report"]
-            run += ["--checkpoint-every", str(checkpoint_every)]
-            traced = ",".join(["trace=write,pwrite64,read,pread64", *" ".join(CALLS.values()).split()])
-            begun = time.monotonic()
-            subprocess.run(
-                ["strace", "-f", "-y", "-qq", "--signal=none", "-e", traced, "-o", trace, *run],
-                env={**os.environ, "DXBENCH_HOME": str(home)}, check=True, stdout=subprocess.DEVNULL
-            )  # fmt: skip
-            print(f"cell {number}: {time.monotonic() - begun:.0f} s under strace")
-            found.append(counted(trace, home))
-        here = [path for path in home.rglob("*") if path.is_file()]
-        print(f"{len(here)} files of {sum(path.stat().st_size for path in here):,} bytes are left:")
-        for path in sorted(here):
-            print(f"  {path.stat().st_size:9,} {path.relative_to(home)}")
-    for name, kinds in zip(("short cell", "long cell"), found, strict=True):
-        print(f"\n{name:12} " + " ".join(f"{call:>8}" for call in [*CALLS, "read", "written"]))
-        for kind, calls in kinds.items():
-            print(f"{kind:12} " + " ".join(f"{calls[call]:8,}" for call in [*CALLS, "read", "written"]))
-
-
-def counted(trace: Path, home: Path) -> dict[str, Counter[str]]:
-    """Calls by kind of file and kind of call: those below `home`, and those of the Python that is started."""
-    kind_of_call = {name: kind for kind, names in CALLS.items() for name in names.split()}
-    found: dict[str, Counter[str]] = {kind: Counter() for kind in (*KINDS, "Python")}
-    for line in trace.read_text(errors="replace").splitlines():
-        match = LINE.match(line)
-        if match is None:
-            continue
-        call, rest = match.groups()
-        if str(home) in rest:
-            below = rest.partition(str(home))[2]
-            kind = next((kind for kind in KINDS if kind in below), "work")
-        elif "site-packages" in rest or sys.base_prefix in rest or str(ROOT) in rest:
-            kind = "Python"
+@cache
+def pass_flops(network: Any, shape: tuple[int, ...] = SHAPE) -> float:
+    """Operations of one pass of a backbone's network, or of an energy net, on one image."""
+    generator = torch.Generator().manual_seed(0)
+    image, time = torch.zeros(1, *shape), torch.ones(1)
+    with torch.no_grad(), OperationCounter() as counter:
+        if isinstance(network, ResNetCritic):
+            network.net(shape, num_levels=None, data_std=0.5, generator=generator)(image)
         else:
-            continue
-        if call in kind_of_call:
-            found[kind][kind_of_call[call]] += 1
-        elif (size := re.search(r"= (\d+)$", line)) is not None:
-            found[kind]["read" if "read" in call else "written"] += int(size[1])
-    return {kind: calls for kind, calls in found.items() if calls}
+            net: nn.Module = network.network(shape, generator)
+            classes = getattr(network, "num_classes", None)
+            net(image, time, **({"labels": torch.zeros(1, dtype=torch.int64)} if classes else {}))
+    return float(counter.forward)
 
 
-# --- planning ---------------------------------------------------------------------------------------------------
+def lpips_flops() -> float:
+    """Operations of VGG-16's convolutions on one image, by their sizes."""
+    total, cin = 0.0, 3
+    for level, (cout, places) in enumerate(STAGES):
+        for _ in places:
+            total += 2 * 9 * cin * cout * (SIDE // 2**level) ** 2
+            cin = cout
+    return total
 
 
-def plan(*, cells: int) -> None:
-    """Seconds and the peak of memory of each step of planning and of looking at a sweep, without any record."""
-    began = time.perf_counter()
+def iteration_flops(method: str, config: Any) -> float:
+    """Operations of an iteration for one image of its batch; a backward pass counts as two forward ones."""
+    net = pass_flops(config.backbone.network)
+    match method:
+        case "consistency":  # the answer forth and back, the slow copy's, two of the teacher's in distillation
+            lpips = 4 * lpips_flops() if config.distance == "lpips" else 0.0
+            return (6 if config.variant == "distillation" else 4) * net + lpips
+        case "gan_finetune":  # a sample forth and back and one for the critic; the critic's own, and its penalty
+            return 4 * net + 12 * pass_flops(config.critic, SHAPE)
+        case "dxmi":  # the rollout and a policy step of each transition; values, their targets, the energy's step
+            return 4 * config.num_steps * net + (8 * config.num_steps + 6) * pass_flops(config.critic, SHAPE)
+        case _:
+            raise ValueError(f"{method} trains, and its iteration has not been looked at")
 
-    def lap(what: str) -> None:
-        nonlocal began
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{what:28} {time.perf_counter() - began:7.2f} s   peak {peak:5.0f} MiB")
-        began = time.perf_counter()
 
-    with tempfile.TemporaryDirectory() as place:
-        home = Path(place)
-        options = RunOptions(home=home, results=home / "results")
-        gammas = "|".join(str(1 + i / 10_000) for i in range(cells // 100))
-        load_task("gaussians8"), load_method("dxmi")
-        lap("import of both")
-        planned = plan_blocks([Block(task="gaussians8", method=f"dxmi[gamma={gammas}]", seed="0-99")]).cells
-        lap("plan")
-        sweep = Sweep.planned(home, planned)
-        lap("id")
-        sweep.write()
-        lap(f"write {sweep.file.stat().st_size / 2**20:.1f} MiB")
-        done(planned, options)
-        lap("what is done")
-        forecasts(planned, {}, options)
-        lap("forecasts of --dry-run")
-        packed_cells = pack([cell.run_id for cell in planned], expected_seconds(planned, options))
-        lap(f"times, {len(packed_cells)} chunks")
-        listed = read_plan(sweep.file)
-        lap("read the plan")
-        states(listed, home=home, results=options.results)
-        lap("status")
-        of_a_task = read_plan(sweep.file, f"0:{len(packed_cells[0])}")
-        [cell.again() for cell in of_a_task]
-        lap(f"--cells of {len(of_a_task)} cells")
+def sampling_passes(method: str, config: Any) -> int:
+    """Passes behind a sample, and behind one of the start, which is scored too where there is one."""
+    match method:
+        case "edm":
+            return config.nfe
+        case "consistency":
+            return len(config.sigmas) * (2 if config.iterations else 1)
+        case "gan_finetune":
+            return 1 + 1
+        case "dxmi":
+            return 2 * config.num_steps
+        case _:
+            return config.num_steps
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell with its seconds on one GPU. All of them begin from released weights, so that none waits for another."""
+
+    name: str
+    row: str
+    seconds: float
+
+
+def job(cell: Cell, sustained: float) -> Job:
+    """The time of a planned cell."""
+    config: Any = config_class(load_method(cell.method_ref), load_task(cell.task_ref), cell.preset).model_validate(
+        cell.config
+    )
+    assert not cell.needs
+    flops = SAMPLES * sampling_passes(cell.method, config) * pass_flops(config.backbone.network)
+    if (iterations := getattr(config, "iterations", 0)) > 0:
+        flops += iterations * config.batch_size * iteration_flops(cell.method, config)
+    return Job(cell.run_id, str(cell.row), flops / sustained + SCORING_SECONDS)
+
+
+def makespan(jobs: Sequence[Job], gpus: int, widths: Mapping[str, int]) -> float:
+    """Seconds of list scheduling, the longest first, each cell on its width of GPUs."""
+    waiting = sorted(jobs, key=lambda one: -seconds_on(one, widths[one.name]))
+    free, now, running = gpus, 0.0, list[tuple[float, int]]()
+    while waiting or running:
+        for one in list(waiting):
+            if widths[one.name] <= free:
+                waiting.remove(one)
+                free -= widths[one.name]
+                heapq.heappush(running, (now + seconds_on(one, widths[one.name]), widths[one.name]))
+        now, width = heapq.heappop(running)
+        free += width
+    return now
+
+
+def seconds_on(one: Job, width: int) -> float:
+    """Seconds of a cell that is spread over GPUs."""
+    return one.seconds if width == 1 else one.seconds / width / SPREAD_EFFICIENCY
+
+
+def widths_for(jobs: Sequence[Job], gpus: int) -> dict[str, int]:
+    """GPUs per cell, a power of two up to the batch's 128 rows: as many as keep it within the board's ideal time."""
+    ideal = sum(one.seconds for one in jobs) / gpus / SPREAD_EFFICIENCY
+    widths = {}
+    for one in jobs:
+        width = 1
+        while width < min(gpus, 128) and seconds_on(one, width) > ideal / 2:
+            width *= 2
+        widths[one.name] = width
+    return widths
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    simulation = commands.add_parser("simulate")
-    simulation.add_argument("folder", type=Path, help="of the testbed, which is started and ended")
-    simulation.add_argument("--cells", type=int, default=CELLS)
-    simulation.add_argument("--slots", type=int, default=512)
-    simulation.add_argument("--factor", type=float, default=550.0, help="by which time is shortened")
-    simulation.add_argument("--patience", type=float, default=900.0, help="seconds")
-    planning = commands.add_parser("plan")
-    planning.add_argument("--cells", type=int, default=CELLS)
-    counting = commands.add_parser("files")
-    counting.add_argument("--iterations", type=int, default=3000, help="of the long cell")
-    counting.add_argument("--checkpoint-every", type=float, default=5.0, help="seconds")
-    asked = vars(parser.parse_args())
-    {"simulate": simulate, "plan": plan, "files": files}[asked.pop("command")](**asked)
+    torch.set_num_threads(1)
+    adm = pass_flops(EDM_ADM.network)
+    sustained = PUBLISHED_IMAGES * 3 * adm / PUBLISHED_GPU_SECONDS
+    print(f"EDM's ADM: {adm / 1e9:.0f} GFLOP a pass; as published an A100 sustains {sustained / 1e12:.1f} TFLOP/s")
+    unet, energy = pass_flops(DDPM.network, (3, 32, 32)), pass_flops(ResNetCritic(), (3, 32, 32))
+    print(f"DxMI's T = 10 on CIFAR-10 so: {(40 * unet + 86 * energy) / 1e12:.3f} TFLOP an image; counted 0.590")
+    start = ADM.pretraining
+    trained = 3 * start.iterations * start.batch_size * pass_flops(ADM.network) / sustained
+    print(f"a backbone of {start.iterations:,} batches of {start.batch_size}: {trained / DAY:.1f} d on one GPU")
+    cells = plan_blocks([Block(task="imagenet64", method=ROWS.replace(" ", ","), seed="0-4")]).cells
+    jobs = [job(cell, sustained) for cell in cells]
+    print(f"\n{len(jobs)} cells; hours on one GPU of one of each row:")
+    for row, one in {one.row: one for one in jobs}.items():
+        print(f"  {row:36} {one.seconds / 3600:10,.2f}")
+    without = [one for one in jobs if ":train-" not in one.row]
+    for what, some in (("all rows", jobs), ("without consistency:train-cd and :train-ct", without)):
+        total, longest = sum(one.seconds for one in some), max(some, key=lambda one: one.seconds)
+        print(f"\n{what}: {total / DAY:,.1f} GPU-days, longest cell {longest.seconds / DAY:,.1f} d ({longest.row})")
+        print("GPUs     ideal   a GPU per cell       cells spread over up to")
+        for gpus in (1, 8, 64, 512):
+            ideal, widths = total / gpus, widths_for(some, gpus)
+            plain, spread = makespan(some, gpus, {one.name: 1 for one in some}), makespan(some, gpus, widths)
+            print(
+                f"{gpus:4} {ideal / DAY:9.2f} {plain / DAY:10.2f} d {ideal / plain:6.1%} {spread / DAY:10.2f} d "
+                f"{ideal / spread:6.1%}  {max(widths.values())} GPUs"
+            )
 
 
 if __name__ == "__main__":
