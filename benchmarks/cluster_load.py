@@ -220,8 +220,8 @@ def plan(*, cells: int) -> None:
         states(listed, home=home, results=options.results)
         lap("status")
         of_a_task = read_plan(sweep.file, f"0:{len(packed_cells[0])}")
-        [cell.again() for cell in of_a_task]
-        lap(f"--cells of {len(of_a_task)} cells")
+        again = [cell.again() for cell in of_a_task]
+        lap(f"--cells of {len(again)} cells")
 
 
 def main() -> None:
