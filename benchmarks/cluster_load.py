@@ -77,7 +77,7 @@ def simulate(folder: Path, *, cells: int, slots: int, factor: float, patience: f
             environment = {**os.environ, "SLURM_CONF": conf}
             submitted = time.time()
             subprocess.run(["sbatch", script], env=environment, check=True, stdout=subprocess.DEVNULL)
-            while len(list(Path(place).glob("[0-9]*"))) < len(jobs):
+            while sum(path.stat().st_size > 0 for path in Path(place).glob("[0-9]*")) < len(jobs):
                 if time.time() - submitted > patience:
                     raise SystemExit(f"not all tasks have ended after {patience:.0f} s")
                 time.sleep(1.0)
