@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # A SLURM of two nodes on this machine, for tests: no systemd, no state outside one folder, ports of its own.
 #
-#   tools/slurm_testbed.sh up [--accounting] [FOLDER]     prints the SLURM_CONF to export
+#   tools/slurm_testbed.sh up [--accounting] [--cpus=N] [FOLDER]     prints the SLURM_CONF to export
 #   tools/slurm_testbed.sh down [FOLDER]                  ends all of it, jobs included; what ended already is no error
 #
 # FOLDER is ${TMPDIR:-/tmp}/dxbench-slurm where none is given. Debian's packages: slurm-wlm and munge; with --accounting
-# slurmdbd and mariadb-server too. Partitions: main, and urgent, whose jobs preempt those of main. Nodes are called by
-# addresses, since processes of one run look for each other by the names of their nodes.
+# slurmdbd and mariadb-server too. Each node claims to have N CPUs, 2 where nothing is said, whatever there are. Partitions:
+# main, and urgent, whose jobs preempt those of main. Nodes are called by addresses, since processes of one run look for
+# each other by the names of their nodes.
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
 DAEMONS='munged|slurmctld|slurmscriptd|slurmd|slurmstepd|slurmdbd|mariadbd'
@@ -101,7 +102,7 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobRequeue=1
 SlurmdParameters=config_overrides
-NodeName=127.0.0.[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((ports + 1))-$((ports + 2))] CPUs=2 RealMemory=8000 State=UNKNOWN
+NodeName=127.0.0.[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((ports + 1))-$((ports + 2))] CPUs=$cpus RealMemory=8000 State=UNKNOWN
 PartitionName=main Nodes=127.0.0.[1-2] Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE
 PartitionName=urgent Nodes=127.0.0.[1-2] MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 CONF
@@ -165,15 +166,16 @@ up() {
   echo "SLURM_CONF=$SLURM_CONF"
 }
 
-what=${1:-} accounting='' packages='' folder=${TMPDIR:-/tmp}/dxbench-slurm
+what=${1:-} accounting='' packages='' cpus=2 folder=${TMPDIR:-/tmp}/dxbench-slurm
 shift || true
 for argument in "$@"; do
   case $argument in
     --accounting) accounting=yes packages=' slurmdbd mariadb-server' ;;
+    --cpus=[1-9]*) cpus=${argument#*=} ;;
     -*) fail "unknown option $argument" ;;
     *) folder=$argument ;;
   esac
 done
 folder=$(realpath -m -- "$folder")
 case $folder in *[[:space:]]*) fail "SLURM takes no folder with white space in its name: $folder" ;; esac
-case $what in up | down) "$what" ;; *) fail "usage: $0 up|down [--accounting] [FOLDER]" ;; esac
+case $what in up | down) "$what" ;; *) fail "usage: $0 up|down [--accounting] [--cpus=N] [FOLDER]" ;; esac

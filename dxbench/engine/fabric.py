@@ -7,6 +7,7 @@ value's own alone. Gradients are summed here instead, in one reduction per step 
 """
 
 import logging
+import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -140,7 +141,22 @@ def _environment(place: Rank | None) -> ClusterEnvironment | None:
         return LightningEnvironment()
     if started is None:
         return None
-    return SLURMEnvironment(auto_requeue=False) if started.by == "srun" else TorchElasticEnvironment()
+    if started.by != "srun":
+        return TorchElasticEnvironment()
+    slurm = SLURMEnvironment(auto_requeue=False)
+    _check_address(slurm.main_address)
+    return slurm
+
+
+def _check_address(first: str) -> None:
+    """Refuse a first node that nobody can find, for which the others would look until their patience ends."""
+    try:
+        socket.getaddrinfo(first, None)
+    except OSError as error:
+        raise UsageError(
+            f"the processes that srun has started meet at the first node of the job, and {first!r} has no address here "
+            f"({error}); export MASTER_ADDR before srun, which `scontrol show node {first}` calls its NodeAddr"
+        ) from None
 
 
 @contextmanager

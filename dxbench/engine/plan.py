@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -41,7 +42,7 @@ class Cell:
     part: Literal["run", "start"] = "run"
     needs: str = ""
 
-    @property
+    @cached_property
     def config_id(self) -> str:
         """Hash of what is measured, whatever the seed."""
         return config_id(
@@ -61,7 +62,7 @@ class Cell:
         row = replace(self.row, method=method, precision="32")
         return f"dxbench prepare --task {shlex.quote(task)} --method {shlex.quote(str(row))}"
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         return f"{self.config_id}-s{self.seed}" if self.part == "run" else f"start-{self.start_id}"
 
