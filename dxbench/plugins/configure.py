@@ -17,6 +17,10 @@ FAMILY_REMEDY = "Say `family` in the class of the task (plane, small_images, ima
 Recipes = Mapping[tuple[str, str], Callable[[], Config]]
 
 
+class UnknownPreset(UsageError):
+    """A preset that a method does not have for a task."""
+
+
 def recipes(method: type[Method]) -> Recipes:
     """The recipes of a method: (place, preset) -> function returning its configuration.
 
@@ -65,12 +69,12 @@ def _recipe(method: type[Method], task: Task, preset: str) -> Callable[[], Confi
     """The recipe of a preset; None where it is the method's own configuration.
 
     Raises:
-        UsageError: if there is no such preset.
+        UnknownPreset: if there is no such preset.
     """
     available = presets(method, task)
     if preset not in available:
         remedy = "" if task.family else FAMILY_REMEDY
-        raise unknown(f"preset of {method.name} for {task.name}", preset, available, remedy=remedy)
+        raise UnknownPreset(str(unknown(f"preset of {method.name} for {task.name}", preset, available, remedy=remedy)))
     named = preset if available[preset] else DEFAULT_PRESET
     place = available[named]
     return recipes(method)[place, named] if place else None

@@ -12,7 +12,7 @@ from dxbench.api import Frozen, Precision, refusal
 from dxbench.engine.plan import Cell, plan_row
 from dxbench.errors import InvalidFile, UsageError, unknown
 from dxbench.files.reading import read_regular
-from dxbench.plugins.configure import config_class, parse_assignments, presets
+from dxbench.plugins.configure import UnknownPreset, config_class, parse_assignments, presets
 from dxbench.plugins.registry import TaskRef, load_method, load_task
 from dxbench.plugins.rows import RowName
 from dxbench.plugins.suites import load_suite
@@ -65,12 +65,14 @@ class _Draft:
 
     def add(self, task: TaskRef, row: RowName, seeds: list[int]) -> None:
         """Plan a row; a method that lacks the preset for the task is noted and left out."""
-        found, method = load_task(task), load_method(row.method)
-        if row.preset not in (available := presets(method, found)):
-            self.notes[f"{method.name} has no preset {row.preset!r} for {found.name}: left out"] = None
-            self.lacking.append(unknown(f"preset of {method.name} for {found.name}", row.preset, available))
+        try:
+            planned = plan_row(task, row, seeds=seeds)
+        except UnknownPreset as error:
+            name = load_method(row.method).name
+            self.notes[f"{name} has no preset {row.preset!r} for {load_task(task).name}: left out"] = None
+            self.lacking.append(error)
             return
-        for cell in plan_row(task, row, seeds=seeds):
+        for cell in planned:
             self.cells.setdefault(cell.run_id, cell)
 
 

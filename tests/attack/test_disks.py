@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import method
+from small_disk import small_disk
 
 from dxbench.api import ResultRecord
 from dxbench.engine.locks import owner_of
@@ -53,19 +53,6 @@ def left_over(home: Path) -> list[Path]:
 
 def nobody_is_at_it(home: Path) -> bool:
     return not any(owner_of(lock) for lock in home.rglob("work/**/lock"))
-
-
-@contextmanager
-def small_disk(folder: Path, options: str) -> Iterator[Path]:
-    """A file system of its own; skips where none can be mounted."""
-    folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], capture_output=True, check=False)
-    if made.returncode:
-        pytest.skip(f"no tmpfs can be mounted here: {made.stderr.decode().strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Ended, method
+from small_disk import small_disk
 
 from dxbench.api import ResultRecord
 from dxbench.engine import RunOptions, run_cell
@@ -228,19 +228,6 @@ def until(condition: Callable[[], object], *, what: str, seconds: float = 150.0)
 def records(home: Path) -> dict[str, ResultRecord]:
     found = [read_record(path) for path in home.glob("results/*/*/[!.]*.json")]
     return {record.run_id: record for record in found if isinstance(record, ResultRecord)}
-
-
-@contextmanager
-def small_disk(folder: Path, options: str) -> Iterator[Path]:
-    """A file system of its own; skips where none can be mounted."""
-    folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], capture_output=True, check=False)
-    if made.returncode:
-        pytest.skip(f"no tmpfs can be mounted here: {made.stderr.decode().strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 SIX = ("--seed", "0-5", "--jobs", 2, "--set", "pause=0.05")
