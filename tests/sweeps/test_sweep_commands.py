@@ -102,7 +102,7 @@ def test_a_cancelled_sweep_stops_and_goes_on_when_it_is_launched_again(
         path.unlink()
     sweep = plan(home).parent
     assert "its cells stop within seconds" in dxbench("cancel", sweep.name).out
-    monkeypatch.setattr("dxbench.cli.run._Asked._EVERY", 0.0)
+    monkeypatch.setattr("dxbench.sweeps.asked.Asked._EVERY", 0.0)
     part = dxbench("run", "--cells", plan(home), "--no-report", "--fresh")
     assert part.code == 130, part.err
     assert not list((home / "results").rglob("*-s0.json"))
