@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import get_args
 
 from dxbench import paths
-from dxbench.cli.common import say
-from dxbench.errors import ExitCode, UsageError
+from dxbench.cli.common import say, warn
+from dxbench.errors import ExitCode, InvalidFile, UsageError
 from dxbench.files.reading import read_regular
 from dxbench.files.writing import write_text_atomically
 from dxbench.launchers.contract import Launcher
@@ -26,7 +26,7 @@ def status_command(name: str | None, *, as_json: bool) -> int:
     """Show the cells of a sweep, or all sweeps."""
     home = paths.home()
     plans = [find_plan(home, name)] if name else sorted((home / "sweeps").glob("*/cells.jsonl"))
-    found = {plan.parent: _states(plan, home) for plan in plans}
+    found = {plan.parent: _states(plan, home) for plan in plans if name or _readable(plan)}
     if as_json:
         say([_as_json(folder, cells) for folder, cells in found.items()])
     elif name:
@@ -42,12 +42,13 @@ def status_command(name: str | None, *, as_json: bool) -> int:
 def cancel_command(name: str) -> int:
     """Have a sweep stop, wherever it runs."""
     home = paths.home()
-    folder = find_plan(home, name).parent
+    plan = find_plan(home, name)
+    folder, running = plan.parent, _counts(_states(plan, home)).get("running", 0)
     write_text_atomically(folder / "cancelled", "")
-    print(f"sweep {folder.name}: its cells stop within seconds, with their state saved")
+    print(f"sweep {folder.name} is cancelled; cells that run save their state and stop within seconds: {running}")
     for launcher in dict.fromkeys(launch.launcher for launch in launches(folder)):
-        running: Launcher = registry.load("launchers", launcher)()
-        if said := running.cancel(Sweep(folder, ())):
+        other: Launcher = registry.load("launchers", launcher)()
+        if said := other.cancel(Sweep(folder, ())):
             print(said)
     return int(ExitCode.OK)
 
@@ -66,6 +67,16 @@ def logs_command(name: str) -> int:
     if not wrote:
         print(f"{folders[0].name} has written no log yet")
     return int(ExitCode.OK)
+
+
+def _readable(plan: Path) -> bool:
+    """True if a plan is one; of another a line on stderr says why it is not, since the rest is worth a look."""
+    try:
+        read_plan(plan)
+    except (InvalidFile, UsageError) as error:
+        warn(str(error))
+        return False
+    return True
 
 
 def _states(plan: Path, home: Path) -> list[CellState]:

@@ -101,7 +101,7 @@ def test_a_cancelled_sweep_stops_and_goes_on_when_it_is_launched_again(
     for path in [*(home / "results").rglob("*-s0.json"), *(home / "trained").rglob("*.safetensors")]:
         path.unlink()
     sweep = plan(home).parent
-    assert "its cells stop within seconds" in dxbench("cancel", sweep.name).out
+    assert "cells that run save their state and stop within seconds: 0" in dxbench("cancel", sweep.name).out
     monkeypatch.setattr("dxbench.sweeps.asked.Asked._EVERY", 0.0)
     part = dxbench("run", "--cells", plan(home), "--no-report", "--fresh")
     assert part.code == 130, part.err
@@ -110,3 +110,18 @@ def test_a_cancelled_sweep_stops_and_goes_on_when_it_is_launched_again(
     assert dxbench(*SWEEP, "--fresh").code == 0
     assert "(cancelled)" not in dxbench("status", sweep.name).out
     assert scores(home) == whole
+
+
+def test_a_plan_that_is_none_does_not_hide_the_others(dxbench: Command, home: Path) -> None:
+    assert dxbench(*SWEEP).code == 0
+    sound = plan(home).parent.name
+    for name, text in (("torn", '{"layout": 1}\n{"run_id": "a-s0", "ta'), ("old", '{"layout": 0}\n'), ("empty", "")):
+        (home / "sweeps" / name).mkdir()
+        (home / "sweeps" / name / "cells.jsonl").write_text(text)
+    listed = dxbench("status")
+    assert listed.code == 0
+    assert f"{sound}  3" in listed.out
+    assert listed.err.count("warning: ") == 3
+    assert "of layout 0, this dxbench reads 1" in listed.err
+    assert dxbench("status", "torn").code == 5
+    assert dxbench("status", "old").code == 2
