@@ -14,7 +14,7 @@ from dxbench.launchers.contract import Launcher
 from dxbench.plugins import registry
 from dxbench.sweeps.state import CellState, Stage, launches, states
 from dxbench.sweeps.sweep import Sweep, find_plan, read_plan
-from dxbench.terminal.console import console, grid
+from dxbench.terminal.console import console
 
 _LISTED = 40
 """Cells that are shown one by one; of more, rows are."""
@@ -94,14 +94,12 @@ def _told(cells: Sequence[CellState]) -> str:
 
 
 def _list(found: dict[Path, list[CellState]]) -> None:
-    table = grid()
-    for header in ("sweep", "cells", "state", "launched", "command"):
-        table.add_column(header, no_wrap=header != "command")
+    rows = [("sweep", "cells", "state", "launched", "command")]
     for folder, cells in found.items():
         launched = launches(folder)
         when, command = (launched[-1].created, launched[-1].command) if launched else ("", "")
-        table.add_row(folder.name, str(len(cells)), _told(cells), when, command)
-    console().print(table)
+        rows.append((folder.name, str(len(cells)), _told(cells), when, command))
+    _print_aligned(rows)
 
 
 def _show(folder: Path, cells: Sequence[CellState]) -> None:
@@ -109,25 +107,26 @@ def _show(folder: Path, cells: Sequence[CellState]) -> None:
         print(f"{launch.command}\nlaunched {launch.created} on {launch.host} by {launch.launcher}")
     stopping = " (cancelled)" if (folder / "cancelled").exists() else ""
     print(f"sweep {folder.name}: {_told(cells)}{stopping}")
-    table = grid()
     if len(cells) <= _LISTED:
-        for header in ("task", "row", "seed", "cell", "state", ""):
-            table.add_column(header, no_wrap=header != "")
+        rows = [("task", "row", "seed", "cell", "state", "")]
         for one in cells:
             cell = one.cell
             row = cell.row if cell.part == "run" else f"start that {cell.row} shares"
-            table.add_row(_short(cell.task), row, str(cell.seed), cell.run_id, one.stage, one.detail)
+            rows.append((_short(cell.task), row, str(cell.seed), cell.run_id, one.stage, one.detail))
     else:
-        for header in ("task", "row", "state"):
-            table.add_column(header, no_wrap=True)
-        rows: dict[tuple[str, str], list[CellState]] = {}
+        together: dict[tuple[str, str], list[CellState]] = {}
         for one in cells:
-            rows.setdefault((_short(one.cell.task), one.cell.row if one.cell.part == "run" else "starts"), []).append(
-                one
-            )
-        for (task, row), of_row in rows.items():
-            table.add_row(task, row, _told(of_row))
-    console(soft_wrap=True).print(table)
+            row = one.cell.row if one.cell.part == "run" else "starts"
+            together.setdefault((_short(one.cell.task), row), []).append(one)
+        rows = [("task", "row", "state"), *((task, row, _told(some)) for (task, row), some in together.items())]
+    _print_aligned(rows)
+
+
+def _print_aligned(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print columns, as wide as they are: ids are there to be copied, and a log may be of any width."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        console(soft_wrap=True).print("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
 def _short(task: str) -> str:

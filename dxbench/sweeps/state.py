@@ -102,16 +102,18 @@ def _state(cell: PlannedCell, home: Path, results: Path) -> CellState:
     ended, owner = _of_record(cell, home, results), _owner(cell, home)
     if owner is None or (ended is not None and owner.standing != "running"):
         return ended or CellState(cell, "waiting")
-    far = f", {100 * owner.step / owner.total:.0f} % of its steps" if owner.total else ""
+    far = f"{100 * owner.step / owner.total:.0f} % of its steps, " if owner.total else ""
     match owner.standing:
         case "running":
-            return CellState(cell, "running", f"{owner}{far}")
+            return CellState(cell, "running", f"{far}{owner}")
         case "interrupted":
-            return CellState(cell, "interrupted", f"its state is saved{far}")
+            return CellState(cell, "interrupted", f"{far}its state is saved")
         case "dead":
-            return CellState(cell, "died", f"{owner}{far}; the same command goes on from its last checkpoint")
+            return CellState(cell, "died", f"{far}{owner}; it goes on from its last checkpoint")
         case "silent":
-            return CellState(cell, "died", f"{owner}{far}, is silent; the same command goes on if it is dead")
+            return CellState(
+                cell, "died", f"{far}{owner}, is silent; if it is dead, it goes on from its last checkpoint"
+            )
 
 
 def _owner(cell: PlannedCell, home: Path) -> Owner | None:
