@@ -7,6 +7,7 @@ from typing import get_args
 
 from dxbench import paths
 from dxbench.cli.common import say, warn
+from dxbench.engine.lines import duration
 from dxbench.errors import ExitCode, InvalidFile, UsageError
 from dxbench.files.reading import read_regular
 from dxbench.files.writing import write_text_atomically
@@ -112,7 +113,7 @@ def _show(folder: Path, cells: Sequence[CellState]) -> None:
         for one in cells:
             cell = one.cell
             row = cell.row if cell.part == "run" else f"start that {cell.row} shares"
-            rows.append((_short(cell.task), row, str(cell.seed), cell.run_id, one.stage, one.detail))
+            rows.append((_short(cell.task), row, str(cell.seed), cell.run_id, one.stage, one.detail or _took(one)))
     else:
         together: dict[tuple[str, str], list[CellState]] = {}
         for one in cells:
@@ -127,6 +128,10 @@ def _print_aligned(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         console(soft_wrap=True).print("  ".join(map(str.ljust, row, widths)).rstrip())
+
+
+def _took(one: CellState) -> str:
+    return "" if one.seconds is None else f"in {duration(one.seconds)}"
 
 
 def _short(task: str) -> str:
