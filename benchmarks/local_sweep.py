@@ -43,7 +43,7 @@ class Tiny(Gaussians8):
 
 
 class WaitingConfig(Config):
-    """Of `Waiting`."""
+    """The settings of `Waiting`."""
 
     iterations: int = 10
     pause: float = 0.0

@@ -13,7 +13,7 @@ from dxbench.sweeps.chunks import pack
 
 
 def seconds_per_task(tasks: int) -> float:
-    """Of an array of empty tasks, from sbatch to the end of the last one."""
+    """Seconds of an array of empty tasks, from sbatch to the end of the last one."""
     start = time.perf_counter()
     wait = ["sbatch", "--wait", f"--array=0-{tasks - 1}", "--ntasks=1", "--output=/dev/null", "--wrap=true"]
     subprocess.run(wait, check=True, capture_output=True)

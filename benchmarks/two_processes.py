@@ -55,7 +55,7 @@ def timed(trained: Learner, batch: int, seed: int, parallel: Parallel) -> tuple[
 
 
 def work(rank: int, port: int, asked: argparse.Namespace) -> None:
-    """What each of the two processes does; the first one reports."""
+    """Carry out one of the two processes; the first one reports."""
     torch.set_num_threads(1)
     place = Rank(rank=rank, port=port)
     place.enter()

@@ -209,7 +209,7 @@ ASweep = Annotated[str | None, typer.Argument(metavar="SWEEP", help="The id of a
 
 @app.command(epilog=_examples("dxbench status", "dxbench status 4f1c", "dxbench status 4f1c --json"))
 def status(sweep: ASweep = None, as_json: Json = False) -> None:
-    """How sweeps are: what is done, running, interrupted or dead. Works on every node that sees the folders."""
+    """Show how sweeps are: done, running, interrupted or dead. Works on every node that sees the folders."""
     from dxbench.cli.sweeps import status_command
 
     raise typer.Exit(status_command(sweep, as_json=as_json))

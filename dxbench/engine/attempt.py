@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dxbench import paths
 from dxbench.api import Config, Method, Task
 from dxbench.engine import process
 from dxbench.engine.assembling import assemble
@@ -38,6 +39,17 @@ class RunOptions:
     checkpoint_every: float = 60.0
     fresh: bool = False
     command: str | None = None
+
+    @property
+    def places(self) -> dict[str, Path]:
+        """The variables that tell a process elsewhere where things lie, as whole paths."""
+        found = {
+            "DXBENCH_HOME": self.home,
+            "DXBENCH_RESULTS": self.results,
+            "DXBENCH_DATA": paths.data(),
+            "DXBENCH_CACHE": paths.cache(),
+        }
+        return {variable: place.resolve() for variable, place in found.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,7 @@ class Pace:
         self._start = self._last = self._clock()
 
     def due(self, subject: str = "") -> bool:
-        """Whether to say something now; with another subject, time begins anew."""
+        """True if something is to be said now; with another subject, time begins anew."""
         if subject != self._subject:
             self._subject = subject
             self._begin(0)
@@ -83,7 +83,7 @@ def interrupted_line(cell: Cell) -> str:
 
 
 def ended_line(cell: Cell, record: ResultRecord | None) -> str:
-    """How a run ended, in one line."""
+    """The end of a run in one line."""
     if record is None:
         return f"{cell_name(cell)}: trained"
     seconds = record.cost.train_seconds + record.cost.eval_seconds if record.cost else 0.0

@@ -120,7 +120,7 @@ class Lock:
         return None
 
     def _alone(self, before: list[int], predecessor: Owner | None, mine: int) -> bool:
-        """Whether nothing has happened but that this file was made, since numbers begin anew once all are done."""
+        """True if nothing has happened but that this file was made, since numbers begin anew once all are done."""
         others = [number for number in _numbers(self.path) if number != mine]
         if not others or predecessor is None:
             return not others
@@ -128,7 +128,7 @@ class Lock:
         return others == before and still is not None and still.token == predecessor.token
 
     def _over(self, owner: Owner) -> bool:
-        """Whether an owner has given up or is dead; notes what is seen of one that is not known to be."""
+        """True if an owner has given up or is dead; notes what is seen of one that is not known to be."""
         if (lives := owner.lives) is not None:
             return not (lives and (owner.pid != os.getpid() or owner.token in _HEART.tokens))
         now, seen, before = time.monotonic(), (owner.token, owner.beat), self._seen

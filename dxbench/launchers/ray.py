@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from dxbench import paths
 from dxbench.api import ResultRecord
 from dxbench.engine.attempt import RunOptions
 from dxbench.engine.plan import Cell
@@ -266,15 +265,9 @@ def _everywhere(cell: Cell) -> Cell:
 
 def _environment(options: RunOptions) -> dict[str, str]:
     """What workers have to know of this process's environment; folders by their whole paths, which all nodes share."""
-    places = {
-        "DXBENCH_HOME": options.home,
-        "DXBENCH_RESULTS": options.results,
-        "DXBENCH_DATA": paths.data(),
-        "DXBENCH_CACHE": paths.cache(),
-    }
     modules = [str(Path(place).resolve()) for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
     return {
-        **{name: str(place.resolve()) for name, place in places.items()},
+        **{variable: str(place) for variable, place in options.places.items()},
         **({"PYTHONPATH": os.pathsep.join(modules)} if modules else {}),
     }
 

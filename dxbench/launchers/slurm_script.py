@@ -9,7 +9,6 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from dxbench import paths
 from dxbench.errors import UsageError
 from dxbench.launchers.contract import Launch
 from dxbench.sweeps.chunks import LEAST_SECONDS
@@ -141,19 +140,13 @@ def script(launch: Launch, chunks: Sequence[str], *, name: str, anew: str = "") 
         undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True, autoescape=False
     )
     options = launch.options
-    places = {
-        "DXBENCH_HOME": options.home,
-        "DXBENCH_RESULTS": options.results,
-        "DXBENCH_DATA": paths.data(),
-        "DXBENCH_CACHE": paths.cache(),
-    }
     return environment.from_string(template).render(
         job=job_name(launch.sweep.id),
         name=name,
         chunks=chunks,
         at_once=launch.settings.jobs,
         options=sbatch_options(launch),
-        places=[(variable, _quoted(place)) for variable, place in places.items()],
+        places=[(variable, _quoted(place)) for variable, place in options.places.items()],
         folder=_quoted(Path.cwd()),
         command=shlex.join([*_srun(launch), sys.executable, "-m", "dxbench", "run"]),
         plan=_quoted(launch.sweep.file),

@@ -303,8 +303,8 @@ def test_bent_published_numbers(tmp_path_factory: pytest.TempPathFactory, data: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dxbench.boards.tables.published_folder", lambda: folder)
         for format in FORMATS:
-            render(task_table(index, "gaussians8", published=True), format)
-        result_beside_published(index, index.entries("gaussians8"))
+            assert render(task_table(index, "gaussians8", published=True), format)
+        assert result_beside_published(index, index.entries("gaussians8"))
 
 
 SUITES = [path.read_bytes() for path in sorted((ROOT / "baselines/dxbench_baselines/suites").glob("*.toml"))]

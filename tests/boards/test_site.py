@@ -81,11 +81,12 @@ def test_every_task_method_and_run_has_its_page(pages: dict[str, Page], folder: 
 
 
 def test_every_link_within_the_site_leads_somewhere(pages: dict[str, Page], built: Built) -> None:
-    follow_links(pages, built)
+    assert follow_links(pages, built) > len(pages)
 
 
-def follow_links(pages: dict[str, Page], built: Built) -> None:
-    """Anchors are unique, and every link within the site has its file and its anchor."""
+def follow_links(pages: dict[str, Page], built: Built) -> int:
+    """See that anchors are unique and every link within the site has its file and anchor; how many links there are."""
+    followed = 0
     for name, page in pages.items():
         ids = page.values("id")
         assert len(ids) == len(set(ids)), name
@@ -96,6 +97,8 @@ def follow_links(pages: dict[str, Page], built: Built) -> None:
             target = os.path.normpath(Path(name).parent / path) if path else name
             assert (built.folder / target).is_file(), f"{name}: {link}"
             assert not anchor or anchor in pages[target].values("id"), f"{name}: {link}"
+            followed += 1
+    return followed
 
 
 def test_own_runs_have_rows_and_pages_of_their_own_and_runs_without_a_number_have_none(
