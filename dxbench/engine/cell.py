@@ -75,9 +75,7 @@ def run_cell(
         fault = machine_fault(error)
         if fault is None or fault is error:
             raise
-        raise MachineFault(
-            f"{cell.method} on {cell.task}, seed {cell.seed}: {fault}; the last checkpoint is kept"
-        ) from error
+        raise MachineFault(f"{cell}: {fault}; the last checkpoint is kept") from error
 
 
 class _Run:
@@ -123,10 +121,7 @@ class _Run:
         cell, lock = self.attempt.cell, self.attempt.folder / "lock"
         if (claim := take(lock, waiting=self._wait_for_owner)) is None:
             owner = owner_of(lock)
-            raise Taken(
-                f"another process is running {cell.method} on {cell.task}, seed {cell.seed} "
-                f"({f'{owner}, ' if owner else ''}{lock.parent})"
-            )
+            raise Taken(f"another process is running {cell} ({f'{owner}, ' if owner else ''}{lock.parent})")
         self.claim = claim
         try:
             process.prepare_process(self.compute)

@@ -49,6 +49,10 @@ class Cell:
             self.task, self.task_version, self.method, self.method_version, self.config, precision=self.precision
         )
 
+    def __str__(self) -> str:
+        """The cell as messages name it."""
+        return f"{self.method} on {self.task}, seed {self.seed}"
+
     @property
     def row(self) -> RowName:
         """The name of the row that the run is of."""

@@ -82,12 +82,11 @@ def trained_model(cell: Cell, options: RunOptions) -> Model:
             ) from error
     elif training.total_steps > 0:
         raise MissingData(
-            f"no weights of {cell.method} on {cell.task}, seed {cell.seed}: {attempt.checkpoint} is not there. Run it "
+            f"no weights of {cell}: {attempt.checkpoint} is not there. Run it "
             "again (dxbench.run, or `dxbench run` with --again), or set DXBENCH_HOME to the folder of its runs"
         )
     if progress.step < training.total_steps:
         raise UsageError(
-            f"{cell.method} on {cell.task}, seed {cell.seed}, is trained to step {progress.step:,} of "
-            f"{training.total_steps:,}; run it on to its end first"
+            f"{cell}, is trained to step {progress.step:,} of {training.total_steps:,}; run it on to its end first"
         )
     return training.model()

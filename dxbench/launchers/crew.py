@@ -171,8 +171,7 @@ class Crew:
         assert self.cell is not None
         rank, code = next(((rank, code) for rank, code in gone if code), gone[0])
         which = "" if len(self._members) == 1 else f" {rank + 1} of {len(self._members)}"
-        name = f"{self.cell.method} on {self.cell.task}, seed {self.cell.seed}"
-        text = f"the process{which} of {name} died (exit code {code})"
+        text = f"the process{which} of {self.cell} died (exit code {code})"
         if code == -signal.SIGKILL:
             return MachineFault(f"{text}: killed by the system, for want of memory maybe, or by somebody")
         return DxbenchError(text)

@@ -225,7 +225,7 @@ class _Tasks:
         try:
             ended: Ended = self._ray.get(ref)
         except (errors.RayTaskError, errors.RuntimeEnvSetupError) as error:
-            failed = DxbenchError(f"{_name(cell)}: the task of Ray failed: {error}")
+            failed = DxbenchError(f"{cell}: the task of Ray failed: {error}")
             return self._queue.settle(Outcome(cell=cell, error=failed))
         except errors.RayError as error:
             taken_back = self._stopping and isinstance(error, errors.TaskCancelledError)
@@ -240,7 +240,7 @@ class _Tasks:
     def _died(self, cell: Cell, error: Exception) -> Outcome | None:
         """A worker was killed, or its node is gone, or its answer was lost on the way."""
         reason = str(error).splitlines()[0].split(". ")[0]
-        death = f"the worker of {_name(cell)} died, or its node ({type(error).__name__}: {reason})"
+        death = f"the worker of {cell} died, or its node ({type(error).__name__}: {reason})"
         if self._stopping:  # before it could save
             return self._queue.settle(Outcome(cell=cell, error=Interrupted(death)))
         if self._queue.again(cell):
@@ -251,10 +251,6 @@ class _Tasks:
 
     def _asked_to_stop(self) -> bool:
         return self._stopping or self._launch.stop_requested() or Sweep(self._folder, ()).cancelled.exists()
-
-
-def _name(cell: Cell) -> str:
-    return f"{cell.method} on {cell.task}, seed {cell.seed}"
 
 
 def _everywhere(cell: Cell) -> Cell:
@@ -293,7 +289,7 @@ def run_there(cell: Cell, options: RunOptions, sweep: Path) -> Ended:
             stop_requested=Asked(stop.requested, whole_sweep.cancelled),
         )
         outcomes = list(LocalLauncher().run(launch))
-    stopped = Outcome(cell=cell, error=Interrupted(f"{_name(cell)}: stopped before it began"))
+    stopped = Outcome(cell=cell, error=Interrupted(f"{cell}: stopped before it began"))
     return Ended(outcome=outcomes[0] if outcomes else stopped, told=told.calls)
 
 

@@ -135,8 +135,7 @@ class Losses:
         state = f" ({task.state} in SLURM)" if task is not None else ""
         times = self._launch.settings.retries + 1
         return MachineFault(
-            f"{cell.method} on {cell.task}, seed {cell.seed}, ended without a record, try {times} of {times}{state}; "
-            f"{log} says how{_tail(log)}"
+            f"{cell}, ended without a record, try {times} of {times}{state}; {log} says how{_tail(log)}"
         )
 
 
