@@ -135,3 +135,10 @@ class Task(ABC):
     @abstractmethod
     def pictures(self, arrays: "Mapping[str, np.ndarray]") -> Sequence[Picture]:
         """Figures for the report from the arrays of an Evaluation."""
+
+    def gallery(self, rows: "Mapping[str, Mapping[str, np.ndarray]]") -> Sequence[Picture]:
+        """Figures that set models side by side, from the arrays of an Evaluation of each by its name; none by default.
+
+        The arrays are of one evaluation seed, so that samples of one place share their noise.
+        """
+        return ()

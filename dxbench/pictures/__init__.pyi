@@ -4,7 +4,9 @@ from .detection import detection_pictures as detection_pictures
 from .images import CHAIN_COLUMNS as CHAIN_COLUMNS
 from .images import GRID_SIDE as GRID_SIDE
 from .images import ImagePicture as ImagePicture
+from .images import image_galleries as image_galleries
 from .images import image_pictures as image_pictures
 from .images import mosaic as mosaic
 from .localisation import localisation_pictures as localisation_pictures
+from .plane import plane_galleries as plane_galleries
 from .plane import plane_pictures as plane_pictures

@@ -1,16 +1,21 @@
 """Pictures of densities, energies, samples and values in the plane."""
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from dxbench.pictures.base import CaptionedFigure
+from dxbench.pictures.base import CaptionedFigure, first_test
 
 Array = NDArray[np.float64]
 _SIDE = 2.9
+_TILE, _TILE_COLUMNS = 1.55, 6
+_TOP = 12.0
+"""Nats above the minimum at which pictures of energies are cut."""
 
 
 def plane_pictures(arrays: Mapping[str, Array], *, box: tuple[float, float]) -> list[CaptionedFigure]:
@@ -27,21 +32,65 @@ def plane_pictures(arrays: Mapping[str, Array], *, box: tuple[float, float]) -> 
     return pictures
 
 
+def plane_galleries(rows: Mapping[str, Mapping[str, Array]], *, box: tuple[float, float]) -> list[CaptionedFigure]:
+    """Figures that set models in the plane side by side, from the arrays of each by its name.
+
+    Reads, where present: `samples` and `test` [n, 2], and `energy` [g, g] in nats above the minimum.
+    """
+    samples = {name: arrays["samples"] for name, arrays in rows.items() if "samples" in arrays}
+    energies = {name: arrays["energy"] for name, arrays in rows.items() if "energy" in arrays}
+    found = []
+    if samples:
+        found.append(
+            CaptionedFigure(
+                title="Samples side by side",
+                caption="Up to 10,000 samples of each row, of the same seeds.",
+                figure=_tiles(
+                    first_test("data", rows) | samples, lambda axes, points: _scatter(axes, points[:10_000], box)
+                ),
+            )
+        )
+    if energies:
+        found.append(
+            CaptionedFigure(
+                title="Energies side by side",
+                caption=f"Learned energies in nats above their minimum, cut at {_TOP:g}; dark = low = likely.",
+                figure=_tiles(energies, lambda axes, energy: _energy_map(axes, energy, box)),
+            )
+        )
+    return found
+
+
+def _tiles(panels: Mapping[str, Array], draw: Callable[[Axes, Array], object]) -> Figure:
+    """One panel per name, in lines."""
+    columns = min(len(panels), _TILE_COLUMNS)
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(_TILE * columns, (_TILE + 0.3) * lines), layout="constrained")
+    for axes in (grid := figure.subplots(lines, columns, squeeze=False)).flat:
+        axes.axis("off")
+    for axes, (name, array) in zip(grid.flat, panels.items(), strict=False):
+        draw(axes, array)
+        axes.set_title("\n".join(textwrap.wrap(name, 26)), fontsize=7)
+    return figure
+
+
+def _energy_map(axes: Axes, energy: Array, box: tuple[float, float]) -> AxesImage:
+    return _map(axes, np.clip(energy - energy.min(), 0, _TOP), box, cmap="magma")
+
+
 def _overview(arrays: Mapping[str, Array], box: tuple[float, float]) -> CaptionedFigure:
     panels = [("true energy", "true_energy"), ("learned energy", "energy"), ("samples", "samples"), ("data", "test")]
     panels = [(title, key) for title, key in panels if key in arrays]
     figure = Figure(figsize=(_SIDE * len(panels), _SIDE + 0.2), layout="constrained")
-    top = 12.0
     for axes, (title, key) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
         if arrays[key].ndim == 2 and arrays[key].shape[1] != 2:
-            image = _map(axes, np.clip(arrays[key] - arrays[key].min(), 0, top), box, cmap="magma")
-            figure.colorbar(image, ax=axes, shrink=0.75)
+            figure.colorbar(_energy_map(axes, arrays[key], box), ax=axes, shrink=0.75)
         else:
             _scatter(axes, arrays[key][:10_000], box)
         axes.set_title(title, fontsize=10)
     return CaptionedFigure(
         title="Energy and samples",
-        caption=f"Energies in nats above their minimum, cut at {top:g}; up to 10,000 samples and test draws.",
+        caption=f"Energies in nats above their minimum, cut at {_TOP:g}; up to 10,000 samples and test draws.",
         figure=figure,
     )
 
@@ -87,7 +136,7 @@ def _map(
     cmap: str,
     low: float | None = None,
     high: float | None = None,
-):
+) -> AxesImage:
     axes.set_xticks([])
     axes.set_yticks([])
     return axes.imshow(field.T, origin="lower", extent=(*box, *box), cmap=cmap, vmin=low, vmax=high)

@@ -16,7 +16,7 @@ from dxbench.features.quantisation import quantise as to_bytes
 from dxbench.features.sources import ImageSource
 from dxbench.metrics.images.features import FeatureInputs, FeatureSource
 from dxbench.metrics.scoring import score
-from dxbench.pictures.images import GRID_SIDE, ImagePicture, image_pictures
+from dxbench.pictures.images import GRID_SIDE, ImagePicture, image_galleries, image_pictures
 from dxbench.tasks.digits_data import (
     EVENT_SHAPE,
     NUM_SAMPLES,
@@ -106,6 +106,9 @@ class Digits(Task):
 
     def pictures(self, arrays: Mapping[str, Array]) -> list[ImagePicture]:
         return image_pictures(arrays)
+
+    def gallery(self, rows: Mapping[str, Mapping[str, Array]]) -> list[ImagePicture]:
+        return image_galleries(rows)
 
     def _energies(self, energy: Callable[[Array], Array], samples: Array | None) -> dict[str, Array]:
         """Energies of a thousand images of each kind, for the histogram."""

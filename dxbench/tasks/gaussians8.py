@@ -20,7 +20,7 @@ from dxbench.metrics.points.sliced import ExactSlicedWasserstein, SlicedWasserst
 from dxbench.metrics.scoring import score
 from dxbench.metrics.start import OfTheStart
 from dxbench.pictures.base import CaptionedFigure
-from dxbench.pictures.plane import plane_pictures
+from dxbench.pictures.plane import plane_galleries, plane_pictures
 
 Array = NDArray[np.float64]
 
@@ -187,6 +187,9 @@ class Gaussians8(Task):
 
     def pictures(self, arrays: Mapping[str, Array]) -> list[CaptionedFigure]:
         return plane_pictures(arrays, box=BOX)
+
+    def gallery(self, rows: Mapping[str, Mapping[str, Array]]) -> list[CaptionedFigure]:
+        return plane_galleries(rows, box=BOX)
 
     @staticmethod
     def _picture_grid() -> Array:

@@ -29,7 +29,7 @@ from dxbench.features.scoring import feature_cache, score_images, score_statisti
 from dxbench.features.sources import ImageSource
 from dxbench.metrics.images.features import FeatureInputs, FeatureSource
 from dxbench.metrics.scoring import score
-from dxbench.pictures.images import CHAIN_COLUMNS, GRID_SIDE, ImagePicture, image_pictures
+from dxbench.pictures.images import CHAIN_COLUMNS, GRID_SIDE, ImagePicture, image_galleries, image_pictures
 from dxbench.tasks.image_data import DATA_STD, to_floats
 
 Array = NDArray[Any]
@@ -254,12 +254,18 @@ class ImageTask(Task):
             )
 
     def pictures(self, arrays: Mapping[str, Array]) -> list[ImagePicture]:
-        return image_pictures({name: _shown(name, array) for name, array in arrays.items()})
+        return image_pictures(_shown(arrays))
+
+    def gallery(self, rows: Mapping[str, Mapping[str, Array]]) -> list[ImagePicture]:
+        return image_galleries({name: _shown(arrays) for name, arrays in rows.items()})
 
 
-def _shown(name: str, array: Array) -> Array:
-    """Bytes as pixels in [-1, 1], as many as are shown."""
-    return to_floats(cast(Images, array[:SHOWN])) if array.dtype == np.uint8 else array.astype(np.float64)
+def _shown(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Bytes as pixels in [-1, 1], as many as are shown, and floats as they are."""
+    return {
+        name: to_floats(cast(Images, array[:SHOWN])) if array.dtype == np.uint8 else array.astype(np.float64)
+        for name, array in arrays.items()
+    }
 
 
 def _device() -> str:

@@ -17,7 +17,7 @@ from dxbench.metrics.points.energy_distance import EnergyDistance
 from dxbench.metrics.points.sliced import SlicedWasserstein
 from dxbench.metrics.scoring import score
 from dxbench.pictures.base import CaptionedFigure
-from dxbench.pictures.plane import plane_pictures
+from dxbench.pictures.plane import plane_galleries, plane_pictures
 
 Array = NDArray[np.float64]
 Draw = Callable[[int, np.random.Generator], Array]
@@ -108,5 +108,13 @@ class PlaneTask(Task):
         return Evaluation(scores=scores, notes=notes, protocols=protocols, arrays=arrays, nfe=seen.nfe)
 
     def pictures(self, arrays: Mapping[str, Array]) -> list[CaptionedFigure]:
-        reach = 1.2 * float(np.abs(arrays["test"]).max())
-        return plane_pictures(arrays, box=(-reach, reach))
+        return plane_pictures(arrays, box=_box(arrays["test"]))
+
+    def gallery(self, rows: Mapping[str, Mapping[str, Array]]) -> list[CaptionedFigure]:
+        return plane_galleries(rows, box=_box(next(iter(rows.values()))["test"]))
+
+
+def _box(test: Array) -> tuple[float, float]:
+    """The square that pictures show."""
+    reach = 1.2 * float(np.abs(test).max())
+    return -reach, reach

@@ -58,14 +58,20 @@ class ConsistencySampler:
 
     def sample(self, seeds: SampleSeeds, labels: ClassLabels | None = None) -> Points:
         """Samples of seeds, and of class labels where the denoiser is conditioned on them."""
+        return self.trajectory(seeds, labels)[-1]
+
+    def trajectory(self, seeds: SampleSeeds, labels: ClassLabels | None = None) -> Points:
+        """The noise and what each jump gives, [K + 1, b, *event]; the last are the samples."""
         device = next(self.denoiser.parameters()).device
         noise = SeededNoise(seeds=seeds.to(device), event_shape=self.event_shape)
         jump = Clipped(self.denoiser) if self.clip else self.denoiser
         jump = conditioned(jump, *(() if labels is None else (labels.to(device),)))
         x = torch.zeros_like(noise.normal(0))
+        states = [self.sigmas[0] * noise.normal(0)]
         with torch.no_grad():
             for draw, sigma in enumerate(self.sigmas):
                 # At the first jump there is no data under the noise, and sigma_min^2 is lost in sigma_max^2.
                 std = sigma if draw == 0 else (sigma**2 - self.denoiser.sigma_min**2) ** 0.5
                 x = jump(x + std * noise.normal(draw), x.new_full((len(x),), sigma))
-        return x / self.scale
+                states.append(x)
+        return torch.stack(states) / self.scale

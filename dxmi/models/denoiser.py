@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from dxmi.arrays import ClassLabels, Points, SampleSeeds
+from dxmi.protocols import Denoiser
 from dxmi.sampling.denoisers import conditioned
 from dxmi.sampling.noise import SeededNoise
 from dxmi.sampling.samplers import Sampler
@@ -34,8 +35,16 @@ class DenoiserSampler:
 
     def sample(self, seeds: SampleSeeds, labels: ClassLabels | None = None) -> Points:
         """Samples of seeds, and of class labels where the denoiser is conditioned on them."""
+        with torch.no_grad():
+            return self.sampler(*self._begun(seeds, labels)) / self.scale
+
+    def trajectory(self, seeds: SampleSeeds, labels: ClassLabels | None = None) -> Points:
+        """All states from noise on, [K + 1, b, *event]; the last are the samples."""
+        with torch.no_grad():
+            return torch.stack(list(self.sampler.states(*self._begun(seeds, labels)))) / self.scale
+
+    def _begun(self, seeds: SampleSeeds, labels: ClassLabels | None) -> tuple[Denoiser, NoiseLevels, SeededNoise]:
         device = next(self.denoiser.parameters()).device
         noise = SeededNoise(seeds=seeds.to(device), event_shape=self.event_shape)
         denoiser = conditioned(self.denoiser, *(() if labels is None else (labels.to(device),)))
-        with torch.no_grad():
-            return self.sampler(denoiser, self.levels, noise) / self.scale
+        return denoiser, self.levels, noise

@@ -21,20 +21,21 @@ HE_INITIALISER = Initialiser(bound=lambda fan_in, fan_out: math.sqrt(6.0 / fan_i
 class ConvCritic(nn.Module):
     """[b, c, h, w] to [b, 1]: three 4x4 convolutions that halve the size, then one without padding, and its mean.
 
-    2,636,673 parameters for three channels at width 128.
+    2,636,673 parameters for three channels at width 128. The last one is 4x4, or as large as what is left of images of
+    fewer than 32 pixels a side: 3x3 for 28.
 
     Raises:
-        ValueError: for images of fewer than 32 pixels a side.
+        ValueError: for images of fewer than 8 pixels a side.
     """
 
     def __init__(self, event_shape: Sequence[int], *, generator: Generator, width: int = 128) -> None:
         super().__init__()
         channels, *sides = event_shape
-        if min(sides) < 32:
-            raise ValueError(f"the critic halves images three times and takes sides from 32 on, got {tuple(sides)}")
+        if min(sides) < 8:
+            raise ValueError(f"the critic halves images three times and takes sides from 8 on, got {tuple(sides)}")
         layers, widths = Layers(HE_INITIALISER, generator), (channels, width, 2 * width, 4 * width)
         self.convs = nn.ModuleList(layers.conv(cin, cout, 4, padding=1, stride=2) for cin, cout in pairwise(widths))
-        self.head = layers.conv(widths[-1], 1, 4, padding=0)
+        self.head = layers.conv(widths[-1], 1, min(4, min(sides) // 8), padding=0)
 
     def forward(self, x: Points) -> Float[Tensor, " b 1"]:
         for conv in self.convs:

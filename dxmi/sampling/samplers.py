@@ -1,14 +1,15 @@
-"""Samplers of a denoiser: objects called with (denoiser, levels, noise), from noise to samples.
+"""Samplers of a denoiser: objects that go from noise to samples along noise levels.
 
 All run in the clock of noise levels, x = data + sigma eps, where the probability flow is dx/dsigma = (x - D) / sigma
 (Karras et al. 2022, arXiv:2206.00364, Eq. 1 with their schedule sigma(t) = t).
 """
 
 import math
+from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -18,15 +19,20 @@ from dxmi.sampling.noise import Noise
 from dxmi.schedules.levels import NoiseLevels
 
 
-@runtime_checkable
-class Sampler(Protocol):
+class Sampler(ABC):
     """From noise to samples along the given levels. Draw 0 of the noise is the start, draw k + 1 belongs to step k."""
 
-    def __call__(self, denoiser: Denoiser, levels: NoiseLevels, noise: Noise) -> Points: ...
+    @abstractmethod
+    def states(self, denoiser: Denoiser, levels: NoiseLevels, noise: Noise) -> Iterator[Points]:
+        """x at every level from noise on; the last are the samples."""
 
+    def __call__(self, denoiser: Denoiser, levels: NoiseLevels, noise: Noise) -> Points:
+        """The samples."""
+        return deque(self.states(denoiser, levels, noise), maxlen=1).pop()
+
+    @abstractmethod
     def nfe(self, levels: NoiseLevels) -> int:
         """Denoiser passes that one sample takes."""
-        ...
 
 
 def _start(levels: NoiseLevels, noise: Noise) -> Points:
@@ -53,7 +59,7 @@ def heun_step(denoiser: Denoiser, x: Points, sigma: PerSample, after: PerSample)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ancestral:
+class Ancestral(Sampler):
     """x' = D + sigma_down (x - D) / sigma + sigma_up z, sigma_down^2 + sigma_up^2 = sigma'^2.
 
     sigma_up = kappa sigma' sqrt(1 - sigma'^2 / sigma^2). In this clock one formula is four samplers: kappa = 0 is
@@ -72,8 +78,9 @@ class Ancestral:
         if not 0 <= self.kappa <= 1:
             raise ValueError(f"kappa runs from 0 (DDIM) to 1 (DDPM), got {self.kappa}")
 
-    def __call__(self, denoiser: Denoiser, levels: NoiseLevels, noise: Noise) -> Points:
+    def states(self, denoiser: Denoiser, levels: NoiseLevels, noise: Noise) -> Iterator[Points]:
         x = _start(levels, noise)
+        yield x
         downs, ups = (part.tolist() for part in levels.ancestral(kappa=self.kappa))
         for k, sigma, after in _steps(levels):
             denoised = denoiser(x, x.new_full((len(x),), sigma))
@@ -81,7 +88,7 @@ class Ancestral:
             std = ups[k] if after > 0 else self.last_std
             if std > 0:
                 x = x + std * noise.normal(k + 1)
-        return x
+            yield x
 
     def nfe(self, levels: NoiseLevels) -> int:
         return levels.num_steps
@@ -98,15 +105,16 @@ def euler_ancestral() -> Ancestral:
 
 
 @dataclass(frozen=True)
-class Heun:
+class Heun(Sampler):
     """EDM's deterministic sampler: order 2, an Euler step where the next level is 0 (Algorithm 1)."""
 
-    def __call__(self, denoiser: Denoiser, levels: NoiseLevels, noise: Noise) -> Points:
+    def states(self, denoiser: Denoiser, levels: NoiseLevels, noise: Noise) -> Iterator[Points]:
         x = _start(levels, noise)
+        yield x
         for _, sigma, after in _steps(levels):
             now = x.new_full((len(x),), sigma)
             x = heun_step(denoiser, x, now, x.new_full((len(x),), after)) if after > 0 else denoiser(x, now)
-        return x
+            yield x
 
     def nfe(self, levels: NoiseLevels) -> int:
         return 2 * levels.num_steps - int(levels.sigmas[-1] == 0)
@@ -122,28 +130,29 @@ ADAMS_BASHFORTH = (
 
 
 @dataclass(frozen=True)
-class IPNDM:
+class IPNDM(Sampler):
     """Adams-Bashforth on the slope with the weights of equal steps, orders 1, 2, 3, then 4.
 
     Improved pseudo-numerical methods (Zhang & Chen 2023, arXiv:2204.13902, App. H.2): the weights are those of equal
     steps whatever the levels.
     """
 
-    def __call__(self, denoiser: Denoiser, levels: NoiseLevels, noise: Noise) -> Points:
+    def states(self, denoiser: Denoiser, levels: NoiseLevels, noise: Noise) -> Iterator[Points]:
         x = _start(levels, noise)
+        yield x
         slopes: list[Tensor] = []
         for _, sigma, after in _steps(levels):
             slopes = [slope(denoiser, x, x.new_full((len(x),), sigma)), *slopes[:3]]
             weights = ADAMS_BASHFORTH[len(slopes) - 1]
             x = x + (after - sigma) * sum(w * s for w, s in zip(weights, slopes, strict=True))
-        return x
+            yield x
 
     def nfe(self, levels: NoiseLevels) -> int:
         return levels.num_steps
 
 
 @dataclass(frozen=True)
-class DPMSolverPP3M:
+class DPMSolverPP3M(Sampler):
     """DPM-Solver++(3M): exponential integrator on D, a polynomial through its last three values.
 
     Lu et al. 2022, arXiv:2211.01095. With l = -ln sigma the flow is x' = (sigma'/sigma) x + int e^(u - h) D(l + u) du
@@ -151,16 +160,18 @@ class DPMSolverPP3M:
     A step to sigma = 0, where h is infinite, is x' = D.
     """
 
-    def __call__(self, denoiser: Denoiser, levels: NoiseLevels, noise: Noise) -> Points:
+    def states(self, denoiser: Denoiser, levels: NoiseLevels, noise: Noise) -> Iterator[Points]:
         x = _start(levels, noise)
+        yield x
         past: list[tuple[float, Tensor]] = []
         for _, sigma, after in _steps(levels):
             denoised = denoiser(x, x.new_full((len(x),), sigma))
-            if after == 0:
-                return denoised
-            past = [(-math.log(sigma), denoised), *past[:2]]
-            x = after / sigma * x + _exponential_integral(past, h=math.log(sigma / after))
-        return x
+            if after > 0:
+                past = [(-math.log(sigma), denoised), *past[:2]]
+                x = after / sigma * x + _exponential_integral(past, h=math.log(sigma / after))
+            else:
+                x = denoised
+            yield x
 
     def nfe(self, levels: NoiseLevels) -> int:
         return levels.num_steps

@@ -12,6 +12,8 @@ from dxbench_baselines.starts.presets import (
     ADM,
     EDM_LSUN256,
     EDM_VE,
+    GARMENT_EDM,
+    GARMENT_EDM_CLASSES,
     IMAGE_EDM,
     POINTS_EDM,
     QUICK_IMAGE_EDM,
@@ -93,6 +95,16 @@ def cifar10_quick() -> ConsistencyConfig:
     )
 
 
+def fashion_mnist() -> ConsistencyConfig:
+    """Distillation (CD) of the suite's denoiser, one step; `--set middle_levels=[9]` takes two."""
+    return _garments(backbone=GARMENT_EDM, init="official")
+
+
+def fashion_mnist_classes() -> ConsistencyConfig:
+    """Distillation (CD) of a denoiser with classes, which is trained first."""
+    return _garments(backbone=GARMENT_EDM_CLASSES)
+
+
 def imagenet64_cd(distance: Literal["lpips", "l2"] = "lpips") -> ConsistencyConfig:
     """The released CD in one pass; `--set middle_levels=[22]` is their two (released launch.sh: 0,22,39 of 40)."""
     return _released(replace(ADM, weights=f"cd-{distance}"), distance=distance, num_levels=40)
@@ -160,6 +172,13 @@ def _images(**settings: Any) -> ConsistencyConfig:
     )
 
 
+def _garments(**settings: Any) -> ConsistencyConfig:
+    return ConsistencyConfig(
+        distance="pseudo_huber", weight="inverse_step", huber_c=0.03, target_decay=0.0, iterations=2000, batch_size=64,
+        lr=3e-4, **settings,
+    )  # fmt: skip
+
+
 def _distilled(**settings: Any) -> ConsistencyConfig:
     """The released settings of CIFAR-10."""
     released: dict[str, Any] = {
@@ -184,6 +203,8 @@ RECIPES: dict[tuple[str, str], Callable[[], ConsistencyConfig]] = {
     ("plane", "ct"): gaussians8_ct,
     ("small_images", "ct"): digits_ct,
     ("images/cifar10", "ct"): cifar10_ct,
+    ("fashion_mnist", "default"): fashion_mnist,
+    ("fashion_mnist_classes", "default"): fashion_mnist_classes,
     ("imagenet64", "cd-l2"): partial(imagenet64_cd, "l2"),
     ("imagenet64", "ct"): imagenet64_ct,
     ("imagenet64", "default"): imagenet64_cd,

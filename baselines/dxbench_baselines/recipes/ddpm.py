@@ -10,6 +10,7 @@ from dxbench_baselines.starts.presets import (
     DDGAN,
     DDPM,
     EDM_LSUN256,
+    GARMENT_DDPM,
     IMAGE_DDPM,
     QUICK,
     QUICK_IMAGE_DDPM,
@@ -69,6 +70,13 @@ def cifar10_jpeg75() -> DDPMConfig:
     return DDPMConfig(num_steps=10, backbone=DDPM, sampler=FastDPMSteps(), flips=True)
 
 
+def fashion_mnist() -> DDPMConfig:
+    """Ten whole steps of the suite's DDPM, evenly; `--set num_steps=100` and so on give the curve."""
+    return DDPMConfig(
+        num_steps=10, backbone=GARMENT_DDPM, init="official", sampler=FastDPMSteps(schedule="step_linear")
+    )
+
+
 def imagenet64() -> DDPMConfig:
     """Ten Euler-ancestral steps of EDM (DDPM's steps in its clock), where DxMI starts."""
     return DDPMConfig(num_steps=10, backbone=ADM, sampler=KarrasSteps(), **OFFICIAL)
@@ -94,6 +102,7 @@ RECIPES: dict[tuple[str, str], Callable[[], DDPMConfig]] = {
     ("images/cifar10", "default"): cifar10,
     ("cifar10", "ddgan"): cifar10_ddgan,
     ("cifar10", "fastdpm"): cifar10_fastdpm,
+    ("fashion_mnist", "default"): fashion_mnist,
     ("imagenet64", "ancestral"): imagenet64,
     ("imagenet64", "ancestral-t4"): imagenet64_t4,
     ("imagenet64", "default"): imagenet64,

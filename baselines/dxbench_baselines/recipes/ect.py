@@ -6,7 +6,16 @@ from typing import Any
 
 from dxbench_baselines.ect import ECTConfig
 from dxbench_baselines.starts.backbone import Pretraining
-from dxbench_baselines.starts.presets import EDM_VP, IMAGE_EDM, POINTS_EDM, QUICK_IMAGE_EDM, QUICK_POINTS_EDM, SMALL_EDM
+from dxbench_baselines.starts.presets import (
+    EDM_VP,
+    GARMENT_EDM,
+    GARMENT_EDM_CLASSES,
+    IMAGE_EDM,
+    POINTS_EDM,
+    QUICK_IMAGE_EDM,
+    QUICK_POINTS_EDM,
+    SMALL_EDM,
+)
 
 
 def gaussians8() -> ECTConfig:
@@ -48,8 +57,22 @@ def cifar10_quick() -> ECTConfig:
     return _released(backbone=SMALL_EDM, iterations=20, batch_size=16, ema_decay=0.9)
 
 
+def fashion_mnist() -> ECTConfig:
+    """The start is the suite's denoiser, one step; `--set middle_sigmas=[0.821]` takes two."""
+    return _garments(backbone=GARMENT_EDM, init="official")
+
+
+def fashion_mnist_classes() -> ECTConfig:
+    """The start is a denoiser with classes, which is trained first."""
+    return _garments(backbone=GARMENT_EDM_CLASSES)
+
+
 def _images(**settings: Any) -> ECTConfig:
     return ECTConfig(sigma_max=20.0, sigma_mean=-0.5, **settings)
+
+
+def _garments(**settings: Any) -> ECTConfig:
+    return ECTConfig(huber_c=0.03, iterations=2000, batch_size=64, lr=3e-4, **settings)
 
 
 def _released(**settings: Any) -> ECTConfig:
@@ -67,4 +90,6 @@ RECIPES: dict[tuple[str, str], Callable[[], ECTConfig]] = {
     ("images", "default"): cifar10_jpeg75,
     ("images", "quick"): cifar10_quick,
     ("images/cifar10", "default"): cifar10,
+    ("fashion_mnist", "default"): fashion_mnist,
+    ("fashion_mnist_classes", "default"): fashion_mnist_classes,
 }

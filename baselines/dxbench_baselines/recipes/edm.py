@@ -9,6 +9,8 @@ from dxbench_baselines.starts.presets import (
     EDM_ADM,
     EDM_LSUN256,
     EDM_VP,
+    GARMENT_EDM,
+    GARMENT_EDM_CLASSES,
     IMAGE_EDM,
     QUICK_IMAGE_EDM,
     QUICK_POINTS_EDM,
@@ -53,6 +55,16 @@ def cifar10_quick() -> EDMConfig:
     return EDMConfig(backbone=SMALL_EDM, flips=True, nfe=5)
 
 
+def fashion_mnist() -> EDMConfig:
+    """The suite's denoiser, Heun, 35 passes; `--set sampler=ipndm --set nfe=10` and so on give the curve."""
+    return EDMConfig(backbone=GARMENT_EDM, init="official")
+
+
+def fashion_mnist_classes() -> EDMConfig:
+    """The same network with classes, trained first: some two hours of a processor."""
+    return EDMConfig(backbone=GARMENT_EDM_CLASSES)
+
+
 def imagenet64() -> EDMConfig:
     """The consistency models' EDM, Heun, 79 passes, D kept in [-1, 1] as they sample it: 2.44 by its authors."""
     return EDMConfig(backbone=ADM, nfe=79, clip=True, **OFFICIAL)
@@ -76,6 +88,8 @@ RECIPES: dict[tuple[str, str], Callable[[], EDMConfig]] = {
     ("images", "default"): cifar10_jpeg75,
     ("images", "quick"): cifar10_quick,
     ("images/cifar10", "default"): cifar10,
+    ("fashion_mnist", "default"): fashion_mnist,
+    ("fashion_mnist_classes", "default"): fashion_mnist_classes,
     ("imagenet64", "default"): imagenet64,
     ("imagenet64", "nvidia"): imagenet64_nvidia,
     ("lsun_bedroom", "default"): lsun_bedroom,

@@ -4,7 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 from dxbench_baselines.gan_finetune import GANFinetuneConfig
-from dxbench_baselines.starts.presets import ADM, EDM_VE, IMAGE_EDM, QUICK_IMAGE_EDM, QUICK_POINTS_EDM, SMALL_EDM
+from dxbench_baselines.starts.presets import (
+    ADM,
+    EDM_VE,
+    GARMENT_EDM,
+    GARMENT_EDM_CLASSES,
+    IMAGE_EDM,
+    QUICK_IMAGE_EDM,
+    QUICK_POINTS_EDM,
+    SMALL_EDM,
+)
 from dxmi.energies.critics import MLPCritic, ResNetCritic
 
 
@@ -48,6 +57,16 @@ def cifar10_quick() -> GANFinetuneConfig:
     return _released(backbone=SMALL_EDM, critic=ResNetCritic(width=16), iterations=20, batch_size=16, ema_decay=0.9)
 
 
+def fashion_mnist() -> GANFinetuneConfig:
+    """One step from the suite's denoiser."""
+    return _garments(backbone=GARMENT_EDM, init="official")
+
+
+def fashion_mnist_classes() -> GANFinetuneConfig:
+    """One step from a denoiser with classes, which is trained first."""
+    return _garments(backbone=GARMENT_EDM_CLASSES)
+
+
 def imagenet64() -> GANFinetuneConfig:
     """The start is the consistency models' EDM; 10 million images in batches of 512 (released rates).
 
@@ -59,6 +78,14 @@ def imagenet64() -> GANFinetuneConfig:
 
 def _images(**settings: Any) -> GANFinetuneConfig:
     return GANFinetuneConfig(sigma_start=20.0, r1=0.01, data_noise=0.05, ema_decay=0.99, **settings)
+
+
+def _garments(**settings: Any) -> GANFinetuneConfig:
+    """A game of an hour on a processor; the critic is the energy net of DxMI there."""
+    return GANFinetuneConfig(
+        critic=ResNetCritic(width=32), r1=0.01, data_noise=0.05, iterations=2000, batch_size=64, critic_lr=2e-4,
+        ema_decay=0.995, **settings,
+    )  # fmt: skip
 
 
 def _released(**settings: Any) -> GANFinetuneConfig:
@@ -76,5 +103,7 @@ RECIPES: dict[tuple[str, str], Callable[[], GANFinetuneConfig]] = {
     ("images", "default"): cifar10_jpeg75,
     ("images", "quick"): cifar10_quick,
     ("images/cifar10", "default"): cifar10,
+    ("fashion_mnist", "default"): fashion_mnist,
+    ("fashion_mnist_classes", "default"): fashion_mnist_classes,
     ("imagenet64", "default"): imagenet64,
 }

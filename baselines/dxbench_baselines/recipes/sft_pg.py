@@ -4,7 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from dxbench_baselines.sft_pg import SFTPGConfig
-from dxbench_baselines.starts.presets import DDPM, IMAGE_DDPM, QUICK_IMAGE_DDPM, QUICK_POINTS_DDPM, SMALL_DDPM
+from dxbench_baselines.starts.presets import (
+    DDPM,
+    GARMENT_DDPM,
+    IMAGE_DDPM,
+    QUICK_IMAGE_DDPM,
+    QUICK_POINTS_DDPM,
+    SMALL_DDPM,
+)
 from dxmi.backbones.few_steps import FastDPMSteps, StridedSteps
 from dxmi.energies.critics import ConvolutionCritic, MLPCritic
 
@@ -44,6 +51,14 @@ def cifar10_jpeg75() -> SFTPGConfig:
     return _released(backbone=DDPM)
 
 
+def fashion_mnist() -> SFTPGConfig:
+    """T = 10 from the suite's DDPM, in the released form, for as many counted network passes as DxMI."""
+    return _released(
+        backbone=GARMENT_DDPM, init="official", critic=ConvolutionCritic(width=32), iterations=60, batch_size=64,
+        policy_lr=1e-5, flips=False, ema_decay=0.99,
+    )  # fmt: skip
+
+
 def cifar10_quick() -> SFTPGConfig:
     """Minutes on a processor, to see that everything works; its numbers mean nothing."""
     return _released(
@@ -76,4 +91,5 @@ RECIPES: dict[tuple[str, str], Callable[[], SFTPGConfig]] = {
     ("images", "default"): cifar10_jpeg75,
     ("images", "quick"): cifar10_quick,
     ("images/cifar10", "default"): cifar10,
+    ("fashion_mnist", "default"): fashion_mnist,
 }

@@ -158,15 +158,15 @@ def official(backbone: Backbone[Any], problem: Problem, compute: Compute, *, fli
 def converted(
     network: Network, weights: Mapping[str, Tensor], problem: Problem, compute: Compute, *, flips: bool = False
 ) -> Start:
-    """The network with the tensors of a released file.
+    """The network with the tensors of a released file: one of the suite, in its own layout, or of other authors.
 
     Raises:
         ValueError: if the file is of another network, with the first keys that differ; and as `data_of`.
     """
     data = data_of(network, problem, compute, flips=flips)
-    state = network.official(problem.event_shape)(weights)
     net = network.network(problem.event_shape, Generator().manual_seed(0))  # every number is overwritten
-    net.load_state_dict(state)
+    ours = weights.keys() == net.state_dict().keys()
+    net.load_state_dict(weights if ours else network.official(problem.event_shape)(weights))
     return Start(training=Official(net.to(compute.device)), data=data)
 
 

@@ -13,7 +13,7 @@ def model_of(sampler: PolicySampler | DenoiserSampler | ConsistencySampler, data
     return Model(
         networks=sampler.networks,
         sampler=sampler.sample,
-        trajectory_sampler=sampler.trajectory if isinstance(sampler, PolicySampler) else None,
+        trajectory_sampler=sampler.trajectory,
         num_classes=data.num_classes,
     )
 

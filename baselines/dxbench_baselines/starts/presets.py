@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dxbench.api import Config
 from dxbench_baselines.starts.backbone import Backbone, Pretraining
@@ -68,6 +68,14 @@ EDM_LSUN256 = replace(
     ),
 )
 
+# Fashion-MNIST: the networks of CIFAR-10, small enough for a processor. The suite ships them, as
+# tools/train_fashion_starts.py has trained them; with classes they are trained first.
+GARMENTS: dict[str, Any] = {"width": 32, "multipliers": (1, 1, 3), "blocks_per_level": 1, "attention_levels": (2,)}
+GARMENT_PRETRAINING = Pretraining(iterations=8000, batch_size=64, lr=6e-4, ema_decay=0.999, max_grad_norm=1.0)
+GARMENT_DDPM = Backbone(network=DDPMUNet(**GARMENTS), pretraining=GARMENT_PRETRAINING, weights="ddpm")
+GARMENT_EDM = Backbone(network=EDMUNet(**GARMENTS), pretraining=GARMENT_PRETRAINING, weights="edm")
+GARMENT_EDM_CLASSES = replace(GARMENT_EDM, network=EDMUNet(**GARMENTS, classes=10), weights=None)
+
 # For runs that show that all works, within seconds in the plane or on small images and minutes on larger ones.
 QUICK = Pretraining(iterations=300, batch_size=128)
 QUICK_POINTS_DDPM = replace(POINTS_DDPM, pretraining=QUICK)
@@ -103,4 +111,5 @@ def few_of_many(kind: Callable[..., K]) -> dict[tuple[str, str], Callable[[], K]
         ("images", "default"): partial(kind, backbone=DDPM, flips=True),
         ("images", "quick"): partial(kind, backbone=SMALL_DDPM, flips=True, num_steps=4),
         ("images/cifar10", "default"): partial(kind, backbone=DDPM, init="official", flips=True),
+        ("fashion_mnist", "default"): partial(kind, backbone=GARMENT_DDPM, init="official"),
     }

@@ -7,16 +7,16 @@ from importlib import resources
 from pathlib import Path
 
 from dxbench import __version__
-from dxbench.api import MethodCard, MetricProtocol
+from dxbench.api import MethodCard, MetricProtocol, ResultRecord
 from dxbench.boards.claims import claims
 from dxbench.boards.published import read_published
 from dxbench.boards.site.claims import claims_text
 from dxbench.boards.site.methods import OnTask, method_text, on_task
 from dxbench.boards.site.names import method_page, task_page
 from dxbench.boards.site.rendering import render
-from dxbench.boards.site.run_pages import PictureSource, RunPages
+from dxbench.boards.site.run_pages import PictureSource, RunPages, write_pictures
 from dxbench.boards.site.tasks import TaskSummary, task_files
-from dxbench.boards.tables import task_table
+from dxbench.boards.tables import Table, task_table
 from dxbench.errors import NothingMeasured, UsageError
 from dxbench.files.writing import TEMPORARY, whole_folder
 from dxbench.paths import published as published_folder
@@ -137,12 +137,8 @@ def build_site(index: RecordIndex, out: Path, *, pictures: PictureSource) -> Bui
                 # Runs without a number have no row, and the table's notes tell of them.
                 entries = [entry for entry in index.entries(task) if (entry.config_id, entry.origin) in rows]
                 runs.add([(entry.path, entry.origin) for entry in entries])
-                texts, summary = task_files(
-                    table,
-                    task,
-                    about=about.get(task, ""),
-                    entries=entries,
-                )
+                gallery = files.pictures(task_page(task), pictures.gallery(task, _runs_of(table, entries)))
+                texts, summary = task_files(table, task, about=about.get(task, ""), entries=entries, gallery=gallery)
                 files.write(texts)
                 board.add(summary, entries)
         files.write(dict(board.pages()))
@@ -155,7 +151,7 @@ def build_site(index: RecordIndex, out: Path, *, pictures: PictureSource) -> Bui
         methods=len(board.methods),
         runs=runs.count,
         bytes=files.bytes + runs.bytes,
-        picture_bytes=runs.picture_bytes,
+        picture_bytes=files.picture_bytes + runs.picture_bytes,
     )
 
 
@@ -164,13 +160,31 @@ class _Files:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.bytes = 0
+        self.bytes = self.picture_bytes = 0
 
     def write(self, texts: dict[str, str]) -> None:
         for name, text in texts.items():
             path = self._folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             self.bytes += path.write_bytes(text.encode())
+
+    def pictures(self, page: str, pictures: Sequence[tuple[str, str, bytes]]) -> list[dict[str, str]]:
+        """Title, caption and file of each picture of a page."""
+        drawn, size = write_pictures(self._folder / page, pictures)
+        self.picture_bytes += size
+        return drawn
+
+
+def _runs_of(table: Table, entries: Sequence[Entry]) -> dict[str, Iterator[ResultRecord]]:
+    """The runs of each row by its label, read when asked for."""
+    runs: dict[tuple[str | None, str], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        runs[entry.config_id, entry.origin].append(entry)
+    return {
+        row.label: (entry.record() for entry in runs[row.config_id, row.origin])
+        for row in table.rows
+        if row.config_id is not None
+    }
 
 
 def _asset(name: str) -> str:

@@ -1,7 +1,7 @@
 """The pages of all runs, by as many processes as pay."""
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from os import cpu_count
@@ -20,10 +20,14 @@ _CHUNK = 500
 
 
 class PictureSource(Protocol):
-    """Where pictures of a run come from."""
+    """Where pictures of runs come from."""
 
     def of(self, record: ResultRecord) -> Sequence[tuple[str, str, bytes]]:
-        """Title, caption and PNG of each."""
+        """Title, caption and PNG of each picture of a run."""
+        ...
+
+    def gallery(self, task: str, rows: Mapping[str, Iterable[ResultRecord]]) -> Sequence[tuple[str, str, bytes]]:
+        """Title, caption and PNG of each picture that sets rows of a task side by side, from the runs of each."""
         ...
 
 
@@ -31,6 +35,10 @@ class NoPictures:
     """Pictures of no run; here, so that processes without pictures import nothing to draw with."""
 
     def of(self, record: ResultRecord) -> Sequence[tuple[str, str, bytes]]:
+        """None."""
+        return []
+
+    def gallery(self, task: str, rows: Mapping[str, Iterable[ResultRecord]]) -> Sequence[tuple[str, str, bytes]]:
         """None."""
         return []
 
@@ -94,12 +102,19 @@ def _write(folder: Path, records: Sequence[tuple[str, str]], pictures: PictureSo
         if place not in places:
             (folder / place).mkdir(parents=True, exist_ok=True)
             places.add(place)
-        drawn = []
-        for number, (title, caption, png) in enumerate(pictures.of(record), 1):
-            file = f"{page.removesuffix('.html')}-{number}.png"
-            picture_size += (folder / place / file).write_bytes(png)
-            drawn.append({"title": title, "caption": caption, "file": file})
+        drawn, bytes_ = write_pictures(folder / name, pictures.of(record))
+        picture_size += bytes_
         text = run_text(record, drawn, origin=origin).encode()
         with open(f"{folder}/{place}/{page}", "wb") as out:  # noqa: PTH123 - Path costs as much as the write
             size += out.write(text)
     return size, picture_size
+
+
+def write_pictures(page: Path, pictures: Sequence[tuple[str, str, bytes]]) -> tuple[list[dict[str, str]], int]:
+    """Pictures beside a page: title, caption and file of each as its template takes them, and their bytes."""
+    drawn, size = [], 0
+    for number, (title, caption, png) in enumerate(pictures, 1):
+        path = page.with_name(f"{page.stem}-{number}.png")
+        size += path.write_bytes(png)
+        drawn.append({"title": title, "caption": caption, "file": path.name})
+    return drawn, size

@@ -84,11 +84,14 @@ def lines_of(table: Table, block: Block, task: str) -> Iterator[Line]:
         yield Line(anchor=row_anchor(row), row=row, cells=line, page=page)
 
 
-def task_files(table: Table, task: str, *, about: str, entries: Sequence[Entry]) -> tuple[dict[str, str], TaskSummary]:
+def task_files(
+    table: Table, task: str, *, about: str, entries: Sequence[Entry], gallery: Sequence[Mapping[str, str]]
+) -> tuple[dict[str, str], TaskSummary]:
     """The files of a task, text by path, and what other pages say of it.
 
     Args:
         about: a line on the task.
+        gallery: title, caption and file of each picture beside the page.
     """
     page = task_page(task)
     files = {_beside(page, ending): render_table(table, format) + "\n" for ending, format in DOWNLOADS.items()}
@@ -112,6 +115,7 @@ def task_files(table: Table, task: str, *, about: str, entries: Sequence[Entry])
         metric_notes={name: card.summary for name in table.metrics if (card := card_named(name)) is not None},
         protocols=_protocols(table),
         notes=notes(table),
+        gallery=gallery,
         counts={"runs": len(entries), "rows": len(lines)},
         data=_data(table, [line for block in blocks for line in block]),
     )

@@ -105,6 +105,17 @@ def test_critic_and_value_of_sft_pg_have_the_released_sizes_and_are_drawn_from_t
     assert not torch.allclose(first, second)
 
 
-def test_the_critic_of_sft_pg_refuses_small_images() -> None:
-    with pytest.raises(ValueError, match="sides from 32 on"):
-        ConvCritic((3, 16, 16), generator=torch.Generator())
+@pytest.mark.parametrize(("side", "last"), [(64, 4), (32, 4), (28, 3), (16, 2), (8, 1)])
+def test_the_last_convolution_of_the_critic_of_sft_pg_fits_what_is_left_of_small_images(side: int, last: int) -> None:
+    critic = ConvCritic((1, side, side), generator=torch.Generator().manual_seed(0), width=4)
+    assert critic.head.kernel_size == (last, last)
+    x = torch.randn(3, 1, side, side, generator=torch.Generator().manual_seed(1)).requires_grad_(True)
+    scores = critic(x)
+    assert scores.shape == (3, 1)
+    (gradient,) = torch.autograd.grad(scores.sum(), x)
+    assert (gradient.abs().sum(dim=(1, 2, 3)) > 0).all()
+
+
+def test_the_critic_of_sft_pg_refuses_images_that_cannot_be_halved_three_times() -> None:
+    with pytest.raises(ValueError, match="sides from 8 on"):
+        ConvCritic((3, 7, 7), generator=torch.Generator())
