@@ -99,7 +99,8 @@ class ImageTask(Task):
     """Samples as bytes, scored on features of networks that are not shipped.
 
     Attributes:
-        event_shape: (3, H, W).
+        event_shape: (C, H, W).
+        data_std: of one coordinate of its training images.
         num_samples: N of every score.
         batch_size: samples drawn at a time; it changes no sample.
         num_classes: of tasks with classes.
@@ -113,6 +114,7 @@ class ImageTask(Task):
     family = "images"
     threads = 2
     event_shape: ClassVar[tuple[int, int, int]]
+    data_std: ClassVar[float] = DATA_STD
     num_samples: ClassVar[int] = 50_000
     batch_size: ClassVar[int]
     num_classes: ClassVar[int | None] = None
@@ -142,7 +144,7 @@ class ImageTask(Task):
 
     @abstractmethod
     def real_images(self) -> Images:
-        """Some real images [n, H, W, 3], for pictures and energies."""
+        """Some real images [n, H, W, C], for pictures and energies."""
 
     def oracle(self) -> Model | None:
         """The truth as a model, where images are kept back for it."""
@@ -162,7 +164,7 @@ class ImageTask(Task):
             task=self.name,
             event_shape=self.event_shape,
             data=self.training_data(),
-            data_std=DATA_STD,
+            data_std=self.data_std,
             num_classes=self.num_classes,
             pretrained=PretrainedFiles(task=self.name, files=self.pretrained_assets),
             oracle=self.oracle() if oracle else None,
