@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,11 +11,19 @@ from typing import Literal
 from dxbench import paths
 from dxbench.assets.caches import cached_files, link
 from dxbench.errors import InvalidFile, MissingData
+from dxbench.files.archives import Readable
 from dxbench.files.writing import write_text_atomically
 
 Kind = Literal["data", "weights", "reference"]
 Make = Callable[[Path, Path, Callable[[int, int | None], None]], None]
 """From source and target path, makes the target, and tells progress: how many of how many."""
+Open = Callable[[Path], AbstractContextManager[Readable]]
+CHUNK = 1 << 20
+
+
+def as_it_is(path: Path) -> AbstractContextManager[Readable]:
+    """The file itself, byte for byte."""
+    return path.open("rb")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +35,13 @@ class Asset:
         title: what it is, in a line.
         kind: training data; weights, of networks that are scored with or begun from; or a reference of a metric.
         path: where it lies under DXBENCH_DATA.
-        also: other places under DXBENCH_DATA that it is found at.
+        also: other places that it is found at, under DXBENCH_DATA or, such as a system's own folder, absolute.
         urls: its homes, tried in turn; none where a person has to fetch it.
         digest: "sha256:..." or "md5:..." of the file, of the former the first digits suffice; None where no one
             publishes it: then the hash is recorded when the file is first used, and the file checked against that ever
             after. Until somebody states it, the file is called unverified.
-        size: bytes; None where unknown.
+        opened: how the file is opened to be hashed: `opened_unpacked` where homes pack the same contents differently.
+        size: bytes, as its homes have it; None where unknown.
         holds: bytes of the numbers in it, where the size of the file is unknown: a little less than that.
         licence: its terms, and where they stand.
         must_accept: nothing is fetched before a person accepts the terms.
@@ -49,6 +59,7 @@ class Asset:
     also: tuple[str, ...] = ()
     urls: tuple[str, ...] = ()
     digest: str | None = None
+    opened: Open = as_it_is
     size: int | None = None
     holds: int | None = None
     licence: str
@@ -84,6 +95,10 @@ class Asset:
     def algorithm(self) -> str:
         """The algorithm of its hash, such as "sha256"."""
         return self.digest.partition(":")[0] if self.digest else "sha256"
+
+    def digest_of(self, path: Path) -> str:
+        """The hash of a file that may be it, as "algorithm:hex"; raises InvalidFile if it cannot be unpacked."""
+        return file_digest(path, algorithm=self.algorithm, opened=self.opened)
 
     def is_right(self, digest: str) -> bool:
         """True if "algorithm:hex" is the digest of the file as it is published."""
@@ -134,7 +149,7 @@ class Asset:
             return None
         bytes_ = (self.size, self.size) if self.size else (self.holds or 0, int(1.1 * (self.holds or 1e12)) + 2**20)
         for path in cached_files(self.digest, bytes_=bytes_):
-            if self.is_right(file_digest(path, algorithm=self.algorithm)):
+            if self.is_right(self.digest_of(path)):
                 return link(path, self.target)
         return None
 
@@ -179,7 +194,7 @@ class Asset:
 
     def _verify_file(self, path: Path) -> None:
         wanted = self.digest or self._recorded(path)
-        got = file_digest(path, algorithm=self.algorithm)
+        got = self.digest_of(path)
         if wanted is None:
             self._record(path, got)
         elif not got.startswith(wanted):
@@ -209,7 +224,10 @@ class Asset:
         write_text_atomically(self._record_file(path), f"{digest.removeprefix('sha256:')}  {path.name}\n")
 
 
-def file_digest(path: Path, *, algorithm: str = "sha256") -> str:
+def file_digest(path: Path, *, algorithm: str = "sha256", opened: Open = as_it_is) -> str:
     """Hash of a file's contents, as "algorithm:hex"."""
-    with path.open("rb") as file:
-        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+    digest = hashlib.new(algorithm)
+    with opened(path) as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return f"{algorithm}:{digest.hexdigest()}"

@@ -2,6 +2,7 @@
 
 from dxbench.assets.asset import Asset
 from dxbench.assets.imagefolder import pack_class_folders
+from dxbench.files.archives import opened_unpacked
 
 OPENAI = "https://openaipublic.blob.core.windows.net"
 NVIDIA = "https://nvlabs-fi-cdn.nvidia.com/edm"
@@ -382,6 +383,63 @@ def _features(name: str, split: str, also: tuple[str, ...]) -> Asset:
 
 MVTEC_FEATURES_TRAIN = _features("mvtec-features-train", "train", ("train_data.pkl", "train_mvtec.pth"))
 MVTEC_FEATURES_TEST = _features("mvtec-features-test", "val", ("val_data.pkl", "val_mvtec.pth"))
+
+# --- Fashion-MNIST -------------------------------------------------------------------------------------------
+
+
+def _fashion_mnist(name: str, title: str, file: str, size: int, digest: str) -> Asset:
+    return Asset(
+        name=f"fashion-mnist-{name}",
+        title=f"{title} of Fashion-MNIST",
+        kind="data",
+        path=f"fashion_mnist/{file}",
+        also=(f"/usr/share/datasets/fashion-mnist/{file}",),  # Debian's package dataset-fashion-mnist
+        urls=(
+            f"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{file}",
+            f"https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/{file}",
+        ),
+        digest=f"sha256:{digest}",
+        opened=opened_unpacked,  # Debian's files have other headers of gzip than the authors'
+        size=size,
+        licence="MIT, Zalando, https://github.com/zalandoresearch/fashion-mnist",
+        task="fashion_mnist",
+    )
+
+
+FASHION_MNIST = tuple(
+    _fashion_mnist(*facts)
+    for facts in (
+        (
+            "train-images",
+            "60,000 training images",
+            "train-images-idx3-ubyte.gz",
+            26_421_880,
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        ),
+        (
+            "train-labels",
+            "classes of the training images",
+            "train-labels-idx1-ubyte.gz",
+            29_515,
+            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        ),
+        (
+            "test-images",
+            "10,000 test images",
+            "t10k-images-idx3-ubyte.gz",
+            4_422_102,
+            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        ),
+        (
+            "test-labels",
+            "classes of the test images",
+            "t10k-labels-idx1-ubyte.gz",
+            5_148,
+            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        ),
+    )
+)
+"""Images and classes of the training split, and those of the test split."""
 
 # --- MNIST and ADBench ---------------------------------------------------------------------------------------
 

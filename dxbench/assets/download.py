@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from dxbench.assets.asset import Asset, file_digest
+from dxbench.assets.asset import Asset
 from dxbench.errors import DxbenchError, ExitCode, InvalidFile
 
 if TYPE_CHECKING:
@@ -82,13 +82,21 @@ def fetch(asset: Asset, *, progress: Progress) -> Path:
             f"{asset.name} could not be fetched ({'; '.join(reasons)}). {_kept(part).capitalize()}. Try again later, "
             f"or put the file at {target} yourself and give the command again to have it checked"
         )
-    if asset.digest is not None and not asset.is_right(got := file_digest(part, algorithm=asset.algorithm)):
+    if asset.digest is not None and not asset.is_right(got := _digest(asset, part)):
         part.unlink()
         raise InvalidFile(
             f"{asset.name}: what {url} gave is not the file that is wanted, and was not kept ({got}, wanted "
             f"{asset.digest})"
         )
     return part.replace(target)
+
+
+def _digest(asset: Asset, part: Path) -> str:
+    """The hash of what came, or why it has none."""
+    try:
+        return asset.digest_of(part)
+    except InvalidFile as error:
+        return str(error)
 
 
 def _clear(part: Path, *, keep: bool) -> None:

@@ -47,6 +47,7 @@ from .ranking import ranks as ranks
 from .report import png as png
 from .report import write_report as write_report
 from .rescore import change_fields as change_fields
+from .rescore import with_left_out as with_left_out
 from .rescore import with_protocol as with_protocol
 from .stats import benjamini_hochberg as benjamini_hochberg
 from .stats import holm as holm

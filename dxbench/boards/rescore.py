@@ -1,6 +1,6 @@
-"""Scoring the kept samples of a run again, by another protocol than it was scored by."""
+"""Scoring the kept samples of a run again: by another protocol than before, or by metrics that it left out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +8,14 @@ import numpy as np
 
 from dxbench.api import AdjustableMetric, Metric, MetricProtocol, NotApplicable, ResultRecord
 from dxbench.boards.tables import differing_fields
-from dxbench.errors import DxbenchError
+from dxbench.errors import DxbenchError, UsageError
 from dxbench.files.arrays import array_sha256
+from dxbench.metrics.later import Later
+from dxbench.metrics.scoring import score
+from dxbench.plugins.registry import load_task
 from dxbench.readers import load_arrays
 from dxbench.records.files import work_folder
+from dxbench.threads import fix_threads
 
 
 class KeptSamples:
@@ -41,6 +45,43 @@ def _read(path: Path, record: ResultRecord) -> np.ndarray:
     if record.samples_sha256 not in (None, array_sha256(samples)):
         raise NotApplicable(f"the samples kept of {record.run_id} are not those that were scored")
     return samples
+
+
+def with_left_out(record: ResultRecord, kept: KeptSamples, *, progress: Callable[[str], None]) -> ResultRecord:
+    """The record with the metrics that its run left out (`dxbench.metrics.later`), measured of its kept samples.
+
+    The record itself where it lacks none of them.
+
+    Raises:
+        UsageError: if the task is of another version here, has no such metric, or the samples are not kept.
+        MissingData: if weights or data of the metrics are absent, with the command that fetches them.
+    """
+    task = load_task(record.task)
+    if task.version != record.task_version:
+        raise UsageError(
+            f"{record.run_id} is of version {record.task_version} of {record.task}, and {task.version} is installed; "
+            "run it again"
+        )
+    every = [metric.metric for metric in task.metrics if isinstance(metric, Later)]
+    if not every:
+        raise UsageError(f"{record.task} has no metric that runs leave out")
+    lacking = [metric for metric in every if metric.name not in record.scores]
+    if not lacking:
+        return record
+    fix_threads(task.threads)
+    try:
+        inputs = task.inputs_of(kept.of(record))
+    except NotApplicable as reason:
+        raise UsageError(f"{reason}; run it again") from None
+    scores, notes, protocols = score(lacking, inputs, progress=progress)
+    remaining = {name: note for name, note in record.notes.items() if name not in scores}
+    return record.model_copy(
+        update={
+            "scores": record.scores | scores,
+            "notes": remaining | notes,
+            "protocols": record.protocols | protocols,
+        }
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

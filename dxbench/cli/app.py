@@ -474,6 +474,20 @@ def prune(
 
 
 @records.command(
+    epilog=_examples("dxbench records score 1a2b3c4d5e-s0", "dxbench records score 1a2b3c4d5e --results results")
+)
+def score(
+    name: Annotated[str, typer.Argument(help="A run's id, or the ten digits of a configuration for all its seeds.")],
+    results: Annotated[Path | None, typer.Option(help="Folder of records. Default: your own, DXBENCH_RESULTS.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what runs leave out for its cost, such as FID on a CPU, of the samples they kept, and add it."""
+    from dxbench.cli.records import score_command
+
+    raise typer.Exit(score_command(name, folder=results, as_json=as_json))
+
+
+@records.command(
     epilog=_examples(
         "dxbench records withdraw 1a2b3c4d5e-s0 --reason 'trained on the test split'",
         "dxbench records withdraw 1a2b3c4d5e --undo --results results",

@@ -1,4 +1,4 @@
-"""`dxbench records migrate`, `prune` and `withdraw`."""
+"""`dxbench records migrate`, `prune`, `score` and `withdraw`."""
 
 from pathlib import Path
 
@@ -8,6 +8,8 @@ from dxbench.cli.common import say
 from dxbench.errors import ExitCode, InvalidFile, UsageError
 from dxbench.files.writing import check_writable
 from dxbench.plain import plain
+from dxbench.records.files import write_record
+from dxbench.records.index import entries_named
 from dxbench.records.migration import Migration, migrate_folder
 from dxbench.records.pruning import superseded
 from dxbench.records.withdrawing import withdraw
@@ -71,6 +73,34 @@ def prune_command(folder: Path | None, *, dry_run: bool, as_json: bool) -> int:
             for one in found:
                 print(f"{'would remove' if dry_run else 'removed'} {plain(str(one.path))}: {plain(one.reason)}")
             print(f"{results}: {len(found)} records of superseded versions{', none removed' if dry_run else ''}")
+    return int(ExitCode.OK)
+
+
+def score_command(name: str, *, folder: Path | None, as_json: bool) -> int:
+    """Add to records what their runs left out.
+
+    Raises:
+        UsageError: for a run that is not there or whose samples are not kept.
+        MissingData: if weights or data of the metrics are absent.
+        InvalidFile: at the end, if a file among the records is none.
+    """
+    from dxbench.boards.rescore import KeptSamples, with_left_out
+
+    results, kept = _folder(folder), KeptSamples(paths.home())
+    with open_records([results]) as index:
+        added: dict[str, list[str]] = {}
+        with status("looking") as tell:
+            for entry in entries_named(index, name):
+                before = entry.record()
+                after = with_left_out(before, kept, progress=tell)
+                added[before.run_id] = [metric for metric in after.scores if metric not in before.scores]
+                if added[before.run_id]:
+                    write_record(results, after)
+        if as_json:
+            say({"added": added})
+        else:
+            for run_id, metrics in added.items():
+                print(f"{plain(run_id)}: " + (f"added {', '.join(metrics)}" if metrics else "lacks nothing"))
     return int(ExitCode.OK)
 
 

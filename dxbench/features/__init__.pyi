@@ -1,7 +1,8 @@
 from .cache import FeatureCache as FeatureCache
+from .classifiers import Classifier as Classifier
+from .classifiers import ShippedClassifier as ShippedClassifier
 from .digits_net import DIGITS_NET as DIGITS_NET
 from .digits_net import LEVELS as LEVELS
-from .digits_net import SHA256 as SHA256
 from .digits_net import quantise as quantise
 from .efficientnet import CHANNELS as CHANNELS
 from .efficientnet import STRIDES as STRIDES
@@ -10,6 +11,7 @@ from .efficientnet import network as network
 from .extractor import NetworkExtractor as NetworkExtractor
 from .extractor import StateDict as StateDict
 from .extractor import fold_batch_norms as fold_batch_norms
+from .fashion_net import FASHION_NET as FASHION_NET
 from .filters import ORIENTATIONS as ORIENTATIONS
 from .filters import LogGaborEnergies as LogGaborEnergies
 from .filters import log_gabor_bank as log_gabor_bank
@@ -34,6 +36,7 @@ from .protocols import memorisation as memorisation
 from .protocols import novelty as novelty
 from .protocols import pytorch_fid as pytorch_fid
 from .published import Published as Published
+from .published import PublishedClassShare as PublishedClassShare
 from .published import PublishedFrechet as PublishedFrechet
 from .published import PublishedNearestTrain as PublishedNearestTrain
 from .quantisation import truncation_signs as truncation_signs

@@ -9,10 +9,12 @@ from pydantic import JsonValue
 
 from dxbench.api import Estimate, EvaluationInputs, MetricProtocol, NotApplicable, Recheck
 from dxbench.features.sources import PartOf
+from dxbench.metrics.images.classes import ClassShare
 from dxbench.metrics.images.features import FeatureInputs, FeatureMetric
 from dxbench.metrics.images.fidelity import FrechetDistance, NearestTrain
 from dxbench.metrics.images.frechet import array_moments, frechet_distance
 from dxbench.metrics.images.neighbours import nearest_distances
+from dxbench.metrics.points.modes import share_tolerance
 from dxbench.metrics.scoring import NoSamples, repeated, require_part
 
 M = TypeVar("M", bound=FeatureMetric)
@@ -89,4 +91,17 @@ class PublishedNearestTrain(Published[NearestTrain]):
             inputs.features.features(self.metric.features), self.metric.train_features(inputs)
         )
         value, tolerance = float(distances.mean()), 5 * float(distances.std(ddof=1)) / len(distances) ** 0.5
+        return Recheck(value=value, low=value - tolerance, high=value + tolerance)
+
+
+class PublishedClassShare(Published[ClassShare]):
+    """An extreme share of a class that a part of the samples confirms or refutes."""
+
+    def recheck(self, inputs: EvaluationInputs) -> Recheck:
+        """The extreme of shares moves by no more than the share that moves most."""
+        part = len(require_part(inputs))
+        assert isinstance(inputs, FeatureInputs)
+        shares = self.metric.shares(inputs.features)
+        value = self.metric.of(shares)
+        tolerance = max(share_tolerance(share, part) for share in shares.tolist())
         return Recheck(value=value, low=value - tolerance, high=value + tolerance)

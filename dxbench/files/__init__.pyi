@@ -1,5 +1,6 @@
 from .archives import check_archive as check_archive
 from .archives import opened_tar as opened_tar
+from .archives import opened_unpacked as opened_unpacked
 from .archives import opened_zip as opened_zip
 from .archives import read_member as read_member
 from .archives import unpack_tar as unpack_tar

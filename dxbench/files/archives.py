@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from dxbench.errors import InvalidFile
 from dxbench.files.faults import refusing_damage
@@ -86,6 +87,25 @@ def opened_tar(path: Path) -> Iterator[tuple[tarfile.TarFile, list[tarfile.TarIn
             members = _looked_over(path, archive)
             reader.piece = None
             yield archive, members
+
+
+class Readable(Protocol):
+    """A file that is read from its beginning to its end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+@contextmanager
+def opened_unpacked(path: Path) -> Iterator[Readable]:
+    """What a file holds that is compressed by gzip, bzip2, xz or not at all.
+
+    Raises:
+        InvalidFile: for a size out of proportion, or damage, also where the body of the `with` meets it.
+    """
+    with refusing_damage(f"{path} is cut short or damaged; fetch it again"), _unpacked(path) as file:
+        reader = _Reader(path, file)
+        reader.piece = None
+        yield reader
 
 
 def _unpacked(path: Path) -> BufferedIOBase:

@@ -9,7 +9,9 @@ from .cards import stem_of as stem_of
 from .energy import EnergyAUC as EnergyAUC
 from .energy import EnergyKL as EnergyKL
 from .energy import EnergyRank as EnergyRank
+from .energy import SetAUC as SetAUC
 from .energy import grid_points as grid_points
+from .later import Later as Later
 from .scoring import NoSamples as NoSamples
 from .scoring import needs_samples as needs_samples
 from .scoring import recompute as recompute

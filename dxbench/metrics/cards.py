@@ -145,6 +145,7 @@ STEMS = {
     "class_share_max": _share(
         "Largest share of samples that the net calls one class; a swollen class raises it.", OWN, "lower"
     ),
+    "class_accuracy": _share("Share of samples that the net calls the class they were drawn of.", OWN),
     "auroc": _percent(
         "Probability that an anomaly scores above a normal point, ties half; 50 is chance.",
         "Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747",
@@ -197,6 +198,7 @@ PREFIXES = {
 SUFFIXES = {
     "resnet56": "In pooled features of a CIFAR-10 ResNet-56.",
     "digits": "In features of the digit net.",
+    "fashion": "In features of the fashion net.",
     "points": "In the points' own coordinates.",
     "edm": "Against EDM's reference statistics.",
     "pytorch": "As the pytorch-fid package resizes.",
@@ -206,6 +208,8 @@ SUFFIXES = {
     "train": "Against training images.",
     "uniform": "The others are uniformly random images.",
     "blends": "The others are means of two test images.",
+    "mnist": "The others are digits of MNIST.",
+    "permuted": "The others are test images whose patches are permuted.",
     "uniad": "As UniAD makes maps and scores.",
     "patches": "Of patches, at the resolution of the energies.",
     "floor": "Of real images in place of samples: what is left without a difference.",

@@ -1,6 +1,6 @@
 """How well an energy knows the truth: discrimination, divergence, ranking."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,6 +63,43 @@ class EnergyAUC:
         pairs = zip(reference.test_draws, reference.uniform_draws, strict=True)
         values = [auroc(normal=energy(test), anomalous=energy(uniform)) for test, uniform in pairs]
         return repeated(self.protocol, values, better="higher")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetAUC:
+    """AUROC of -E, one set of points (positive) against another (negative).
+
+    Attributes:
+        against: what the others are in a word, for the name.
+        positive: the first set, for the protocol.
+        negative: the other, for the protocol.
+        normal: reads the first set, [n, *event].
+        others: reads the other, [m, *event].
+    """
+
+    against: str
+    positive: str
+    negative: str
+    normal: Callable[[], Array]
+    others: Callable[[], Array]
+
+    @property
+    def name(self) -> str:
+        return f"energy_auc_{self.against}"
+
+    @property
+    def title(self) -> str:
+        return f"energy AUC against {self.against}"
+
+    @property
+    def protocol(self) -> MetricProtocol:
+        fields = {"score": "-E", "positive": self.positive, "negative": self.negative, "ties": "half"}
+        return MetricProtocol(name=self.name, version=1, fields=dict(fields))
+
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        energy = require_energy(inputs)
+        value = auroc(normal=energy(self.normal()), anomalous=energy(self.others()))
+        return single(self.protocol, value, better="higher")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from .files import stored_text as stored_text
 from .files import work_folder as work_folder
 from .files import write_record as write_record
 from .index import RecordIndex as RecordIndex
+from .index import entries_named as entries_named
 from .index import open_index as open_index
 from .index import task_folders as task_folders
 from .migration import Migration as Migration

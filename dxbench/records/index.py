@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from dxbench import paths
 from dxbench.api import ResultRecord
-from dxbench.errors import InvalidFile
+from dxbench.errors import InvalidFile, unknown
 from dxbench.records.entries import YOURS, Entry
 from dxbench.records.files import Unreadable, read_record
 
@@ -119,6 +119,19 @@ class RecordIndex:
                         found.append(replace(entry, origin=origin) if origin else entry)
             self._last = (task, found)
         return list(self._last[1])
+
+
+def entries_named(index: RecordIndex, name: str) -> list[Entry]:
+    """A run by its id, or all runs of a configuration by its ten digits.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    entries = [entry for task in index.tasks for entry in index.entries(task)]
+    chosen = [entry for entry in entries if name in (entry.run_id, entry.config_id)]
+    if not chosen:
+        raise unknown("run or configuration", name, {entry.run_id for entry in entries})
+    return chosen
 
 
 def open_index(folders: Sequence[Path], *, task: str | None = None) -> RecordIndex:

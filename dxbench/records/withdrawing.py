@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from dxbench.api import ResultRecord
-from dxbench.errors import UsageError, unknown
+from dxbench.errors import UsageError
 from dxbench.plain import is_plain
 from dxbench.records.files import write_record
-from dxbench.records.index import RecordIndex
+from dxbench.records.index import RecordIndex, entries_named
 
 
 def withdraw(index: RecordIndex, results: Path, name: str, reason: str | None) -> list[ResultRecord]:
@@ -19,11 +19,7 @@ def withdraw(index: RecordIndex, results: Path, name: str, reason: str | None) -
     """
     if reason is not None and not (reason.strip() and is_plain(reason)):
         raise UsageError(f"--reason takes a line of text that a reader can see, got {reason!r}")
-    entries = [entry for task in index.tasks for entry in index.entries(task)]
-    chosen = [entry for entry in entries if name in (entry.run_id, entry.config_id)]
-    if not chosen:
-        raise unknown("run or configuration", name, {entry.run_id for entry in entries})
-    changed = [entry.record() for entry in chosen if entry.withdrawn != reason]
+    changed = [entry.record() for entry in entries_named(index, name) if entry.withdrawn != reason]
     if reason is None and not changed:
         raise UsageError(f"{name} is not withdrawn, so that there is nothing to take back")
     written = [record.model_copy(update={"withdrawn": reason}) for record in changed]

@@ -1,17 +1,17 @@
 """Metrics of task `digits`: those of other images, in the features of its net, and what its energies know."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from dxbench.api import Estimate, EvaluationInputs, Metric, MetricProtocol, Recheck
-from dxbench.features.digits_net import FEATURES, LOGITS, PIXELS, SHA256
-from dxbench.features.published import Published, PublishedFrechet, PublishedNearestTrain
-from dxbench.metrics.detection.ranking import auroc
-from dxbench.metrics.images.features import FeatureInputs, exactly
+from dxbench.api import Metric
+from dxbench.features.digits_net import DIGITS_NET, FEATURES, LOGITS, PIXELS
+from dxbench.features.published import Published, PublishedClassShare, PublishedFrechet, PublishedNearestTrain
+from dxbench.metrics.energy import SetAUC
+from dxbench.metrics.images.classes import ClassShare
 from dxbench.metrics.images.fidelity import (
     Authenticity,
     Blocks,
@@ -27,8 +27,6 @@ from dxbench.metrics.images.fidelity import (
 )
 from dxbench.metrics.images.likelihood import FITTED
 from dxbench.metrics.images.vwkde import KL_ESTIMATOR
-from dxbench.metrics.points.modes import share_tolerance
-from dxbench.metrics.scoring import NoSamples, require_energy, require_part, single
 from dxbench.metrics.start import OfTheStart
 from dxbench.tasks.digits_data import (
     NUM_SAMPLES,
@@ -45,7 +43,7 @@ FLD_SAMPLES = 1000
 BLOCK = SPLIT_SIZES["test"]
 NUM_BLOCKS = NUM_SAMPLES // BLOCK
 TEST, TRAIN = f"test split of {REFERENCE}", f"train split of {REFERENCE}"
-EXTRACTOR = f"digits_net, 32 features before the last ReLU, weights sha256 {SHA256[:16]}"
+EXTRACTOR = f"digits_net, 32 features before the last ReLU, weights sha256 {DIGITS_NET.sha256[:16]}"
 QUANTISATION = "rounded to the 17 levels of the data, clipped to [-1, 1]"
 EVALUATOR = "digits@1"
 
@@ -153,81 +151,30 @@ VENDI = Published(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClassShare:
-    """Smallest or largest share of samples that the feature net calls one digit; about 1/10 each is right."""
-
-    extreme: Literal["min", "max"]
-
-    @property
-    def name(self) -> str:
-        return f"class_share_{self.extreme}"
-
-    @property
-    def title(self) -> str:
-        return f"{self.extreme} class share"
-
-    @property
-    def protocol(self) -> MetricProtocol:
-        fields = _fields(REFERENCE, assignment="largest logit", extreme=self.extreme, **EVERY)
-        return MetricProtocol(name=self.name, version=1, fields=dict(fields))
-
-    def measure(self, inputs: EvaluationInputs) -> Estimate:
-        if not isinstance(inputs, FeatureInputs):
-            raise NoSamples
-        exactly(inputs.features, NUM_SAMPLES, "samples")
-        shares = self._shares(inputs)
-        if self.extreme == "min":
-            return single(self.protocol, shares.min(), better="higher")
-        return single(self.protocol, shares.max(), better="lower")
-
-    def recheck(self, inputs: EvaluationInputs) -> Recheck:
-        """The extreme of shares moves by no more than the share that moves most."""
-        part = len(require_part(inputs))
-        assert isinstance(inputs, FeatureInputs)
-        shares = self._shares(inputs)
-        value = float(shares.min() if self.extreme == "min" else shares.max())
-        tolerance = max(share_tolerance(share, part) for share in shares.tolist())
-        return Recheck(value=value, low=value - tolerance, high=value + tolerance)
-
-    @staticmethod
-    def _shares(inputs: FeatureInputs) -> Array:
-        logits = inputs.features.features(LOGITS)
-        return np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]) / len(logits)
+def _class_share(extreme: Literal["min", "max"]) -> PublishedClassShare:
+    """About 1/10 each is right."""
+    metric = ClassShare(evaluator=EVALUATOR, features=LOGITS, num_samples=NUM_SAMPLES, extreme=extreme)
+    return PublishedClassShare(
+        metric=metric,
+        name=metric.stem,
+        title=metric.title,
+        fields=_fields(REFERENCE, **metric.choices, **EVERY),
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
-class DigitsEnergyAUC:
-    """AUROC of -E, test digits against images that are none.
-
-    `uniform`: pixels uniform over the 17 levels, which any energy should tell. `blends`: means of two test digits of
-    different classes, quantised; they have the strokes of digits and are harder.
-    """
-
-    negatives: Literal["uniform", "blends"]
-
-    @property
-    def name(self) -> str:
-        return f"energy_auc_{self.negatives}"
-
-    @property
-    def title(self) -> str:
-        return f"energy AUC against {self.negatives}"
-
-    @property
-    def protocol(self) -> MetricProtocol:
-        fields = {"score": "-E", "positive": TEST, "negative": f"{NUM_SAMPLES:,} {self.negatives}", "ties": "half"}
-        return MetricProtocol(name=self.name, version=1, fields=dict(fields))
-
-    def measure(self, inputs: EvaluationInputs) -> Estimate:
-        energy = require_energy(inputs)
-        negatives = uniform_images() if self.negatives == "uniform" else blended_digits()
-        value = auroc(normal=energy(digits_splits()["test"].images), anomalous=energy(negatives))
-        return single(self.protocol, value, better="higher")
+def _energy_auc(against: str, others: Callable[[], Array]) -> SetAUC:
+    return SetAUC(
+        against=against,
+        positive=TEST,
+        negative=f"{NUM_SAMPLES:,} {against}",
+        normal=lambda: digits_splits()["test"].images,
+        others=others,
+    )
 
 
-CLASS_SHARE_MIN, CLASS_SHARE_MAX = ClassShare(extreme="min"), ClassShare(extreme="max")
-ENERGY_AUC_UNIFORM, ENERGY_AUC_BLENDS = DigitsEnergyAUC(negatives="uniform"), DigitsEnergyAUC(negatives="blends")
+CLASS_SHARE_MIN, CLASS_SHARE_MAX = _class_share("min"), _class_share("max")
+# Pixels uniform over the 17 levels any energy should tell; blends have the strokes of digits and are harder.
+ENERGY_AUC_UNIFORM, ENERGY_AUC_BLENDS = _energy_auc("uniform", uniform_images), _energy_auc("blends", blended_digits)
 FD_DIGITS_START = OfTheStart(FD_DIGITS)
 METRICS: tuple[Metric, ...] = (
     FD_DIGITS,

@@ -38,13 +38,17 @@ def to_floats(images: Images) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelledImages:
-    """Images [n, H, W, 3] with their classes [n]."""
+    """Images [n, H, W, C] with their classes [n]."""
 
     images: Images
     labels: Labels
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def part(self, rows: slice) -> "LabelledImages":
+        """Some of them."""
+        return LabelledImages(images=self.images[rows], labels=self.labels[rows])
 
 
 def check_labels(labels: NDArray[Any], *, n: int, num_classes: int, where: object) -> Labels:

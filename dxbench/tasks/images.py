@@ -23,11 +23,10 @@ from dxbench.api.streams import derive_seed
 from dxbench.assets import Asset, PretrainedFiles
 from dxbench.drawing.draw import draw_samples, energy_function
 from dxbench.errors import InvalidFile
-from dxbench.features.extractor import NetworkExtractor
 from dxbench.features.quantisation import quantise
 from dxbench.features.scoring import feature_cache, score_images, score_statistics
 from dxbench.features.sources import ImageSource
-from dxbench.metrics.images.features import FeatureInputs, FeatureSource
+from dxbench.metrics.images.features import FeatureExtractor, FeatureInputs, FeatureSource
 from dxbench.metrics.scoring import score
 from dxbench.pictures.images import CHAIN_COLUMNS, GRID_SIDE, ImagePicture, image_galleries, image_pictures
 from dxbench.tasks.image_data import DATA_STD, to_floats
@@ -99,12 +98,14 @@ class ImageTask(Task):
     """Samples as bytes, scored on features of networks that are not shipped.
 
     Attributes:
-        event_shape: (3, H, W).
+        event_shape: (C, H, W).
+        data_std: of one coordinate of its training images.
         num_samples: N of every score.
         batch_size: samples drawn at a time; it changes no sample.
         num_classes: of tasks with classes.
         data_asset: its training images.
         scored_with: feature nets and references.
+        scored_later: those of metrics that a run leaves out (`dxbench.metrics.later`).
         pretrained_assets: official weights by the name a method asks for.
         extractor: what statistics made elsewhere are taken to be of.
         scored_by: its metrics.
@@ -113,19 +114,21 @@ class ImageTask(Task):
     family = "images"
     threads = 2
     event_shape: ClassVar[tuple[int, int, int]]
+    data_std: ClassVar[float] = DATA_STD
     num_samples: ClassVar[int] = 50_000
     batch_size: ClassVar[int]
     num_classes: ClassVar[int | None] = None
     data_asset: ClassVar[Asset]
     scored_with: ClassVar[tuple[Asset, ...]]
+    scored_later: ClassVar[tuple[Asset, ...]] = ()
     pretrained_assets: ClassVar[Mapping[str, Asset]] = {}
-    extractor: ClassVar[NetworkExtractor]
+    extractor: ClassVar[FeatureExtractor]
     scored_by: ClassVar[Sequence[Metric]]
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "data_asset" in vars(cls):
-            every = (cls.data_asset, *cls.scored_with, *cls.pretrained_assets.values())
+            every = (cls.data_asset, *cls.scored_with, *cls.scored_later, *cls.pretrained_assets.values())
             cls.assets = tuple({asset.name: asset for asset in every}.values())
 
     @property
@@ -142,7 +145,13 @@ class ImageTask(Task):
 
     @abstractmethod
     def real_images(self) -> Images:
-        """Some real images [n, H, W, 3], for pictures and energies."""
+        """Some real images [n, H, W, C], for pictures and energies."""
+
+    def other_images(self) -> Mapping[str, Images]:
+        """Images that are no real ones [n, H, W, C], whose energies are shown beside, by what they are."""
+        rng = np.random.default_rng(derive_seed(self.name, "noise"))
+        size = self.event_shape[1:] + self.event_shape[:1]
+        return {"uniform noise": rng.integers(0, 256, size=(ENERGIES_OF, *size), dtype=np.uint8)}
 
     def oracle(self) -> Model | None:
         """The truth as a model, where images are kept back for it."""
@@ -162,7 +171,7 @@ class ImageTask(Task):
             task=self.name,
             event_shape=self.event_shape,
             data=self.training_data(),
-            data_std=DATA_STD,
+            data_std=self.data_std,
             num_classes=self.num_classes,
             pretrained=PretrainedFiles(task=self.name, files=self.pretrained_assets),
             oracle=self.oracle() if oracle else None,
@@ -215,9 +224,7 @@ class ImageTask(Task):
 
     def _energies(self, energy: Callable[[Array], Array], drawn: Drawn) -> dict[str, Array]:
         """Energies of images of each kind, for the histogram."""
-        rng = np.random.default_rng(derive_seed(self.name, "noise"))
-        kinds = {"real images": self.real_images()[:ENERGIES_OF]}
-        kinds["uniform noise"] = rng.integers(0, 256, size=kinds["real images"].shape, dtype=np.uint8)
+        kinds = {"real images": self.real_images()[:ENERGIES_OF], **self.other_images()}
         if drawn.samples is not None:
             kinds["samples"] = drawn.samples[:ENERGIES_OF]
         return {f"energy of {kind}": energy(to_floats(images)) for kind, images in kinds.items()}

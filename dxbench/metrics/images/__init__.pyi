@@ -1,3 +1,5 @@
+from .classes import ClassAccuracy as ClassAccuracy
+from .classes import ClassShare as ClassShare
 from .features import Extract as Extract
 from .features import FeatureExtractor as FeatureExtractor
 from .features import FeatureInputs as FeatureInputs
