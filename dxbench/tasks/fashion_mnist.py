@@ -199,6 +199,7 @@ class FashionMNISTClasses(FashionMNIST):
     """Fashion-MNIST, class-conditional, 10,000 samples of classes in turn."""
 
     name = "fashion_mnist_classes"
+    family = "images/fashion_mnist_classes"
     num_classes = CLASSES
     headline = (*FashionMNIST.headline[:5], "class_accuracy@10k", *FashionMNIST.headline[5:])
     scored_by: ClassVar[Sequence[Metric]] = every(

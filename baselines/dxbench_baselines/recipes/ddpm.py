@@ -102,7 +102,7 @@ RECIPES: dict[tuple[str, str], Callable[[], DDPMConfig]] = {
     ("images/cifar10", "default"): cifar10,
     ("cifar10", "ddgan"): cifar10_ddgan,
     ("cifar10", "fastdpm"): cifar10_fastdpm,
-    ("fashion_mnist", "default"): fashion_mnist,
+    ("images/fashion_mnist", "default"): fashion_mnist,
     ("imagenet64", "ancestral"): imagenet64,
     ("imagenet64", "ancestral-t4"): imagenet64_t4,
     ("imagenet64", "default"): imagenet64,

@@ -90,6 +90,6 @@ RECIPES: dict[tuple[str, str], Callable[[], ECTConfig]] = {
     ("images", "default"): cifar10_jpeg75,
     ("images", "quick"): cifar10_quick,
     ("images/cifar10", "default"): cifar10,
-    ("fashion_mnist", "default"): fashion_mnist,
-    ("fashion_mnist_classes", "default"): fashion_mnist_classes,
+    ("images/fashion_mnist", "default"): fashion_mnist,
+    ("images/fashion_mnist_classes", "default"): fashion_mnist_classes,
 }

@@ -59,5 +59,5 @@ RECIPES: dict[tuple[str, str], Callable[[], GCDConfig]] = {
     ("any", "quick"): gaussians8_quick,
     ("small_images", "default"): digits,
     ("small_images", "quick"): digits_quick,
-    ("fashion_mnist", "default"): fashion_mnist,
+    ("images/fashion_mnist", "default"): fashion_mnist,
 }

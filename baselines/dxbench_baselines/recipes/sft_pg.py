@@ -91,5 +91,5 @@ RECIPES: dict[tuple[str, str], Callable[[], SFTPGConfig]] = {
     ("images", "default"): cifar10_jpeg75,
     ("images", "quick"): cifar10_quick,
     ("images/cifar10", "default"): cifar10,
-    ("fashion_mnist", "default"): fashion_mnist,
+    ("images/fashion_mnist", "default"): fashion_mnist,
 }

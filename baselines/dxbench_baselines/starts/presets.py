@@ -111,5 +111,5 @@ def few_of_many(kind: Callable[..., K]) -> dict[tuple[str, str], Callable[[], K]
         ("images", "default"): partial(kind, backbone=DDPM, flips=True),
         ("images", "quick"): partial(kind, backbone=SMALL_DDPM, flips=True, num_steps=4),
         ("images/cifar10", "default"): partial(kind, backbone=DDPM, init="official", flips=True),
-        ("fashion_mnist", "default"): partial(kind, backbone=GARMENT_DDPM, init="official"),
+        ("images/fashion_mnist", "default"): partial(kind, backbone=GARMENT_DDPM, init="official"),
     }
