@@ -268,3 +268,39 @@ class NoModel(Toy):
 
 
 not_a_method = 3
+
+
+class PreparedTraining(ToyTraining):
+    """Fits a shift through a layer that may be compiled."""
+
+    def __init__(self, problem: Problem, config: ToyConfig, compute: Compute, rng: RandomStreams) -> None:
+        super().__init__(problem, config, rng)
+        self.layer = nn.Linear(2, 2)
+        nn.init.eye_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+        compute.prepare(self.layer)
+        self.optimiser.add_param_group({"params": list(self.layer.parameters())})
+
+    def step(self) -> dict[str, float | Tensor]:
+        data = self.problem.data.batch(8, rng=self.data_rng)
+        loss = (self.layer(self.net(data)) - torch.tanh(data)).square().mean()
+        loss.backward()
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        return {"loss": loss.detach()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"layer": self.layer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.layer.load_state_dict(state["layer"])
+
+
+class Prepared(Toy):
+    """Its layer may be compiled."""
+
+    name = "prepared"
+
+    def start(self, problem: Problem, config: ToyConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+        return PreparedTraining(problem, config, compute, rng)

@@ -19,7 +19,7 @@ from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor, nn
 
 from dxbench.api import Compute, Method, Model, NoTraining, Problem, RandomStreams, Training
-from dxbench_baselines.starts.backbone import Backbone
+from dxbench_baselines.starts.backbone import Backbone, prepared
 from dxbench_baselines.starts.config import EDMNetwork, StartConfig
 from dxbench_baselines.starts.data import NetworkData
 from dxbench_baselines.starts.migration import complete, with_start
@@ -162,7 +162,7 @@ class ConsistencyTraining(Tuning):
         super().__init__(problem, begun, compute, rng, batch_size=size, iterations=config.iterations)
         self.config = config
         self.teacher = config.backbone.network.denoiser(begun.average)
-        self.online = config.denoiser(deepcopy(begun.net))
+        self.online = config.denoiser(prepared(config.backbone.network, deepcopy(begun.net), compute))
         self.student = Learner(
             self.online,
             lr=config.lr,

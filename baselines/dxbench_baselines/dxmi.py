@@ -21,7 +21,7 @@ from pydantic import Field, JsonValue, NonNegativeFloat, NonNegativeInt, Positiv
 from torch import Generator, Tensor, nn
 
 from dxbench.api import Compute, Method, Model, NoTraining, Problem, RandomStreams, Training
-from dxbench_baselines.starts.backbone import Backbone, converted
+from dxbench_baselines.starts.backbone import Backbone, converted, prepared
 from dxbench_baselines.starts.config import FewStepConfig, FewStepNetwork
 from dxbench_baselines.starts.migration import complete, of_steps, take, with_start
 from dxbench_baselines.starts.models import model_of
@@ -232,7 +232,9 @@ class DxMITraining(Tuning):
 
     def __init__(self, problem: Problem, config: DxMIConfig, compute: Compute, rng: RandomStreams) -> None:
         begun = config.begin(problem, compute, rng).in_units_of_data()
-        rates = config.rates()
+        rates, value = config.rates(), config.value_net(problem, rng).to(compute.device)
+        for net in value.networks:
+            prepared(config.network, net, compute)
         super().__init__(
             problem, begun, compute, rng, batch_size=config.batch_size, iterations=rates.head_start + rates.iterations
         )
@@ -249,7 +251,7 @@ class DxMITraining(Tuning):
         )
         self.learner = DxMILearner(
             self.policy,
-            config.value_net(problem, rng).to(self.device),
+            value,
             rates,
             policy_cost=running,
             value_cost=value_cost(config.value_cost, running),

@@ -17,7 +17,7 @@ from pydantic import Field, JsonValue, PositiveFloat, PositiveInt, model_validat
 from torch import Tensor
 
 from dxbench.api import Compute, Method, Model, Problem, RandomStreams, Training
-from dxbench_baselines.starts.backbone import Backbone, Pretraining
+from dxbench_baselines.starts.backbone import Backbone, Pretraining, prepared
 from dxbench_baselines.starts.config import EDMNetwork, StartConfig
 from dxbench_baselines.starts.migration import complete, with_start
 from dxbench_baselines.starts.models import jumping_model
@@ -113,7 +113,8 @@ class ECTTraining(Tuning):
         super().__init__(problem, begun, compute, rng, batch_size=size, iterations=config.iterations)
         self.config, network = config, config.backbone.network
         self.before = network.denoiser(begun.average)
-        self.denoiser = EDMDenoiser(deepcopy(network.denoiser(begun.net).net), sigma_min=config.sigma_min)
+        net = prepared(network, deepcopy(begun.net), compute)
+        self.denoiser = EDMDenoiser(network.denoiser(net).net, sigma_min=config.sigma_min)
         self.student = Learner(
             self.denoiser,
             lr=config.lr,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from dxbench.api import Compute, Method, Model, Problem, RandomStreams, Training
-from dxbench_baselines.starts.backbone import Backbone, Pretraining
+from dxbench_baselines.starts.backbone import Backbone, Pretraining, prepared
 from dxbench_baselines.starts.config import EDMNetwork, StartConfig
 from dxbench_baselines.starts.migration import complete, take, with_start
 from dxbench_baselines.starts.models import jumping_model
@@ -104,7 +104,8 @@ class GANFinetuneTraining(Tuning):
         super().__init__(problem, begun, compute, rng, batch_size=size, iterations=config.iterations)
         self.config, network = config, config.backbone.network
         self.before = network.denoiser(begun.average)
-        self.generator = self._learner(network.denoiser(deepcopy(begun.net)), config.lr)
+        net = prepared(network, deepcopy(begun.net), compute)
+        self.generator = self._learner(network.denoiser(net), config.lr)
         critic = config.critic.net(
             problem.event_shape,
             num_levels=None,

@@ -17,7 +17,7 @@ from pydantic import Field, JsonValue, NonNegativeFloat, NonNegativeInt, Positiv
 from torch import Tensor, nn
 
 from dxbench.api import Compute, Method, Model, Problem, RandomStreams, Training
-from dxbench_baselines.starts.backbone import Backbone
+from dxbench_baselines.starts.backbone import Backbone, prepared
 from dxbench_baselines.starts.config import FewStepConfig, FewStepNetwork
 from dxbench_baselines.starts.migration import complete, of_steps, take, with_start
 from dxbench_baselines.starts.models import model_of
@@ -114,7 +114,7 @@ class GCDTraining(Tuning):
         iterations = config.head_start + config.iterations
         super().__init__(problem, begun, compute, rng, batch_size=config.batch_size, iterations=iterations)
         self.config = config
-        self.sampler = self._sampler(deepcopy(begun.net))
+        self.sampler = self._sampler(prepared(config.network, deepcopy(begun.net), compute))
         energy = config.energy.net(
             problem.event_shape, num_levels=None, data_std=problem.data_std, generator=rng.torch("init energy")
         )

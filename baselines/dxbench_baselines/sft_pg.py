@@ -23,7 +23,7 @@ from pydantic import Field, JsonValue, NonNegativeFloat, NonNegativeInt, Positiv
 from torch import Tensor, nn
 
 from dxbench.api import Compute, Method, Model, Problem, RandomStreams, Training
-from dxbench_baselines.starts.backbone import Backbone
+from dxbench_baselines.starts.backbone import Backbone, prepared
 from dxbench_baselines.starts.config import FewStepConfig, FewStepNetwork
 from dxbench_baselines.starts.migration import complete, take, with_start
 from dxbench_baselines.starts.models import model_of
@@ -113,7 +113,7 @@ class SFTPGTraining(Tuning):
         begun, size = config.begin(problem, compute, rng), config.batch_size
         super().__init__(problem, begun, compute, rng, batch_size=size, iterations=config.iterations)
         self.config = config
-        self.steps = self._few_steps(deepcopy(begun.net))
+        self.steps = self._few_steps(prepared(config.network, deepcopy(begun.net), compute))
         self.cost = TimeIndependentValue(self._critic(None, rng.torch("init critic"))).to(self.device)
         value = self._critic(config.num_steps, rng.torch("init value"))
         self.baseline = SharedValue(value, num_steps=config.num_steps).to(self.device)

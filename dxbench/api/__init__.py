@@ -19,6 +19,7 @@ from dxbench.api.measuring import (
 from dxbench.api.methods import (
     Compute,
     Config,
+    Execution,
     Method,
     Need,
     NoTraining,
@@ -74,6 +75,7 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "EvaluationInputs",
+    "Execution",
     "Failure",
     "FiniteData",
     "Frozen",

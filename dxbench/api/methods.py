@@ -12,7 +12,7 @@ from pydantic import ConfigDict, JsonValue
 from dxbench.api.streams import RandomStreams
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.amp import GradScaler
 
 from dxbench.api.models import Model
@@ -110,6 +110,18 @@ class Parallel(Protocol):
         ...
 
 
+class Execution(Protocol):
+    """The way a machine executes networks; it changes what they give by rounding alone."""
+
+    def prepare(self, net: "nn.Module") -> None:
+        """Take a network that is about to be trained for one that may be compiled, in place, before its first step.
+
+        Its parameters keep their names and values, and copies of it are not compiled. A network whose gradient is
+        differentiated again is not to be handed over.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Compute:
     """The machine that a run computes on.
@@ -120,12 +132,19 @@ class Compute:
         store: where trained parts are kept, if anywhere.
         parallel: how batches are spread; None where all rows go through in one pass of this process, in float32. Given
             to methods that say `parallel = True`.
+        execution: how networks are executed; None for as they are written.
     """
 
     device: str
     threads: int
     store: Store | None = None
     parallel: Parallel | None = None
+    execution: Execution | None = None
+
+    def prepare(self, net: "nn.Module") -> None:
+        """Let a network of images that is about to be trained be compiled where this pays (`Execution`)."""
+        if self.execution is not None:
+            self.execution.prepare(net)
 
 
 class Training(ABC):

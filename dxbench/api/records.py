@@ -73,6 +73,7 @@ class Cost(Frozen):
         accumulate: micro-batches that a device took one after the other.
         precision: of networks in training and sampling; "bf16" and "fp16" are by autocast, with weights and losses in
             float32.
+        compiled: networks of images were compiled by torch, which moves numbers by rounding.
     """
 
     train_seconds: NonNegative
@@ -88,6 +89,7 @@ class Cost(Frozen):
     devices: Positive = 1
     accumulate: Positive = 1
     precision: Precision = "32"
+    compiled: bool = False
 
     @property
     def training(self) -> TrainingCost | None:

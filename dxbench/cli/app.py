@@ -44,6 +44,7 @@ Pictures = Annotated[
 ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "suites"]
 Start = Literal["official", "train"]
 Precision = Literal["32", "bf16", "fp16"]
+Compiling = Literal["auto", "always", "never"]
 ClaimsFormat = Literal["text", "md"]
 TableFormat = Literal["text", "md", "latex", "latex-table", "html", "csv", "json"]
 
@@ -135,6 +136,14 @@ def run(
     precision: Annotated[
         Precision, typer.Option(help="Of networks; bf16 and fp16 by autocast.", **_one_of("precision", Precision))
     ] = "32",
+    compiling: Annotated[
+        Compiling,
+        typer.Option(
+            "--compile",
+            help="Compile networks of images by torch: where the training is long enough to pay for it, always, never.",
+            **_one_of("choice", Compiling),
+        ),
+    ] = "auto",
     launcher: Annotated[str, typer.Option(help="How cells are run; see `dxbench list launchers`.")] = "local",
     jobs: Annotated[
         int | None,
@@ -189,6 +198,7 @@ def run(
                 devices=devices,
                 accumulate=accumulate,
                 precision=precision,
+                compiling=compiling,
                 launcher=launcher,
                 settings=LaunchSettings(jobs=jobs, nodes=nodes, retries=retries, detach=detach, own=own),
                 timeout=timeout,

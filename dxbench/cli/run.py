@@ -12,6 +12,7 @@ from dxbench.api import Precision, ResultRecord, Task
 from dxbench.cli.common import parse_duration, say
 from dxbench.cli.dry_run import dry_run
 from dxbench.engine.attempt import RunOptions
+from dxbench.engine.execution import Compiling
 from dxbench.engine.listener import SILENT
 from dxbench.engine.plan import Cell
 from dxbench.engine.provenance import command_line
@@ -58,6 +59,7 @@ class RunRequest:
     timeout: str | None
     results: Path | None
     checkpoint_every: float
+    compiling: Compiling
     again: bool
     fresh: bool
     dry_run: bool
@@ -82,6 +84,7 @@ def run_command(request: RunRequest) -> int:
         spread=spread,
         timeout=parse_duration(request.timeout) if request.timeout else None,
         checkpoint_every=request.checkpoint_every,
+        compiling=request.compiling,
         fresh=request.fresh or request.again,
     )
     sweep, notes = planned(request, options.home)

@@ -49,6 +49,11 @@ class OperationCounter(TorchDispatchMode):
         self.forward = 0
         self.backward = 0
 
+    @property
+    def total(self) -> int:
+        """Of both."""
+        return self.forward + self.backward
+
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         formula = flop_registry.get(func._overloadpacket)

@@ -8,6 +8,7 @@ from dxbench import paths
 from dxbench.api import Config, Method, Task
 from dxbench.engine import process
 from dxbench.engine.assembling import assemble
+from dxbench.engine.execution import Compiling
 from dxbench.engine.listener import Listener
 from dxbench.engine.plan import Cell
 from dxbench.engine.spread import ONE_DEVICE, ParallelSettings, Rank
@@ -21,12 +22,13 @@ from dxbench.records.files import work_folder
 class RunOptions:
     """Options that runs are carried out by.
 
-    Device and precision move numbers by rounding and are in the record; the rest does not.
+    Device, precision and compilation move numbers by rounding and are in the record; the rest does not.
 
     Attributes:
         spread: over which devices and micro-batches, in which precision.
         timeout: seconds that the run may take over all its parts, or None.
         checkpoint_every: seconds between checkpoints.
+        compiling: when networks of images are compiled.
         fresh: begin anew although a checkpoint is there.
         command: what was typed, for the record; None for the command line of this process.
     """
@@ -37,6 +39,7 @@ class RunOptions:
     spread: ParallelSettings = ONE_DEVICE
     timeout: float | None = None
     checkpoint_every: float = 60.0
+    compiling: Compiling = "auto"
     fresh: bool = False
     command: str | None = None
 

@@ -13,6 +13,8 @@ from dxbench.engine import process
 from dxbench.engine.attempt import Attempt, RunOptions
 from dxbench.engine.distributed_sampling import DistributedSampling, sampling_together
 from dxbench.engine.endings import CrashReport, TimedOut, ending_of, ending_of_peer, out_of_memory
+from dxbench.engine.execution import Compilation
+from dxbench.engine.ledger import first_step
 from dxbench.engine.lines import CellLog
 from dxbench.engine.listener import Both, Listener
 from dxbench.engine.locks import Claim, owner_of, take
@@ -87,11 +89,18 @@ class _Run:
         self.claim: Claim | None = None  # of the first process
         self.last_words = CrashReport(attempt.folder)
         self.store = FolderStore(attempt.trained_parts, self.progress.ledger, attempt.warn)
+        self.compilation = Compilation(
+            attempt.options.compiling,
+            device=attempt.device,
+            tell=lambda text: attempt.listener.phase(attempt.cell, text),
+            warn=attempt.warn,
+        )
         self.compute = Compute(
             device=attempt.device,
             threads=attempt.task.threads,
             store=SharedStore(self.store, attempt.workers, self._wait_for_part),
             parallel=attempt.workers.parallel,
+            execution=self.compilation,
         )
 
     def assist(self) -> None:
@@ -193,6 +202,7 @@ class _Run:
     def _set_up(self) -> Training:
         attempt, progress = self.attempt, self.progress
         progress.restart()
+        self.compilation.clear()
         process.seed_global_generators(progress.rng)
         problem = problem_for(attempt.task, attempt.method, attempt.config, self.compute)
         begun = time.monotonic()
@@ -204,6 +214,8 @@ class _Run:
             unusable = self._resume(training)
             if attempt.workers.any(unusable is not None)[0]:
                 return self._begin_anew(unusable)
+            if progress.compiled:
+                self._compile()
         attempt.listener.started(attempt.cell, total_steps=training.total_steps, first_step=progress.step)
         return training
 
@@ -255,8 +267,12 @@ class _Run:
         start = saved = time.monotonic()
         while progress.step < training.total_steps and not self._start_is_trained():
             progress.ledger.seconds = progress.train_seconds
-            with meter.step(progress.step):
+            with meter.step(progress.step), first_step(progress.step) as operations:
                 scalars = {name: float(value) for name, value in training.step().items()}
+            if progress.step == 0:
+                pays = self.compilation.pays(operations.total * training.total_steps)
+                if attempt.workers.any(pays)[0]:
+                    self._compile()
             progress.log(scalars, checkpoint=checkpoint)
             if self.claim is not None:
                 self.claim.note(progress.step, training.total_steps)
@@ -276,6 +292,10 @@ class _Run:
                 raise Interrupted(f"stopped at step {progress.step:,} of {training.total_steps:,}; the state is saved")
             if late and progress.step < training.total_steps:
                 raise TimedOut
+
+    def _compile(self) -> None:
+        self.compilation.begin()
+        self.progress.compiled = self.compilation.compiled
 
     def _start_is_trained(self) -> bool:
         """True for a cell that is there for its start alone, once that is in the store."""

@@ -4,7 +4,7 @@ Seconds depend on the machine and on what else runs there. Operations and passes
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ class TrainingMeter:
         if step != first + size // 2:
             yield
             return
-        with OperationCounter() as operations, _entries() as entered:
+        with as_written(), OperationCounter() as operations, _entries() as entered:
             self._under_way = (size * self._processes, operations, entered)
             try:
                 yield
@@ -79,6 +79,22 @@ class TrainingMeter:
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         self._flops, self._passes = float(state["flops"]), float(state["passes"])
+
+
+@contextmanager
+def first_step(step: int) -> Iterator[OperationCounter]:
+    """A counter of the operations of a run's first step; of the others it counts none."""
+    counter = OperationCounter()
+    if step > 0:
+        yield counter
+        return
+    with as_written(), counter:
+        yield counter
+
+
+def as_written() -> AbstractContextManager[object]:
+    """Compiled networks are executed as they are written, operation by operation, so that these can be counted."""
+    return torch.compiler.set_stance("force_eager")
 
 
 @dataclass(slots=True)

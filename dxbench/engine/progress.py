@@ -29,6 +29,7 @@ class Progress:
         step: steps that are done.
         resumed: how often the run was picked up again.
         train_seconds, eval_seconds: of the whole run so far; `waited` of them for another run's backbone.
+        compiled: its networks are, so that those of a resumed run are too.
         rng: the streams of the run; checkpoints hold the process-wide generators beside them.
     """
 
@@ -43,6 +44,7 @@ class Progress:
         """Nothing is done, and the streams begin."""
         self.step, self.resumed = 0, 0
         self.train_seconds, self.waited = 0.0, 0.0
+        self.compiled = False
         self.ledger.clear()
         self.curves = CurveLog(0)
         self.rng = RandomStreams(self._cell.method, self._cell.task, self._cell.seed)
@@ -79,6 +81,7 @@ class Progress:
             "step": self.step,
             "train_seconds": self.train_seconds,
             "resumed": self.resumed,
+            "compiled": self.compiled,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -89,6 +92,7 @@ class Progress:
         self.ledger.load_state_dict(state["ledger"])
         self.step, self.resumed = int(state["step"]), int(state["resumed"]) + 1
         self.train_seconds = float(state["train_seconds"])
+        self.compiled = bool(state.get("compiled", False))  # of before networks were compiled
 
     # --- with the method's own state, in a file --------------------------------------------------------------
 

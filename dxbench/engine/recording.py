@@ -77,4 +77,5 @@ def _cost(attempt: Attempt, progress: Progress, model: Model | None) -> Cost:
         devices=attempt.workers.count,
         accumulate=attempt.options.spread.accumulate,
         precision=attempt.cell.precision,
+        compiled=progress.compiled,
     )

@@ -174,6 +174,7 @@ def _arguments(launch: Launch) -> list[str]:
     """Options of `dxbench run`, as they were given or are usual."""
     options = launch.options
     words = ["--device", options.device, "--devices", str(options.spread.devices)]
+    words += ["--compile", options.compiling] if options.compiling != "auto" else []
     words += ["--accumulate", str(options.spread.accumulate), "--checkpoint-every", str(options.checkpoint_every)]
     words += ["--jobs", "1", "--retries", "0"]  # both are for the array to see to
     return words + (["--timeout", f"{options.timeout}s"] if options.timeout is not None else [])

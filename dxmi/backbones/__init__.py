@@ -1,6 +1,6 @@
 """Backbones: a network with its denoiser, its loss and its few-step sampler."""
 
-from dxmi.backbones.edm import ADM_LAYOUTS, EDM_LAYOUTS, PRECISIONS, ADMUNet, BareEDMLoss, EDMFamily, EDMUNet
+from dxmi.backbones.edm import ADM_LAYOUTS, EDM_LAYOUTS, ADMUNet, BareEDMLoss, EDMFamily, EDMUNet
 from dxmi.backbones.few_steps import (
     KARRAS,
     SCHEDULES,
@@ -24,7 +24,6 @@ __all__ = [
     "EDMMLP",
     "EDM_LAYOUTS",
     "KARRAS",
-    "PRECISIONS",
     "SCHEDULES",
     "SIGMA_DATA",
     "ADMUNet",

@@ -6,24 +6,21 @@ loss; their networks differ in layout and in the noise level's form that they ta
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
 from torch import Generator, Tensor, nn
 
 from dxmi import checkpoints
 from dxmi.arrays import ClassLabels, PerSample, Points
 from dxmi.backbones.images import UNetNetwork
 from dxmi.checkpoints import Conversion
+from dxmi.nets.precision import Precision
 from dxmi.nets.presets import ADM_IMAGENET64, ADM_LSUN256, DDPMPP_CIFAR10, NCSNPP_CIFAR10
 from dxmi.nets.unet import UNet
 from dxmi.nets.unet_config import UNetConfig
 from dxmi.sampling.denoisers import EDMDenoiser
 from dxmi.training.denoising import EDMLoss
-
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +29,11 @@ class EDMFamily(UNetNetwork):
 
     Attributes:
         classes: number of classes that it is conditioned on; 0 for none.
-        precision: of the network's inside where the run does not say one (autocast around it, which rules then);
-            float16 is the run's to say, since its gradients need their losses scaled.
     """
 
     head_channels: int | None
     classes: int
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    precision: Precision = "bfloat16"
 
     @property
     @abstractmethod
@@ -62,7 +57,7 @@ class EDMFamily(UNetNetwork):
 
     def denoiser(self, net: nn.Module) -> EDMDenoiser:
         """D(x, sigma, labels) of the bare network."""
-        return EDMDenoiser(_Timed(net, clock=self.clock, precision=PRECISIONS[self.precision]))
+        return EDMDenoiser(_Timed(net, clock=self.clock))
 
     def config(self, event_shape: Sequence[int]) -> UNetConfig:
         """The UNet at this network's size."""
@@ -121,7 +116,7 @@ class EDMUNet(EDMFamily):
     attention_levels: tuple[int, ...] = (1,)
     head_channels: int | None = None
     classes: int = 0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
 
     @property
     def layout(self) -> UNetConfig:
@@ -149,11 +144,9 @@ class BareEDMLoss(EDMLoss):
 class _Timed(nn.Module):
     """F(x, ln(sigma) / 4, labels) of a UNet with a clock of its own."""
 
-    def __init__(self, net: nn.Module, *, clock: float, precision: torch.dtype) -> None:
+    def __init__(self, net: nn.Module, *, clock: float) -> None:
         super().__init__()
-        self.net, self.clock, self.precision = net, clock, precision
+        self.net, self.clock = net, clock
 
     def forward(self, x: Points, time: PerSample, labels: ClassLabels | None = None) -> Tensor:
-        own = self.precision != x.dtype and not torch.is_autocast_enabled(x.device.type)
-        with torch.autocast(x.device.type, dtype=self.precision) if own else nullcontext():
-            return self.net(x, self.clock * time, labels=labels)
+        return self.net(x, self.clock * time, labels=labels)

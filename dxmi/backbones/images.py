@@ -18,6 +18,7 @@ from dxmi.backbones.small import ChainNetwork, Network
 from dxmi.checkpoints import Conversion
 from dxmi.losses import mean_square
 from dxmi.nets.ddgan import DDGANGenerator
+from dxmi.nets.precision import PRECISIONS, Precision
 from dxmi.nets.presets import DDGAN_CIFAR10, DDPM_CIFAR10
 from dxmi.nets.unet import UNet
 from dxmi.nets.unet_config import UNetConfig
@@ -29,7 +30,12 @@ from dxmi.training.denoising import DDPMLoss, drawn_steps, noised
 
 @dataclass(frozen=True, kw_only=True)
 class UNetNetwork(Network):
-    """A UNet of `width * multipliers[level]` channels."""
+    """A UNet of `width * multipliers[level]` channels.
+
+    Attributes:
+        precision: of the network's inside where the run does not say one (autocast around it, which rules then);
+            float16 is the run's to say, since its gradients need their losses scaled.
+    """
 
     events = "images"
 
@@ -37,6 +43,7 @@ class UNetNetwork(Network):
     multipliers: tuple[int, ...]
     blocks_per_level: int
     attention_levels: tuple[int, ...]
+    precision: Precision = "float32"
 
     def _sized(self, preset: UNetConfig, event_shape: Sequence[int]) -> UNetConfig:
         """The preset at this network's size."""
@@ -48,6 +55,7 @@ class UNetNetwork(Network):
             attention_levels=self.attention_levels,
             in_channels=event_shape[0],
             out_channels=event_shape[0],
+            precision=PRECISIONS[self.precision],
         )
 
 

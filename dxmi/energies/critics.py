@@ -16,6 +16,7 @@ from dxmi.nets.critics import ConvCritic, StepValue
 from dxmi.nets.energy_resnet import EnergyResNet
 from dxmi.nets.families import is_image
 from dxmi.nets.mlp import StepMLP, Unconditional
+from dxmi.nets.precision import PRECISIONS, Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,17 +69,27 @@ class MLPCritic(Critic):
 
 @dataclass(frozen=True, kw_only=True)
 class ResNetCritic(Critic):
-    """DxMI's energy net of images (`EnergyResNet`), which takes no step."""
+    """DxMI's energy net of images (`EnergyResNet`), which takes no step.
+
+    Attributes:
+        precision: of the network's inside where the run does not say one.
+    """
 
     kind: Literal["resnet"] = "resnet"
     width: PositiveInt = 128
+    precision: Precision = "float32"
 
     def net(
         self, event_shape: Sequence[int], *, num_levels: int | None, data_std: float, generator: Generator
     ) -> nn.Module:
         if num_levels is not None:
             raise ValueError("an energy net of images takes no step; set value=time_independent, or kind=mlp")
-        return EnergyResNet(generator=generator, in_channels=event_shape[0], width=self.width)
+        return EnergyResNet(
+            generator=generator,
+            in_channels=event_shape[0],
+            width=self.width,
+            precision=PRECISIONS[self.precision],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ from dxmi.nets.mlp import (
     phase_features,
     unrounded,
 )
+from dxmi.nets.precision import PRECISIONS, Precision, in_precision
 from dxmi.nets.presets import ADM_IMAGENET64, ADM_LSUN256, DDGAN_CIFAR10, DDPM_CIFAR10, DDPMPP_CIFAR10, NCSNPP_CIFAR10
 from dxmi.nets.resampling import BINOMIAL, BOX, BinomialDown, BinomialUp, Filter, NearestConv, StridedConv, pyramid_step
 from dxmi.nets.residual_mlp import BetweenSteps, NoiseResidualMLP, ResidualMLP
@@ -50,6 +51,7 @@ __all__ = [
     "HE_INITIALISER",
     "LPIPS",
     "NCSNPP_CIFAR10",
+    "PRECISIONS",
     "STAGES",
     "ADMSinusoid",
     "AtSteps",
@@ -76,6 +78,7 @@ __all__ = [
     "NoiseResidualMLP",
     "PlainNorm",
     "PlainResampling",
+    "Precision",
     "ResidualBlock",
     "ResidualMLP",
     "SelfAttention",
@@ -95,6 +98,7 @@ __all__ = [
     "dropping",
     "fourier_features",
     "groups_of",
+    "in_precision",
     "is_image",
     "linear",
     "noise_predictor",

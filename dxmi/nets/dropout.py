@@ -37,7 +37,8 @@ def dropping(module: nn.Module, stream: Generator, *, offset: int = 0) -> Iterat
     """Dropout inside a module is on while this lasts; its masks depend on the stream's state and `offset` alone.
 
     Where nothing drops, no random number is drawn. Processes that share a batch give different offsets; how a batch is
-    cut into micro-batches changes which row gets which mask, not their law.
+    cut into micro-batches changes which row gets which mask, not their law. A compiled module is executed as written
+    meanwhile, since what torch compiles takes no generator.
     """
     layers = [layer for layer in _layers(module) if layer.probability > 0]
     if not layers:
@@ -48,7 +49,8 @@ def dropping(module: nn.Module, stream: Generator, *, offset: int = 0) -> Iterat
     for layer in layers:
         layer.generator = generator
     try:
-        yield
+        with torch.compiler.set_stance("force_eager"):
+            yield
     finally:
         for layer in layers:
             layer.generator = None

@@ -6,6 +6,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from dxmi.nets.layers import ADM_INITIALISER, Image, Layers
+from dxmi.nets.precision import in_precision
 
 
 class EnergyBlock(nn.Module):
@@ -28,11 +29,20 @@ class EnergyResNet(nn.Module):
 
     The net of Du and Mordatch 2019 (arXiv:1903.08689) without spectral normalisation, as DxMI uses it
     (arXiv:2407.00626, App. C.2); 5,134,595 parameters at width 128. The head runs in float32 (or finer) also under
-    autocast: energies are compared with each other, and bfloat16 would leave them 8 bits.
+    autocast: energies are compared with each other, and bfloat16 would leave them 8 bits. `precision` is that of the
+    inside, where no autocast around it says another.
     """
 
-    def __init__(self, *, generator: Generator, in_channels: int = 3, width: int = 128) -> None:
+    def __init__(
+        self,
+        *,
+        generator: Generator,
+        in_channels: int = 3,
+        width: int = 128,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
+        self.precision = precision
         layers = Layers(ADM_INITIALISER, generator)
         self.stem = layers.conv(in_channels, width, 3)
         wide = 2 * width
@@ -44,9 +54,10 @@ class EnergyResNet(nn.Module):
         self.scale = layers.linear(1, 1)
 
     def forward(self, x: Float[Tensor, " b c h w"]) -> Float[Tensor, " b 1"]:
-        hidden = F.leaky_relu(self.stem(x), 0.2)
-        for block in self.blocks:
-            hidden = block(hidden)
+        with in_precision(self.precision, x):
+            hidden = F.leaky_relu(self.stem(x), 0.2)
+            for block in self.blocks:
+                hidden = block(hidden)
         with torch.autocast(x.device.type, enabled=False):
             pooled = F.relu(hidden.to(self.head.weight.dtype)).sum(dim=(2, 3))
             return self.scale(self.head(pooled))

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from dxmi.nets.blocks import Level, PlainResampling, ResidualBlock, Vector
 from dxmi.nets.embeddings import Conditioning, Time
 from dxmi.nets.layers import Image, Layers, PlainNorm
+from dxmi.nets.precision import in_precision
 from dxmi.nets.resampling import NearestConv, StridedConv, pyramid_step
 from dxmi.nets.unet_config import UNetConfig
 
@@ -62,16 +63,12 @@ class UNet(nn.Module):
         style: Float[Tensor, " b style"] | None = None,
     ) -> Float[Tensor, " b out h w"]:
         self._check(x, style)
-        embedding = self.conditioning(time, labels, augment)
-        hidden, skips = self._go_down(x, embedding, style)
-        for block in self.middle:
-            hidden = block(hidden, embedding, style)
-        for level in self.up:
-            assert isinstance(level, Level)
-            if level.resample is not None:
-                hidden = level.resample(hidden, embedding, style)
-            for block in level.blocks:
-                hidden = block(torch.cat([hidden, skips.pop()], dim=1), embedding, style)
+        with in_precision(self.config.precision, x):
+            embedding = self.conditioning(time, labels, augment)
+            hidden, skips = self._go_down(x, embedding, style)
+            for block in self.middle:
+                hidden = block(hidden, embedding, style)
+            hidden = self._go_up(hidden, skips, embedding, style)
         with torch.autocast(x.device.type, enabled=False):
             return self.out_conv(F.silu(self.out_norm(hidden.to(self.out_conv.weight.dtype)))).to(x.dtype)
 
@@ -91,6 +88,16 @@ class UNet(nn.Module):
                 hidden = block(hidden, embedding, style)
                 skips.append(hidden)
         return hidden, skips
+
+    def _go_up(self, hidden: Image, skips: list[Tensor], embedding: Vector, style: Vector | None) -> Image:
+        """The map at full size, from that at the bottom and those of the way down."""
+        for level in self.up:
+            assert isinstance(level, Level)
+            if level.resample is not None:
+                hidden = level.resample(hidden, embedding, style)
+            for block in level.blocks:
+                hidden = block(torch.cat([hidden, skips.pop()], dim=1), embedding, style)
+        return hidden
 
     def _check(self, x: Tensor, style: Tensor | None) -> None:
         step = 2 ** (len(self.config.multipliers) - 1)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Generator, nn
 
 from dxmi.nets.layers import Initialiser
@@ -39,6 +40,7 @@ class UNetConfig:
     augment_channels: int = 0
     style_channels: int = 0
     dropout: float = 0.0
+    precision: torch.dtype = torch.float32  # of the inside, where no autocast around it says another
     in_channels: int = 3
     out_channels: int = 3
 

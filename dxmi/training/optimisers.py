@@ -15,6 +15,37 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from dxmi.training.parallel import ONE_PROCESS, Parallel
 
 
+class FusedAdam(torch.optim.Adam):
+    """Adam by torch's fused kernel, which takes parameter, gradient and averages for laid out in memory alike.
+
+    On a CPU it does not look: numbers of a gradient that a compiled or a channels-last network gave in another order
+    would reach the wrong parameters. So they, and averages read from a checkpoint, are laid out as the parameter is.
+    """
+
+    def __init__(self, params: Any, *, betas: tuple[float, float] = (0.9, 0.999)) -> None:
+        super().__init__(params, betas=betas, fused=True)
+
+    def step(self, closure: Any = None) -> Any:
+        for parameter in self._parameters():
+            if parameter.grad is not None:
+                parameter.grad = _laid_out_as(parameter, parameter.grad)
+        return super().step(closure)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        for parameter in self._parameters():
+            for name, value in self.state[parameter].items():
+                if value.shape == parameter.shape:
+                    self.state[parameter][name] = _laid_out_as(parameter, value)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.param_groups for parameter in group["params"]]
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    return value if value.stride() == parameter.stride() else torch.empty_like(parameter).copy_(value)
+
+
 def make_optimizer(
     groups: list[dict[str, Any]],
     iterations: int,
@@ -27,9 +58,7 @@ def make_optimizer(
 
     `lr_decay` lets all of them fall to 0 along half a cosine, or stay.
     """
-    optimiser = (
-        torch.optim.Adam(groups, betas=betas, fused=True) if kind == "adam" else torch.optim.RAdam(groups, betas=betas)
-    )
+    optimiser = FusedAdam(groups, betas=betas) if kind == "adam" else torch.optim.RAdam(groups, betas=betas)
     factors = {"cosine": lambda i: 0.5 * (1 + math.cos(math.pi * i / iterations)), "none": lambda i: 1.0}
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factors[lr_decay])
 

@@ -22,7 +22,10 @@ from dxbench.errors import UsageError
 from dxbench.features.digits_net import quantise
 from dxbench.launchers.crew import free_port
 from dxbench.records.files import read_record
-from dxmi.backbones.edm import PRECISIONS, EDMUNet
+from dxmi.backbones.edm import EDMUNet
+from dxmi.backbones.images import DDPMUNet
+from dxmi.energies.critics import ResNetCritic
+from dxmi.nets import PRECISIONS
 from dxmi.training.optimisers import Learner, OptimizedModule
 
 RUN = ("run", "--task", "gaussians8", "--no-report")
@@ -164,9 +167,10 @@ def test_the_scale_of_losses_is_part_of_the_state() -> None:
     assert second.state_dict()["scaler"]["scale"] == 2**15
 
 
-def test_the_runs_precision_goes_before_a_backbones_own() -> None:
+@pytest.mark.parametrize("family", [DDPMUNet, EDMUNet])
+def test_the_runs_precision_goes_before_a_backbones_own(family: type[DDPMUNet | EDMUNet]) -> None:
     for own in ("float32", "bfloat16"):
-        backbone = EDMUNet(width=16, multipliers=(1, 2), blocks_per_level=1, attention_levels=(), precision=own)
+        backbone = family(width=16, multipliers=(1, 2), blocks_per_level=1, attention_levels=(), precision=own)
         net = backbone.network((3, 8, 8), torch.Generator().manual_seed(0))
         seen: set[torch.dtype] = set()
         net.stem.register_forward_hook(lambda module, given, out, seen=seen: seen.add(out.dtype))
@@ -174,8 +178,21 @@ def test_the_runs_precision_goes_before_a_backbones_own() -> None:
             with FabricWorkers(
                 ParallelSettings(accumulate=2, precision=precision), device="cpu", place=None
             ).autocast():
-                backbone.denoiser(net)(torch.zeros(1, 3, 8, 8), torch.ones(1))
+                assert net(torch.zeros(1, 3, 8, 8), torch.ones(1)).dtype == torch.float32
         assert seen == {torch.float16, torch.bfloat16, PRECISIONS[own]}
+
+
+def test_a_critics_own_precision_is_of_its_inside_and_its_energies_are_float32() -> None:
+    exact, rounded = (
+        ResNetCritic(width=8, precision=precision).net(
+            (1, 8, 8), num_levels=None, data_std=1.0, generator=torch.Generator().manual_seed(0)
+        )
+        for precision in PRECISIONS
+    )
+    x = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    assert rounded(x).dtype == torch.float32
+    assert not torch.equal(rounded(x), exact(x))
+    torch.testing.assert_close(rounded(x), exact(x), rtol=0.05, atol=0.05)
 
 
 def test_energies_keep_float32_under_autocast() -> None:

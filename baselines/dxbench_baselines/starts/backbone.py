@@ -143,6 +143,13 @@ def data_of(network: Network, problem: Problem, compute: Compute, *, flips: bool
     )
 
 
+def prepared(network: Network, net: nn.Module, compute: Compute) -> nn.Module:
+    """The net that `network` has made, or a copy of it, to be trained; one of images is compiled where this pays."""
+    if network.events == "images":
+        compute.prepare(net)
+    return net
+
+
 def official(backbone: Backbone[Any], problem: Problem, compute: Compute, *, flips: bool = False) -> Start:
     """The network with its official weights.
 
@@ -167,7 +174,7 @@ def converted(
     net = network.network(problem.event_shape, Generator().manual_seed(0))  # every number is overwritten
     ours = weights.keys() == net.state_dict().keys()
     net.load_state_dict(weights if ours else network.official(problem.event_shape)(weights))
-    return Start(training=Official(net.to(compute.device)), data=data)
+    return Start(training=Official(prepared(network, net.to(compute.device), compute)), data=data)
 
 
 def pretrained(
@@ -204,8 +211,9 @@ def pretrained(
         if slot is not None:
             slot.save(dict(average.state_dict()))
 
+    net = network.network(shape, streams.torch(names.init)).to(compute.device)
     training = DenoiserTraining(
-        network.network(shape, streams.torch(names.init)).to(compute.device),
+        prepared(network, net, compute),
         network.loss(),
         data=lambda: data.batch(plan.batch_size, rng=data_rng),
         noise=StreamNoise(
