@@ -1,5 +1,7 @@
 """The data sets, weights and references of the suite's tasks. Sizes are of the files, where known."""
 
+from pathlib import Path
+
 from dxbench.assets.asset import Asset
 from dxbench.assets.imagefolder import pack_class_folders
 from dxbench.files.archives import opened_unpacked
@@ -406,6 +408,22 @@ def _fashion_mnist(name: str, title: str, file: str, size: int, digest: str) -> 
     )
 
 
+FASHION_STARTS = {
+    name: Asset(
+        name=f"fashion-mnist-{name}",
+        title=f"{title} of Fashion-MNIST, trained for the suite",
+        kind="weights",
+        path=str(Path(__file__).with_name(f"fashion_mnist_{name}.safetensors")),
+        digest=f"sha256:{digest}",
+        licence="MIT, as dxbench, which ships it",
+        by_hand="It comes with dxbench: install that again.",
+        task="fashion_mnist",
+    )
+    for name, title, digest in (
+        ("ddpm", "DDPM of 1,000 steps", "cece3d3253a9927ef45922a60649e3740fc75c893f2d2e00c86b943652e5281e"),
+        ("edm", "EDM denoiser", "ba13e59e75858cbadf2d467d595d32da5445e22b2db5e275958720fcab33f09a"),
+    )
+}
 FASHION_MNIST = tuple(
     _fashion_mnist(*facts)
     for facts in (

@@ -19,18 +19,23 @@ FILE_LIMIT = 2**20
 
 
 class SuiteRow(Frozen):
-    """One row: a method with its configuration, and the published row it answers to."""
+    """One row: a method with its configuration, and the published row it answers to.
+
+    Attributes:
+        seeds: of this row, where they are others than the suite's.
+    """
 
     label: str
     method: str
     preset: str = DEFAULT_PRESET
     set: Settings = Field(default_factory=dict)
+    seeds: list[Natural] | None = None
     published: str | None = None
     note: str | None = None
 
 
 class Suite(Frozen):
-    """Rows of one task over the same seeds.
+    """Rows of one task over the same training seeds, but for those that say their own.
 
     A suite with the name of its task gives the task's table labels and an order.
     """

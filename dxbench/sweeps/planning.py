@@ -115,13 +115,16 @@ def _add_suite(draft: _Draft, block: Block, name: str) -> None:
     if block.task or block.method or block.preset:
         raise UsageError("--suite says task, methods and presets itself; leave out --task, --method and --preset")
     suite = load_suite(name)
-    seeds = parse_seeds(block.seed) if block.seed else suite.seeds
+    asked = parse_seeds(block.seed) if block.seed else None
     rows = [
-        RowName(method=row.method, preset=row.preset, overrides=row.set, precision=block.precision)
+        (
+            RowName(method=row.method, preset=row.preset, overrides=row.set, precision=block.precision),
+            asked or row.seeds or suite.seeds,
+        )
         for row in suite.rows
     ]
     for chosen in grid.settings(block.set):
-        _add_rows(draft, [suite.task], rows, parse_assignments(chosen), seeds, of=f"suite {suite.name}")
+        _add_rows(draft, [suite.task], rows, parse_assignments(chosen), of=f"suite {suite.name}")
 
 
 def _add_grid(draft: _Draft, block: Block) -> None:
@@ -134,25 +137,24 @@ def _add_grid(draft: _Draft, block: Block) -> None:
         for row in typed:
             if twice := sorted(overrides.keys() & row.overrides.keys()):
                 raise UsageError(f"{', '.join(twice)} is set twice, in {str(row)!r} and beside it")
-        _add_rows(draft, tasks, typed, overrides, seeds, of="any of the methods")
+        _add_rows(draft, tasks, [(row, seeds) for row in typed], overrides, of="any of the methods")
 
 
 def _add_rows(
     draft: _Draft,
     tasks: Sequence[str],
-    rows: Sequence[RowName],
+    rows: Sequence[tuple[RowName, list[int]]],
     overrides: dict[str, JsonValue],
-    seeds: list[int],
     *,
     of: str,
 ) -> None:
-    """Every row on every task. Of several rows, an override reaches those whose method has its key."""
-    keys = _keys(tasks, rows) if overrides and len(rows) > 1 else {}
+    """Every row on every task, over its seeds. Of several rows, an override reaches those whose method has its key."""
+    keys = _keys(tasks, [row for row, _ in rows]) if overrides and len(rows) > 1 else {}
     for key in overrides:
         if keys and not any(key in known for known in keys.values()):
             raise unknown(f"key of {of}", key, set().union(*keys.values()))
     for task in tasks:
-        for row in rows:
+        for row, seeds in rows:
             known = keys.get((task, row.method, row.preset), overrides)
             reaching = {key: value for key, value in overrides.items() if key in known}
             draft.add(task, replace(row, overrides={**row.overrides, **reaching}), seeds)

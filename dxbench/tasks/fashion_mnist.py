@@ -14,7 +14,7 @@ import numpy as np
 
 from dxbench.api import DataSource, Metric, Model
 from dxbench.assets import Asset
-from dxbench.assets.catalogue import FASHION_MNIST, INCEPTION_2015, MNIST
+from dxbench.assets.catalogue import FASHION_MNIST, FASHION_STARTS, INCEPTION_2015, MNIST
 from dxbench.features.fashion_net import FASHION_NET, FEATURES, LOGITS, PIXELS
 from dxbench.features.grey import GreyAsColour
 from dxbench.features.inception import INCEPTION_TENSORFLOW
@@ -146,7 +146,7 @@ class FashionMNIST(ImageTask):
     data_asset = FASHION_MNIST[0]
     scored_with = (*FASHION_MNIST, MNIST)
     scored_later = (INCEPTION_2015,)
-    pretrained_assets: ClassVar[Mapping[str, Asset]] = {}
+    pretrained_assets: ClassVar[Mapping[str, Asset]] = FASHION_STARTS
     extractor = FASHION_NET
     scored_by: ClassVar[Sequence[Metric]] = every(of_samples("test"), of_inception("test"), "test")
 

@@ -299,6 +299,46 @@ def test_pictures_are_of_the_samples_that_were_scored_or_not_at_all(tmp_path: Pa
     assert built.picture_bytes > 0
 
 
+def kept_run(home: Path, method: str, seed: int, samples: np.ndarray) -> Path:
+    """A record of a task that is installed, and its arrays under home."""
+    measured = record(method, seed, 0.1, nfe=5, task="gaussians8")
+    folder = work_folder(home, task=measured.task, method=measured.method, run_id=measured.run_id)
+    save_arrays(folder / "arrays.npz", {"samples": samples, "test": samples + 0.1})
+    kept = measured.model_copy(update={"samples_sha256": array_sha256(samples)})
+    return write_record(home / "records", kept)
+
+
+def test_the_page_of_a_task_sets_its_rows_side_by_side_by_the_first_run_that_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = np.random.default_rng(0).normal(size=(50, 2))
+    kept_run(tmp_path, "first", 0, samples)
+    kept_run(tmp_path, "second", 0, samples * 2)
+    kept_run(tmp_path, "second", 1, samples * 3)
+    missing = record("third", 0, 0.3, nfe=5, task="gaussians8")
+    write_record(tmp_path / "records", missing)
+    seen: dict[str, np.ndarray] = {}
+
+    class Watched(KeptPictures):
+        def _first(self, records):  # type: ignore[no-untyped-def]
+            arrays = super()._first(records)
+            if arrays is not None:
+                seen[str(len(seen))] = arrays["samples"]
+            return arrays
+
+    built = build_site(open_index([tmp_path / "records"]), tmp_path / "site", pictures=Watched(tmp_path))
+    assert [float((one / samples).mean()) for one in seen.values()] == pytest.approx([1.0, 2.0])
+    page = (built.folder / "tasks" / "gaussians8.html").read_text()
+    assert re.findall(r'<img src="([^"]+)"', page) == ["gaussians8-1.png"]
+    assert "Samples side by side" in page
+    assert (built.folder / "tasks" / "gaussians8-1.png").read_bytes().startswith(b"\x89PNG")
+    arrays = next(tmp_path.glob("work/gaussians8/first/*/arrays.npz"))
+    arrays.write_bytes(arrays.read_bytes()[:100])
+    built = build_site(open_index([tmp_path / "records"]), tmp_path / "site2", pictures=KeptPictures(tmp_path))
+    assert "<img" not in (built.folder / "tasks" / "gaussians8.html").read_text()
+    assert "has no gallery" in caplog.text
+
+
 @pytest.mark.parametrize("ignored", [False, True])
 def test_serve_says_its_address_serves_and_ends_cleanly(folder: Path, ignored: bool) -> None:
     """Where a shell in the background has set SIGINT to be ignored, too."""

@@ -167,3 +167,19 @@ def test_a_folder_of_another_layout_is_not_written_into(tmp_path: Path) -> None:
 def test_a_choice_beyond_the_plan_says_why(which: str) -> None:
     with pytest.raises(UsageError, match="cells"):
         chosen(range(5), which)
+
+
+def test_rows_of_a_suite_have_their_own_seeds_where_they_say_so(tmp_path: Path) -> None:
+    suite = tmp_path / "own.toml"
+    suite.write_text(
+        'name = "own"\ntitle = "Own"\ntask = "digits"\nseeds = [0, 1, 2]\n'
+        '[[rows]]\nlabel = "many"\nmethod = "ddim"\npreset = "quick"\n'
+        '[[rows]]\nlabel = "one"\nmethod = "data"\nseeds = [7]\n'
+    )
+    seeds = {
+        name: [cell.seed for cell in runs(plan_blocks([Block(suite=str(suite))]).cells) if cell.method == name]
+        for name in ("ddim", "data")
+    }
+    assert seeds == {"ddim": [0, 1, 2], "data": [7]}
+    asked = runs(plan_blocks([Block(suite=str(suite), seed="4")]).cells)
+    assert [(cell.method, cell.seed) for cell in asked] == [("ddim", 4), ("data", 4)]

@@ -168,6 +168,16 @@ def test_nfe_is_what_the_denoiser_counts(sampler):
 
 
 @every_sampler
+def test_states_lead_from_the_noise_of_the_first_level_to_the_samples(sampler):
+    levels = geometric(6)
+    states = list(sampler.states(denoise, levels, seeded(5)))
+    assert len(states) == levels.num_steps + 1
+    assert torch.equal(states[0], levels.start_std * seeded(5).normal(0))
+    assert torch.equal(states[-1], sampler(denoise, levels, seeded(5)))
+    assert states[0].std() > 5 * states[2].std() > 10 * STD
+
+
+@every_sampler
 def test_a_sample_depends_on_its_seed_alone_and_another_seed_gives_another(sampler):
     levels = NoiseLevels.karras(5)
     whole = sampler(denoise, levels, seeded(6))
