@@ -57,9 +57,9 @@ def mnist_digits(split: str) -> Images:
     """Handwritten digits of MNIST: its first test images, or for validation the first of its last training images.
 
     Raises:
-        MissingData, InvalidFile: as `Asset.verify` and `read_mnist`.
+        MissingData, InvalidFile: as `Asset.require` and `read_mnist`.
     """
-    arrays = read_mnist(MNIST.verify())
+    arrays = read_mnist(MNIST.require())
     images = arrays["test_images"] if split == "test" else arrays["train_images"][SPLIT_SIZES["train"] :]
     return images[:NUM_ENERGIES, ..., None]
 
