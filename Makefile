@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help demo test attack test-all check board site clean
+.PHONY: help demo test attack test-all check board site gpu clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -42,6 +42,12 @@ board: $(SETUP)  ## regenerate the committed tables from the committed records
 
 site: $(SETUP)  ## build the leaderboard of the committed records into build/site
 	$(BIN)/dxbench leaderboard build --results results --out build/site
+
+BUDGET ?= 480
+OUT ?= build/gpu
+WORK ?= $(OUT)/work
+gpu: $(SETUP)  ## checks, timings and training on a GPU within BUDGET seconds, in small without one; OUT is what comes back
+	$(BIN)/python tools/gpu --budget $(BUDGET) --out $(OUT) --work $(WORK)
 
 clean:  ## remove the environment and the runs
 	rm -rf $(VENV) runs build

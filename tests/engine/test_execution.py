@@ -53,7 +53,7 @@ def test_short_runs_are_not_compiled(dxbench: Callable[..., Ended], home: Path) 
 
 def carried_out(home: Path, compiling: Compiling, *, stop_after: int | None = None) -> ResultRecord | None:
     """A run of six steps; None where it was stopped, with its state saved, after some."""
-    (cell,) = plan("gaussians8", method("Prepared"), overrides={"iterations": 6}, seeds=[0])
+    (cell,) = plan("gaussians8", method("Prepared"), preset="default", overrides={"iterations": 6}, seeds=[0])
     options = RunOptions(home=home, results=home / "results", compiling=compiling)
     asked = 0
 

@@ -11,6 +11,7 @@ from dxbench_baselines.starts.presets import (
     DDPM,
     EDM_LSUN256,
     GARMENT_DDPM,
+    GPU_DDPM,
     IMAGE_DDPM,
     QUICK,
     QUICK_IMAGE_DDPM,
@@ -77,6 +78,11 @@ def fashion_mnist() -> DDPMConfig:
     )
 
 
+def gpu() -> DDPMConfig:
+    """Ten steps of FastDPM's quadratic variances around a small UNet that a GPU trains in minutes (docs/gpu.md)."""
+    return DDPMConfig(num_steps=10, backbone=GPU_DDPM, sampler=FastDPMSteps(), flips=True)
+
+
 def imagenet64() -> DDPMConfig:
     """Ten Euler-ancestral steps of EDM (DDPM's steps in its clock), where DxMI starts."""
     return DDPMConfig(num_steps=10, backbone=ADM, sampler=KarrasSteps(), **OFFICIAL)
@@ -99,6 +105,8 @@ RECIPES: dict[tuple[str, str], Callable[[], DDPMConfig]] = {
     ("small_images", "quick"): digits_quick,
     ("images", "default"): cifar10_jpeg75,
     ("images", "quick"): cifar10_quick,
+    ("images", "gpu"): gpu,
+    ("small_images", "gpu"): gpu,
     ("images/cifar10", "default"): cifar10,
     ("cifar10", "ddgan"): cifar10_ddgan,
     ("cifar10", "fastdpm"): cifar10_fastdpm,

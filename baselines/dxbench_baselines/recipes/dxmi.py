@@ -14,6 +14,7 @@ from dxbench_baselines.starts.presets import (
     EDM_LSUN256,
     GARMENT_DDPM,
     GARMENT_EDM_CLASSES,
+    GPU_DDPM,
     IMAGE_DDPM,
     QUICK_IMAGE_DDPM,
     SMALL_DDPM,
@@ -200,6 +201,24 @@ def cifar10_quick() -> DxMIConfig:
     )
 
 
+def gpu() -> DxMIConfig:
+    """T = 10 from the small UNet of `ddpm`'s preset of that name, for minutes of a GPU (docs/gpu.md).
+
+    The paper's form; rates of sampler and values are those at which a pilot on garments moved, its average is short
+    since its training is, and nothing is dropped, so that compiled networks are compiled throughout.
+    """
+    return _images(
+        GPU_DDPM,
+        FastDPMSteps(),
+        critic=ResNetCritic(width=64, precision="bfloat16"),
+        iterations=1000,
+        policy_lr=1e-5,
+        value_lr=1e-4,
+        policy_max_grad_norm=0.1,
+        ema_decay=0.99,
+    )
+
+
 OFFICIAL: dict[str, Any] = {"init": "official"}
 
 
@@ -243,6 +262,8 @@ RECIPES: dict[tuple[str, str], Callable[[], DxMIConfig]] = {
     ("small_images", "quick"): digits_quick,
     ("images", "default"): cifar10_jpeg75,
     ("images", "quick"): cifar10_quick,
+    ("images", "gpu"): gpu,
+    ("small_images", "gpu"): gpu,
     ("images/cifar10", "default"): cifar10,
     ("gaussians8", "paper"): gaussians8_paper,
     ("gaussians8", "pretrained"): gaussians8_pretrained,
