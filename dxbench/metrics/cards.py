@@ -207,6 +207,8 @@ SUFFIXES = {
     "uniform": "The others are uniformly random images.",
     "blends": "The others are means of two test images.",
     "uniad": "As UniAD makes maps and scores.",
+    "top10": "An image's score is the mean of its ten largest energies.",
+    "defects": "A mean over types of defect, each against all normal images.",
     "patches": "Of patches, at the resolution of the energies.",
     "floor": "Of real images in place of samples: what is left without a difference.",
     "start": "Of the model before fine-tuning.",
