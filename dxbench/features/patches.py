@@ -64,13 +64,13 @@ class CategoryFeatures:
     Attributes:
         train: [n, h, w, d] float16.
         test: [m, h, w, d] float16.
-        masks: of the test images, [m, side, side]; None for a set without masks.
+        masks: of the test images, [m, side, side].
         digest: of the category's files.
     """
 
     train: Grids
     test: Grids
-    masks: Masks | None
+    masks: Masks
     digest: str
 
 
@@ -88,9 +88,7 @@ def features_of(
     if kept is None:
         kept = _extract(category, extractor, device=device, progress=progress)
         cache.write(digest, extractor, kept)
-    masks = None
-    if category.masked:
-        masks = np.unpackbits(kept["masks"], axis=-1, count=extractor.side).astype(bool)
+    masks = np.unpackbits(kept["masks"], axis=-1, count=extractor.side).astype(bool)
     return CategoryFeatures(train=kept["train"], test=kept["test"], masks=masks, digest=digest)
 
 
@@ -100,9 +98,9 @@ def _extract(
     # Pictures and masks are looked over before the network runs.
     splits = {"train": category.train, "test": tuple(image.path for image in category.test)}
     images = {name: read_images(category.folder, files, extractor.side) for name, files in splits.items()}
-    masks = {"masks": np.packbits(read_masks(category, extractor.side), axis=-1)} if category.masked else {}
+    masks = np.packbits(read_masks(category, extractor.side), axis=-1)
     extract = extractor.load(device)
-    return {name: _grids(images[name], extract, extractor, category, progress) for name in splits} | masks
+    return {name: _grids(images[name], extract, extractor, category, progress) for name in splits} | {"masks": masks}
 
 
 def _grids(

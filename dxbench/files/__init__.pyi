@@ -23,7 +23,9 @@ from .images import subfolders as subfolders
 from .reading import open_regular as open_regular
 from .reading import read_regular as read_regular
 from .unpickling import read_batch as read_batch
+from .weights import digest as digest
 from .weights import read as read
+from .weights import read_script as read_script
 from .writing import TEMPORARY as TEMPORARY
 from .writing import append_named as append_named
 from .writing import atomic_file as atomic_file

@@ -11,11 +11,11 @@ import pickle
 import pickletools
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 from dxbench.errors import InvalidFile
-from dxbench.files.archives import check_archive
+from dxbench.files.archives import check_archive, read_member
 from dxbench.files.faults import refusing_damage
 
 if TYPE_CHECKING:
@@ -190,6 +190,72 @@ def load_torch(file: IO[bytes], *, where: object) -> Any:
     return torch.load(file, map_location="cpu", weights_only=True)
 
 
+class _ScriptUnpickler(pickle.Unpickler):
+    """Reads the modules of a TorchScript archive as records, and tensors out of the storages beside them."""
+
+    def __init__(self, file: IO[bytes], storage: "Callable[[str], Tensor]") -> None:
+        super().__init__(file)
+        self._storage = storage
+
+    def find_class(self, module_name: str, global_name: str, /) -> Callable[..., Any]:
+        name = f"{module_name}.{global_name}"
+        if name in _KNOWN_OF_SCRIPTS:
+            return _KNOWN_OF_SCRIPTS[name]
+        if module_name.startswith("__torch__."):
+            return Record
+        raise InvalidFile(
+            f"refused: the pickle asks for {name}, which is neither a tensor nor part of a network. A pickle can run "
+            "any code it likes; do not load this one elsewhere unless you trust its source."
+        )
+
+    def persistent_load(self, pid: Any, /) -> "Tensor":
+        match pid:
+            case ("storage", kind, str(name), "cpu", int()) if kind is _float_storage:
+                return self._storage(name)
+            case _:
+                raise InvalidFile(f"refused: the pickle refers to {pid!r}, where storages of float32 are wanted")
+
+
+def read_script_tensors(archive: zipfile.ZipFile, members: Iterable[zipfile.ZipInfo]) -> "dict[str, Tensor]":
+    """Parameters and buffers, by dotted name, of a TorchScript archive that has been looked over; float32 alone.
+
+    Its code is left where it is.
+
+    Raises:
+        InvalidFile: for an archive of something else, or a pickle that asks for anything but tensors and modules.
+        Exception: of whatever kind, if it is damaged.
+    """
+    import torch
+
+    by_name = {member.filename: member for member in members}
+    pickles = [name for name in by_name if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise InvalidFile(f"got an archive with {len(pickles)} files data.pkl, wanted one, as TorchScript has it")
+    root = pickles[0].removesuffix("data.pkl")
+
+    def storage(name: str) -> "Tensor":
+        if (member := by_name.get(f"{root}data/{name}")) is None:
+            raise InvalidFile(f"the archive lacks the storage data/{name}")
+        return torch.frombuffer(bytearray(read_member(archive, member)), dtype=torch.float32)
+
+    content = io.BytesIO(read_member(archive, by_name[pickles[0]]))
+    _look_over(content)
+    network = _ScriptUnpickler(content, storage).load()
+    if not isinstance(network, Record):
+        raise InvalidFile(f"got a pickle of {type(network).__name__}, wanted a module of TorchScript")
+    return dict(_attributes(network))
+
+
+def _attributes(network: Record) -> "Iterator[tuple[str, Tensor]]":
+    """Tensors of a module and of those within it, which TorchScript keeps as plain attributes."""
+    import torch
+
+    for prefix, state in _walk(network, lambda state: state):
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor):
+                yield f"{prefix}{name}", value
+
+
 def _storage(data: bytes) -> "Tensor":
     """A storage, from the bytes torch wrote for it, as a flat tensor."""
     import torch
@@ -217,6 +283,17 @@ def _persistent(meta: Mapping[str, Any]) -> Record:
 def _tensors(network: Record) -> "Iterator[tuple[str, Tensor]]":
     import torch
 
+    for prefix, state in _walk(network, lambda state: state.get("_modules") or {}):
+        for group in ("_parameters", "_buffers"):
+            for name, value in (state.get(group) or {}).items():
+                if isinstance(value, torch.Tensor):
+                    yield f"{prefix}{name}", value
+
+
+def _walk(
+    network: Record, children: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Prefix and state of a module and of all within it."""
     waiting = [("", network)]
     visited = 0
     while waiting:
@@ -225,14 +302,21 @@ def _tensors(network: Record) -> "Iterator[tuple[str, Tensor]]":
         if visited > MAX_MODULES:  # modules may hold each other
             raise InvalidFile(f"refused: the network has more than {MAX_MODULES:,} modules")
         state = module.state if isinstance(module.state, Mapping) else {}
-        for group in ("_parameters", "_buffers"):
-            for name, value in (state.get(group) or {}).items():
-                if isinstance(value, torch.Tensor):
-                    yield f"{prefix}{name}", value
-        children = (state.get("_modules") or {}).items()
-        waiting += [(f"{prefix}{name}.", child) for name, child in children if isinstance(child, Record)][::-1]
+        yield prefix, state
+        within = children(state).items()
+        waiting += [(f"{prefix}{name}.", child) for name, child in within if isinstance(child, Record)][::-1]
 
 
+def _float_storage() -> None:
+    """What stands for `torch.FloatStorage`: a mark to be told by."""
+
+
+_KNOWN_OF_SCRIPTS: dict[str, Callable[..., Any]] = {
+    "collections.OrderedDict": OrderedDict,
+    "torch.FloatStorage": _float_storage,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch.jit._pickle.build_intlist": list,
+}
 _KNOWN: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": OrderedDict,
     "builtins.set": set,

@@ -1,14 +1,15 @@
 """Weight files: read as tensors only, converted, kept as safetensors, loaded strictly."""
 
+import hashlib
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dxbench.errors import InvalidFile, MissingData, UsageError
-from dxbench.files.archives import SMALL_BYTES
+from dxbench.files.archives import SMALL_BYTES, opened_zip
 from dxbench.files.faults import refusing_damage
-from dxbench.files.unpickling import load_torch, read_tensors
+from dxbench.files.unpickling import load_torch, read_script_tensors, read_tensors
 from dxbench.files.writing import atomic_path
 
 if TYPE_CHECKING:
@@ -131,6 +132,40 @@ def read_torch(path: Path) -> Any:
             ) from error
         _check_tensors(path, tree)
     return tree
+
+
+def read_script(path: Path) -> "dict[str, Tensor]":
+    """Tensors by dotted name of a TorchScript archive; none of its code is executed.
+
+    Raises:
+        MissingData: if there is no such file.
+        InvalidFile: if it is cut short, is something else, asks for code to be run, or holds other than float32.
+    """
+    if not path.is_file():
+        raise MissingData(f"no file {path}; fetch it first, or give another path")
+    with opened_zip(path) as (archive, members), refusing_damage(f"{path} is cut short or damaged; fetch it again"):
+        try:
+            tensors = read_script_tensors(archive, members)
+        except InvalidFile as error:
+            raise InvalidFile(f"{path}: {error}") from error
+    _check_tensors(path, tensors)
+    return tensors
+
+
+def digest(state: "State") -> str:
+    """The sha256 of tensors, in hex: of the names in order and, for each, dtype, shape and numbers row by row.
+
+    The same whatever kind of file they came in, in which order and with which strides.
+    """
+    import numpy as np
+
+    found = hashlib.sha256()
+    for name in sorted(state):
+        array = np.ascontiguousarray(state[name].detach().cpu().numpy())
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        found.update(f"{name} {little.dtype.str} {list(array.shape)} ".encode())
+        found.update(little.data)
+    return found.hexdigest()
 
 
 def _check_tensors(path: Path, tree: Any) -> None:

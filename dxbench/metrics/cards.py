@@ -211,6 +211,8 @@ SUFFIXES = {
     "mnist": "The others are digits of MNIST.",
     "permuted": "The others are test images whose patches are permuted.",
     "uniad": "As UniAD makes maps and scores.",
+    "top10": "An image's score is the mean of its ten largest energies.",
+    "defects": "A mean over types of defect, each against all normal images.",
     "patches": "Of patches, at the resolution of the energies.",
     "floor": "Of real images in place of samples: what is left without a difference.",
     "start": "Of the model before fine-tuning.",

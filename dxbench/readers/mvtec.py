@@ -37,7 +37,7 @@ class TestImage:
 
     Attributes:
         defect: its folder; "good" has none.
-        mask: where its defect is; None for a good image, or where a set has no masks.
+        mask: where its defect is; None for a good image.
     """
 
     path: Path
@@ -56,17 +56,21 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class Category:
-    """The files of one category, in the order of their paths; `masked` if defects have masks."""
+    """The files of one category, in the order of their paths."""
 
     folder: Path
-    masked: bool
     train: tuple[Path, ...]
     test: tuple[TestImage, ...]
 
     @property
     def anomalous(self) -> NDArray[np.bool_]:
         """Which test images are defective, [m]."""
-        return np.array([image.defect != GOOD for image in self.test])
+        return self.defects != GOOD
+
+    @property
+    def defects(self) -> NDArray[np.str_]:
+        """The folder of each test image, [m]."""
+        return np.array([image.defect for image in self.test])
 
     @property
     def counts(self) -> Counts:
@@ -76,7 +80,7 @@ class Category:
     @property
     def digest(self) -> str:
         """sha256 of the names and contents of all images and masks: equal for equal data, wherever they lie."""
-        digest = hashlib.sha256(b"masked" if self.masked else b"")
+        digest = hashlib.sha256(b"masked")
         masks = [image.mask for image in self.test if image.mask is not None]
         for path in (*self.train, *(image.path for image in self.test), *masks):
             with path.open("rb") as file:
@@ -85,21 +89,21 @@ class Category:
         return digest.hexdigest()
 
 
-def scan(folder: Path, *, masks: bool) -> Category:
-    """The files of the category in a folder; `masks` says whether the set has masks.
+def scan(folder: Path) -> Category:
+    """The files of the category in a folder.
 
     Raises:
         InvalidFile: without images, for a defective image without a mask, or a mask without an image.
     """
     below = {_key(path.name): path for path in subfolders(folder)}
     train = _images(_folders(below.get("train")).get(GOOD))
-    truth = _folders(below.get("ground_truth")) if masks else {}
+    truth = _folders(below.get("ground_truth"))
     found = {(kind, _key(path.name)): path for kind in truth for path in _images(truth[kind])}
     test, missing = [], []
     for kind, place in _folders(below.get("test")).items():
         for path in _images(place):
             mask = None
-            if masks and kind != GOOD:
+            if kind != GOOD:
                 mask = found.pop((kind, _key(f"{path.stem}_mask.png")), None)
                 missing += [] if mask else [folder / "ground_truth" / place.name / f"{path.stem}_mask.png"]
             test.append(TestImage(path=path, defect=GOOD if kind == GOOD else place.name, mask=mask))
@@ -111,7 +115,7 @@ def scan(folder: Path, *, masks: bool) -> Category:
     ):
         if paths:
             raise InvalidFile(f"{folder}: {len(paths):,} {what}: {_names(folder, sorted(paths))}")
-    return Category(folder=folder, masked=masks, train=tuple(train), test=tuple(test))
+    return Category(folder=folder, train=tuple(train), test=tuple(test))
 
 
 def _key(name: str) -> str:

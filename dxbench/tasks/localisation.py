@@ -35,12 +35,14 @@ class PatchGroup(Group):
     """A category as grids of patches: train [n, h, w, d], test [m, h, w, d].
 
     Attributes:
-        masks: true at defects, [m, side, side]; None for a set without masks.
+        masks: true at defects, [m, side, side].
+        defects: the type of each test image's defect, [m]; None where types are not told apart.
         shown: test images by index as uint8 [k, side, side, 3], read when a picture wants them; None without images.
         digest: sha256 of the files.
     """
 
-    masks: Masks | None
+    masks: Masks
+    defects: NDArray[np.str_] | None
     shown: Callable[[Sequence[int]], Images] | None
     digest: str
 
@@ -82,7 +84,8 @@ class PatchTask(DetectionTask):
             return self.scoring.images(energy_maps(model, grids, device=device, batch_size=TEST_BATCH))
 
         robust = self.robust_view(image_scores, group, main.scores, lambda rows: self.threatened(group, rows))
-        return replace(main, views=dict(zip(self.views, others, strict=True)) | robust)
+        views = dict(zip(self.views, others, strict=True)) | robust
+        return replace(main, views=views, defects=group.defects)
 
     def threatened(self, group: Group, rows: NDArray[np.intp]) -> Array:
         """Test images as threat models change them, here their features [n, h, w, d]."""
@@ -108,11 +111,9 @@ class PatchTask(DetectionTask):
             kept["roc"], kept["pro"] = group.pixels.curves(kept["rates"])
         shown = example_images(group)
         maps = self.scoring.maps(group.energies[shown]).astype(np.float32)
-        kept |= {"shown_scores": group.scores[shown], "shown_maps": maps}
+        kept |= {"shown_scores": group.scores[shown], "shown_maps": maps, "shown_masks": data.masks[shown]}
         if data.shown is not None:
             kept["shown_images"] = data.shown(shown)
-        if data.masks is not None:
-            kept["shown_masks"] = data.masks[shown]
         return kept
 
     def pictures(self, arrays: Mapping[str, NDArray[Any]]) -> list[CaptionedFigure]:
@@ -136,18 +137,16 @@ def metrics_of(
     scoring: PatchScoring,
     views: Mapping[str, PatchScoring],
     worst_case: WorstCase,
-    masked: bool = True,
 ) -> tuple[Metric, ...]:
-    """Metrics of images and, with masks, of pixels: by the main scoring, AUROC alone by the others, and the robust."""
+    """Metrics of images and of pixels: by the main scoring, AUROC alone by the others, and the robust."""
     found: list[Metric] = list(detection_metrics(reference=reference, image_score=scoring.image_score, prefix="image_"))
-    if masked:
-        found += localisation_metrics(reference=reference, map_recipe=scoring.map_recipe)
+    found += localisation_metrics(reference=reference, map_recipe=scoring.map_recipe)
     for view, other in views.items():
         if other.image_score != scoring.image_score:
             found += detection_metrics(reference=reference, image_score=other.image_score, prefix="image_", view=view)[
                 :1
             ]
-        if masked:
+        if other.map_recipe != scoring.map_recipe:
             found += localisation_metrics(reference=reference, map_recipe=other.map_recipe, view=view)[:1]
     found += robust_metrics(
         reference=reference, worst_case=worst_case, prefix="image_", image_score=scoring.image_score

@@ -132,6 +132,7 @@ class MVTecADFeatures(PatchTask):
             test=test.features[tested],
             anomalous=anomalous,
             masks=masks,
+            defects=None,
             shown=None,
             digest=f"{train.digest} {test.digest}",
         )

@@ -55,6 +55,16 @@ def test_knn_is_the_distance_to_the_kth_or_the_mean_of_k() -> None:
     assert np.isfinite(energy("knn", FAR, k=1000)).all()  # more neighbours than points: all of them
 
 
+def test_knn_by_mahalanobis_is_the_distance_that_no_linear_map_of_the_features_changes() -> None:
+    from sklearn.covariance import LedoitWolf
+
+    differences = FAR[:, None] - TRAIN
+    inverse = LedoitWolf().fit(TRAIN.astype(float)).precision_
+    distances = np.sqrt(np.einsum("mna,ab,mnb->mn", differences, inverse, differences))
+    got = energy("knn", FAR, k=2, metric="mahalanobis")
+    np.testing.assert_allclose(got, np.sort(distances, axis=1)[:, 1], rtol=1e-4)
+
+
 def test_mahalanobis_is_invariant_to_scale_where_points_are_many() -> None:
     shifted = TRAIN.astype(float) - TRAIN.mean(axis=0)
     sample = np.linalg.inv(shifted.T @ shifted / len(TRAIN))

@@ -1,5 +1,6 @@
 from .maps import PatchScoring as PatchScoring
 from .metrics import ROBUST as ROBUST
+from .metrics import DefectMetric as DefectMetric
 from .metrics import DetectionMetric as DetectionMetric
 from .metrics import GroupScores as GroupScores
 from .metrics import detection_metrics as detection_metrics

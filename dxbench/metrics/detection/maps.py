@@ -21,13 +21,15 @@ class PatchScoring:
         resolution: side of maps and masks, in pixels.
         align_corners: whether the corner patches lie on the corner pixels, as in UniAD, or centre on their own area,
             as in DxMI and VGS.
-        pool: an image's score is the largest mean of the map over a window of this side (UniAD); None for the largest
-            energy of its patches (DxMI, VGS).
+        pool: images are scored by means of the map over windows of this side (UniAD); None for the energies of their
+            patches (DxMI, VGS).
+        top: an image's score is the mean of this many of these, the largest; papers take the largest alone.
     """
 
     resolution: int
     align_corners: bool
     pool: int | None
+    top: int = 1
 
     @property
     def map_recipe(self) -> str:
@@ -37,9 +39,10 @@ class PatchScoring:
     @property
     def image_score(self) -> str:
         """For protocols."""
+        largest = "max" if self.top == 1 else f"mean of the {self.top} largest"
         if self.pool is None:
-            return "max over patches of the energy"
-        return f"max of the map ({self.map_recipe}) averaged over {self.pool} x {self.pool}, stride 1"
+            return f"{largest} over patches of the energy"
+        return f"{largest} of the map ({self.map_recipe}) averaged over {self.pool} x {self.pool}, stride 1"
 
     def maps(self, energies: Array) -> Array:
         """Energies [n, h, w] to maps [n, resolution, resolution]."""
@@ -51,11 +54,10 @@ class PatchScoring:
 
     def images(self, energies: Array) -> Array:
         """Energies [n, h, w] to the scores of the images, [n]."""
-        if self.pool is None:
-            return energies.max(axis=(1, 2))
-        return (
-            avg_pool2d(torch.from_numpy(self.maps(energies))[:, None], self.pool, stride=1).amax(dim=(1, 2, 3)).numpy()
-        )
+        if self.pool is not None:
+            energies = avg_pool2d(torch.from_numpy(self.maps(energies)), self.pool, stride=1).numpy()
+        largest = np.partition(energies.reshape(len(energies), -1), -self.top, axis=1)[:, -self.top :]
+        return largest.mean(axis=1)
 
     def group(self, energies: Array, *, anomalous: NDArray[np.bool_], masks: Masks | None) -> GroupScores:
         """The scores of one group's images; without masks [n, H, W], or a defect in them, no pixel is ranked."""

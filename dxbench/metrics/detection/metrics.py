@@ -35,6 +35,7 @@ class GroupScores:
         pixels: of their anomaly maps, ranked; None where a task has no masks, or no defect is in them.
         views: the same energies scored another way, by its name.
         energies: of the images' patches, [n, h, w], where scores come from those.
+        defects: the type of each image's defect, [n], where types are told apart.
 
     Raises:
         ValueError: if `anomalous` is not as many booleans as there are scores.
@@ -45,6 +46,7 @@ class GroupScores:
     pixels: RankedPixels | None = None
     views: "Mapping[str, GroupScores]" = field(default_factory=dict)
     energies: NDArray[np.float64] | None = None
+    defects: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         ranking.require_booleans("anomalous", self.anomalous, self.scores.shape)
@@ -64,7 +66,7 @@ def require_group_scores(inputs: EvaluationInputs, view: str | None = None) -> M
 
 
 def mean_of_groups(protocol: MetricProtocol, values: Mapping[str, float]) -> Estimate:
-    """The unweighted mean over groups in percent, each group's number beside it."""
+    """The unweighted mean in percent, each group's number, or each type's, beside it."""
     percent = {name: 100.0 * value for name, value in values.items()}
     return Estimate(
         value=float(np.mean(list(percent.values()))),
@@ -112,6 +114,44 @@ class DetectionMetric:
             if not group.anomalous.any() or group.anomalous.all():
                 raise NotApplicable(f"{name} has only {'anomalous' if group.anomalous.any() else 'normal'} test points")
             values[name] = self.statistic(group.scores[~group.anomalous], group.scores[group.anomalous])
+        return mean_of_groups(self.protocol, values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefectMetric:
+    """AUROC of the images of each type of defect against all normal ones of their group, averaged over types.
+
+    Attributes:
+        image_score: how energies become one score per image.
+        reference: data, split and groups.
+    """
+
+    name: str
+    title: str
+    image_score: str
+    reference: str
+
+    @property
+    def protocol(self) -> MetricProtocol:
+        return MetricProtocol(
+            name=self.name,
+            version=1,
+            fields={
+                "statistic": "auroc of a type of defect against all normal images of its group",
+                "image_score": self.image_score,
+                "types": "unweighted mean",
+                "reference": self.reference,
+            },
+        )
+
+    def measure(self, inputs: EvaluationInputs) -> Estimate:
+        values = {}
+        for name, group in require_group_scores(inputs).items():
+            if group.defects is None or group.anomalous.all():
+                raise NotApplicable(f"{name} has no types of defects, or no normal image")
+            for defect in np.unique(group.defects[group.anomalous]):
+                found = group.scores[group.anomalous & (group.defects == defect)]
+                values[f"{name}/{defect}"] = ranking.auroc(group.scores[~group.anomalous], found)
         return mean_of_groups(self.protocol, values)
 
 
