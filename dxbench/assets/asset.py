@@ -38,7 +38,7 @@ class Asset:
         name: as `dxbench prepare --only` takes it.
         title: what it is, in a line.
         kind: training data; weights, of networks that are scored with or begun from; or a reference of a metric.
-        path: where it lies under DXBENCH_DATA.
+        path: where it lies, under DXBENCH_DATA or, of what ships with the suite, absolute.
         also: other places that it is found at, under DXBENCH_DATA or, such as a system's own folder, absolute.
         urls: its homes, tried in turn; none where a person has to fetch it.
         digest: "sha256:..." or "md5:..." of the file, of the former the first digits suffice; or "tensors:...", of the
