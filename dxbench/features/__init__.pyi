@@ -9,6 +9,7 @@ from .efficientnet import STRIDES as STRIDES
 from .efficientnet import EfficientNetB4 as EfficientNetB4
 from .efficientnet import network as network
 from .efficientnet_lite import EfficientNetLite as EfficientNetLite
+from .extractor import KnownTensors as KnownTensors
 from .extractor import NetworkExtractor as NetworkExtractor
 from .extractor import StateDict as StateDict
 from .extractor import fold_batch_norms as fold_batch_norms

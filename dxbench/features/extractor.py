@@ -3,7 +3,6 @@
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,41 @@ from torch import Tensor, nn
 
 from dxbench.assets import Asset
 from dxbench.errors import InvalidFile
-from dxbench.files.weights import read as read_weights
+from dxbench.files import weights as weight_files
 from dxbench.metrics.images.features import Extract, FeatureKind, Features, Images
 from dxbench.metrics.images.neighbours import exact_float32
 
 StateDict = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownTensors:
+    """The tensors that features are made of, by which a network is known whatever file brings them.
+
+    Attributes:
+        names: of the file's tensors.
+        digest: `dxbench.files.weights.digest` of them.
+    """
+
+    names: frozenset[str]
+    digest: str
+
+    def check(self, state: StateDict, where: object) -> None:
+        """Refuse the weights of another network.
+
+        Raises:
+            InvalidFile: if a tensor is absent, or the digest another.
+        """
+        missing = sorted(self.names - set(state))
+        if missing:
+            raise InvalidFile(
+                f"{where} lacks {len(missing)} of {len(self.names)} tensors of the network, such as {missing[0]}"
+            )
+        got = weight_files.digest({name: state[name] for name in self.names})
+        if got != self.digest:
+            raise InvalidFile(
+                f"{where} holds other tensors than are wanted: their digest is {got}, wanted {self.digest}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,6 +57,7 @@ class NetworkExtractor:
         build: weights to a module that turns images [b, C, H, W], float in [0, 255], into features by kind.
         image_shape: (H, W, C) the network takes; None in place of a size for any.
         preprocessing: what is done to the pixels, for the protocol.
+        tensors: what the network is known by where several files bring it; None where it is by the hash of one file.
     """
 
     name: str
@@ -36,23 +66,27 @@ class NetworkExtractor:
     build: Callable[[StateDict], nn.Module]
     image_shape: tuple[int | None, int | None, int]
     preprocessing: Mapping[str, JsonValue]
+    tensors: KnownTensors | None = None
 
     @property
     def fields(self) -> dict[str, JsonValue]:
         return {
             "extractor": self.name,
-            "weights_sha256": self.weights.sha256,
+            **({"tensors_sha256": self.tensors.digest} if self.tensors else {"weights_sha256": self.weights.sha256}),
             "dtype": "float32",
             **self.preprocessing,
         }
 
     def load(self, device: str) -> Extract:
-        state = read_weights(self.weights.verify())
+        path = self.weights.verify()
+        state = weight_files.read(path)
+        if self.tensors is not None:
+            self.tensors.check(state, path)
         try:
             network = self.build(state)
         except (RuntimeError, KeyError) as error:
             mismatch = textwrap.shorten(str(error), 400, placeholder=" ...")
-            raise InvalidFile(f"{Path(self.weights.path).name} does not fit {self.name}: {mismatch}") from None
+            raise InvalidFile(f"{path.name} does not fit {self.name}: {mismatch}") from None
         fold_batch_norms(network.eval().requires_grad_(False))
         network = network.to(device=torch.device(device)).to(memory_format=torch.channels_last)
 
@@ -62,7 +96,7 @@ class NetworkExtractor:
                 # NHWC in memory is channels_last already; permuting copies nothing.
                 batch = torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float()
                 features: dict[str, Tensor] = network(batch)
-            return {kind: features[kind].cpu().numpy() for kind in self.kinds}
+            return {kind: features[kind].cpu().numpy() for kind in self.kinds if kind in features}
 
         return extract
 

@@ -12,8 +12,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from dxbench.assets.catalogue import INCEPTION_2015
-from dxbench.features.extractor import NetworkExtractor, StateDict
+from dxbench.assets.catalogue import INCEPTION_2015, INCEPTION_TRUNK
+from dxbench.assets.inception import TRUNK, TRUNK_DIGEST
+from dxbench.features.extractor import KnownTensors, NetworkExtractor, StateDict
 from dxbench.features.resizing import pil_bicubic, tensorflow1, torch_bilinear
 from dxbench.metrics.images.features import FeatureKind
 
@@ -23,21 +24,28 @@ BLOCKS = (
     *("Mixed_7a", "Mixed_7b", "Mixed_7c"),
 )
 SPATIAL_CHANNELS = 7
+CLASSIFIER = "fc.weight"
+LACKING = (
+    f"needs the classifier of the network, which {INCEPTION_TRUNK.name} lacks; put "
+    f"{INCEPTION_2015.path.rpartition('/')[2]} of {INCEPTION_2015.urls[0]} into weights/ under DXBENCH_DATA"
+)
 
 Pixels = Callable[[Tensor], Tensor]
 """[b, 3, H, W] pixels to pixels."""
 
 
 class Inception(nn.Module):
-    """Images to pool3 [b, 2048], spatial [b, 2023] and logits without bias [b, 1008]."""
+    """Images to pool3 [b, 2048], spatial [b, 2023] and, with a classifier, logits without bias [b, 1008]."""
 
     def __init__(self, state: StateDict, *, resize: Pixels, normalise: Pixels) -> None:
         super().__init__()
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-        # torch-fidelity unpickles the weights it is given, so it is given a copy written here, of tensors alone.
+        self._classifies = CLASSIFIER in state
+        # torch-fidelity unpickles the weights it is given, so it is given a copy written here, of tensors alone; and it
+        # wants a classifier.
         copy = io.BytesIO()
-        torch.save({name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}, copy)
+        torch.save({CLASSIFIER: torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008), **state}, copy)
         copy.seek(0)
         self.net = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=copy)
         self._resize = resize
@@ -56,7 +64,8 @@ class Inception(nn.Module):
         assert self._spatial is not None
         # Channels last, as TensorFlow flattens; statistics of ADM are in this order.
         spatial = self._spatial.permute(0, 2, 3, 1).flatten(1)
-        return {"pool3": pool3, "spatial": spatial, "logits": pool3 @ self.net.fc.weight.T}
+        features = {"pool3": pool3, "spatial": spatial}
+        return features | {"logits": pool3 @ self.net.fc.weight.T} if self._classifies else features
 
 
 def tensorflow_range(x: Tensor) -> Tensor:
@@ -78,12 +87,17 @@ def inception(
         kinds={
             "pool3": FeatureKind(dim=2048, frechet=f"fid{suffix}", kernel=f"kid{suffix}"),
             "spatial": FeatureKind(dim=17 * 17 * SPATIAL_CHANNELS, frechet=f"sfid{suffix}", kernel=f"skid{suffix}"),
-            "logits": FeatureKind(dim=1008),
+            "logits": FeatureKind(
+                dim=1008,
+                fields={"classifier_sha256": INCEPTION_2015.sha256, "logits": "without bias"},
+                lacking=LACKING,
+            ),
         },
         weights=INCEPTION_2015,
         build=partial(Inception, resize=resize, normalise=normalise),
         image_shape=(None, None, 3),
-        preprocessing={"resize": resize_text, "normalisation": normalise_text, "logits": "without bias"},
+        preprocessing={"resize": resize_text, "normalisation": normalise_text},
+        tensors=KnownTensors(names=TRUNK, digest=TRUNK_DIGEST),
     )
 
 

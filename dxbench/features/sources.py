@@ -54,6 +54,11 @@ class ImageSource:
         name = which.extractor.name
         if name not in self._features:
             self._features[name] = self._read_or_extract(which.extractor)
+        if which.kind not in self._features[name]:
+            # Weights of another day may have been without it.
+            if which.kind not in which.extractor.load(self._device)(self._images[:1]):
+                raise NotApplicable(which.extractor.kinds[which.kind].lacking)
+            self._features[name] = self._extract_and_keep(which.extractor)
         return self._features[name][which.kind]
 
     def moments(self, which: FeatureSet) -> Moments:
@@ -67,9 +72,12 @@ class ImageSource:
             return self._extract(extractor)
         self._digest = self._digest or array_sha256(self._images)
         known = self._cache.read(self._digest, extractor)
-        if known is not None:
-            return known
+        return known if known is not None else self._extract_and_keep(extractor)
+
+    def _extract_and_keep(self, extractor: FeatureExtractor) -> dict[str, Features]:
         features = self._extract(extractor)
+        if self._cache is None or self._digest is None:
+            return features
         try:
             self._cache.write(self._digest, extractor, features)
         except OSError as error:
@@ -78,11 +86,12 @@ class ImageSource:
 
     def _extract(self, extractor: FeatureExtractor) -> dict[str, Features]:
         extract = extractor.load(self._device)
-        out = {kind: np.empty((self.n, size.dim), dtype=np.float32) for kind, size in extractor.kinds.items()}
+        out: dict[str, Features] = {}
         for start in range(0, self.n, self._batch_size):
             self._progress(f"features of {extractor.name}: {start:,} of {self.n:,} images")
             for kind, features in extract(self._images[start : start + self._batch_size]).items():
-                out[kind][start : start + len(features)] = features
+                whole = out.setdefault(kind, np.empty((self.n, extractor.kinds[kind].dim), dtype=np.float32))
+                whole[start : start + len(features)] = features
         for kind, features in out.items():
             if not np.isfinite(features).all():
                 raise ValueError(f"{kind} features of {extractor.name} are not finite")

@@ -10,19 +10,23 @@ import numpy as np
 import pytest
 import torch
 from cleanfid.resize import build_resizer
+from safetensors.torch import save_file
 from small import weights_at
 from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 from torch_fidelity.utils import get_featuresdict_from_dataset
 
+from dxbench.api import Evaluation
+from dxbench.assets.inception import TRUNK
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.features import protocols
-from dxbench.features.extractor import NetworkExtractor
+from dxbench.features.extractor import KnownTensors, NetworkExtractor
 from dxbench.features.inception import INCEPTION_CLEAN, INCEPTION_TENSORFLOW, INCEPTION_TORCH
 from dxbench.features.protocols import SET_PROTOCOLS
 from dxbench.features.resizing import pil_bicubic, tensorflow1, torch_bilinear
 from dxbench.features.sets import SampleSet, score_against
+from dxbench.files.weights import digest
 from dxbench.metrics.images.frechet import array_moments, frechet_distance
 
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(3, 32, 32, 3), dtype=np.uint8)
@@ -58,6 +62,10 @@ def theirs() -> FeatureExtractorInceptionV3:
     return net
 
 
+def trunk_of(net: FeatureExtractorInceptionV3) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in net.state_dict().items() if name in TRUNK}
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "random.pth"
@@ -71,7 +79,7 @@ def random_weights(weights: Path) -> Callable[[NetworkExtractor], NetworkExtract
     file = weights_at(weights)
 
     def with_weights(extractor: NetworkExtractor) -> NetworkExtractor:
-        return replace(extractor, weights=file)
+        return replace(extractor, weights=file, tensors=KnownTensors(names=TRUNK, digest=digest(trunk_of(theirs()))))
 
     return with_weights
 
@@ -161,6 +169,43 @@ def test_weights_of_another_hash_are_refused(weights: Path) -> None:
     file = replace(INCEPTION_TENSORFLOW.weights, path=str(weights), also=())
     with pytest.raises(InvalidFile, match="wanted sha256 6726825d"):
         replace(INCEPTION_TENSORFLOW, weights=file).load("cpu")
+
+
+def test_tensors_of_another_network_are_refused(weights: Path) -> None:
+    with pytest.raises(InvalidFile, match=r"random\.pth holds other tensors than are wanted: their digest is"):
+        replace(INCEPTION_TENSORFLOW, weights=weights_at(weights)).load("cpu")
+
+
+def test_a_file_without_one_tensor_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "short.safetensors"
+    save_file({name: t for name, t in trunk_of(theirs()).items() if name != "Mixed_7c.branch_pool.bn.weight"}, path)
+    with pytest.raises(InvalidFile, match=r"lacks 1 of 470 tensors.*Mixed_7c\.branch_pool\.bn\.weight"):
+        replace(INCEPTION_TENSORFLOW, weights=weights_at(path)).load("cpu")
+
+
+def test_without_a_classifier_inception_scores_say_so_and_the_rest_is_measured(
+    random_weights: Callable[[NetworkExtractor], NetworkExtractor], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And once the classifier is there, features that were kept without it are completed."""
+    monkeypatch.setenv("DXBENCH_CACHE", str(tmp_path))
+    path = tmp_path / "trunk.safetensors"
+    save_file(trunk_of(theirs()), path)
+    whole = random_weights(INCEPTION_TENSORFLOW)
+    without = replace(whole, weights=weights_at(path))
+    a, b = (SampleSet(name=name, images=IMAGES + np.uint8(i)) for i, name in enumerate("ab"))
+
+    def scored(extractor: NetworkExtractor) -> Evaluation:
+        monkeypatch.setattr(protocols, "INCEPTION_TENSORFLOW", extractor)
+        adm = replace(SET_PROTOCOLS["adm"], extractor=extractor)
+        return score_against([adm], a, b, train=None, n=None, progress=lambda text: None)
+
+    found = scored(without)
+    assert set(found.scores) >= {"fid@3", "sfid@3"}
+    assert "inception-2015-trunk lacks" in found.notes["inception_score@3"]
+    assert "pt_inception-2015-12-05-6726825d.pth" in found.notes["inception_score@3"]
+    again = scored(whole)
+    assert again.scores["inception_score@3"].value >= 1
+    assert again.scores["fid@3"] == found.scores["fid@3"], "number and protocol are those of the trunk"
 
 
 @pytest.mark.parametrize("extractor", [INCEPTION_TENSORFLOW, INCEPTION_TORCH, INCEPTION_CLEAN])

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -28,12 +28,16 @@ class FeatureKind:
         frechet: what a Frechet distance of these features is called: "fid" is that of the 2015 Inception alone.
         kernel: what a kernel distance of them is called.
         quantisation: what is done to samples before they are extracted, for the protocol.
+        fields: what changes this kind alone, for the protocol, beside the fields of the extractor.
+        lacking: why weights may be without it, where they may: it ends a sentence that begins with the metric.
     """
 
     dim: int
     frechet: str = "fd"
     kernel: str = "kd"
     quantisation: str = "round to uint8"
+    fields: Mapping[str, JsonValue] = field(default_factory=dict)
+    lacking: str = ""
 
 
 class FeatureExtractor(Protocol):
@@ -52,6 +56,8 @@ class FeatureExtractor(Protocol):
 
     def load(self, device: str) -> Extract:
         """A function from uint8 images [b, H, W, C] to float32 features [b, dim] by kind.
+
+        Kinds that say what may be `lacking` are left out where it is.
 
         Raises:
             MissingData: without the weights, naming the `dxbench prepare` command.
@@ -73,7 +79,8 @@ class FeatureSet:
 
     @property
     def fields(self) -> dict[str, JsonValue]:
-        return {**self.extractor.fields, "features": self.kind, "dim": self.dim}
+        kind = self.extractor.kinds[self.kind]
+        return {**self.extractor.fields, **kind.fields, "features": self.kind, "dim": self.dim}
 
 
 class FeatureSource(Protocol):

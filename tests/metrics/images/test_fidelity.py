@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dxbench.api import EvaluationInputs, NotApplicable
+from dxbench.assets.inception import TRUNK_DIGEST
 from dxbench.features.inception import INCEPTION_TENSORFLOW
 from dxbench.features.protocols import adm, clean, edm, memorisation, pytorch_fid
 from dxbench.metrics.images.features import (
@@ -201,7 +202,7 @@ def test_named_protocols_differ_where_evaluators_do() -> None:
     assert metrics[1].protocol.fields["dim"] == 2023
     evaluators = [metric.protocol.fields["evaluator"] for metric in metrics]
     assert evaluators == ["adm@1"] * 5 + ["edm@1", "pytorch-fid@1", "clean@1", "clean@1"]
-    assert metrics[0].protocol.fields["weights_sha256"] == INCEPTION_TENSORFLOW.weights.sha256
+    assert metrics[0].protocol.fields["tensors_sha256"] == TRUNK_DIGEST
     assert {metric.features.extractor for metric in metrics[:6]} == {INCEPTION_TENSORFLOW}
 
 
