@@ -2,8 +2,8 @@
 
 240 of the 320 training images train; the other 80 are the normal ones to rank, and the same 80 with a defect made: a
 piece of the screw pasted elsewhere, a scratch, a dent. Every `--every` steps it prints image AUROC by the largest
-energy and by the mean of the ten largest, and AUROC of cells, each a mean over the three kinds, and the mean energies of unseen
-normal images and of defective cells over that of training images.
+energy and by the mean of the ten largest, and AUROC of cells, each a mean over the three kinds; and the mean energies
+of unseen normal images and of defective cells over that of training images.
 """
 
 import argparse
