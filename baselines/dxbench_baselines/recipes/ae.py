@@ -15,6 +15,11 @@ def pooled_features() -> AEConfig:
     return AEConfig(features="mahalanobis", hidden=1024, depth=1, iterations=1600)
 
 
+def screws() -> AEConfig:
+    """Patches of one category: sizes and features of `dxmi_detection`'s first stage."""
+    return AEConfig(features="sphere", hidden=1024, depth=1, iterations=1600)
+
+
 def quick() -> AEConfig:
     """Seconds, to see that everything works; its numbers mean little."""
     return AEConfig(iterations=100)
@@ -23,6 +28,7 @@ def quick() -> AEConfig:
 RECIPES: dict[tuple[str, str], Callable[[], AEConfig]] = {
     ("any", "quick"): quick,
     ("vectors/mvtec_pooled", "default"): pooled_features,
+    ("screw", "default"): screws,
     ("patches/mvtec_ad", "default"): patches,
     ("mvtec_ad_separate", "default"): patches,
 }

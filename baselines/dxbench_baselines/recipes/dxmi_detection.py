@@ -51,6 +51,11 @@ def patches_of_a_category() -> DxMIDetectionConfig:
     return patches().model_copy(update={"pretrain_iterations": 605, "iterations": 6_050})
 
 
+def screws() -> DxMIDetectionConfig:
+    """62,720 patches of one category; chosen on defects made of normal images (benchmarks/screw_tuning.py)."""
+    return DxMIDetectionConfig(features="sphere", energy_lr=1e-3)
+
+
 def synthetic() -> DxMIDetectionConfig:
     """The synthetic MVTec-like set: version 1's settings, in which DxMI tells its patches apart best.
 
@@ -81,6 +86,7 @@ PLACES: dict[str, Callable[[], DxMIDetectionConfig]] = {
     "vectors/mvtec_pooled": pooled_features,
     "vectors/mvtec_separate": pooled_features,
     "mvtec_synthetic": synthetic,
+    "screw": screws,
     "patches/mvtec_ad": patches,
     "mvtec_ad_separate": patches_of_a_category,
 }

@@ -20,6 +20,11 @@ def rows() -> IGEBMConfig:
     return IGEBMConfig(features="lifted", hidden=128, iterations=200)
 
 
+def screws() -> IGEBMConfig:
+    """Patches of one category, on the unit sphere as `dxmi_detection` sees them."""
+    return IGEBMConfig(features="sphere")
+
+
 def quick() -> IGEBMConfig:
     """Seconds, to see that everything works; its numbers mean little."""
     return IGEBMConfig(iterations=30)
@@ -45,6 +50,7 @@ RECIPES: dict[tuple[str, str], Callable[[], IGEBMConfig]] = {
     ("vectors", "default"): rows,
     ("vectors/mvtec_pooled", "default"): pooled_features,
     ("vectors/mvtec_separate", "default"): separate,
+    ("screw", "default"): screws,
     ("patches/mvtec_ad", "default"): patches,
     ("mvtec_ad_separate", "default"): patches_separate,
 }

@@ -189,7 +189,8 @@ def two_stage_recipes(
     """Recipes of an energy in two stages.
 
     Vectors are standardised rows and small images, whose length counts; pooled features are a few thousand, from the
-    autoencoder of `dxmi_detection`; separate ones a few hundred, fifteen times. `quick` shows that everything works.
+    autoencoder of `dxmi_detection`, as are screws; separate ones a few hundred, fifteen times. `quick` shows that
+    everything works.
 
     Args:
         patches: beside `PATCHES`, rates and lengths of the method's source.
@@ -204,6 +205,7 @@ def two_stage_recipes(
             kind, features="mahalanobis", hidden=1024, depth=1, pretrain_iterations=1600
         ),
         ("vectors/mvtec_separate", "default"): partial(kind, pretrain_iterations=400, iterations=50),
+        ("screw", "default"): partial(kind, features="sphere", hidden=1024, depth=1, pretrain_iterations=1600),
         ("patches/mvtec_ad", "default"): partial(kind, **{**PATCHES, **patches}),
         ("mvtec_ad_separate", "default"): partial(kind, **{**PATCHES, **patches, **patches_separate}),
     }
