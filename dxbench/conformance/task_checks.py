@@ -261,8 +261,9 @@ def check_pictures(subject: TaskSubject) -> None:
     kept = io.BytesIO()
     np.savez(kept, **evaluation.arrays)  # type: ignore[arg-type]
     kept.seek(0)
-    with np.load(kept, allow_pickle=False) as arrays:
-        pictures = [*subject.task.pictures(dict(arrays)), *subject.task.gallery({"one": arrays, "other": arrays})]
+    with np.load(kept, allow_pickle=False) as file:
+        arrays = dict(file)
+    pictures = [*subject.task.pictures(arrays), *subject.task.gallery({"one": arrays, "other": arrays})]
     if not pictures:
         raise Broken("there is no picture")
     for picture in pictures:
