@@ -68,7 +68,7 @@ def _lines(lines: Mapping[str, Array]) -> Figure:
     blank = np.ones_like(next(iter(lines.values()))[:1])
     filled = [np.concatenate([images, *[blank] * (columns - len(images))]) for images in lines.values()]
     figure = Figure(
-        figsize=(0.36 * columns + 0.06 * max(map(len, lines)) + 0.3, 0.36 * len(lines) + 0.1), layout="constrained"
+        figsize=(0.36 * columns + 0.075 * max(map(len, lines)) + 0.3, 0.36 * len(lines) + 0.1), layout="constrained"
     )
     axes = figure.subplots()
     _show(axes, mosaic(np.concatenate(filled), columns=columns))
