@@ -5,6 +5,8 @@ trunk with zeros for its classifier, and extracts features by itself; each pass 
 was stopped goes on. With 1,000 images in 2,048 dimensions covariances are singular, and a matrix square root of their
 product is ill-posed: the column "thin factors" is the distance from the features in float64 by singular values,
 tr sqrt(A B) = ||X Y^T||_* of centred features over sqrt(n - 1), which takes no root of anything singular.
+
+`pip install --no-deps pytorch-fid==0.3.0` brings the one that the extra `dev` does not.
 """
 
 import argparse

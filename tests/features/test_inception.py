@@ -23,10 +23,12 @@ from dxbench.errors import InvalidFile, MissingData
 from dxbench.features import protocols
 from dxbench.features.extractor import KnownTensors, NetworkExtractor
 from dxbench.features.inception import INCEPTION_CLEAN, INCEPTION_TENSORFLOW, INCEPTION_TORCH
-from dxbench.features.protocols import SET_PROTOCOLS
+from dxbench.features.protocols import SET_PROTOCOLS, Sides
 from dxbench.features.resizing import pil_bicubic, tensorflow1, torch_bilinear
 from dxbench.features.sets import SampleSet, score_against
 from dxbench.files.weights import digest
+from dxbench.metrics.images.features import FeatureMetric, FeatureSet
+from dxbench.metrics.images.fidelity import FrechetDistance, InceptionScore
 from dxbench.metrics.images.frechet import array_moments, frechet_distance
 
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(3, 32, 32, 3), dtype=np.uint8)
@@ -195,12 +197,18 @@ def test_without_a_classifier_inception_scores_say_so_and_the_rest_is_measured(
     a, b = (SampleSet(name=name, images=IMAGES + np.uint8(i)) for i, name in enumerate("ab"))
 
     def scored(extractor: NetworkExtractor) -> Evaluation:
-        monkeypatch.setattr(protocols, "INCEPTION_TENSORFLOW", extractor)
-        adm = replace(SET_PROTOCOLS["adm"], extractor=extractor)
-        return score_against([adm], a, b, train=None, n=None, progress=lambda text: None)
+        def metrics(sides: Sides) -> tuple[FeatureMetric, ...]:
+            pool3, logits = (FeatureSet(extractor=extractor, kind=kind) for kind in ("pool3", "logits"))
+            return (
+                FrechetDistance(evaluator="adm@1", features=pool3, num_samples=3, reference=sides.reference),
+                InceptionScore(evaluator="adm@1", features=logits, num_samples=3, splits=1),
+            )
+
+        two = replace(SET_PROTOCOLS["adm"], extractor=extractor, metrics=metrics)
+        return score_against([two], a, b, train=None, n=None, progress=lambda text: None)
 
     found = scored(without)
-    assert set(found.scores) >= {"fid@3", "sfid@3"}
+    assert set(found.scores) == {"fid@3"}
     assert "inception-2015-trunk lacks" in found.notes["inception_score@3"]
     assert "pt_inception-2015-12-05-6726825d.pth" in found.notes["inception_score@3"]
     again = scored(whole)
