@@ -14,7 +14,7 @@ import sys
 import time
 
 import torch
-from dxbench_baselines.recipes.dxmi_detection import RECIPES
+from dxbench_baselines.recipes.dxmi_detection import patches
 
 from dxbench.api import Compute, Method, Problem, Training
 from dxbench.api.streams import RandomStreams
@@ -27,7 +27,7 @@ POINTS, DIM = 711_284, 272
 
 def training(method: Method, *, points: int, iterations: int, device: str, threads: int) -> Training:
     """Past its pretraining, with `iterations` of DxMI to go."""
-    config = RECIPES["mvtec_ad", "default"]().model_copy(update={"pretrain_iterations": 1, "iterations": iterations})
+    config = patches().model_copy(update={"pretrain_iterations": 1, "iterations": iterations})
     data = PointSet(points=torch.randn((points, DIM), generator=torch.Generator().manual_seed(0)))
     problem = Problem(task="mvtec_ad", event_shape=(DIM,), data=data, data_std=1.0)
     compute = Compute(device=device, threads=threads)
@@ -53,7 +53,7 @@ def main() -> int:
         parser.error("no CUDA device here; try --device cpu --iterations 3")
     torch.set_num_threads(arguments.threads)
 
-    batch = RECIPES["mvtec_ad", "default"]().batch_size
+    batch = patches().batch_size
     epoch = POINTS // batch
     iterations = arguments.iterations or epoch
     train = training(

@@ -3,8 +3,9 @@
 Seconds depend on the machine and on what else runs there. Operations and passes do not, so boards compare by them.
 """
 
+import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +95,8 @@ def first_step(step: int) -> Iterator[OperationCounter]:
 
 def as_written() -> AbstractContextManager[object]:
     """Compiled networks are executed as they are written, operation by operation, so that these can be counted."""
-    return torch.compiler.set_stance("force_eager")
+    # Without the module nothing is compiled, and its import takes seconds.
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 @dataclass(slots=True)

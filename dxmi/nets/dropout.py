@@ -1,7 +1,8 @@
 """Dropout that is on for some passes only, with masks from a stream."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Generator, Tensor, nn
@@ -49,7 +50,8 @@ def dropping(module: nn.Module, stream: Generator, *, offset: int = 0) -> Iterat
     for layer in layers:
         layer.generator = generator
     try:
-        with torch.compiler.set_stance("force_eager"):
+        # Without the module nothing is compiled, and its import takes seconds.
+        with torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext():
             yield
     finally:
         for layer in layers:
