@@ -188,7 +188,7 @@ class EfficientNetLite:
         """The function of the classifier's weights."""
         net = trunk(state, self.version)
         fold_batch_norms(net)
-        net = net.to(device=device, memory_format=torch.channels_last)
+        net = net.to(device=torch.device(device)).to(memory_format=torch.channels_last)
 
         @torch.inference_mode()
         def extract(images: Images) -> Grids:

@@ -104,7 +104,7 @@ def test_the_real_weights_give_timms_features(version: int, asset: object, chann
 @pytest.mark.parametrize("size", [7, 8, 13])
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 2)])
 def test_padding_is_tensorflows(size: int, kernel: int, stride: int):
-    from timm.layers import Conv2dSame
+    from timm.layers.conv2d_same import Conv2dSame
 
     ours, theirs = Same(2, 3, kernel, stride), Conv2dSame(2, 3, kernel, stride, bias=False)
     theirs.load_state_dict(ours.state_dict())
