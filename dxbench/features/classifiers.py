@@ -67,7 +67,7 @@ class ShippedClassifier:
     prepare: Callable[[Array], Array]
     normalisation: str
 
-    @cached_property
+    @property
     def kinds(self) -> Mapping[str, FeatureKind]:
         return {
             "features": FeatureKind(dim=self.num_features, frechet=f"fd_{self.subject}", kernel=f"kd_{self.subject}"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from dxbench.metrics.points.densities import GaussianMixture
 from dxbench.metrics.scoring import repeated, require_energy, single
 
 Array = NDArray[np.float64]
+Points = NDArray[Any]
 
 
 class HasEnergyReference(Protocol):
@@ -80,8 +81,8 @@ class SetAUC:
     against: str
     positive: str
     negative: str
-    normal: Callable[[], Array]
-    others: Callable[[], Array]
+    normal: Callable[[], Points]
+    others: Callable[[], Points]
 
     @property
     def name(self) -> str:

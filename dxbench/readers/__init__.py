@@ -22,6 +22,7 @@ from dxbench.readers.arrays import (
     read_reference,
     read_statistics,
 )
+from dxbench.readers.idx import read_idx
 from dxbench.readers.images import first_shape, read_folder, read_zip
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "first_shape",
     "holds_images",
     "load_arrays",
+    "read_idx",
     "read_reference",
     "read_samples",
     "read_statistics",

@@ -20,6 +20,10 @@ from .digits_data import digits_splits as digits_splits
 from .digits_data import uniform_images as uniform_images
 from .digits_metrics import BLOCK as BLOCK
 from .digits_metrics import VWKDE_KL as VWKDE_KL
+from .fashion_data import fashion_splits as fashion_splits
+from .fashion_mnist import FashionMNIST as FashionMNIST
+from .fashion_mnist import FashionMNISTClasses as FashionMNISTClasses
+from .fashion_mnist import FashionMNISTValidation as FashionMNISTValidation
 from .gaussians8 import ENERGY_AUC as ENERGY_AUC
 from .gaussians8 import ENERGY_KL as ENERGY_KL
 from .gaussians8 import MODE_SHARE_MAX as MODE_SHARE_MAX

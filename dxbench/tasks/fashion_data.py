@@ -6,7 +6,7 @@ import numpy as np
 
 from dxbench.api.streams import derive_seed
 from dxbench.assets.catalogue import FASHION_MNIST, MNIST
-from dxbench.readers.idx import read_idx
+from dxbench.readers import read_idx
 from dxbench.tasks.holdout_digit import read_mnist
 from dxbench.tasks.image_data import Images, LabelledImages, check_labels
 

@@ -20,7 +20,7 @@ ASSIGNMENT = "largest logit"
 class ClassMetric(FeatureMetric):
     """Base of what reads `logits` of a classifier as `features`."""
 
-    def assigned(self, source: FeatureSource) -> Classes:
+    def assigned(self, source: FeatureSource) -> NDArray[np.intp]:
         """The class of each image, [n]."""
         return source.features(self.features).argmax(axis=1)
 
