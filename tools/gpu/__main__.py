@@ -280,13 +280,16 @@ def _records(place: Place, name: str) -> Iterator[ResultRecord]:
 
 
 def save_weights(place: Place, name: str) -> None:
-    """Averaged weights of a row's model, networks as they are numbered, in files that may travel."""
+    """Averaged weights of a row's model in files that may travel: its networks by number, and its energy."""
     for record in _records(place, name):
         model = load_model(record, home=place.work / "home")
+        modules = {str(index): network for index, network in enumerate(model.networks)}
+        if isinstance(energy := getattr(model.energy, "__self__", None), torch.nn.Module):
+            modules["energy"] = energy
         tensors = {
-            f"{index}.{key}": value.detach().cpu().contiguous()
-            for index, network in enumerate(model.networks)
-            for key, value in network.state_dict().items()
+            f"{name}.{key}": value.detach().cpu().contiguous()
+            for name, module in modules.items()
+            for key, value in module.state_dict().items()
         }
         parts = packed(tensors, LARGEST_FILE)
         about = {"run_id": record.run_id, "task": record.task, "method": record.method}
