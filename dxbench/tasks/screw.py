@@ -71,6 +71,7 @@ class Screw(FolderTask):
     """MVTec-AD's screws, images and pixels, features of EfficientNet-lite0 on a CPU."""
 
     name, version = NAME, VERSION
+    family = "patches/screw"
     unified = True
     groups = (NAME,)
     counts: ClassVar[Mapping[str, Counts]] = {NAME: Counts(train=320, good=41, defective=sum(DEFECTS.values()))}
