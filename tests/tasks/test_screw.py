@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(Screw, "counts", {"screw": Counts(train=3, good=2, defective=4)})
     monkeypatch.setattr(Screw, "defects", {"screw": {"broken": 2, "scratch": 2}})
     monkeypatch.setattr(Screw, "extractor", extractor)
-    monkeypatch.setattr(screw, "_extract", extractor.load)
+    monkeypatch.setattr(screw, "_extract", lambda extractor, device: extractor.load(device))
     monkeypatch.setattr(Screw, "assets", (SCREW512,))
     monkeypatch.setattr(Screw, "worst_case", WorstCase(threats=(Affine(shape=(3, 28, 28)), Tone()), steps=1))
     monkeypatch.setenv("DXBENCH_DATA", str(tmp_path))

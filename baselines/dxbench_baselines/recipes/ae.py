@@ -28,7 +28,7 @@ def quick() -> AEConfig:
 RECIPES: dict[tuple[str, str], Callable[[], AEConfig]] = {
     ("any", "quick"): quick,
     ("vectors/mvtec_pooled", "default"): pooled_features,
-    ("screw", "default"): screws,
+    ("patches/screw", "default"): screws,
     ("patches/mvtec_ad", "default"): patches,
     ("mvtec_ad_separate", "default"): patches,
 }

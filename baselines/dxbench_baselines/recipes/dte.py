@@ -35,7 +35,7 @@ RECIPES: dict[tuple[str, str], Callable[[], DTEConfig]] = {
     ("tabular_dte", "released"): released,
     ("vectors/mvtec_separate", "default"): separate,
     ("mvtec_synthetic", "default"): separate,
-    ("screw", "default"): separate,
+    ("patches/screw", "default"): separate,
     ("patches/mvtec_ad", "default"): patches,
     ("mvtec_ad_separate", "default"): patches_separate,
 }

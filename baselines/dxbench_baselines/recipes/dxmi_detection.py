@@ -86,7 +86,7 @@ PLACES: dict[str, Callable[[], DxMIDetectionConfig]] = {
     "vectors/mvtec_pooled": pooled_features,
     "vectors/mvtec_separate": pooled_features,
     "mvtec_synthetic": synthetic,
-    "screw": screws,
+    "patches/screw": screws,
     "patches/mvtec_ad": patches,
     "mvtec_ad_separate": patches_of_a_category,
 }

@@ -50,7 +50,7 @@ RECIPES: dict[tuple[str, str], Callable[[], IGEBMConfig]] = {
     ("vectors", "default"): rows,
     ("vectors/mvtec_pooled", "default"): pooled_features,
     ("vectors/mvtec_separate", "default"): separate,
-    ("screw", "default"): screws,
+    ("patches/screw", "default"): screws,
     ("patches/mvtec_ad", "default"): patches,
     ("mvtec_ad_separate", "default"): patches_separate,
 }

@@ -17,7 +17,7 @@ def screws() -> PatchCoreConfig:
 
 RECIPES: dict[tuple[str, str], Callable[[], PatchCoreConfig]] = {
     ("any", "quick"): PatchCoreConfig,
-    ("screw", "default"): screws,
+    ("patches/screw", "default"): screws,
     ("vectors/mvtec_pooled", "default"): image_features,
     ("vectors/mvtec_separate", "default"): image_features,
 }

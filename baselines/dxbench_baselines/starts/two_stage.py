@@ -205,7 +205,7 @@ def two_stage_recipes(
             kind, features="mahalanobis", hidden=1024, depth=1, pretrain_iterations=1600
         ),
         ("vectors/mvtec_separate", "default"): partial(kind, pretrain_iterations=400, iterations=50),
-        ("screw", "default"): partial(kind, features="sphere", hidden=1024, depth=1, pretrain_iterations=1600),
+        ("patches/screw", "default"): partial(kind, features="sphere", hidden=1024, depth=1, pretrain_iterations=1600),
         ("patches/mvtec_ad", "default"): partial(kind, **{**PATCHES, **patches}),
         ("mvtec_ad_separate", "default"): partial(kind, **{**PATCHES, **patches, **patches_separate}),
     }

@@ -35,6 +35,13 @@ def test_maps_are_bilinear_in_float64(align_corners: bool):
     np.testing.assert_allclose(scoring.maps(ENERGIES), wanted, rtol=1e-12)
 
 
+def test_the_mean_of_the_largest_energies_is_a_score_too():
+    flat = np.sort(ENERGIES.reshape(5, -1), axis=1)
+    top = PatchScoring(resolution=11, align_corners=False, pool=None, top=3)
+    np.testing.assert_allclose(top.images(ENERGIES), flat[:, -3:].mean(axis=1), rtol=1e-14)
+    assert top.image_score == "mean of the 3 largest over patches of the energy"
+
+
 def test_an_images_score_is_its_largest_energy_or_the_largest_mean_of_the_map():
     anomalous = np.array([False, True, False, True, False])
     raw = PatchScoring(resolution=11, align_corners=False, pool=None)
