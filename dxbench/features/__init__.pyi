@@ -14,9 +14,6 @@ from .extractor import NetworkExtractor as NetworkExtractor
 from .extractor import StateDict as StateDict
 from .extractor import fold_batch_norms as fold_batch_norms
 from .fashion_net import FASHION_NET as FASHION_NET
-from .filters import ORIENTATIONS as ORIENTATIONS
-from .filters import LogGaborEnergies as LogGaborEnergies
-from .filters import log_gabor_bank as log_gabor_bank
 from .grey import GreyAsColour as GreyAsColour
 from .inception import INCEPTION_CLEAN as INCEPTION_CLEAN
 from .inception import INCEPTION_TENSORFLOW as INCEPTION_TENSORFLOW
