@@ -7,7 +7,16 @@ from typing import Any
 from dxbench_baselines.dxmi import IMAGE_BETAS, DxMIConfig
 from dxbench_baselines.starts.backbone import Backbone, Pretraining
 from dxbench_baselines.starts.config import FewStepNetwork
-from dxbench_baselines.starts.presets import ADM, DDGAN, DDPM, EDM_LSUN256, GPU_DDPM, IMAGE_DDPM, QUICK_IMAGE_DDPM, SMALL_DDPM
+from dxbench_baselines.starts.presets import (
+    ADM,
+    DDGAN,
+    DDPM,
+    EDM_LSUN256,
+    GPU_DDPM,
+    IMAGE_DDPM,
+    QUICK_IMAGE_DDPM,
+    SMALL_DDPM,
+)
 from dxmi.backbones.edm import ADMUNet
 from dxmi.backbones.few_steps import AnyFewSteps, DDGANSteps, FastDPMSteps, KarrasSteps, StridedSteps
 from dxmi.backbones.small import StepsMLP
