@@ -36,7 +36,7 @@ from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
 from dxmi.schedules.chains import LinearChain
 from dxmi.training.costs import RunningCost, VelocityVariance, sigmoid_time_cost, velocity_of_noise
-from dxmi.training.optimisers import OptimizedModule
+from dxmi.training.optimisers import FusedAdam, OptimizedModule
 
 STEPS, SHAPE = 10, (3, 32, 32)
 
@@ -71,7 +71,8 @@ def build(name: str, execution: Execution, spread: ParallelSettings, *, fused: b
     parallel = FabricWorkers(spread, device=device, place=None)
 
     def optimized(module: nn.Module, lr: float, max_grad_norm: float | None) -> OptimizedModule:
-        optimiser = torch.optim.Adam(module.parameters(), lr=lr, fused=fused)
+        groups = [{"params": list(module.parameters()), "lr": lr}]
+        optimiser = FusedAdam(groups) if fused else torch.optim.Adam(groups, fused=False)
         return OptimizedModule(module=module, optimizer=optimiser, max_grad_norm=max_grad_norm, parallel=parallel)
 
     update = DxMIUpdate(

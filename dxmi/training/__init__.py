@@ -25,7 +25,7 @@ from dxmi.training.denoising import (
     lognormal_sigmas,
     noised,
 )
-from dxmi.training.optimisers import Learner, OptimizedModule, ema, make_optimizer
+from dxmi.training.optimisers import FusedAdam, Learner, OptimizedModule, ema, make_optimizer
 from dxmi.training.parallel import ONE_PROCESS, OneProcess, Parallel
 from dxmi.training.policy_gradient import centred, critic_loss, policy_gradient_loss
 
@@ -36,6 +36,7 @@ __all__ = [
     "DenoiserTraining",
     "DenoisingLoss",
     "EDMLoss",
+    "FusedAdam",
     "Learner",
     "OneProcess",
     "OptimizedModule",

@@ -212,7 +212,7 @@ def test_bfloat16_is_inside_the_network_alone() -> None:
     x, k = drawn(SHAPE).normal(0), torch.tensor([0, 3])
     exact = KarrasSteps().policy(TINY_ADM, net, event_shape=SHAPE, num_steps=5).mean(x, k, labels)
     rounding = replace(TINY_ADM, precision="bfloat16")
-    rough = KarrasSteps().policy(rounding, net, event_shape=SHAPE, num_steps=5).mean(x, k, labels)
+    rough = KarrasSteps().policy(rounding, shaken(rounding), event_shape=SHAPE, num_steps=5).mean(x, k, labels)
     assert rough.dtype == torch.float32
     assert not torch.equal(exact, rough)
     torch.testing.assert_close(exact, rough, rtol=0.1, atol=0.1)
