@@ -45,7 +45,7 @@ SMALL = {
     "head_start": 2,
     "backbone": {"network": {"hidden": 8, "depth": 1}, "pretraining": {"iterations": 4, "batch_size": 8}},
 }
-EXTRACTED = ("holdout_mnist", "screw")  # real data that take a while to be read
+EXTRACTED = ("holdout_mnist", "screw", "screw_lite2")  # real data that take a while to be read
 DETECTORS = ("iforest", "kde", "knn", "mahalanobis", "pca")
 TRAINED_DETECTORS = ("ae", "dte", "dxmi_detection", "igebm", "mpdr", "nae", "patchcore", "vgs")
 FORMS = [
