@@ -146,8 +146,8 @@ class Split:
             "max": image_auroc(1),
             "top10": image_auroc(10),
             "cells": 100 * float(np.mean([auroc(*pair) for pair in cells])),
-            "unseen": normal.mean() / trained,
-            "defects": float(np.mean([pair[1].mean() for pair in cells])) / trained,
+            "unseen": float(normal.mean() / trained),
+            "defects": float(np.mean([pair[1].mean() for pair in cells]) / trained),
         }
 
 
