@@ -1,4 +1,4 @@
-"""Makes the starts that task `fashion_mnist` ships: `python tools/train_fashion_starts.py ddpm`, then `edm`.
+"""Makes starts of task `fashion_mnist`, of which it ships the DDPM: `python tools/train_fashion_starts.py ddpm`.
 
 Each takes about an hour and a half of one core. The network is compiled, and its products are of bfloat16, with
 weights and averages in float32. An interrupted training goes on from its last checkpoint when started again. The

@@ -56,8 +56,8 @@ def cifar10_quick() -> EDMConfig:
 
 
 def fashion_mnist() -> EDMConfig:
-    """The suite's denoiser, Heun, 35 passes; `--set sampler=ipndm --set nfe=10` and so on give the curve."""
-    return EDMConfig(backbone=GARMENT_EDM, init="official")
+    """A denoiser trained first, Heun, 35 passes; `--set sampler=ipndm --set nfe=10` and so on give the curve."""
+    return EDMConfig(backbone=GARMENT_EDM)
 
 
 def fashion_mnist_classes() -> EDMConfig:

@@ -58,8 +58,8 @@ def cifar10_quick() -> GANFinetuneConfig:
 
 
 def fashion_mnist() -> GANFinetuneConfig:
-    """One step from the suite's denoiser."""
-    return _garments(backbone=GARMENT_EDM, init="official")
+    """One step from a denoiser that is trained first."""
+    return _garments(backbone=GARMENT_EDM)
 
 
 def fashion_mnist_classes() -> GANFinetuneConfig:

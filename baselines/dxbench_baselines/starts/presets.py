@@ -68,15 +68,15 @@ EDM_LSUN256 = replace(
     ),
 )
 
-# Fashion-MNIST: the networks of CIFAR-10, small enough for a processor. The suite ships them, as
-# tools/train_fashion_starts.py has trained them; with classes they are trained first.
+# Fashion-MNIST: the networks of CIFAR-10, small enough for a processor. The suite ships the DDPM, as
+# tools/train_fashion_starts.py has trained it; the EDM denoisers are trained first.
 GARMENTS: dict[str, Any] = {
     "width": 32, "multipliers": (1, 1, 3), "blocks_per_level": 1, "attention_levels": (2,), "precision": "bfloat16",
 }  # fmt: skip
 GARMENT_PRETRAINING = Pretraining(iterations=8000, batch_size=64, lr=6e-4, ema_decay=0.999, max_grad_norm=1.0)
 GARMENT_DDPM = Backbone(network=DDPMUNet(**GARMENTS), pretraining=GARMENT_PRETRAINING, weights="ddpm")
-GARMENT_EDM = Backbone(network=EDMUNet(**GARMENTS), pretraining=GARMENT_PRETRAINING, weights="edm")
-GARMENT_EDM_CLASSES = replace(GARMENT_EDM, network=EDMUNet(**GARMENTS, classes=10), weights=None)
+GARMENT_EDM = Backbone(network=EDMUNet(**GARMENTS), pretraining=GARMENT_PRETRAINING)
+GARMENT_EDM_CLASSES = replace(GARMENT_EDM, network=EDMUNet(**GARMENTS, classes=10))
 
 # For minutes of a GPU: 6.5 million parameters, in bfloat16.
 GPU_DDPM = Backbone(
