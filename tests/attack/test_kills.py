@@ -71,7 +71,7 @@ def zygote() -> Iterator[Zygote]:
     yield zygote
     assert zygote.process.stdin is not None
     zygote.process.stdin.close()
-    zygote.process.wait(timeout=30)
+    zygote.process.wait(timeout=120)
 
 
 def numbers(home: Path) -> dict[str, object] | None:

@@ -366,7 +366,7 @@ def test_serve_says_its_address_serves_and_ends_cleanly(folder: Path, ignored: b
                 assert b"<h1>plane</h1>" in page.read()
             time.sleep(0.1)
             server.send_signal(signal.SIGINT)
-            assert server.wait(timeout=20) == 0
+            assert server.wait(timeout=120) == 0
             assert server.stderr.read() == ""
         finally:
             server.kill()  # a server that outlives a failed test would be waited for
