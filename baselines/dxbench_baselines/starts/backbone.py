@@ -172,9 +172,22 @@ def converted(
     """
     data = data_of(network, problem, compute, flips=flips)
     net = network.network(problem.event_shape, Generator().manual_seed(0))  # every number is overwritten
-    ours = weights.keys() == net.state_dict().keys()
-    net.load_state_dict(weights if ours else network.official(problem.event_shape)(weights))
+    own = net.state_dict()
+    net.load_state_dict(
+        _of_this_size(weights, own) if weights.keys() == own.keys() else network.official(problem.event_shape)(weights)
+    )
     return Start(training=Official(prepared(network, net.to(compute.device), compute)), data=data)
+
+
+def _of_this_size(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The weights, if they are of a network of this size; raises ValueError, with the first that is not, otherwise."""
+    for name, tensor in weights.items():
+        if tensor.shape != own[name].shape:
+            raise ValueError(
+                f"the weights are of a network of another size: {name} is {list(tensor.shape)}, wanted "
+                f"{list(own[name].shape)}; leave the network as the recipe has it, or set init=train"
+            )
+    return weights
 
 
 def pretrained(
