@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from dxmi.arrays import ClassLabels, Points, SampleSeeds
+from dxmi.arrays import ClassLabels, Points, SampleSeeds, States
 from dxmi.sampling.denoisers import Clipped, EDMDenoiser, conditioned
 from dxmi.sampling.noise import SeededNoise
 
@@ -60,7 +60,7 @@ class ConsistencySampler:
         """Samples of seeds, and of class labels where the denoiser is conditioned on them."""
         return self.trajectory(seeds, labels)[-1]
 
-    def trajectory(self, seeds: SampleSeeds, labels: ClassLabels | None = None) -> Points:
+    def trajectory(self, seeds: SampleSeeds, labels: ClassLabels | None = None) -> States:
         """The noise and what each jump gives, [K + 1, b, *event]; the last are the samples."""
         device = next(self.denoiser.parameters()).device
         noise = SeededNoise(seeds=seeds.to(device), event_shape=self.event_shape)

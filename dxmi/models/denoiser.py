@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from dxmi.arrays import ClassLabels, Points, SampleSeeds
+from dxmi.arrays import ClassLabels, Points, SampleSeeds, States
 from dxmi.protocols import Denoiser
 from dxmi.sampling.denoisers import conditioned
 from dxmi.sampling.noise import SeededNoise
@@ -38,7 +38,7 @@ class DenoiserSampler:
         with torch.no_grad():
             return self.sampler(*self._begun(seeds, labels)) / self.scale
 
-    def trajectory(self, seeds: SampleSeeds, labels: ClassLabels | None = None) -> Points:
+    def trajectory(self, seeds: SampleSeeds, labels: ClassLabels | None = None) -> States:
         """All states from noise on, [K + 1, b, *event]; the last are the samples."""
         with torch.no_grad():
             return torch.stack(list(self.sampler.states(*self._begun(seeds, labels)))) / self.scale

@@ -3,16 +3,13 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from dxmi.arrays import ClassLabels, Points, SampleSeeds
+from dxmi.arrays import ClassLabels, Points, SampleSeeds, States
 from dxmi.protocols import GuidingValue
 from dxmi.sampling.noise import Noise, SeededNoise, SilencedNoise
 from dxmi.sampling.policies import GaussianPolicy
 from dxmi.sampling.rollouts import rollout, sample
-
-States = Float[Tensor, " steps b *event"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
