@@ -47,8 +47,8 @@ class LabelledImages:
         return len(self.images)
 
     def part(self, rows: slice) -> "LabelledImages":
-        """Some of them."""
-        return LabelledImages(images=self.images[rows], labels=self.labels[rows])
+        """Some of them, copied, so that whoever holds a part does not reach the others."""
+        return LabelledImages(images=self.images[rows].copy(), labels=self.labels[rows].copy())
 
 
 def check_labels(labels: NDArray[Any], *, n: int, num_classes: int, where: object) -> Labels:

@@ -48,7 +48,10 @@ def layout(task: str, weights: str) -> str:
 
 
 def different(name: str) -> dict[tuple[str, str], Config]:
-    """The big recipes of a method, each setting once; what lsun_bedroom has of all images alike is none of its own."""
+    """The big recipes of a method, each setting once; what lsun_bedroom has of all images alike is none of its own.
+
+    Presets for a GPU's minutes have a network of their own and are not big.
+    """
     method, found = load_method(name), dict[tuple[str, str], Config]()
     for task in map(load_task, TASKS):
         for preset, place in presets(method, task).items():
@@ -57,7 +60,7 @@ def different(name: str) -> dict[tuple[str, str], Config]:
             if (
                 own
                 and place
-                and preset != "quick"
+                and preset not in ("quick", "gpu")
                 and config not in [c for (of, _), c in found.items() if of == task.name]
             ):
                 found[task.name, preset] = config
