@@ -2,9 +2,11 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import torch
 from safetensors import safe_open
 
 from dxbench.api import ResultRecord
+from dxbench.paths import reference_results
 from dxbench.records.files import read_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +96,9 @@ def test_a_start_and_dxmi_from_it_are_trained_scored_and_packed_however_often_th
         ("checks", "start", "dxmi"), "ok"
     )
     assert "one-process group: gloo" in summary["steps"]["checks"]["text"]
-    assert summary["provenance"]["packages"]["torch"] == torch.__version__
+    assert summary["provenance"]["packages"]["torch"] == version("torch")
+    for shared in ("protocols", "cards"):  # what the repository has already is not in the archive
+        shutil.copytree(reference_results() / shared, tmp_path / "unpacked" / "results" / shared)
     with zipfile.ZipFile(tmp_path / "results.zip") as archive:
         archive.extractall(tmp_path / "unpacked")
     records = {}

@@ -309,15 +309,15 @@ def packed(tensors: dict[str, torch.Tensor], largest: int) -> list[dict[str, tor
 
 
 def save_records(place: Place) -> int:
-    """Records that the repository has not, in its layout, and the logs; how many records."""
+    """Records, protocols and cards that the repository has not, in its layout, and the logs; how many records."""
     found = 0
     with zipfile.ZipFile(place.out / "results.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(place.results.glob("*/*/*.json")):
+        for path in sorted(place.results.rglob("*.json")):
             inside = path.relative_to(place.results)
             known = ROOT / "results" / inside
             if not known.is_file() or known.read_bytes() != path.read_bytes():
                 archive.write(path, Path("results") / inside)
-                found += 1
+                found += inside.parent.name not in ("protocols", "cards")
         for path in sorted(place.work.glob("logs/*.txt")):
             archive.write(path, Path("logs") / path.name)
         for path in sorted(place.work.glob("home/work/**/error.txt")):
