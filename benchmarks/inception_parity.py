@@ -133,7 +133,7 @@ def thin_frechet(x: Array, y: Array) -> float:
 
 
 def their_numbers(peer: str, a: Array, b: Array) -> dict[str, float]:
-    """By the package's own functions."""
+    """The package's own functions give these."""
     moments = [(z.mean(axis=0), np.cov(z, rowvar=False)) for z in (a, b)]
     flat = (*moments[0], *moments[1])
     if peer == "pytorch-fid":

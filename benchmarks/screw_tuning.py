@@ -46,7 +46,7 @@ def silhouette(image: Array) -> NDArray[np.bool_]:
 
 
 def inner(region: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
-    """What of a region lies at least so many pixels from its edge."""
+    """The part of a region that lies at least so many pixels from its edge."""
     return np.asarray(ndimage.binary_erosion(region, iterations=margin), dtype=bool)
 
 

@@ -141,7 +141,7 @@ class Asset:
 
     @property
     def target(self) -> Path:
-        """Where it is put. What a wheel gives at any time goes to DXBENCH_CACHE where DXBENCH_DATA is read-only."""
+        """The place it is put: DXBENCH_DATA, or DXBENCH_CACHE for a file of a wheel where that is read-only."""
         target = paths.data() / self.path
         return target if self.wheel is None or _writable(target.parent) else paths.cache() / self.path
 
@@ -151,14 +151,14 @@ class Asset:
         return paths.data() / self.source
 
     def find(self) -> Path | None:
-        """Where it, or what stands in for it, lies; None if it does not, or in part only.
+        """The place of it, or of what stands in for it; None if it is absent, or there in part only.
 
         For an archive that is unpacked it is the folder.
         """
         return self._own() or (self.stand_in.find() if self.stand_in else None)
 
     def _own(self) -> Path | None:
-        """Where it lies itself."""
+        """The place of the file itself, whatever stands in for it."""
         if self.unpack:
             folder = self.target.parent
             return folder if not self.lacking() else None
@@ -166,7 +166,7 @@ class Asset:
         return next((place for place in places if place.exists()), None)
 
     def adopt(self) -> Path | None:
-        """Where it lies after all, as an installed package holds it, or torch or huggingface had fetched it already.
+        """The place of a file that an installed package holds, or that torch or huggingface had fetched already.
 
         It is known by its hash and linked to where it belongs, or what belongs there made of it, so that nothing is
         fetched or kept twice. None if nobody has it, nor what stands in for it.
@@ -265,7 +265,7 @@ class Asset:
 
 
 def _writable(folder: Path) -> bool:
-    """Whether files may be put into a folder, which need not be there yet; the superuser's may be read-only as well."""
+    """True if files may be put into a folder, which need not be there yet; without a write bit nor may root."""
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     return os.access(there, os.W_OK) and bool(there.stat().st_mode & WRITE_BITS)
 

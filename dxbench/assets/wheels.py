@@ -42,7 +42,7 @@ class WheelMember:
         return f"{self.package}=={self.version}"
 
     def installed(self) -> Path | None:
-        """Where the file lies if the package is installed here; None otherwise, or if it is another."""
+        """The file of the package that is installed here; None if there is none, or another file."""
         try:
             path = Path(str(importlib.metadata.distribution(self.package).locate_file(self.member)))
         except importlib.metadata.PackageNotFoundError:
