@@ -24,22 +24,28 @@ class FusedAdam(torch.optim.Adam):
 
     def __init__(self, params: Any, *, betas: tuple[float, float] = (0.9, 0.999)) -> None:
         super().__init__(params, betas=betas, fused=True)
+        self.register_step_pre_hook(_lay_out_gradients)
 
-    def step(self, closure: Any = None) -> Any:
-        for parameter in self._parameters():
-            if parameter.grad is not None:
-                parameter.grad = _laid_out_as(parameter, parameter.grad)
-        return super().step(closure)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        for parameter in self._parameters():
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a checkpoint (`load_state_dict` calls this), of a copy, or of a pickle."""
+        super().__setstate__(state)
+        # A hook, since of a `step` that calls its parent's torch runs each hook twice once a plain Adam was made.
+        if _lay_out_gradients not in self._optimizer_step_pre_hooks.values():
+            self.register_step_pre_hook(_lay_out_gradients)
+        for parameter in _parameters(self):
             for name, value in self.state[parameter].items():
                 if value.shape == parameter.shape:
                     self.state[parameter][name] = _laid_out_as(parameter, value)
 
-    def _parameters(self) -> list[nn.Parameter]:
-        return [parameter for group in self.param_groups for parameter in group["params"]]
+
+def _lay_out_gradients(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    for parameter in _parameters(optimizer):
+        if parameter.grad is not None:
+            parameter.grad = _laid_out_as(parameter, parameter.grad)
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:

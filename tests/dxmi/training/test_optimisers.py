@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -85,3 +86,28 @@ def test_a_channels_last_network_read_from_a_checkpoint_trains_on_as_it_would_ha
     second.load_state_dict(stored(first.state_dict()))
     train(second, range(3, 6))
     torch.testing.assert_close(second.module.state_dict(), whole.module.state_dict())
+
+
+def test_hooks_around_a_step_run_once_whichever_optimisers_were_made_before():
+    torch.optim.Adam([parameter(1.0)])  # torch wraps the `step` of a class when the first of its kind is made
+    x = parameter(3.0)
+    optimiser, _ = make_optimizer([{"params": [x], "lr": 0.1}], 10)
+    calls: list[str] = []
+    optimiser.register_step_pre_hook(lambda *_: calls.append("before"))
+    optimiser.register_step_post_hook(lambda *_: calls.append("after"))
+    x.square().sum().backward()
+    optimiser.step()
+    assert calls == ["before", "after"]
+
+
+def test_a_copy_of_adam_still_looks_how_gradients_lie_in_memory():
+    start = torch.randn(4, 6, 3, 3, generator=torch.Generator().manual_seed(0))
+    weight, plain = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    ours, _ = make_optimizer([{"params": [weight], "lr": 0.1}], 10)
+    reference = torch.optim.Adam([plain], lr=0.1, fused=False, foreach=False)
+    copied = copy.deepcopy(ours)
+    (moved,) = copied.param_groups[0]["params"]
+    moved.grad, plain.grad = start.clone(memory_format=torch.channels_last), start.clone()
+    copied.step()
+    reference.step()
+    torch.testing.assert_close(moved, plain)
