@@ -1,4 +1,4 @@
-"""How often boards and the regression gate say what is not so, and how often they see what is: docs/boards.md.
+"""Measure how often boards and the regression gate say what is not so, and how often they see what is: docs/boards.md.
 
     python benchmarks/board_calibration.py > calibration.md      # forty minutes on one core; --draws 100 for a look
 
@@ -164,7 +164,7 @@ class Simulation:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What became worse: so many spreads, in so many metrics of so many rows."""
+    """A change for the worse: so many spreads, in so many metrics of so many rows."""
 
     name: str
     worse: float = 0.0

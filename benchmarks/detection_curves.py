@@ -1,4 +1,4 @@
-"""What DxMI does to its autoencoder on `mvtec_pooled_*`, as it trains: docs/detection_curves.png.
+"""Draw what DxMI does to its autoencoder on `mvtec_pooled_*` as it trains: docs/detection_curves.png.
 
 `python -m benchmarks.detection_curves`, about 15 minutes. Training seed 10, one of the search's; scores are those of
 the validation split. Every training begins from an autoencoder of 1,600 iterations, with or without interpolation, but
@@ -53,7 +53,7 @@ VARIANTS = (
 
 @dataclass
 class Curves:
-    """Of one training, against its iterations after `pretraining`."""
+    """Curves of one training, against its iterations after `pretraining`."""
 
     gap: list[tuple[int, float]] = field(default_factory=list)
     auroc: list[tuple[int, float]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""How settings of detectors were chosen on `mvtec_pooled_*`: image AUROC of the validation split, never of the test's.
+"""Choose settings of detectors on `mvtec_pooled_*`: image AUROC of the validation split, never of the test's.
 
 `python benchmarks/detection_tuning.py dxmi_detection --seed 10 --set latent=32 --every 100`. The validation split is a
 third of the normal images that do not train and a third of the defective ones (docs/tasks/mvtec_pooled.md); training
@@ -23,7 +23,7 @@ from dxbench.tasks.mvtec_pooled import MVTecPooled
 
 
 def mean_auroc(model: Model, groups: dict[str, Group]) -> float:
-    """In percent."""
+    """The mean AUROC in percent."""
     assert model.energy is not None
     energy = energy_function(model.energy, device="cpu", batch_size=TEST_BATCH)
     scored = [(energy(group.test), group.anomalous) for group in groups.values()]

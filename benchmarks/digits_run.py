@@ -1,4 +1,4 @@
-"""What `dxbench run --task digits --method dxmi` takes and gives: `python benchmarks/digits_run.py` (minutes).
+"""Measure what `dxbench run --task digits --method dxmi` takes and gives: `python benchmarks/digits_run.py` (minutes).
 
 Runs data, DDPM at T = 4, 10 and 50 and DxMI at T = 4 for three training seeds into a folder of their own, one process
 at a time, and prints wall times, `fd_digits` and the two ratios that the project asks for.

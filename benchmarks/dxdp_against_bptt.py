@@ -1,4 +1,4 @@
-"""What DxDP costs and gains against back-propagation through the chain as the number of steps T grows.
+"""Measure what DxDP costs and gains against back-propagation through the chain as the number of steps T grows.
 
 DxMI (all value steps in one pass, or one by one as in Algorithm 1) against GCD, the same objective with the gradient of
 the whole chain, on gaussians8. Milliseconds per iteration are measured interleaved; memory is the peak of what autograd

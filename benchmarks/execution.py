@@ -1,4 +1,4 @@
-"""How networks of images are executed. Neither memory layout nor compilation changes what a network is asked for."""
+"""Ways to execute networks of images. Neither memory layout nor compilation changes what a network is asked for."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable

@@ -1,4 +1,4 @@
-"""What chance makes of the columns of `fashion_mnist`: their values for real images in place of samples.
+"""Measure what chance makes of the columns of `fashion_mnist`: their values for real images in place of samples.
 
 Five disjoint draws of 10,000 training images are scored as samples are; their mean is the floor of a column, their
 standard deviation its noise at 10,000 samples. Columns that look for copies are measured of the validation images,

@@ -1,4 +1,4 @@
-"""What becomes of DxMI on `fashion_mnist` as it trains, and which settings change it: docs/fashion_curves.png.
+"""Follow DxMI on `fashion_mnist` as it trains, and see which settings change it: docs/fashion_curves.png.
 
 `python -m benchmarks.fashion_training follow --set num_steps=4 --every 50 --log runs/t4.jsonl` trains, and adds a line
 as often as asked: the Frechet distance of 2,000 samples of the averaged weights to the *validation* split in the

@@ -1,4 +1,4 @@
-"""What the local launcher adds to cells: seconds per tiny one, and per cent of one that takes a minute.
+"""Measure what the local launcher adds to cells: seconds per tiny one, and per cent of one that takes a minute.
 
 Of each cell its record says how long it trained and was scored; the rest of the time that a worker has is the
 launcher's, the engine's and the files'. The first cells of a worker, which load torch and what else there is, are left

@@ -46,7 +46,7 @@ class Way:
     compiled: bool = False
 
     def prepare(self, net: nn.Module) -> None:
-        """As `dxbench.api.Execution`."""
+        """Prepare a network, as `dxbench.api.Execution` asks."""
         if self.channels_last:
             net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if self.compiled:

@@ -1,4 +1,4 @@
-"""How rates, lengths and levels were chosen: a method's distance to draws that no score uses, as it trains.
+"""Choose rates, lengths and levels: a method's distance to draws that no score uses, as it trains.
 
 `python benchmarks/sampler_tuning.py ect --task digits --seed 10 --set lr=1e-3 --every 1000`. Training seeds are the
 search's, 10 and 11. On `digits` and `fashion_mnist` the distance is Frechet's in the features of their nets, of 2,000

@@ -1,4 +1,4 @@
-"""What SLURM takes for an array task, and how many tasks a large sweep is.
+"""Measure what SLURM takes for an array task, and how many tasks a large sweep is.
 
 Run with SLURM_CONF of a cluster, such as that of tools/slurm_testbed.sh.
 """

@@ -1,4 +1,4 @@
-"""Whether a gain on `mvtec_synthetic` is the method's or the test images': the same laws, other images.
+"""Ask whether a gain on `mvtec_synthetic` is the method's or the test images': the same laws, other images.
 
 `python benchmarks/synthetic_redrawn.py dxmi_detection --preset pretrained --preset default`. Settings of that task were
 chosen by its own test images; here train and test images are drawn anew, once for each training seed. `--share 0.2`

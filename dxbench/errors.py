@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the shell sees."""
+    """Exit codes that the shell sees."""
 
     OK = 0
     INTERNAL = 1

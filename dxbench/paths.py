@@ -1,4 +1,4 @@
-"""Where things lie. Every place can be moved by an environment variable; an empty one is as good as unset."""
+"""Places of files. Every place can be moved by an environment variable; an empty one is as good as unset."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ RESULTS_REMEDY = "Choose another folder for records with --results or DXBENCH_RE
 
 
 def _place(variable: str, default: Callable[[], Path]) -> Path:
-    """What a variable names, "~" expanded; the default where it is unset or empty.
+    """The path that a variable names, "~" expanded; the default where it is unset or empty.
 
     Raises:
         UsageError: if it names the home of a user who is not there.
@@ -32,7 +32,7 @@ def home() -> Path:
 
 
 def cache() -> Path:
-    """What can be made again: DXBENCH_CACHE, else cache/ under the home. Safe to delete."""
+    """The folder of what can be made again: DXBENCH_CACHE, else cache/ under the home. Safe to delete."""
     return _place("DXBENCH_CACHE", lambda: home() / "cache")
 
 
@@ -100,7 +100,7 @@ def checkout() -> Path | None:
 
 
 def chosen_by(variable: str) -> str:
-    """Who chose a place, for people: the variable, the checkout, a folder of before, or the default."""
+    """The chooser of a place, for people: the variable, the checkout, a folder of before, or the default."""
     if os.environ.get(variable, "").strip():
         return variable
     if checkout() is not None:

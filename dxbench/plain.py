@@ -14,7 +14,7 @@ _ANYWHERE = re.compile(f"[\n{_UNSAFE}]")
 
 
 def is_plain(text: str) -> bool:
-    """Whether a reader sees all of a text, in its order."""
+    """True where a reader sees all of a text, in its order."""
     return _ANYWHERE.search(text) is None
 
 
@@ -24,12 +24,12 @@ def plain(text: str) -> str:
 
 
 def plain_lines(text: str) -> str:
-    """As `plain`, of a text whose lines are its own."""
+    """Make a text plain as `plain` does, where its lines are its own."""
     return _WITHIN_A_LINE.sub(_spelled, text)
 
 
 def plain_markup(text: str) -> str:
-    """As `plain_lines`, of HTML or XML, where the spelling must be no tag."""
+    """Make HTML or XML plain as `plain_lines` does, where the spelling must be no tag."""
     return _WITHIN_A_LINE.sub(lambda found: f"&lt;{_spelled(found)[1:-1]}&gt;", text)
 
 

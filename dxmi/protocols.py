@@ -1,4 +1,4 @@
-"""What the update rules and samplers ask of trainable parts."""
+"""Protocols of the trainable parts that update rules and samplers ask for."""
 
 from typing import Protocol, runtime_checkable
 

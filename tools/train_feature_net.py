@@ -48,7 +48,7 @@ def fashion() -> Mapping[str, Split]:
 
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """What a net learns from, and how long."""
+    """The lesson of a net: its data, and how long it learns."""
 
     net: ShippedClassifier
     splits: Callable[[], Mapping[str, Split]]

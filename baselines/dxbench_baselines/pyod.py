@@ -19,7 +19,7 @@ Name = Literal["hbos", "cblof", "lof", "ocsvm", "knn", "mcd", "loda", "inne", "s
 
 
 class PyODConfig(Config):
-    """Which detector, and its own parameters by their names in PyOD."""
+    """Settings of a detector of PyOD: which one, and its own parameters by their names there."""
 
     detector: Name = "hbos"
     parameters: dict[str, JsonValue] = Field(default_factory=dict)

@@ -120,7 +120,7 @@ class MetricCard(Frozen):
 
     @property
     def range(self) -> str:
-        """As an interval."""
+        """The interval as "low to high"."""
         left = "(−∞" if self.low is None else f"[{self.low:g}"
         right = "∞)" if self.high is None else f"{self.high:g}]"
         return f"{left}, {right}"

@@ -197,11 +197,11 @@ class Asset:
         return 0 < len(self.lacking()) < len(self.unpack)
 
     def lacking(self) -> list[str]:
-        """What an unpacked archive lacks."""
+        """The members that an unpacked archive lacks."""
         return [part for part in self.unpack if not (self.target.parent / part).exists()]
 
     def require(self) -> Path:
-        """Where it lies.
+        """The path of the file; raises MissingData with the remedy where it is absent.
 
         Raises:
             MissingData: if it does not, naming the command that fetches it.
@@ -214,7 +214,7 @@ class Asset:
         return found
 
     def verify(self) -> Path:
-        """Where it lies, with its hash checked; one that nobody publishes is recorded the first time.
+        """The path, with its hash checked; the hash of an asset that nobody publishes is recorded the first time.
 
         Raises:
             MissingData: as `require`.

@@ -22,13 +22,13 @@ def cached_files(digest: str, *, bytes_: tuple[int, int]) -> Iterator[Path]:
 
 
 def _torch() -> Path:
-    """As torch.hub has it, which is not imported for that."""
+    """The cache folder of torch.hub, found without importing it."""
     home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
 def _huggingface() -> Path:
-    """As huggingface_hub has it."""
+    """The cache folder of huggingface_hub."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
     return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
 

@@ -82,7 +82,7 @@ class ImageFolder:
 
 
 def labels_file(images: Path) -> Path:
-    """Where the classes of packed images lie."""
+    """The file with the classes of packed images."""
     return images.with_name(f"{images.stem}_labels.npy")
 
 

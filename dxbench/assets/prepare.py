@@ -20,7 +20,7 @@ Progress = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """How things stand with one asset.
+    """The state of one asset.
 
     Attributes:
         state: there, or fetched now; else missing, to be fetched by hand, waiting for a licence to be accepted,
@@ -41,12 +41,12 @@ NO = ("", "0", "false", "no", "off")
 
 
 def asked_offline() -> bool:
-    """Whether DXBENCH_OFFLINE says that nothing is to be fetched; 0, false, no and off say that it may."""
+    """True where DXBENCH_OFFLINE forbids fetching; 0, false, no and off allow it."""
     return os.environ.get("DXBENCH_OFFLINE", "").strip().lower() not in NO
 
 
 def look(asset: Asset) -> Found:
-    """How things stand, without hashing or fetching anything."""
+    """Report how things stand, without hashing or fetching anything."""
     found = asset.find()
     if found is not None:
         return Found(asset=asset, state="there", note=_note(asset, str(found)))

@@ -28,7 +28,7 @@ class Mark(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """For a table's legend."""
+        """The sentence that a table's legend prints."""
         return {
             Mark.PARTIAL: "a seed did not end well, was withdrawn, or left a metric out",
             Mark.DIRTY: "measured with uncommitted changes",
@@ -119,12 +119,12 @@ class Row:
 
     @property
     def shown_marks(self) -> tuple[Mark, ...]:
-        """What a reader is to know; a row that could not rank anyway says only that it is withdrawn."""
+        """The marks that a reader is to know; a row that could not rank anyway says only that it is withdrawn."""
         return tuple(mark for mark in self.marks if self.kind == "measured" or mark == Mark.WITHDRAWN)
 
 
 def newest_configuration(entries: Sequence[Entry]) -> list[Entry]:
-    """Of runs that go by one name, those of the newest version and recipe; the others are of the past.
+    """Keep, of runs that go by one name, those of the newest version and recipe; the others are of the past.
 
     What is withdrawn makes nothing else old.
     """
@@ -299,7 +299,7 @@ def known_seconds(entries: Iterable[Entry]) -> dict[str, float]:
 
 
 def matches(method: str, config: Mapping[str, JsonValue], match: Mapping[str, JsonValue] | None) -> bool:
-    """Whether a published row's `match` describes this method and configuration."""
+    """True where a published row's `match` describes this method and configuration."""
     if match is None or match.get("method") != method:
         return False
     wanted = match.get("config", {})

@@ -1,4 +1,4 @@
-"""What a user asks of the boards, by names: a table of a task or a suite, and one row against another."""
+"""Questions that a user asks of the boards, by names: a table of a task or a suite, and one row against another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

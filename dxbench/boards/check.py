@@ -248,7 +248,7 @@ def _starts(entry: Entry) -> dict[str, float]:
 def noise_model(
     now: dict[int, float], then: dict[int, float], replayed: frozenset[int]
 ) -> tuple[NoiseModel, TStatistic] | None:
-    """What seeds allow to be said of the difference; the choice looks at how runs began and never at what came out.
+    """The statement that seeds allow of the difference; the choice looks at how runs began and never at what came out.
 
     * exact: no side varies, so that any difference is one; such a test needs no adjustment.
     * paired: over the replayed seeds, from `PAIRED_FROM` of them and where no seed is left over.

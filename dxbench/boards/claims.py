@@ -14,7 +14,7 @@ LEVEL = 0.95
 
 
 class Verdict(StrEnum):
-    """What our runs say of a printed number; the first that holds, as docs/claims.md defines them."""
+    """The verdict of our runs on a printed number; the first that holds, as docs/claims.md defines them."""
 
     REPRODUCED = "reproduced"
     WITHIN_NOISE = "within noise"
@@ -26,7 +26,7 @@ class Verdict(StrEnum):
 
     @property
     def judged(self) -> bool:
-        """Whether our number says anything of the printed one."""
+        """True where our number says anything of the printed one."""
         return self not in (Verdict.OTHER_SETTING, Verdict.NOT_COMPARABLE, Verdict.NOT_RUN)
 
 
@@ -82,7 +82,7 @@ def _claims_of(source: Source, row: PublishedRow, entries: Sequence[Entry]) -> I
 
 
 def _describes(row: PublishedRow, entry: Entry) -> bool:
-    """Whether the row's `match` is of this run; a match that names no preset takes any."""
+    """True where the row's `match` is of this run; a match that names no preset takes any."""
     return matches(entry.method, entry.config, row.match) and (row.match or {}).get("preset") in (None, entry.preset)
 
 

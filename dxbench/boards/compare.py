@@ -34,7 +34,7 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricComparison:
-    """What one metric says of A against B.
+    """One metric's comparison of A with B.
 
     Attributes:
         difference: mean of A minus mean of B, with the simultaneous interval of all metrics compared; None where

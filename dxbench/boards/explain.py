@@ -61,7 +61,7 @@ class Explanation:
 
 
 def made_differently(a: ResultRecord, b: ResultRecord) -> Differences:
-    """What differs in how two runs came to be: configuration, code, machine; seeds and times left out."""
+    """The differences in how two runs came to be: configuration, code, machine; seeds and times left out."""
     flat: list[dict[str, JsonValue]] = []
     for record in (a, b):
         dump = record.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""What a regression gate finds."""
+"""Findings of a regression gate."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ NoiseModel = Literal["paired", "Welch", "prediction", "exact"]
 
 
 class Verdict(StrEnum):
-    """What the gate says of one number."""
+    """The gate's verdict on one number."""
 
     REGRESSION = "regression"
     NOT_COMPARABLE = "not comparable"
@@ -24,7 +24,7 @@ class Verdict(StrEnum):
 
     @property
     def judged(self) -> bool:
-        """Whether a number was held against its baseline."""
+        """True where a number was held against its baseline."""
         return self in (Verdict.REGRESSION, Verdict.IMPROVED, Verdict.UNCHANGED)
 
 
@@ -61,7 +61,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class CostChange:
-    """What a run takes, then and now; shown and never judged, since machines differ."""
+    """The cost of a run, then and now; shown and never judged, since machines differ."""
 
     task: str
     row: str

@@ -1,4 +1,4 @@
-"""What a regression gate found, for people (Markdown), for CI (JUnit XML) and for machines (plain values)."""
+"""Findings of a regression gate, for people (Markdown), for CI (JUnit XML) and for machines (plain values)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict

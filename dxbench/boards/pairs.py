@@ -1,4 +1,4 @@
-"""Which of many rows differ: Welch's test of every two, Holm-adjusted, with Student's tail only where it decides."""
+"""Pairwise tests of many rows: Welch's test of every two, Holm-adjusted, with Student's tail only where it decides."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations

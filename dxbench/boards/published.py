@@ -15,7 +15,7 @@ FILE_LIMIT = 4 * 2**20
 
 
 class Source(Frozen):
-    """Where published numbers were read."""
+    """The place where published numbers were read."""
 
     key: str
     title: str
@@ -130,5 +130,5 @@ def _as_printed(rows: Sequence[PublishedRow]) -> list[PublishedRow]:
 
 
 def _decimals(value: float | None) -> int:
-    """Of a number as JSON has it; 0 of none."""
+    """Count the decimals of a number as JSON has it; 0 where there is no number."""
     return 0 if value is None else len(f"{value:f}".rstrip("0").partition(".")[2])

@@ -1,4 +1,4 @@
-"""Which places rows of a column may have, given what tests tell apart."""
+"""Places that rows of a column may have, given what tests tell apart."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -86,7 +86,7 @@ def with_left_out(record: ResultRecord, kept: KeptSamples, *, progress: Callable
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """From one protocol to another.
+    """The change from one protocol to another.
 
     Attributes:
         metrics: one more than names; the first has the first protocol, the last the other save for `fixed`.

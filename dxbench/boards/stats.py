@@ -63,7 +63,7 @@ def _scaled(values: Sequence[float]) -> tuple[list[float], int]:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Of one value or more; finite where they are."""
+    """The mean of one value or more; finite where they are."""
     scaled, exponent = _scaled([float(value) for value in values])
     return times_power_of_two(fmean(scaled), exponent)
 
@@ -180,7 +180,7 @@ class Moments:
 
 
 def moments(values: Sequence[float]) -> Moments:
-    """Of two seeds or more; of equal values exactly their value and 0, without rounding."""
+    """Mean and std of two seeds or more; of equal values exactly their value and 0, without rounding."""
     x = _seeds(values, at_least=2)
     if min(x) == max(x):
         return Moments(mean=x[0], std=0.0, count=len(x))
@@ -190,7 +190,7 @@ def moments(values: Sequence[float]) -> Moments:
 
 
 def rounded_moments(values: Sequence[float]) -> Moments:
-    """Of two values or more, as rounding leaves them: the std of equal values may be 1e-16 of them."""
+    """Mean and std of two values or more, as rounding leaves them: the std of equal values may be 1e-16 of them."""
     x, exponent = _scaled(values)
     centre = fmean(x)
     std = sqrt(fsum((value - centre) ** 2 for value in x) / (len(x) - 1))

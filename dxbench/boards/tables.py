@@ -41,7 +41,7 @@ class Table:
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """Of all blocks."""
+        """The rows of all blocks."""
         return tuple(row for block in self.blocks for row in block.rows)
 
 
@@ -53,7 +53,7 @@ class Papers:
 
     @property
     def footnotes(self) -> list[str]:
-        """Where the numbers were read and how they were measured there."""
+        """Notes on where the numbers were read and how they were measured there."""
         sources = {source.key: source for source, _ in self.rows}.values()
         notes = [f"{s.key}: {s.title}, {s.venue}, {s.cited}; published." for s in sources]
         return notes + [f"Published protocol: {text}" for text in dict.fromkeys(row.protocol for _, row in self.rows)]

@@ -1,4 +1,4 @@
-"""Who the method says it is, and what can be set."""
+"""Checks of who the method says it is, and of what can be set."""
 
 import inspect
 

@@ -63,7 +63,7 @@ class Watch:
 
 
 def _repeats(calls: Counter[torch.nn.Module]) -> int:
-    """How often the parameters were used: the median over parameters."""
+    """Count how often the parameters were used: the median over parameters."""
     sizes = sorted((count, sum(p.numel() for p in module.parameters(recurse=False))) for module, count in calls.items())
     half, seen = sum(size for _, size in sizes) / 2, 0
     for count, size in sizes:

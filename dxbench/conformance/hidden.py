@@ -1,4 +1,4 @@
-"""What a method could reach of a task's truth: a walk over all that a `Problem` leads to."""
+"""Search what a method could reach of a task's truth: a walk over all that a `Problem` leads to."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial

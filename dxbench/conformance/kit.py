@@ -1,4 +1,4 @@
-"""What a method has to keep."""
+"""The rules that a method has to keep."""
 
 from collections.abc import Mapping
 

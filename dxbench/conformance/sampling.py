@@ -1,4 +1,4 @@
-"""What the trained model gives: samples, energies, values."""
+"""Checks of what the trained model gives: samples, energies, values."""
 
 import math
 from collections.abc import Callable

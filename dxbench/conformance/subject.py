@@ -111,7 +111,7 @@ class Subject:
         return (self.problem.data_std * noise).to(self.compute.device)
 
     def probe(self, model: Model) -> dict[str, Tensor]:
-        """What a model does: its samples, its energies and maps, on the CPU."""
+        """Run a model: its samples, its energies and maps, on the CPU."""
         found: dict[str, Tensor] = {}
         with torch.no_grad():
             if model.sampler is not None:

@@ -1,4 +1,4 @@
-"""What is looked at in a task."""
+"""Checks of a task."""
 
 import inspect
 import io

@@ -1,4 +1,4 @@
-"""What a task has to keep."""
+"""The rules that a task has to keep."""
 
 from dxbench.api import Task
 from dxbench.conformance import task_checks as checks

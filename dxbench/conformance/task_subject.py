@@ -81,7 +81,7 @@ class TaskSubject:
 
     @cached_property
     def problem(self) -> Problem | ProblemSet:
-        """What methods see.
+        """The problem that methods see.
 
         Raises:
             NotChecked: if its files are absent.

@@ -51,7 +51,7 @@ class OperationCounter(TorchDispatchMode):
 
     @property
     def total(self) -> int:
-        """Of both."""
+        """The sum of both."""
         return self.forward + self.backward
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:

@@ -104,7 +104,7 @@ class _Run:
         )
 
     def assist(self) -> None:
-        """What a process other than the first does."""
+        """Take part in a run as a process other than the first."""
         process.prepare_process(self.compute)
         try:
             if self.attempt.workers.from_first(False):  # it is measured
@@ -122,7 +122,7 @@ class _Run:
             raise
 
     def carry_out(self) -> ResultRecord | None:
-        """What the first process does, which alone reads and writes files.
+        """Carry out the run as the first process, which alone reads and writes files.
 
         Raises:
             Taken: if another process runs the same cell.

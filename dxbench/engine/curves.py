@@ -11,7 +11,7 @@ the curves of old and new records begin."""
 
 
 class CurveLog:
-    """At most `CURVE_POINTS` points per scalar, however long the run."""
+    """A curve of at most `CURVE_POINTS` points per scalar, however long the run."""
 
     def __init__(self, total_steps: int) -> None:
         self._window = max(1, -(-total_steps // _WINDOWS))

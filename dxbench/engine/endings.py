@@ -1,4 +1,4 @@
-"""How runs end: from the exception to the status of a record, and what one process leaves for another to report."""
+"""Endings of runs: from the exception to the status of a record, and what one process leaves for another to report."""
 
 import errno
 import time

@@ -135,7 +135,7 @@ def _piece(total: int, index: int, count: int) -> slice:
 
 
 def _environment(place: Rank | None) -> ClusterEnvironment | None:
-    """How the processes of a run find each other: as those who started them have it, which Fabric would guess at."""
+    """The way that processes of a run find each other, as those who started them have it; Fabric would guess."""
     started = outer()
     if place is not None:
         return LightningEnvironment()

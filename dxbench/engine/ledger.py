@@ -1,4 +1,4 @@
-"""What training costs, counted: operations and network passes of a run, and of the parts it found trained.
+"""Count what training costs: operations and network passes of a run, and of the parts it found trained.
 
 Seconds depend on the machine and on what else runs there. Operations and passes do not, so boards compare by them.
 """
@@ -127,7 +127,7 @@ def _entries() -> Iterator[_Entered]:
 
 
 class Ledger:
-    """What a run has spent, and what the trained parts that it found had cost those who trained them.
+    """The account of a run, and of those who trained the parts that it found trained.
 
     Attributes:
         meter: of the run's own steps; None until their number is known.
@@ -145,7 +145,7 @@ class Ledger:
         self._found.clear()
 
     def spent(self) -> TrainingCost:
-        """By this run itself, so far."""
+        """The cost of this run itself, so far."""
         flops, passes = (self.meter.flops, self.meter.passes) if self.meter else (0.0, 0.0)
         return TrainingCost(seconds=round(self.seconds, 2), flops=round(flops), passes=round(passes))
 
@@ -154,7 +154,7 @@ class Ledger:
         self._found[key] = cost
 
     def stored(self) -> TrainingCost:
-        """Of all parts that were found."""
+        """The cost of all parts that were found."""
         costs = list(self._found.values())
         return TrainingCost(
             seconds=round(sum(cost.seconds for cost in costs), 2),

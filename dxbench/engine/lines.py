@@ -18,7 +18,7 @@ _AND_AFTER = 0.05
 
 
 class Pace:
-    """When a line about something under way is due, and how far it is.
+    """A pace for lines about something under way: when the next is due, and how far the work is.
 
     Lines are ten seconds apart at least and get rarer, one whenever the time has grown by a twentieth: some 120 in ten
     hours.
@@ -49,7 +49,7 @@ class Pace:
         return True
 
     def far(self, done: int, total: int | None) -> str:
-        """Per cent and time left, as the rate so far has it; nothing where there is no total."""
+        """Tell per cent and time left, as the rate so far has it; nothing where there is no total."""
         if not total:
             return ""
         rate = (done - self._first) / max(self._clock() - self._start, 1e-9)

@@ -1,4 +1,4 @@
-"""What a run tells while it is under way."""
+"""Listeners: a run tells them what happens while it is under way."""
 
 from collections.abc import Mapping
 from typing import Protocol

@@ -54,7 +54,7 @@ def take(path: Path, *, waiting: Callable[[Owner], None] = lambda owner: None) -
 
 
 def owner_of(path: Path) -> Owner | None:
-    """Who has claimed what `path` stands for, or was at it and did not come to an end; raises as `read_owner`."""
+    """The owner who has claimed what `path` stands for, or did not come to an end; raises as `read_owner`."""
     return next((owner for number in reversed(_numbers(path)) if (owner := read_owner(_file(path, number)))), None)
 
 
@@ -224,7 +224,7 @@ class Claim:
             os.close(self._lock)
 
     def _write(self) -> None:
-        """In place and in one piece: nothing has to be free on the disk, and a successor's file is another."""
+        """Write in place and in one piece: nothing has to be free on the disk, and a successor's file is another."""
         content = self._owner.text
         with suppress(OSError):
             os.pwrite(self._file, self._owner.moving, len(content) - len(self._owner.moving))
@@ -293,7 +293,7 @@ def _file(path: Path, number: int) -> Path:
 
 
 def _numbers(path: Path) -> list[int]:
-    """Of the owner files that are there, ascending."""
+    """The numbers of the owner files that are there, ascending."""
     prefix = f"{path.name}.owner-"
     with suppress(FileNotFoundError):
         names = os.listdir(path.parent)  # noqa: PTH208 (a folder of parts may hold many)

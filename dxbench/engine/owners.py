@@ -117,7 +117,7 @@ class Owner(Frozen):
 
     @property
     def standing(self) -> Literal["running", "interrupted", "dead", "silent"]:
-        """For people to read: of an owner on another host it trusts this host's clock, which `Lock` does not."""
+        """The owner's state for people; on another host it trusts this host's clock, as `Lock` does not."""
         if self.state == "interrupted":
             return "interrupted"
         if (lives := self.lives) is None:
@@ -176,7 +176,7 @@ def here() -> tuple[str, str, int]:
 
 
 def _alive(pid: int, started: int) -> bool:
-    """Whether the process is there and is no other that has got its number since. A stopped one is there."""
+    """True where the process is there and is no other that has got its number since. A stopped one is there."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -187,7 +187,7 @@ def _alive(pid: int, started: int) -> bool:
 
 
 def _started(pid: int) -> int | None:
-    """When a process started, in ticks since the boot; -1 for one that has ended and only waits for its parent.
+    """The start of a process, in ticks since the boot; -1 for one that has ended and only waits for its parent.
 
     None where the system does not tell.
     """

@@ -33,12 +33,12 @@ class UnmetNeed(Exception):
 
 
 def trains_on_data(method: type[Method], config: Config) -> bool:
-    """Whether a run reads the training data."""
+    """True where a run reads the training data."""
     return Need.TRAINING_DATA in method.needs and config.uses_data()
 
 
 def needed_files(task: Task, method: type[Method], config: Config) -> list[Asset]:
-    """What a run reads that is not shipped: what scores it, what it trains on and the weights that it begins from."""
+    """The files that a run reads and that are not shipped: references, training data, weights to begin from."""
     return list(task.needed(training=trains_on_data(method, config), weights=method.pretrained(config)))
 
 

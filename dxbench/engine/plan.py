@@ -1,4 +1,4 @@
-"""What is to be run: cells of task x method x configuration x seed."""
+"""The plan of what is to be run: cells of task x method x configuration x seed."""
 
 import shlex
 from collections.abc import Iterable

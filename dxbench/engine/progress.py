@@ -1,4 +1,4 @@
-"""How far a run has come: all of its state that is not the method's."""
+"""The progress of a run: all of its state that is not the method's."""
 
 import math
 from collections.abc import Mapping

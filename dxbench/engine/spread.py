@@ -1,4 +1,4 @@
-"""How a run is spread over devices, and how the processes of one run find each other."""
+"""Spread a run over devices; the processes of one run find each other."""
 
 import os
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from dxbench.plugins import registry
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelSettings:
-    """Over what a batch is spread, and the precision of networks.
+    """Settings of parallel work: what a batch is spread over, and the precision of networks.
 
     Attributes:
         devices: of each machine, with a process for each.
@@ -27,7 +27,7 @@ class ParallelSettings:
 
     @property
     def processes(self) -> int:
-        """Of one run."""
+        """The number of processes of one run."""
         return self.devices * self.machines
 
     @property
@@ -88,7 +88,7 @@ class Outer:
 
 
 def outer() -> Outer | None:
-    """Who else runs this command; None where it runs alone.
+    """The processes that run this command together; None where it runs alone.
 
     A job script that calls dxbench without srun runs alone, however many tasks its job has.
     """

@@ -51,7 +51,7 @@ class StopSignals:
 
 
 class LastStopSignals(StopSignals):
-    """Of a process that ends when it is asked to: any SIGINT after the one that was answered ends it where it is."""
+    """Stop signals of a process that ends when it is asked to: a second SIGINT ends it where it is."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -77,7 +77,7 @@ def held_back() -> Iterator[None]:
 
 
 def end_at_once(number: int, frame: FrameType | None) -> None:
-    """Without a word from Python on where it was."""
+    """End the process at once, without a word from Python on where it was."""
     with suppress(OSError):
         os.write(2, f"dxbench: {AT_ONCE}\n".encode())
     os._exit(int(ExitCode.INTERRUPTED))

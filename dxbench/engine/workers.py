@@ -29,7 +29,7 @@ class Workers(Protocol):
 
     @property
     def parallel(self) -> Parallel | None:
-        """What methods spread batches by; None where there is nothing to spread."""
+        """The means by which methods spread batches; None where there is nothing to spread."""
         ...
 
     def any(self, *flags: bool) -> list[bool]:

@@ -18,7 +18,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Recipe(Protocol):
-    """How features are made: an extractor of images or of patches."""
+    """A recipe of features: an extractor of images or of patches."""
 
     @property
     def name(self) -> str: ...

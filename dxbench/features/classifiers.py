@@ -105,7 +105,7 @@ class ShippedClassifier:
         return net.eval().requires_grad_(False)
 
     def load(self, device: str) -> Extract:
-        """On the CPU, whatever the device: the net is too small for another to pay."""
+        """Load the net on the CPU, whatever the device: it is too small for another to pay."""
         net = self.network
 
         def extract(images: Images) -> dict[str, Features]:

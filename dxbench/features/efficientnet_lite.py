@@ -156,7 +156,7 @@ class EfficientNetLite:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Of the maps that are stacked."""
+        """The number of channels of the maps that are stacked."""
         width, _ = SCALES[self.version]
         return tuple(rounded(width * STAGES[stage][3]) for stage in READ_AFTER)
 

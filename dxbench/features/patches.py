@@ -35,7 +35,7 @@ class PatchExtractor(Protocol):
 
     @property
     def side(self) -> int:
-        """Of the images it takes, in pixels."""
+        """The side of the images that it takes, in pixels."""
         ...
 
     @property
@@ -59,7 +59,7 @@ class PatchExtractor(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CategoryFeatures:
-    """What tasks see of a category.
+    """The features of a category, as tasks see them.
 
     Attributes:
         train: [n, h, w, d] float16.

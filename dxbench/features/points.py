@@ -24,7 +24,7 @@ class Coordinates:
         return {"extractor": "none, the coordinates themselves", "dtype": "float64"}
 
     def load(self, device: str) -> Extract:
-        """Of images there are no coordinates."""
+        """Refuse images, which have no coordinates."""
 
         def extract(images: Images) -> dict[str, Features]:
             raise AssertionError("points are read as a PointSource")

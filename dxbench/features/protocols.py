@@ -214,7 +214,7 @@ def novelty(
 
 @dataclass(frozen=True, kw_only=True)
 class Sides:
-    """What a set is scored against.
+    """The two sets of a score: the samples, and what they are scored against.
 
     Attributes:
         dim: coordinates of points; 0 for images.
@@ -234,12 +234,12 @@ class Sides:
 
     @property
     def subset_size(self) -> int:
-        """Of kernel distances: 1,000, or all of the smaller set, as clean-fid takes it."""
+        """The size of the subsets of kernel distances: 1,000, or all of the smaller set, as clean-fid takes it."""
         return min(1000, self.num_samples, self.num_reference or 1000)
 
     @property
     def subsets(self) -> int:
-        """How many: one where it is all of both sets."""
+        """The number of subsets: one where a subset is all of both sets."""
         return 1 if self.num_samples == self.num_reference == self.subset_size else 100
 
 

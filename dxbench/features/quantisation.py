@@ -1,4 +1,4 @@
-"""From floats to bytes by rounding, and signs that somebody else's bytes were cut off instead."""
+"""Round floats to bytes, and find signs that somebody else's bytes were cut off instead."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ def quantise(x: NDArray[np.floating]) -> Images:
 
 
 def truncation_signs(images: Images) -> str | None:
-    """What in the histogram of levels speaks of cut-off floats, or None.
+    """Describe what in the histogram of levels speaks of cut-off floats, or None.
 
     Two things do. Bytes that went through floats and back come out one lower in whole ranges of levels, and a level
     at the end of each range is lost. Floats inside [-1, 1] reach 255 only at 1 itself, so its bin is empty, while

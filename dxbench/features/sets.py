@@ -38,7 +38,7 @@ REFERENCE_FILE = {"arr_0", "mu", "sigma", "mu_s", "sigma_s"}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SampleSet:
-    """What a file or folder holds: images, points, statistics of features, or images and statistics of more of them.
+    """Contents of a file or folder: images, points, statistics of features, or images and statistics of more.
 
     Attributes:
         name: for protocols and messages.
@@ -54,7 +54,7 @@ class SampleSet:
 
     @property
     def n(self) -> int | None:
-        """How many samples; None for statistics, which do not say."""
+        """The number of samples; None for statistics, which do not say."""
         held = self.images if self.points is None else self.points
         return None if held is None else len(held)
 

@@ -97,7 +97,7 @@ class Readable(Protocol):
 
 @contextmanager
 def opened_unpacked(path: Path) -> Iterator[Readable]:
-    """What a file holds that is compressed by gzip, bzip2, xz or not at all.
+    """The contents of a file that is compressed by gzip, bzip2, xz or not at all.
 
     Raises:
         InvalidFile: for a size out of proportion, or damage, also where the body of the `with` meets it.

@@ -43,7 +43,7 @@ _QUOTA = re.compile(r"Disk quota exceeded")
 def machine_fault(
     error: BaseException, *, remedy: str = "Mend that, and give the same command again"
 ) -> MachineFault | None:
-    """What a user reads of an error that the machine is to blame for; None for any other.
+    """The sentence for users about an error that the machine is to blame for; None for any other.
 
     Errors of libraries count by their text, and those that were raised from another by that one.
     """

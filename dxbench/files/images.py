@@ -1,4 +1,4 @@
-"""Which files are images, and one image read whole: one rule for samples, categories and training images.
+"""Find which files are images, and read one whole: one rule for samples, categories and training images.
 
 * An image is told by its ending, in capitals or not. What operating systems and notebooks leave behind (`.DS_Store`,
   `._0.png`, `__MACOSX`, `Thumbs.db`, `.ipynb_checkpoints`) is none, whatever its ending.

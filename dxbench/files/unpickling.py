@@ -31,7 +31,7 @@ _DAMAGED = "got a pickle that is cut short or damaged; fetch the file again"
 
 
 class Record:
-    """What any object of the file becomes: its state, and no behaviour."""
+    """The stand-in of any object of the file: its state, and no behaviour."""
 
     def __init__(self, *arguments: object) -> None:
         self.state: Any = {}
@@ -41,7 +41,7 @@ class Record:
 
 
 class Entries(dict[Any, Any]):
-    """What dictionaries with attributes become."""
+    """The stand-in of dictionaries with attributes."""
 
     def __setstate__(self, state: Any) -> None:
         self.update(state)
@@ -175,7 +175,7 @@ class _TensorUnpickler(pickle.Unpickler):
 
 
 def load_torch(file: IO[bytes], *, where: object) -> Any:
-    """What torch saved, if it is tensors, numbers and plain values; nothing is executed. `where` names it in errors.
+    """Read tensors, numbers and plain values that torch saved, executing nothing. `where` names it in errors.
 
     Raises:
         InvalidFile: if it is an archive that was made to harm.
@@ -308,7 +308,7 @@ def _walk(
 
 
 def _float_storage() -> None:
-    """What stands for `torch.FloatStorage`: a mark to be told by."""
+    """The stand-in of `torch.FloatStorage`: a mark to be told by."""
 
 
 _KNOWN_OF_SCRIPTS: dict[str, Callable[..., Any]] = {

@@ -108,7 +108,7 @@ def _read_safetensors(path: Path) -> "dict[str, Tensor]":
 
 
 def read_torch(path: Path) -> Any:
-    """What torch saved, if it is tensors, numbers and plain values in lists and dictionaries; nothing is executed.
+    """Read what torch saved, if it is tensors, numbers and plain values in lists and dictionaries; nothing is executed.
 
     NumPy's numbers are let in: training scripts keep an FID or a loss beside the weights.
 
@@ -201,7 +201,7 @@ def _tensors_of(tree: Any) -> "Iterator[Tensor]":
 
 
 def _numpy_numbers() -> list[Any]:
-    """What a pickled NumPy number asks for, also by the name of before NumPy 2."""
+    """Build a pickled NumPy number, also by the name that it had before NumPy 2."""
     import _codecs
 
     import numpy as np

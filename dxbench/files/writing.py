@@ -33,7 +33,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """As `atomic_file`, for what writes to a path: the file at the path given is empty, and may be replaced."""
+    """Open a path as `atomic_file` does, for what writes to a path: the file there is empty, and may be replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     # Not mkstemp, whose files are private whatever the umask says.
@@ -147,7 +147,7 @@ def write_named(path: Path, data: bytes | str) -> None:
 
 
 def append_named(path: Path, text: str) -> None:
-    """As `write_named`, behind what is there."""
+    """Append arrays to a file as `write_named` writes them, behind what is there."""
     _write(path, text, os.O_APPEND)
 
 

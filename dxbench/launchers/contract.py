@@ -14,7 +14,7 @@ from dxbench.sweeps.sweep import Sweep
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a cell ended: with a record, or with an error that kept it from having one.
+    """The ending of a cell: with a record, or with an error that kept it from having one.
 
     A cell that trains a shared start ends with neither. Of several processes that torchrun or SLURM started, only the
     first has records.
@@ -31,7 +31,7 @@ class Outcome:
 
     @property
     def bad(self) -> str:
-        """What came of it, in a word or two, where that is neither a number nor a trained start; else ""."""
+        """The trouble in a word or two, where the outcome is neither a number nor a trained start; else ""."""
         if isinstance(self.error, Interrupted):
             return "interrupted"
         if self.error is not None:

@@ -84,7 +84,7 @@ class Carrier:
 
 
 def _serve(pipe: "Connection[Any, Any]", options: RunOptions, place: Rank | None, gpu: str | None) -> None:
-    """What a member does: it carries out the cells that come through the pipe until that is closed."""
+    """Serve as a member: carry out the cells that come through the pipe until that is closed."""
     process.end_with_parent()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
@@ -150,7 +150,7 @@ class Crew:
                 member.pipe.send(cell)
 
     def messages(self) -> Iterator[tuple[str, Any]]:
-        """What the first member has sent: a call of a listener and its arguments, or "outcome" and that."""
+        """The messages of the first member: a call of a listener and its arguments, or "outcome" and that."""
         first = self._members[0]
         try:
             while first.pipe.poll():
@@ -159,7 +159,7 @@ class Crew:
             first.process.join(timeout=GRACE)
 
     def death(self) -> DxbenchError | None:
-        """That a member died so that no outcome will come, and how; None while there is hope.
+        """The sentence that says that a member died without an outcome, and how; None while there is hope.
 
         The first process notices when another is gone, and says so; where it does not, it is not waited for.
         """

@@ -94,7 +94,7 @@ def _here(launch: Launch, queue: CellQueue, *, together: bool) -> Iterator[Outco
 
 
 def _in_crews(launch: Launch, queue: CellQueue, crews: list[Crew]) -> Iterator[Outcome]:
-    """As many cells at a time as there are crews."""
+    """Run as many cells at a time as there are crews."""
     stopping = False
     try:
         while not queue.empty or any(crew.cell for crew in crews):

@@ -30,14 +30,14 @@ COUNT_EVERY = 10.0  # seconds
 
 
 class Work(Protocol):
-    """What a task does, on whatever node it is; called by Ray."""
+    """The work of a task, on whatever node it is; called by Ray."""
 
     def __call__(self, cell: Cell, options: RunOptions, sweep: Path) -> "Ended": ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """What comes back from a task.
+    """The result that comes back from a task.
 
     Attributes:
         told: the calls that the listener missed there, steps left out.
@@ -99,7 +99,7 @@ class RayLauncher:
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """What a cell takes of a node, and the device that it runs on there."""
+    """The demand of a cell on a node, and the device that it runs on there."""
 
     device: str
     cpus: float
@@ -108,7 +108,7 @@ class Need:
 
     @property
     def amounts(self) -> Node:
-        """By Ray's names."""
+        """The amounts by Ray's names."""
         return {"CPU": self.cpus, "GPU": self.gpus, **dict(self.resources)}
 
     def check(self, nodes: Sequence[Node]) -> None:
@@ -130,7 +130,7 @@ class Need:
 
 
 def needs_of(cell: Cell, options: RunOptions, settings: RaySettings, nodes: Sequence[Node]) -> Need:
-    """What a cell takes. With `--device auto`, GPUs are for tasks that want them where a node has one.
+    """The demand of a cell. With `--device auto`, GPUs are for tasks that want them where a node has one.
 
     Raises:
         UsageError: for devices and GPUs that contradict each other.
@@ -220,7 +220,7 @@ class _Tasks:
         return self._ray.wait(refs, num_returns=len(refs), timeout=0)[0] if first else []
 
     def _ended(self, cell: Cell, ref: Any) -> Outcome | None:
-        """How a cell ended; None where it was taken back, or has another turn."""
+        """The ending of a cell; None where it was taken back, or has another turn."""
         errors = self._ray.exceptions
         try:
             ended: Ended = self._ray.get(ref)
@@ -260,7 +260,7 @@ def _everywhere(cell: Cell) -> Cell:
 
 
 def _environment(options: RunOptions) -> dict[str, str]:
-    """What workers have to know of this process's environment; folders by their whole paths, which all nodes share."""
+    """The environment that workers have to know; folders by their whole paths, which all nodes share."""
     modules = [str(Path(place).resolve()) for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
     return {
         **{variable: str(place) for variable, place in options.places.items()},

@@ -32,7 +32,7 @@ Amount = Annotated[float, Field(ge=0)]
 
 
 class RaySettings(Frozen):
-    """What `--ray key=value` sets.
+    """Settings of `--ray key=value`.
 
     Attributes:
         address: host:port of a cluster, or "auto" for the one that this machine is part of; None starts a local one.
@@ -180,7 +180,7 @@ def _start(ray: Any) -> None:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """What Ray does to the handling of signals is undone."""
+    """Undo what Ray does to the handling of signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -167,7 +167,7 @@ class _Watch:
             time.sleep(0.1)
 
     def _tasks(self) -> list[QueuedTask] | None:
-        """Of this sweep in this folder."""
+        """The tasks of this sweep in this folder."""
         tasks = slurm_queue.queued(job_name(self.launch.sweep.id))
         return None if tasks is None else [task for task in tasks if task.script.parent == self._folder]
 
@@ -201,7 +201,7 @@ class _Watch:
         return found
 
     def _ended(self) -> Iterator[Outcome]:
-        """Of cells that have a new record, or a start that is trained."""
+        """The ended cells: those with a new record, or a start that is trained."""
         cells = list(self.open.values())
         trained = done([cell for cell in cells if cell.part == "start"], self.launch.options)
         for cell in cells:

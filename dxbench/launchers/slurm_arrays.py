@@ -1,4 +1,4 @@
-"""What the SLURM launcher submits: cells in arrays, arrays in chunks, a note of each in the folder of the sweep."""
+"""Submissions of the SLURM launcher: cells in arrays, arrays in chunks, a note of each in the folder of the sweep."""
 
 from collections.abc import Container, Sequence
 from contextlib import suppress
@@ -28,7 +28,7 @@ class Submission(Frozen):
 
 
 def submissions(sweep: Sweep) -> list[Submission]:
-    """What was submitted of a sweep, the latest last; a line that is none of ours is left out."""
+    """The submissions of a sweep, the latest last; a line that is none of ours is left out."""
     file, found = sweep.folder / "jobs.jsonl", []
     for line in read_regular(file, limit=FILE_LIMIT).splitlines() if file.is_file() else []:
         with suppress(ValidationError):
@@ -68,7 +68,7 @@ class Packing:
         self._most = min(MOST_CHUNKS, slurm_queue.largest_array() or MOST_CHUNKS)
 
     def __call__(self, cells: Sequence[Cell], *, alone: Container[str] = ()) -> list[str]:
-        """What each task of an array runs.
+        """Run one task of an array.
 
         Args:
             alone: run ids of cells that take no others with them when they die.

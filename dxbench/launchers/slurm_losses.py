@@ -31,7 +31,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """What a task of an array was to run, by run id; `since` is when it was submitted, as the file system has it."""
+    """Cells of one task of an array, by run id; `since` is when it was submitted, as the file system has it."""
 
     script: Path
     index: int
@@ -60,7 +60,7 @@ class Losses:
         self.deaths: Counter[str] = Counter()
 
     def among(self, cells: Sequence[Cell], tasks: Sequence[QueuedTask]) -> Iterator[Loss]:
-        """Of cells without record and live job, those that are surely lost.
+        """Find, of cells without record and live job, those that are surely lost.
 
         Args:
             tasks: of the sweep, those included that have ended.
@@ -122,7 +122,7 @@ class Losses:
         return interrupted and checkpoint.is_file() and checkpoint.stat().st_mtime > since
 
     def _owner(self, cell: Cell) -> Owner | None:
-        """Who is at a cell, or was and left it unfinished."""
+        """The owner that is at a cell, or was and left it unfinished."""
         try:
             return owner_of(self._work(cell) / "lock")
         except DxbenchError:  # the run itself will say so

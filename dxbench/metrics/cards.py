@@ -1,4 +1,4 @@
-"""What a reader has to know of a metric before its number says anything, by the parts of its name.
+"""Explanations of metrics: what a reader has to know before a number says anything, by the parts of its name.
 
 A name is prefixes, a stem and suffixes, then @N and what was scored: `image_robust_auroc`, `fd_resnet56@10k_start`.
 Each part says its sentence, so that metrics are listed without being imported and none lacks one.
@@ -250,5 +250,5 @@ def card_named(name: str) -> MetricCard | None:
 
 
 def card_of(metric: Metric) -> MetricCard | None:
-    """What a metric says of itself, or else what its name says; None for a stranger that does not say."""
+    """The metric's own explanation, or else what its name says; None for a stranger that does not say."""
     return metric.card if isinstance(metric, DescribedMetric) else card_named(metric.name)

@@ -1,4 +1,4 @@
-"""How well an energy knows the truth: discrimination, divergence, ranking."""
+"""Metrics of energies against the truth: discrimination, divergence, ranking."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What metrics share: taking inputs, giving estimates, and being run one after the other."""
+"""Parts that metrics share: taking inputs, giving estimates, and being run one after the other."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -32,7 +32,7 @@ class NoSamples(NotApplicable):
 
 
 def needs_samples(metric: Metric) -> bool:
-    """Whether a metric has no number for a model that does not sample; so it is where it does not say."""
+    """True where a metric has no number for a model that does not sample; so it is where it does not say."""
     nothing = EvaluationInputs(samples=None, energy=None, temperature=None, nfe=None, reference=None)
     try:
         metric.measure(nothing)
@@ -139,7 +139,7 @@ def recompute(task: Task, samples: Array, *, progress: Callable[[str], None]) ->
 
 
 def spot_check(task: Task, samples: Array) -> dict[str, Recheck]:
-    """By metric, what a uniformly random part of a model's samples, [n, *event], says.
+    """Measure, by metric, what a uniformly random part of a model's samples, [n, *event], says.
 
     A metric that is not named cannot be rechecked from a part.
     """

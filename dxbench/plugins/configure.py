@@ -1,4 +1,4 @@
-"""From preset and overrides to a frozen configuration."""
+"""Build a frozen configuration from preset and overrides."""
 
 import importlib
 import json

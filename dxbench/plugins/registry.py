@@ -125,7 +125,7 @@ def plugins(kind: Kind) -> dict[str, Plugin]:
 
 
 def in_file(name: str) -> bool:
-    """Whether a name is `path/to/file.py:Class`."""
+    """True where a name is `path/to/file.py:Class`."""
     return ".py:" in name
 
 
@@ -246,12 +246,12 @@ def _check_whole(kind: str, name: str, cls: type[Task] | type[Method], attribute
 
 
 def described(found: object) -> str:
-    """What was found in place of a class, without its address."""
+    """Describe what was found in place of a class, without its address."""
     return f"the {type(found).__name__} {getattr(found, '__qualname__', '')}".rstrip()
 
 
 def method_card(method: type[Method]) -> MethodCard:
-    """What boards print of a method: its own documentation, that of its file included; a notebook is no file."""
+    """The text that boards print of a method: its documentation and that of its file, which a notebook is not."""
     own = inspect.cleandoc(method.__doc__ or "")
     module = sys.modules.get(method.__module__)
     file = inspect.getdoc(module) if module is not None and module.__name__ != "__main__" else ""
@@ -261,7 +261,7 @@ def method_card(method: type[Method]) -> MethodCard:
 
 
 def load_file(reference: str) -> Any:
-    """What a file calls so, of `path/to/file.py:name`. A file that has not changed is executed once.
+    """Load the object that `path/to/file.py:name` names. A file that has not changed is executed once.
 
     Raises:
         UsageError: if there is no such file, it fails to import, or has nothing of that name.

@@ -1,4 +1,4 @@
-"""What is installed, as tables."""
+"""Tables of what is installed."""
 
 from typing import TYPE_CHECKING
 

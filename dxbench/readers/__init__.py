@@ -84,7 +84,7 @@ def _as_scored(read: NDArray[Any], *, image_bytes: bool) -> NDArray[Any]:
 
 
 def holds_images(path: Path) -> bool:
-    """Whether it is a folder, or a zip archive that holds no array, as an npz does whatever its own name ends in.
+    """True for a folder, or a zip archive that holds no array, as an npz does whatever its own name ends in.
 
     Raises:
         InvalidFile: for a zip archive that is damaged or made to harm.

@@ -101,7 +101,7 @@ def load_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, N
 
 
 def array_names(path: Path) -> list[str]:
-    """What the arrays of a file are named, for errors."""
+    """The names of the arrays of a file, for errors."""
     with _opened(path) as stored:
         return sorted(stored.names)
 

@@ -64,7 +64,7 @@ class Category:
 
     @property
     def anomalous(self) -> NDArray[np.bool_]:
-        """Which test images are defective, [m]."""
+        """The test images that are defective, [m]."""
         return self.defects != GOOD
 
     @property
@@ -194,7 +194,7 @@ def read_masks(category: Category, side: int) -> Masks:
 
 
 def _marked(mask: "Image.Image") -> "Image.Image":
-    """Where a mask of any mode is not 0, as one bit: coloured, or opaque where the colour is one all over."""
+    """Pixels where a mask of any mode is not 0, as one bit: coloured, or opaque where the colour is all one."""
     from PIL import Image
 
     if mask.mode.startswith("I"):  # 16 bits, which no conversion keeps

@@ -60,7 +60,7 @@ def config_id_of(record: ResultRecord) -> str:
 
 
 def precision_of(record: ResultRecord) -> Precision:
-    """Of the networks; a record without cost says nothing, and counts as float32."""
+    """The precision of the networks; a record without cost says nothing, and counts as float32."""
     return record.cost.precision if record.cost else "32"
 
 
@@ -129,7 +129,7 @@ def _digest(text: bytes) -> str:
 
 
 def _parted(text: bytes) -> tuple[bytes, str]:
-    """What goes before the digest of a file, and the digest; "" in records from before there was one."""
+    """Split a file's name into what goes before the digest, and the digest; "" in records from before there was one."""
     text = _utf8(text)
     found = _DIGEST.search(text, max(0, len(text) - _DIGEST_WITHIN))
     return (text[: found.start()], found[1].decode()) if found else (text, "")
@@ -231,7 +231,7 @@ def _joined(stored: StoredRecord, path: str | Path) -> ResultRecord | Unreadable
 
 
 def _contradiction(record: ResultRecord) -> str:
-    """Where what a record says twice differs; "" where it does not."""
+    """The contradiction of a record that says a thing twice; "" where it does not."""
     made = f"{config_id_of(record)}-s{record.seed}"
     if record.run_id != made:
         return f"run_id {record.run_id}, of its configuration and seed {made}"
@@ -266,7 +266,7 @@ _Parsed = StoredRecord | ResultRecord | Unreadable
 
 
 def _read_again(path: str | Path, text: bytes) -> _Parsed:
-    """What was refused as a record of today in that form: of the other form, an older one, or why it is none."""
+    """Read again what was refused as a record of today: in the other form, an older one, or to say why it is none."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:

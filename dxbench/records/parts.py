@@ -1,4 +1,4 @@
-"""What many records share, once each: protocols/ and cards/ of a folder of records, a file per fingerprint.
+"""Parts that many records share, once each: protocols/ and cards/ of a folder of records, a file per fingerprint.
 
 A file's name is the fingerprint of its content, so that it is checked whenever it is read, folders of records merge by
 copying, and several writers of one file write the same. It is written before the record that names it.

@@ -32,7 +32,7 @@ def sketch(samples: np.ndarray) -> list[str]:
 
 
 def copied(known: Iterable[str], shown: Collection[str], *, share: float) -> bool:
-    """Whether at least half of what a `share` of the samples should hold of a known sketch is among the keys shown.
+    """True where the keys shown hold at least half of what a `share` of the samples should hold of a known sketch.
 
     Honest samples of a plane meet by chance, in a few of a hundred keys after rounding; of images they do not.
     """

@@ -35,7 +35,7 @@ def manifest_defects(manifest: Manifest) -> Iterator[Defect]:
 
 
 def agreement_defects(records: Sequence[ResultRecord]) -> Iterator[Defect]:
-    """What one configuration has to have in common, whatever the seed."""
+    """Check that one configuration has in common what it must, whatever the seed."""
     well = [record for record in records if record.status == "ok"]
     if not well:
         yield Defect(where="bundle", problem="no run ended well, so nothing was measured", remedy=RUN_AGAIN)
@@ -52,7 +52,7 @@ def agreement_defects(records: Sequence[ResultRecord]) -> Iterator[Defect]:
 
 @dataclass(frozen=True)
 class Known:
-    """What the records that are there already say of a task.
+    """The knowledge of a task in the records that are there already.
 
     Attributes:
         nfe: by configuration.

@@ -28,7 +28,7 @@ def block_hashes(samples: "np.ndarray") -> list[str]:
 
 
 def chosen_blocks(manifest_sha256: str, run_id: str, *, total: int, wanted: int | None) -> list[int]:
-    """Which of `total` blocks a run has to show, ascending: all, or those `wanted` whose keyed hashes are least."""
+    """Choose the blocks of `total` to show, ascending: all, or those `wanted` whose keyed hashes are least."""
 
     def rank(block: int) -> str:
         return hashlib.sha256(f"{manifest_sha256}/{run_id}/{block}".encode()).hexdigest()

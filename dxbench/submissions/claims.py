@@ -1,4 +1,4 @@
-"""What a record says, held against itself, the task and the method. Pure functions of records."""
+"""Checks of what a record says, against itself, the task and the method. Pure functions of records."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What is wrong with a bundle."""
+"""Defects of a bundle."""
 
 from dataclasses import dataclass
 

@@ -24,7 +24,7 @@ LEAST_SCALE = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What a task's samples look like, as they are kept.
+    """The shape of a task's samples, as they are kept.
 
     Attributes:
         count: how many a run is scored on; 0 where a task does not say.
@@ -95,7 +95,7 @@ class Rechecked:
 
     @property
     def range(self) -> str:
-        """What may honestly be claimed, in words."""
+        """The range that may honestly be claimed, in words."""
         return f"at least {self.low:.4f}" if self.high is None else f"{self.low:.4f} to {self.high:.4f}"
 
 
@@ -177,7 +177,7 @@ def _needed(record: ResultRecord, metric: str) -> int:
 
 
 def _named_otherwise(shown: Shown, record: ResultRecord) -> Iterator[Defect]:
-    """What a record says of its samples, as far as those shown can tell."""
+    """Find samples that the record names otherwise, as far as those shown can tell."""
     where = samples_member(shown.run_id)
     if shown.whole and array_sha256(shown.samples) != record.samples_sha256:
         yield Defect(where=where, problem="not the samples of the record (samples_sha256)", remedy=RUN_AGAIN)
@@ -193,7 +193,7 @@ def _named_otherwise(shown: Shown, record: ResultRecord) -> Iterator[Defect]:
 
 
 def _lacks(words: list[str], samples: np.ndarray) -> bool:
-    """Whether a sketch lacks a key that the sketch of all samples would hold: one below its largest."""
+    """True where a sketch lacks a key that the sketch of all samples would hold: one below its largest."""
     missing = set(row_keys(samples)) - set(words)
     return bool(missing) and (len(words) < SIZE or min(missing) < max(words))
 
@@ -239,7 +239,7 @@ def _slack(value: float) -> float:
 
 
 def _differing(claim: Estimate, found: Estimate) -> Iterator[str]:
-    """What of a claim, other than its value, is not as computed again."""
+    """The parts of a claim, other than its value, that are not as computed again."""
     for field in ("n", "better", "unit"):
         if getattr(claim, field) != getattr(found, field):
             yield f"{field} = {getattr(claim, field)!r}, computed again {getattr(found, field)!r}"

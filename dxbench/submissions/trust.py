@@ -1,4 +1,4 @@
-"""What a bundle claims that nobody here can check."""
+"""Claims of a bundle that nobody here can check."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class OnTrust:
 
 
 def on_trust(records: Sequence[ResultRecord], rechecked: Sequence[Rechecked], *, known_nfe: bool) -> Iterator[OnTrust]:
-    """Of the records of one configuration.
+    """The claims that the records of one configuration leave to trust.
 
     Args:
         known_nfe: records that are there already have other seeds of the configuration.

@@ -32,7 +32,7 @@ INSTALL = "Install the package that has it, or give its file with --task path/to
 
 @dataclass(kw_only=True)
 class Report:
-    """What validation found.
+    """The findings of validation.
 
     Attributes:
         records: those that could be read.
@@ -76,7 +76,7 @@ def validate(path: Path, *, results: Path, task: Task | None = None, progress: C
 
 @contextmanager
 def _noting(report: Report, where: str) -> Iterator[None]:
-    """What cannot be read becomes a defect."""
+    """Turn what cannot be read into a defect."""
     try:
         yield
     except InvalidFile as error:

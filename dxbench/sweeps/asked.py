@@ -1,4 +1,4 @@
-"""Whether cells of a sweep are to stop."""
+"""Ask whether cells of a sweep are to stop."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What will become of the cells of a sweep, as far as records and files tell."""
+"""Forecast what will become of the cells of a sweep, as far as records and files tell."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

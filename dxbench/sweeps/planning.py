@@ -1,4 +1,4 @@
-"""From what was typed, or a sweep file, to the cells of a sweep."""
+"""Plan the cells of a sweep from what was typed, or from a sweep file."""
 
 import tomllib
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What became of the cells of a sweep so far, from its folder and the records alone: the same on every node."""
+"""The state of a sweep's cells, from its folder and the records alone: the same on every node."""
 
 import os
 import socket
@@ -117,7 +117,7 @@ def _state(cell: PlannedCell, home: Path, results: Path) -> CellState:
 
 
 def _owner(cell: PlannedCell, home: Path) -> Owner | None:
-    """Who is at a cell, or was when it died; None where nobody is, or where that cannot be told."""
+    """The owner that is at a cell, or was when it died; None where nobody is, or where that cannot be told."""
     try:
         return owner_of(home / "work" / cell.folder / cell.run_id / "lock")
     except (UsageError, MachineFault):

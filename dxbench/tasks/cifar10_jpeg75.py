@@ -90,7 +90,7 @@ class Cifar10Jpeg75(ImageTask):
 
 
 def training_images() -> LabelledImages:
-    """Of both archives; raises MissingData and InvalidFile as `Asset.verify` and `read_jpegs`."""
+    """The training images of both archives; raises MissingData and InvalidFile as `Asset.verify` and `read_jpegs`."""
     return read_jpegs(tuple(asset.verify() for asset in CIFAR10_JPEG75_TRAIN), split="train", n=NUM_TRAIN)
 
 

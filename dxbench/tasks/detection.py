@@ -1,4 +1,4 @@
-"""What detection tasks share: normal points train, energies of test points are ranked, group by group."""
+"""Parts that detection tasks share: normal points train, energies of test points are ranked, group by group."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -216,7 +216,7 @@ class DetectionTask(Task):
         return group.train
 
     def kept(self, name: str, group: GroupScores) -> dict[str, NDArray[Any]]:
-        """What of a group's scores is kept for pictures, by kind."""
+        """The part of a group's scores that is kept for pictures, by kind."""
         return {"scores": group.scores, "anomalous": group.anomalous}
 
     def _unscored(self, reason: str) -> Evaluation:

@@ -1,4 +1,4 @@
-"""What tasks of images share: drawing, start, chain and energies of a model, bytes, scores on features, pictures."""
+"""Parts that tasks of images share: drawing, start, chain and energies of a model, bytes, scores, pictures."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +41,7 @@ ENERGIES_OF = 1000
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Drawn:
-    """What was drawn of a model.
+    """The draws of a model.
 
     Attributes:
         samples: [n, ...], and `start` those of the model it was fine-tuned from, of the same seeds; None if there are

@@ -1,4 +1,4 @@
-"""What tasks on patches of images share: models train on patches of good images, maps and images are ranked.
+"""Parts that tasks on patches of images share: models train on patches of good images, maps and images are ranked.
 
 A patch is a point: `Problem.data` has all of them as rows and knows their grid (`dxbench.api.PatchData`), and a model
 has an energy of patches (`Model.energy`) or of whole grids (`Model.maps`). Image scores and maps come from its energies
@@ -92,7 +92,7 @@ class PatchTask(DetectionTask):
         return group.test[rows].astype(np.float32)
 
     def grids_of(self, points: Array, *, device: str) -> Array:
-        """What `threatened` gives, once changed, as grids of features [n, h, w, d]."""
+        """The points of `threatened`, once changed, as grids of features [n, h, w, d]."""
         return points
 
     def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:

@@ -52,7 +52,7 @@ class PatchLaw:
 
     @property
     def variances(self) -> tuple[float, float]:
-        """Of y along the basis and orthogonal to it."""
+        """Variances of y along the basis and orthogonal to it."""
         d, r = self.basis.shape
         return 1 / r + self.noise / d, self.noise / d
 
@@ -106,7 +106,7 @@ def write_set(folder: Path, *draw: str) -> None:
 
 
 def _rectangles(rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Where patches are defective, [GRID, GRID]: one or two rectangles of 2 to 4 patches a side."""
+    """The defective patches, [GRID, GRID]: one or two rectangles of 2 to 4 patches a side."""
     where = np.zeros((GRID, GRID), dtype=bool)
     for _ in range(rng.integers(1, 3)):
         h, w = rng.integers(2, 5, size=2)

@@ -49,7 +49,7 @@ def split_clean(name: str, x: Array, anomalous: Labels) -> tuple[Array, Array, L
 
 
 def split_dte(name: str, x: Array, anomalous: Labels) -> tuple[Array, Array, Labels]:
-    """As DTE's code splits: small sets drawn with replacement to 1,000 rows, then file order."""
+    """Split as DTE's code does: small sets drawn with replacement to 1,000 rows, then file order."""
     if len(x) < MIN_ROWS:
         rng = np.random.default_rng(derive_seed("tabular_dte", VERSION, name))
         drawn = rng.integers(len(x), size=MIN_ROWS)

@@ -1,4 +1,4 @@
-"""Whether sampler and energy come to terms: the gap between the energies of samples and of data."""
+"""Watch whether sampler and energy come to terms: the gap between the energies of samples and of data."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ class GapWatch:
         self._seen += 1
 
     def complaint(self) -> str | None:
-        """What is wrong at the end of training, or None."""
+        """The complaint at the end of training, or None."""
         if self._seen < self._iterations or self._last < self._first:
             return None
         return (

@@ -23,7 +23,7 @@ from dxmi.training.parallel import ONE_PROCESS, Parallel
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """How sampler and values take their steps.
+    """Rates at which sampler and values take their steps.
 
     Attributes:
         value_lr: of the values' parameters; `own_rates` of `DxMILearner` gives some of them another.

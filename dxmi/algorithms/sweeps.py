@@ -1,4 +1,4 @@
-"""Which transitions of a rollout share one optimiser step, and in which order."""
+"""Choose which transitions of a rollout share one optimiser step, and in which order."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from torch import Generator, Tensor
 
 @runtime_checkable
 class PolicySweep(Protocol):
-    """What the policy learns from."""
+    """The choice of transitions that the policy learns from."""
 
     def steps(self, chains: int, generator: Generator) -> Iterable[Int[Tensor, " s b"]]:
-        """For each optimiser step, s sampling steps of each of the chains (`Trajectory.at`)."""
+        """Choose for each optimiser step s sampling steps of each of the chains (`Trajectory.at`)."""
         ...
 
 

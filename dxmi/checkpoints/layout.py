@@ -1,4 +1,4 @@
-"""What an official UNet calls the modules of ours, written as tables."""
+"""Tables of the names that an official UNet gives the modules of ours."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -20,7 +20,7 @@ class SharedValue(nn.Module):
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
-        """What a value evaluates."""
+        """The networks that the value evaluates."""
         return (self.net,)
 
     def value(self, x: Points, k: StepIndex) -> PerSample:
@@ -39,7 +39,7 @@ class TimeIndependentValue(nn.Module):
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
-        """What a value evaluates."""
+        """The networks that the value evaluates."""
         return (self.net,)
 
     def value(self, x: Points, k: StepIndex) -> PerSample:
@@ -60,7 +60,7 @@ class SeparateEnergy(nn.Module):
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
-        """What a value may evaluate."""
+        """The networks that the value may evaluate."""
         return (self.energy_net, self.value_net)
 
     def value(self, x: Points, k: StepIndex) -> PerSample:

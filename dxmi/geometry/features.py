@@ -55,7 +55,7 @@ class LocalWhitening(Whitening):
 
     @classmethod
     def fit(cls, points: Points, *, neighbours: int) -> "LocalWhitening":
-        """From training points [n, D], n >= 2."""
+        """Fit to training points [n, D], n >= 2."""
         from sklearn.covariance import LedoitWolf
         from sklearn.neighbors import NearestNeighbors
 
@@ -84,7 +84,7 @@ class MahalanobisLift(Whitening):
 
     @classmethod
     def fit(cls, points: Points) -> "MahalanobisLift":
-        """From training points [n, D], n >= 2."""
+        """Fit to training points [n, D], n >= 2."""
         from sklearn.covariance import LedoitWolf
 
         estimate = LedoitWolf().fit(points.double().numpy())
@@ -106,7 +106,7 @@ FeatureKind = Literal["whitened", "sphere", "lifted", "mahalanobis"]
 
 
 def fit_features(kind: FeatureKind, points: Points, *, neighbours: int) -> nn.Module:
-    """From [n, D] training points to a module that takes points to the unit sphere."""
+    """Fit a module that takes points to the unit sphere, from [n, D] training points."""
     match kind:
         case "whitened":
             return LocalWhitening.fit(points, neighbours=neighbours)

@@ -16,7 +16,7 @@ class NeighbourInterpolation:
     """
 
     def __init__(self, points: Points, *, share: float, neighbours: int) -> None:
-        """Of points [n, D], n >= 2: up to `share` of the way, to one of `neighbours`; a share of 0 leaves them be."""
+        """Keep points [n, D], n >= 2, to go up to `share` of the way to a neighbour; 0 leaves them be."""
         from sklearn.neighbors import NearestNeighbors
 
         self._points, self._share = points, share

@@ -1,4 +1,4 @@
-"""Where points live: how a displacement moves them, and which displacements there are."""
+"""Spaces that points live in: how a displacement moves them, and which displacements there are."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -16,7 +16,7 @@ class Space(Protocol):
         ...
 
     def move(self, x: Points, v: Points) -> Points:
-        """Where the displacement `tangent(x, v)` leads from x."""
+        """Move x by the displacement `tangent(x, v)`."""
         ...
 
     def degrees_of_freedom(self, dim: int) -> int:

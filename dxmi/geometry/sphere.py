@@ -19,7 +19,7 @@ def tangent(x: Points, v: Points) -> Points:
 
 
 def exponential_map(x: Points, v: Points) -> Points:
-    """Where the geodesic from x in the tangent direction v arrives after length |v|: cos|v| x + sin|v| v / |v|."""
+    """Follow the geodesic from x in the tangent direction v for the length |v|: cos|v| x + sin|v| v / |v|."""
     length = _norm(v)
     return length.cos() * x + torch.sinc(length / math.pi) * v
 

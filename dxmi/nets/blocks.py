@@ -1,4 +1,4 @@
-"""What a UNet is made of: residual blocks, changes of size, the levels they form."""
+"""Parts of a UNet: residual blocks, changes of size, the levels they form."""
 
 from jaxtyping import Float
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""From a noise level or step, and optional labels, to the vector that conditions every block of a UNet."""
+"""Embed a noise level or step, and optional labels, in the vector that conditions every block of a UNet."""
 
 import math
 from collections.abc import Callable

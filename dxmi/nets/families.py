@@ -49,7 +49,7 @@ def noise_predictor(
 
 
 def is_image(event_shape: Sequence[int]) -> bool:
-    """Whether events are images [C, H, W] and not vectors [dim].
+    """True where events are images [C, H, W] and not vectors [dim].
 
     Raises:
         ValueError: if they are neither.

@@ -14,7 +14,7 @@ Image = Float[Tensor, " b _ _ _"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Initialiser:
-    """How weights begin: uniform of half-width `bound(fan_in, fan_out)`, times a factor where a branch ends."""
+    """The start of weights: uniform of half-width `bound(fan_in, fan_out)`, times a factor where a branch ends."""
 
     bound: Callable[[int, int], float]
     draws_bias: bool

@@ -1,4 +1,4 @@
-"""What tells the UNets of the suite apart."""
+"""Settings that tell the UNets of the suite apart."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,6 +70,6 @@ class UNetConfig:
         return self.width * self.multipliers[level] if level >= 0 else self.width
 
     def attends_going_up(self, level: int, index: int) -> bool:
-        """Whether attention follows block `index` = 0 .. blocks_per_level of a level on the way up."""
+        """True where attention follows block `index` = 0 .. blocks_per_level of a level on the way up."""
         is_last = index == self.blocks_per_level
         return level in self.attention_levels and (is_last or not self.attend_once_going_up)

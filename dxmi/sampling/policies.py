@@ -119,7 +119,7 @@ class GaussianPolicy(nn.Module):
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """Of the standard normal draw behind the start and behind each step."""
+        """The shape of the standard normal draw behind the start and behind each step."""
         return self.event_shape
 
     @property
@@ -174,7 +174,7 @@ class LatentPolicy(GaussianPolicy):
         last_std: float,
         trainable_std: Sequence[bool],
     ) -> "LatentPolicy":
-        """Of a net (x, k, z) -> x_data, with the posterior's std and `last_std` in place of the last, which is 0."""
+        """Build from a net (x, k, z) -> x_data, with the posterior's stds and `last_std` for the last, which is 0."""
         of_x, of_data = schedule.posterior_mean()
         std = schedule.posterior_std()
         std[-1] = last_std

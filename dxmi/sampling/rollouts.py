@@ -52,7 +52,7 @@ def rollout(
 
 
 def reparametrised_rollout(policy: GaussianPolicy, noise: Noise) -> Trajectory:
-    """As `rollout`, with the graph of the whole chain kept, for back-propagation through every step."""
+    """Roll out as `rollout` does, with the graph of the whole chain kept, for back-propagation through every step."""
     states = [policy.start(noise.normal(0))]
     for step in range(policy.num_steps):
         k = states[-1].new_full((len(states[-1]),), step, dtype=torch.int64)

@@ -20,7 +20,7 @@ from dxmi.schedules.levels import NoiseLevels
 
 
 class Sampler(ABC):
-    """From noise to samples along the given levels. Draw 0 of the noise is the start, draw k + 1 belongs to step k."""
+    """A way from noise to samples along levels. Draw 0 of the noise is the start, draw k + 1 belongs to step k."""
 
     @abstractmethod
     def states(self, denoiser: Denoiser, levels: NoiseLevels, noise: Noise) -> Iterator[Points]:

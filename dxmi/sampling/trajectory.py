@@ -1,4 +1,4 @@
-"""What a rollout leaves behind."""
+"""Records of rollouts."""
 
 from dataclasses import dataclass
 

@@ -185,7 +185,7 @@ class SDEChain(Chain):
 
 
 def _zero(falling: Callable[[float], float], low: float, high: float) -> float:
-    """Where a falling function changes sign, by bisection to the last bit or so."""
+    """Find where a falling function changes sign, by bisection to the last bit or so."""
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if falling(middle) > 0 else (low, middle)

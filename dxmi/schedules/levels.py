@@ -40,7 +40,7 @@ class VPSchedule:
 
     @classmethod
     def from_betas(cls, betas: Float[Tensor, " K"]) -> "VPSchedule":
-        """From DDPM's beta_1 .. beta_T, given in their order (data to noise)."""
+        """Build from DDPM's beta_1 .. beta_T, given in their order (data to noise)."""
         signal = torch.cumprod(1.0 - betas.to(torch.float64), dim=0)
         return cls(alpha_bar=torch.cat([signal.flip(0), torch.ones(1, dtype=torch.float64)]))
 

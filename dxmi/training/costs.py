@@ -1,4 +1,4 @@
-"""What a sampling step costs besides the value it reaches."""
+"""Costs of a sampling step besides the value it reaches."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

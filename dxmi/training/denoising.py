@@ -18,7 +18,7 @@ from dxmi.training.parallel import ONE_PROCESS, Parallel
 
 
 def drawn_steps(schedule: VPSchedule, noise: StreamNoise) -> tuple[StepIndex, Points]:
-    """What DDPM's loss draws for a batch: k uniform on 0 .. K - 1, and eps."""
+    """Draw what DDPM's loss needs for a batch: k uniform on 0 .. K - 1, and eps."""
     generator = noise.generator
     k = torch.randint(schedule.num_steps, (noise.batch_size,), generator=generator, device=generator.device)
     return k, noise.normal(0)
@@ -40,7 +40,7 @@ def noised(schedule: VPSchedule, data: Points, k: StepIndex, eps: Points) -> Poi
 
 @runtime_checkable
 class DenoisingLoss(Protocol):
-    """What a network is trained by: a loss per sample at numbers that are drawn for the whole batch before."""
+    """A loss that trains a network: per sample, at numbers that are drawn for the whole batch before."""
 
     def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
         """Numbers of a batch, a row per sample."""

@@ -15,7 +15,7 @@ from torch.amp import GradScaler
 
 @runtime_checkable
 class Parallel(Protocol):
-    """How the work on a batch is spread."""
+    """A way to spread the work on a batch."""
 
     def rows(self, batch_size: int) -> slice:
         """This process's rows of a batch; those of all processes are the batch, each row once."""

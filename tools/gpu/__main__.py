@@ -50,7 +50,7 @@ Status = Literal["ok", "failed", "stopped", "left out"]
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """What the steps are done on.
+    """The size of the problems that the steps are done on.
 
     Attributes:
         network: what is set of the backbone's network beside the preset, and `row` of DxMI.
@@ -102,7 +102,7 @@ ON_CPU = Size(
 
 @dataclass(kw_only=True)
 class Result:
-    """What came of a step, as the summary tells it."""
+    """The outcome of a step, as the summary tells it."""
 
     status: Status
     seconds: float
@@ -111,7 +111,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a run of this script keeps things.
+    """The folders of a run of this script.
 
     Attributes:
         out: what is to come back.
@@ -272,7 +272,7 @@ def _row(place: Place, name: str, start_iterations: int, dxmi_iterations: int) -
 
 
 def _records(place: Place, name: str) -> Iterator[ResultRecord]:
-    """Of the row that a step has trained and scored."""
+    """The records of the row that a step has trained and scored."""
     for path in (place.results / place.size.task / METHODS[name]).glob("*.json"):
         record = read_record(path)
         if not isinstance(record, Unreadable) and record.status in ("ok", "partial"):

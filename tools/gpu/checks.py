@@ -1,4 +1,4 @@
-"""What the rest of `make gpu` counts on: precisions, compilation, process groups, memory, repeatability.
+"""Checks of what the rest of `make gpu` counts on: precisions, compilation, process groups, memory, repeatability.
 
 Each check prints a line and none keeps the next from running; the exit status is 1 where one failed.
 

@@ -6,7 +6,7 @@ from dxbench_baselines.dte import DTEConfig
 
 
 def released() -> DTEConfig:
-    """As the released code trains for its table: 400 epochs, however long, and two softmaxes."""
+    """The training of the released code for its table: 400 epochs, however long, and two softmaxes."""
     return DTEConfig(double_softmax=True, iterations=10**9)
 
 
@@ -16,7 +16,7 @@ def separate() -> DTEConfig:
 
 
 def patches() -> DTEConfig:
-    """For 711,284 patches: the source's net, 100 epochs of batches of 784. Untested for want of the data."""
+    """Settings for 711,284 patches: the source's net, 100 epochs of batches of 784. Untested for want of the data."""
     return DTEConfig(iterations=90_700, epochs=100, batch_size=784)
 
 

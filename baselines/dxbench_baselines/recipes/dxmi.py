@@ -36,7 +36,7 @@ def gaussians8() -> DxMIConfig:
 
 
 def gaussians8_paper() -> DxMIConfig:
-    """As the default, with the paper's gamma = 1."""
+    """The default with the paper's gamma = 1."""
     return DxMIConfig(gamma=1.0, value_lr=5e-4, iterations=6000)
 
 
@@ -90,7 +90,7 @@ def cifar10_ddgan() -> DxMIConfig:
 
 
 def cifar10_jpeg75() -> DxMIConfig:
-    """As on CIFAR-10, from a backbone that is trained first, since official weights have seen the lossless images."""
+    """The recipe of CIFAR-10 from a backbone that is trained first: official weights have seen the lossless images."""
     return _images(DDPM, FastDPMSteps(), policy_max_grad_norm=0.1, dropout=0.1)
 
 

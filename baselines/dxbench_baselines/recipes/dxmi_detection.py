@@ -47,7 +47,7 @@ def patches() -> DxMIDetectionConfig:
 
 
 def patches_of_a_category() -> DxMIDetectionConfig:
-    """As `patches`, for a fifteenth of them: as many epochs."""
+    """The recipe `patches` for a fifteenth of them: as many epochs."""
     return patches().model_copy(update={"pretrain_iterations": 605, "iterations": 6_050})
 
 

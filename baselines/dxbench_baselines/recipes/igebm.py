@@ -31,7 +31,7 @@ def quick() -> IGEBMConfig:
 
 
 def patches() -> IGEBMConfig:
-    """For 711,284 patches: sizes and length of DxMI's App. C.3, chains and gamma of the source.
+    """Settings for 711,284 patches: sizes and length of DxMI's App. C.3, chains and gamma of the source.
 
     The rate is as elsewhere. Untested for want of the data.
     """

@@ -1,4 +1,4 @@
-"""From the energies of an image's patches to its anomaly map and its score: the choices that papers differ in."""
+"""Turn the energies of an image's patches into its anomaly map and its score: the choices that papers differ in."""
 
 from dataclasses import dataclass
 
@@ -33,12 +33,12 @@ class PatchScoring:
 
     @property
     def map_recipe(self) -> str:
-        """For protocols."""
+        """The description that protocols hold."""
         return f"bilinear to {self.resolution}, align_corners={self.align_corners}, no smoothing"
 
     @property
     def image_score(self) -> str:
-        """For protocols."""
+        """The description that protocols hold."""
         largest = "max" if self.top == 1 else f"mean of the {self.top} largest"
         if self.pool is None:
             return f"{largest} over patches of the energy"

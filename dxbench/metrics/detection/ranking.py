@@ -1,4 +1,4 @@
-"""How well scores tell anomalous from normal: numbers of two sets of scores, exact, ties counted as they fall.
+"""Ranking metrics: numbers of two sets of scores, anomalous and normal, exact, ties counted as they fall.
 
 A larger score is more anomalous, as an energy is. Nothing is rescaled before ranking: a sigmoid or a min-max in
 float32 makes ties of what was different, and an AUROC below 1/2 stays what it is.
@@ -75,14 +75,14 @@ class FalseAlarms:
 
 @dataclass(frozen=True, kw_only=True)
 class Detections:
-    """With each anomalous score as threshold: anomalies found, and alarms raised, both [n]."""
+    """Detections with each anomalous score as threshold: anomalies found, and alarms raised, both [n]."""
 
     hits: Array
     alarms: Array
 
     @classmethod
     def at(cls, anomalous: Scores, false: FalseAlarms, *, num_normal: int) -> "Detections":
-        """From the anomalous scores and their false alarms among `num_normal` normal ones."""
+        """Build the curve from the anomalous scores and their false alarms among `num_normal` normal ones."""
         ordered = np.sort(anomalous, axis=None)
         hits = (len(ordered) - np.searchsorted(ordered, anomalous, side="left")).astype(np.float64)
         return cls(hits=hits, alarms=hits + false.loose * num_normal)
@@ -108,7 +108,7 @@ def auroc(normal: Scores, anomalous: Scores) -> float:
 
 
 def auroc_standard_error(normal: Scores, anomalous: Scores) -> float:
-    """Of the AUROC as an estimate from these points (DeLong et al. 1988, doi:10.2307/2531595).
+    """The standard error of the AUROC as an estimate from these points (DeLong et al. 1988, doi:10.2307/2531595).
 
     NaN with fewer than two points of a kind.
     """

@@ -75,7 +75,7 @@ class RankedPixels:
 
     @property
     def auroc(self) -> float:
-        """Over all pixels of all images, those without defects included."""
+        """The AUROC over all pixels of all images, those without defects included."""
         return self.alarms.auroc
 
     def curves(self, rates: Array) -> tuple[Array, Array]:

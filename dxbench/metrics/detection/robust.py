@@ -29,7 +29,7 @@ class ThreatModel(Protocol):
 
     @property
     def description(self) -> str:
-        """For protocols: what it does and how far."""
+        """The protocol's description: what the attack does and how far it goes."""
         ...
 
     def fitted(self, normal: Array) -> "ThreatModel":
@@ -168,7 +168,7 @@ class WorstCase:
 
     @property
     def description(self) -> str:
-        """For protocols."""
+        """The protocol's description of the attack."""
         spaced = "" if self.every == 1 else f", one in {self.every}"
         return (
             f"{'all' if self.at_most is None else f'first {self.at_most}'} anomalies of a group{spaced}, "
@@ -211,5 +211,5 @@ class WorstCase:
 
 
 def _reflected(z: Parameters) -> Parameters:
-    """Into [-1, 1], as if its borders were mirrors."""
+    """Reflect into [-1, 1], as if its borders were mirrors."""
     return 1.0 - np.abs((z + 1.0) % 4.0 - 2.0)

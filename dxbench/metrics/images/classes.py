@@ -44,7 +44,7 @@ class ClassShare(ClassMetric):
         return {"assignment": ASSIGNMENT, "extreme": self.extreme}
 
     def shares(self, source: FeatureSource) -> NDArray[np.float64]:
-        """Of every class, [classes]."""
+        """The shares of every class, [classes]."""
         classes = self.assigned(source)
         return np.bincount(classes, minlength=self.features.dim) / len(classes)
 

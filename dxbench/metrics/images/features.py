@@ -1,4 +1,4 @@
-"""What metrics on features share: which features they read, of how many samples, against which reference."""
+"""Parts that metrics on features share: which features they read, of how many samples, against which reference."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -88,7 +88,7 @@ class FeatureSource(Protocol):
 
     @property
     def n(self) -> int | None:
-        """How many images; None for statistics that do not say."""
+        """The number of images; None for statistics that do not say."""
         ...
 
     def features(self, which: FeatureSet) -> Features:
@@ -169,7 +169,7 @@ class FeatureMetric(ABC):
 
     @abstractmethod
     def measure(self, inputs: EvaluationInputs) -> Estimate:
-        """As `dxbench.api.Metric`."""
+        """Measure, as `dxbench.api.Metric` asks."""
 
     def generated(self, inputs: EvaluationInputs) -> FeatureSource:
         """The samples, exactly `num_samples` of them; raises NotApplicable otherwise."""
@@ -192,7 +192,7 @@ def exactly(source: FeatureSource, n: int, what: str) -> FeatureSource:
 
 
 def tiling(inputs: EvaluationInputs) -> Tiling:
-    """How distances are computed for this inputs."""
+    """The way that distances are computed for this inputs."""
     return Tiling(device=inputs.device) if isinstance(inputs, FeatureInputs) else DEFAULT_TILING
 
 

@@ -85,7 +85,7 @@ class KernelDistance(FeatureMetric):
 
 
 class Pairing(Protocol):
-    """How draws of both sides are brought together for an estimate that wants few of them."""
+    """A way to bring draws of both sides together for an estimate that wants few of them."""
 
     @property
     def stream(self) -> str:
@@ -199,7 +199,7 @@ class ManifoldMetric(FeatureMetric):
     @property
     @abstractmethod
     def comparison(self) -> str:
-        """When a point counts as inside a ball, for the protocol."""
+        """The rule by which a point counts as inside a ball, for the protocol."""
 
     @property
     def choices(self) -> dict[str, JsonValue]:
@@ -282,7 +282,7 @@ class BallMetric(ManifoldMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class Density(BallMetric):
-    """How many balls of the references a sample lies in, over k; 1 for one law."""
+    """The number of balls of the references that a sample lies in, over k; 1 for one law."""
 
     @property
     def stem(self) -> str:
@@ -310,7 +310,7 @@ class Coverage(BallMetric):
 
 @dataclass(frozen=True, kw_only=True)
 class Vendi(FeatureMetric):
-    """How many different samples the samples are worth; it looks at no reference."""
+    """The number of different samples that the samples are worth; it looks at no reference."""
 
     @property
     def stem(self) -> str:

@@ -30,7 +30,7 @@ def inception_scores(logits: NDArray[np.floating], *, splits: int) -> Array:
 
 
 def sorted_by_class(logits: NDArray[np.floating]) -> bool:
-    """Whether neighbours share their predicted class far more often than chance: by 10 standard errors and 10 %."""
+    """True where neighbours share their predicted class far more often than chance: by 10 standard errors and 10 %."""
     labels = logits.argmax(axis=1)
     shares = np.bincount(labels) / len(labels)
     by_chance = float((shares**2).sum())

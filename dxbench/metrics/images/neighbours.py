@@ -19,7 +19,7 @@ it, and then the distance is off by no more than that rounding."""
 
 @dataclass(frozen=True, kw_only=True)
 class Tiling:
-    """How distance matrices are cut: `rows` x `columns` float32 distances at a time, on `device`."""
+    """The tiles of distance matrices: `rows` x `columns` float32 distances at a time, on `device`."""
 
     rows: int = 2048
     columns: int = 8192

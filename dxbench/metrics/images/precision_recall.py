@@ -25,11 +25,11 @@ Features = NDArray[np.floating]
 
 
 class Arithmetic(Protocol):
-    """How distances and radii are computed and compared."""
+    """The way that distances and radii are computed and compared."""
 
     @property
     def comparison(self) -> str:
-        """For protocols."""
+        """The rule of comparison, for protocols."""
         ...
 
     def share_inside(self, features: Features, centres: Features, *, k: int, tiling: Tiling) -> float:
@@ -54,7 +54,7 @@ class Exact:
 
 @dataclass(frozen=True)
 class HalfPrecision:
-    """As ADM's evaluator: squared distances of each block in float16, in float32 where one of a block overflows.
+    """Arithmetic of ADM's evaluator: squared distances of a block in float16, in float32 where one of them overflows.
 
     guided-diffusion, evaluations/evaluator.py, `DistanceBlock`. Rounding makes ties, which count as inside, so that
     shares come out higher: by 0.003 on Inception-like features, 1,500 against 1,500.

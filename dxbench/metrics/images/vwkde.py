@@ -42,7 +42,7 @@ NARROWEST = 0.01
 
 
 def gaussian_scores(points: Array) -> Callable[[Array], Scores]:
-    """Of a Gaussian fitted to [n, d] points: s = -C^-1 (x - m), L = |s|^2 - tr C^-1."""
+    """Scores of a Gaussian fitted to [n, d] points: s = -C^-1 (x - m), L = |s|^2 - tr C^-1."""
     variances, axes = np.linalg.eigh(_covariance(points))
     mean, precision = points.mean(axis=0), (axes / np.maximum(variances, NARROWEST)) @ axes.T
 

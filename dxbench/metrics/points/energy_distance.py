@@ -27,7 +27,7 @@ def energy_distance(x: Array, y: Array) -> float:
 
 
 def _mean_across(x: Array, y: Array) -> float:
-    """In blocks of rows, so that no matrix of distances is kept."""
+    """The mean distance between two sets, in blocks of rows, so that no matrix of distances is kept."""
     from scipy.spatial.distance import cdist
 
     total = sum(cdist(x[start : start + ROWS], y).sum() for start in range(0, len(x), ROWS))
@@ -35,7 +35,7 @@ def _mean_across(x: Array, y: Array) -> float:
 
 
 def _mean_within(x: Array) -> float:
-    """Of pairs of different points, each pair met once."""
+    """The mean distance of pairs of different points, each pair met once."""
     from scipy.spatial.distance import cdist, pdist
 
     total = 0.0

@@ -68,7 +68,7 @@ def sampling_distance(x: Array, directions: Array, *, parts: int = 4) -> float:
 
 
 def sliced_wasserstein2_to_mixture(x: Array, mixture: GaussianMixture, directions: Array) -> float:
-    """As above, with the exact law of the mixture in place of y, so that the reference adds no noise.
+    """The sliced distance to the exact law of a mixture, so that the reference adds no noise.
 
     W2^2 between sorted points x_i of weight 1/n and a law with quantile function Q is
     mean(x^2) - 2 sum_i x_i int_{(i-1)/n}^{i/n} Q(u) du + int Q^2, in closed form for a mixture.
@@ -191,7 +191,7 @@ class ExactSlicedWasserstein(Adjustable):
         return single(self.protocol, value, better="lower")
 
     def recheck(self, inputs: EvaluationInputs) -> Recheck:
-        """By the triangle inequality the part's value is off by at most its distance to all samples."""
+        """Check a part: by the triangle inequality its value is off by at most its distance to all samples."""
         samples = require_part(inputs)
         reference: HasMixture = inputs.reference
         value = sliced_wasserstein2_to_mixture(samples, reference.mixture, self._directions)
