@@ -104,7 +104,7 @@ class Cost(Frozen):
 
 
 class Failure(Frozen):
-    """Why a run did not end well."""
+    """The reason why a run did not end well."""
 
     phase: Literal["setup", "train", "evaluate"]
     step: Natural | None = None

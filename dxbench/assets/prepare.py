@@ -91,7 +91,7 @@ def _prepare(asset: Asset, *, offline: bool, accept_licence: bool, progress: Pro
 
 
 def _hindered(asset: Asset, *, offline: bool, accept_licence: bool) -> Found | None:
-    """Why nothing can be done about a file that is not there, if so."""
+    """The reason why nothing can be done about a file that is not there, or None."""
     if asset.unpack and asset.target.is_file():
         return None
     if asset.make is not None and asset.wheel is None:

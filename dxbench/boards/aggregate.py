@@ -17,7 +17,7 @@ Kind = Literal["measured", "reference", "published"]
 
 
 class Mark(StrEnum):
-    """Why a row does not rank."""
+    """The reason why a row does not rank."""
 
     PARTIAL = "partial"
     DIRTY = "dirty"

@@ -1,4 +1,4 @@
-"""Why do two numbers differ? Field diffs, and the gap taken apart by scoring kept samples again."""
+"""Explain why two numbers differ: by fields, and by scoring kept samples again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """Why A and B differ in one metric.
+    """The explanation of one metric's difference between A and B.
 
     Attributes:
         a: A's number, the mean over the pairs of runs; `b` likewise.

@@ -24,7 +24,7 @@ class TimedOut(Exception):
 
 
 class Ending(Frozen):
-    """Why a run, or one process of it, did not end well; "machine" is through no fault of the method."""
+    """The kind of failure of a run or of one of its processes; "machine" is through no fault of the method."""
 
     status: Status | Literal["machine"]
     failure: Failure

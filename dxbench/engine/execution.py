@@ -56,7 +56,7 @@ class Compilation:
 
 
 def _unable(device: str) -> str | None:
-    """Why torch cannot compile here; None where it can. A small function, forward and backward, says it."""
+    """The reason why torch cannot compile here, or None; a small function, forward and backward, tells."""
     x = torch.ones(8, device=device, requires_grad=True)
     try:
         torch.compile(lambda x: (x * x + 1).sum(), dynamic=False)(x).backward()

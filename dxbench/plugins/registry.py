@@ -60,7 +60,7 @@ class Plugin:
             ) from error
 
     def problem(self) -> str | None:
-        """Why the plug-in cannot be used, or None. Ours are only looked at, others are imported."""
+        """The reason why the plug-in cannot be used, or None. Ours are only looked at, others are imported."""
         if self.origin != OWN_DISTRIBUTION:
             try:
                 self.load()

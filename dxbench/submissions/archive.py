@@ -128,7 +128,7 @@ class Archive:
                 self._refuse(ascii(info.orig_filename)[1:-1][:120], problem)
 
     def _problem(self, info: zipfile.ZipInfo) -> str | None:
-        """Why a member must not be read, or None."""
+        """The reason why a member must not be read, or None."""
         name = info.orig_filename
         if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name):
             return "an absolute path"

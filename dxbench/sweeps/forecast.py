@@ -86,7 +86,7 @@ def _checkpoint_is_there(cell: Cell, options: RunOptions) -> bool:
 
 
 def _why_not(cell: Cell, options: RunOptions) -> str:
-    """Why a cell would be skipped; "" where nothing is known that keeps it from running."""
+    """The reason why a cell would be skipped; "" where nothing is known that keeps it from running."""
     task, method = load_task(cell.task_ref), load_method(cell.method_ref)
     config = config_class(method, task, cell.preset).model_validate(cell.config)
     compute = Compute(device=choose_device(options.device, auto=task.auto_device), threads=task.threads)
