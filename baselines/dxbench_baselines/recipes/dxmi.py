@@ -95,11 +95,18 @@ def cifar10_jpeg75() -> DxMIConfig:
 
 
 def fashion_mnist() -> DxMIConfig:
-    """T = 10 in the paper's form, from the suite's DDPM by FastDPM; `--set num_steps=4` is T = 4.
+    """T = 10 in the paper's form, from the suite's DDPM by FastDPM: a quarter of an hour of one core.
 
-    Smaller than the paper in networks, batch and length; its rates are higher, and fall, since it is so short.
+    Smaller than the paper in networks, batch and length; its rates are higher, and fall, since it is so short. The
+    energy has a head start, because the gradient of one that knows nothing leads a good start away.
     """
     return _images(GARMENT_DDPM, FastDPMSteps(), **OFFICIAL, **GARMENTS)
+
+
+def fashion_mnist_t4() -> DxMIConfig:
+    """T = 4, whose start is far from the data, so that it has a higher rate and a longer training."""
+    four: dict[str, Any] = {"num_steps": 4, "iterations": 200, "policy_lr": 5e-5, "value_lr": 3e-4}
+    return _images(GARMENT_DDPM, FastDPMSteps(), **OFFICIAL, **GARMENTS | four)
 
 
 def fashion_mnist_classes() -> DxMIConfig:
@@ -223,8 +230,8 @@ OFFICIAL: dict[str, Any] = {"init": "official"}
 
 
 GARMENTS: dict[str, Any] = {
-    "critic": ResNetCritic(width=32), "iterations": 500, "batch_size": 64, "policy_lr": 1e-5, "value_lr": 1e-4,
-    "lr_decay": "cosine", "ema_decay": 0.99, "policy_max_grad_norm": 0.1, "flips": False,
+    "critic": ResNetCritic(width=32), "iterations": 120, "head_start": 20, "batch_size": 64, "policy_lr": 3e-5,
+    "value_lr": 2e-4, "lr_decay": "cosine", "ema_decay": 0.99, "policy_max_grad_norm": 0.1, "flips": False,
 }  # fmt: skip
 
 
@@ -271,6 +278,7 @@ RECIPES: dict[tuple[str, str], Callable[[], DxMIConfig]] = {
     ("cifar10", "paper-ddgan"): cifar10_ddgan,
     ("cifar10", "released"): cifar10_released,
     ("images/fashion_mnist", "default"): fashion_mnist,
+    ("images/fashion_mnist", "t4"): fashion_mnist_t4,
     ("images/fashion_mnist_classes", "default"): fashion_mnist_classes,
     ("imagenet64", "default"): imagenet64,
     ("imagenet64", "paper"): imagenet64,
