@@ -1,7 +1,7 @@
 """Checks the English that can be checked by rule: `python tools/prose.py`, or with the files and folders to look at.
 
-docs/english.md gives the rules with examples. The first line of a docstring stands alone; sentences of the documentation
-are of a length that one reading takes; numbers by the dozen stand in a table; the field's words are used.
+docs/english.md gives the rules with examples. The first line of a docstring stands alone; sentences of pages are of a
+length that one reading takes; numbers by the dozen stand in a table; the field's words are used.
 """
 
 import argparse
@@ -14,9 +14,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = ("README.md", "CONTRIBUTING.md", "docs", "dxbench", "dxmi", "baselines", "benchmarks", "tools")
 # Words that begin a docstring whose subject or verb is left to the reader.
-FRAGMENTS = frozenset(
-    "as at behind between by for from how if in into of on over per than that to under what when where whether which "
-    "who whom whose why with without".split()
+FRAGMENTS = re.compile(
+    r"(as|at|behind|between|by|for|from|how|if|into?|of|on|over|per|than|that|to|under|what|when|where|whether|which|"
+    r"who|whom|whose|why|with|without)\b",
+    re.IGNORECASE,
 )
 LONGEST = 45  # words of a sentence
 MOST_NUMBERS = 8  # of a sentence
@@ -45,7 +46,7 @@ def of_code(path: Path, text: str) -> Iterator[str]:
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(ast.parse(text)):
         docstring = ast.get_docstring(node) if isinstance(node, documented) else None
-        if docstring and docstring.split(maxsplit=1)[0].strip(",.:;").lower() in FRAGMENTS:
+        if docstring and FRAGMENTS.match(docstring):
             line, first = getattr(node, "lineno", 1), docstring.splitlines()[0]
             yield f"{path}:{line}: begin with a noun phrase or a verb: {first}"
 
@@ -60,7 +61,7 @@ def of_page(path: Path, text: str) -> Iterator[str]:
                 yield f"{path}:{line}: {len(NUMBER.findall(sentence))} numbers want a table: {sentence[:70]}..."
             for wrong, right in TERMS.items():
                 if re.search(rf"\b{wrong}\b", sentence, re.IGNORECASE):
-                    yield f"{path}:{line}: write \"{right}\": {sentence[:70]}..."
+                    yield f'{path}:{line}: write "{right}": {sentence[:70]}...'
 
 
 def paragraphs(text: str) -> Iterator[tuple[int, str]]:
