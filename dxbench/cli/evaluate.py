@@ -13,6 +13,7 @@ from dxbench.errors import ExitCode
 from dxbench.plugins.registry import load_task
 from dxbench.python.evaluating import by_protocol, judged
 from dxbench.python.outside import Outside, keep
+from dxbench.python.samplers import source_of
 from dxbench.python.scores import Scores
 from dxbench.records.entries import Entry
 from dxbench.terminal.console import status
@@ -31,7 +32,8 @@ def evaluate_command(
     """Score samples, statistics, or what a sampler draws; raises as `dxbench.evaluate`."""
     task = load_task(task_name)
     with status("reading") as tell:
-        found, n = judged(path, task, metrics=metrics, n=n, seed=seed, settings=settings, progress=tell)
+        source = source_of(path, task, settings)
+        found, n = judged(source, task, metrics=metrics, n=n, seed=seed, progress=tell)
     scores = Scores.of(found, n=n)
     _show(scores, as_json=as_json)
     if not as_json:
@@ -50,8 +52,9 @@ def outside_command(path: Path, task_name: str, said: Outside, *, n: int | None,
     said.require_free(paths.results())
     task = load_task(task_name)
     with status("reading") as tell:
-        seed = said.first_seed(task)
-        found, n = judged(path, task, n=n, seed=seed, settings=said.settings, progress=tell)
+        source = source_of(path, task, said.settings)
+        said.require_passes(source)
+        found, n = judged(source, task, n=n, seed=said.first_seed(task), progress=tell)
     record = said.record(task, found, command=None)
     written = keep(record, found, results=paths.results(), home=paths.home()) if save else None
     scores = Scores.of(record, n=n)

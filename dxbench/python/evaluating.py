@@ -1,6 +1,6 @@
 """Scores of samples and models: by a task, or against any other set."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import JsonValue
 
 from dxbench.api import Evaluation, Metric, NotApplicable, Problem, ProblemSet, Task
 from dxbench.engine.process import choose_device
@@ -21,7 +20,7 @@ from dxbench.features.sets import SampleSet, read_set, score_against, set_of
 from dxbench.features.sources import silent
 from dxbench.metrics.scoring import score
 from dxbench.plugins.registry import TaskRef, in_file, load_metric, load_task
-from dxbench.python.samplers import as_model, device_of, drawn, opened
+from dxbench.python.samplers import as_model, device_of, drawn, networks_of, source_of
 from dxbench.python.scores import Scores
 from dxbench.readers import Statistics, read_samples, samples_of
 from dxbench.threads import fix_threads
@@ -85,12 +84,11 @@ def evaluate(
     if task is not None and (protocol is not None or train is not None):
         raise UsageError("protocol= and train= go with against=; a task has its own protocol and training set")
     tell = progress or silent
-    networks = getattr(samples, "networks", [samples] if isinstance(samples, torch.nn.Module) else [])
-    with undisturbed(networks), in_memory():
-        if task is not None:
-            found, n = judged(
-                samples, _loaded(task), metrics=metrics, n=n, seed=seed, settings={}, device=device, progress=tell
-            )
+    chosen = None if task is None else _loaded(task)
+    samples = samples if chosen is None else source_of(samples, chosen, {})
+    with undisturbed(networks_of(samples)), in_memory():
+        if chosen is not None:
+            found, n = judged(samples, chosen, metrics=metrics, n=n, seed=seed, device=device, progress=tell)
             return Scores.of(found, n=n)
         return by_protocol(samples, against, protocol, train=train, n=n, seed=seed, progress=tell)
 
@@ -112,7 +110,6 @@ def judged(
     metrics: Sequence[str | Metric] = (),
     n: int | None = None,
     seed: int,
-    settings: Mapping[str, JsonValue],
     device: str = "auto",
     progress: Tell,
 ) -> tuple[Evaluation, int | None]:
@@ -121,17 +118,13 @@ def judged(
     Returns the evaluation, with the samples among its arrays, and of how many samples it is.
 
     Args:
-        settings: arguments that the sampler of a file or a folder is called with, beside the seeds.
+        samples: what `evaluate` takes, the sampler of a path by `samplers.source_of`.
     """
     own = [load_metric(metric, task) for metric in metrics]
     fix_threads(task.threads)
     problem = task.problem(oracle=False)
     where = samples if isinstance(samples, str | Path) else "the samples"
-    num_classes = None if isinstance(problem, ProblemSet) else problem.num_classes
-    if isinstance(samples, str | Path):
-        model = opened(samples, task, settings=settings, num_classes=num_classes)
-    else:
-        model = as_model(samples, num_classes=num_classes)
+    model = as_model(samples, num_classes=None if isinstance(problem, ProblemSet) else problem.num_classes)
     try:
         if model is not None:
             if own:
@@ -157,10 +150,6 @@ def judged(
                 found = replace(found, arrays={"samples": read} | found.arrays)
     except NotApplicable as reason:
         raise NothingMeasured(f"{where}: {reason}") from None
-    except (ValueError, TypeError) as error:
-        if not isinstance(samples, str | Path):
-            raise
-        raise InvalidFile(f"{where}: {error}") from error
     _require_score(found, where, f"metric of {task.name}")
     return found, n
 

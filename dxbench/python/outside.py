@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
-from torch import nn
 
 from dxbench import paths
 from dxbench.api import Evaluation, MethodCard, ResultRecord, Task
@@ -21,6 +20,7 @@ from dxbench.files.writing import check_writable
 from dxbench.plugins.configure import DEFAULT_PRESET
 from dxbench.plugins.registry import TaskRef, load_task, plugins
 from dxbench.python.evaluating import judged
+from dxbench.python.samplers import networks_of, source_of
 from dxbench.python.scores import Scores
 from dxbench.records.entries import Entry
 from dxbench.records.files import config_id, work_folder, write_record
@@ -84,20 +84,29 @@ class Outside:
                 if folder != own or entry.external is None or entry.method != self.name:
                     raise UsageError(f"{self.name!r} is the name of the row {entry.method!r} of {entry.task}; {other}")
 
+    def require_passes(self, source: Any) -> None:
+        """Refuse, before anything is drawn, samples whose passes are neither claimed nor can be counted.
+
+        Args:
+            source: as `samplers.source_of` gives it.
+
+        Raises:
+            UsageError: saying how to claim them.
+        """
+        if self.nfe is None and not networks_of(source):
+            raise UsageError(f"say by --nfe how many network evaluations a sample of {self.name} took")
+
     def record(self, task: Task, found: Evaluation, *, command: str | None) -> ResultRecord:
         """The record of an evaluation.
 
         Raises:
-            UsageError: if its passes were neither claimed nor counted.
-            InvalidFile: if they were counted, and are others than those claimed.
+            InvalidFile: if passes were counted, and are others than those claimed.
         """
-        if found.nfe is None and self.nfe is None:
-            raise UsageError(f"say by --nfe how many network evaluations a sample of {self.name} took")
         if found.nfe is not None and self.nfe not in (None, found.nfe):
             raise InvalidFile(
                 f"--nfe {self.nfe:g} is claimed, and {found.nfe:g} passes per sample were counted; leave --nfe out"
             )
-        nfe = found.nfe or self.nfe or 0.0
+        nfe = float(found.nfe or self.nfe or 0.0)
         config: dict[str, JsonValue] = {"nfe": int(nfe) if nfe.is_integer() else nfe, **self.settings}
         samples = found.arrays.get("samples")
         identity = config_id(task.name, task.version, self.name, VERSION, config)
@@ -164,9 +173,10 @@ def add_result(
     said, folder = Outside(name=name, nfe=nfe, seed=seed, settings=settings), Path(results or paths.results())
     said.require_free(folder)
     chosen = load_task(task)
-    networks = getattr(samples, "networks", [samples] if isinstance(samples, nn.Module) else [])
-    with undisturbed(networks):
-        found, n = judged(samples, chosen, seed=said.first_seed(chosen), settings=settings, progress=silent)
+    source = source_of(samples, chosen, settings)
+    said.require_passes(source)
+    with undisturbed(networks_of(source)):
+        found, n = judged(source, chosen, seed=said.first_seed(chosen), progress=silent)
     where = repr(str(samples)) if isinstance(samples, str | Path) else "samples"
     call = {"name": name, "nfe": nfe, "seed": seed, **settings}
     command = f"dxbench.add_result({where}, {chosen.name!r}, {', '.join(f'{k}={v!r}' for k, v in call.items())})"

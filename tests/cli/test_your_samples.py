@@ -21,7 +21,7 @@ CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 def commands(section: str) -> list[str]:
     """The commands of a section."""
-    blocks = re.findall(r"```\n(.*?)```", SECTIONS[section], re.DOTALL)
+    blocks = re.findall(r"\n\n```\n(.*?)```", SECTIONS[section], re.DOTALL)
     return [line for block in blocks for line in block.splitlines() if line and line.split()[0] in ("dxbench", "pip")]
 
 

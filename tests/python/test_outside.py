@@ -89,7 +89,8 @@ def test_samples_with_a_name_become_a_row_that_ranks_apart(
 ) -> None:
     for seed in range(3):
         keep(measured(seed, draw(seed)), draw(seed), home)
-        keep(measured(seed, draw(20 + seed, std=1.3), config={"lr": 0.1}), draw(20 + seed, std=1.3), home)
+        wide = draw(20 + seed, std=1.3)
+        keep(measured(seed, wide, config={"num_steps": 4, "lr": 0.1}, overrides={"lr": 0.1}), wide, home)
     alone = dxbench("table", "-t", "tiny", "-f", "json", "--results", home / "results").json["blocks"]
     for seed in range(3):
         record = saved(dxbench, f"{seed}.npz", "--nfe", 4, "--seed", seed)
@@ -115,9 +116,10 @@ def test_samples_with_a_name_become_a_row_that_ranks_apart(
     assert "* Mine[nfe=4]" in text
     assert OUTSIDE in " ".join(text.split())
 
-    compared = dxbench("compare", "Mine[nfe=4]", "sound[lr=0.1]", "-t", "tiny", "--results", home / "results")
-    told = dxbench("compare", "Mine[nfe=4]", measured(0, draw(0)).run_id[:10], "-t", "tiny", "--json")
-    assert told.json["metrics"][0]["verdict"] == "worse", told.out + compared.err
+    for other, verdict in (("sound", "worse"), ("sound[lr=0.1]", "better")):
+        told = package.compare("Mine[nfe=4]", other, "tiny", results=home / "results")
+        assert told.loc["sw2_exact", "verdict"] == verdict
+        assert told.attrs["a"] == "Mine[nfe=4], from outside, passes claimed"
     runs = package.load_records("tiny")
     assert runs[runs.external == "claimed"].nfe.tolist() == [4.0, 4.0, 4.0, 10.0]
     with pytest.raises(UsageError, match="which come without a model"):
@@ -188,7 +190,11 @@ def test_a_name_that_is_taken_or_none_is_refused(
             2,
             "--name, --save goes with --task",
         ),
-        (["0.npz", "--task", "tiny", "--name", "Mine", "--nfe", "4", "--set", "a=1"], 2, "holds samples; leave it out"),
+        (
+            ["0.npz", "--task", "tiny", "--name", "Mine", "--nfe", "4", "--set", "a=1"],
+            2,
+            "these are samples or a model; leave it out",
+        ),
         (["none.npz", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 7, "none.npz"),
         (["wide.npz", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 5, "wide.npz"),
         (["few.npz", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 6, "needs 5,000 samples, got 100"),
@@ -199,13 +205,21 @@ def test_a_name_that_is_taken_or_none_is_refused(
         (["mine.py:sampel", "--task", "tiny", "--name", "Mine"], 2, "Did you mean 'sample'?"),
         (["mine.py:OTHER", "--task", "tiny", "--name", "Mine"], 2, "wanted a function of int64 seeds"),
         (["mine.py:Model", "--task", "tiny", "--name", "Mine"], 2, "is a class, wanted a function"),
-        (["mine.py:wide", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 5, "wanted samples of shape (1000, 2)"),
+        (
+            ["mine.py:wide", "--task", "tiny", "--name", "Mine", "--nfe", "4"],
+            5,
+            "draws (1000, 4), wanted a tensor (1000, 2)",
+        ),
         (
             ["mine.py:lost", "--task", "tiny", "--name", "Mine", "--nfe", "4"],
             5,
-            "5,000 of 5,000 samples are not finite",
+            "1,000 of 1,000 samples are not finite",
         ),
-        (["mine.py:sample", "--task", "tiny", "--name", "M", "--nfe", "4", "--set", "size=1"], 5, "'size'"),
+        (
+            ["mine.py:sample", "--task", "tiny", "--name", "M", "--nfe", "4", "--set", "size=1"],
+            2,
+            "mine.py:sample fails: TypeError",
+        ),
         (["mine.py:sample", "--task", "tiny", "--name", "M", "--set", "nfe=4"], 2, "give that argument"),
     ],
 )
