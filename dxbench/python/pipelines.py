@@ -94,7 +94,8 @@ def _parts(index: Any) -> Iterator[tuple[str, Any, Any]]:
     """Name, library and class of each part of a pipeline; those that are left out are [null, null]."""
     for name, part in index.items() if isinstance(index, dict) else ():
         if isinstance(part, list) and part != [None, None]:
-            yield name, *(part if len(part) == 2 else (part, None))
+            library, kind = part if len(part) == 2 else (part, None)
+            yield name, library, kind
 
 
 def _class(folder: Path, name: str) -> Any:

@@ -50,7 +50,8 @@ def test_the_commands_lead_to_a_row(dxbench: Callable[..., Ended], here: Path, s
         ended = dxbench(*shlex.split(command)[1:])
         assert ended.code == 0, ended.err
     blocks = dxbench("table", "--task", "gaussians8", "-f", "json").json["blocks"]
-    rows = {row["selector"]: row["nfe"] for block in blocks for row in block["rows"] if row["kind"] == "external"}
+    outside = [row for block in blocks for row in block["rows"] if row["kind"] == "external"]
+    rows = {row["selector"].removesuffix("@yours"): row["nfe"] for row in outside}
     assert rows == (
         {"MyMethod[nfe=4]": 4.0}
         if section == "I have samples"

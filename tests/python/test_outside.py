@@ -121,7 +121,7 @@ def test_samples_with_a_name_become_a_row_that_ranks_apart(
         assert told.loc["sw2_exact", "verdict"] == verdict
         assert told.attrs["a"] == "Mine[nfe=4], from outside, passes claimed"
     runs = package.load_records("tiny")
-    assert runs[runs.external == "claimed"].nfe.tolist() == [4.0, 4.0, 4.0, 10.0]
+    assert sorted(runs[runs.external == "claimed"].nfe) == [4.0, 4.0, 4.0, 10.0]
     with pytest.raises(UsageError, match="which come without a model"):
         package.load_model(record)
 
@@ -135,10 +135,10 @@ def test_the_site_shows_them_under_a_heading_of_their_own(
     built = dxbench("leaderboard", "build", "--results", home / "results", "--out", "site")
     assert built.code == 0, built.err
     page = (files / "site" / "tasks" / "tiny.html").read_text()
-    assert page.index("sound") < page.index("<h2>From outside</h2>") < page.index('<tr id="Mine')
+    assert page.index("sound") < page.index("<h2>From outside</h2>") < page.index('class="external"')
     assert '"kind": "external"' in page
     (run,) = (path.read_text() for path in (files / "site").rglob("*-s1.html"))
-    assert "dxbench eval 1.npz --task tiny --name Mine --save --json --nfe 4 --seed 1" in run
+    assert "dxbench eval 1.npz --nfe 4 --seed 1 --task tiny --name Mine --save --json" in run
     index = (files / "site" / "index.html").read_text()
     assert "No row ranks yet" in index, "a row from outside is none of the best rows"
 
