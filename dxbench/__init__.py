@@ -1,8 +1,8 @@
 """dxbench: a benchmark suite for few-step diffusion samplers and energy-based models.
 
-`run` trains and scores, `evaluate` scores samples and models made elsewhere, `table`, `compare` and `load_records` show
-what is on record, `load_model` gives the model of a run; `tasks`, `methods` and `metrics` list what there is. Each is
-imported when it is first asked for.
+`run` trains and scores, `evaluate` scores samples and models made elsewhere, `add_result` puts them on record, `table`,
+`compare` and `load_records` show what is on record, `load_model` gives the model of a run; `tasks`, `methods` and
+`metrics` list what there is. Each is imported when it is first asked for.
 """
 
 from importlib import import_module
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dxbench.python.evaluating import evaluate
     from dxbench.python.listing import methods, metrics, tasks
     from dxbench.python.loading import load_model
+    from dxbench.python.outside import add_result
     from dxbench.python.running import Run, run
     from dxbench.python.scores import Scores
     from dxbench.python.tables import compare, load_records, table
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Run",
     "Scores",
+    "add_result",
     "compare",
     "evaluate",
     "load_model",
@@ -35,6 +37,7 @@ __all__ = [
 _HOMES = {
     "Run": "python.running",
     "Scores": "python.scores",
+    "add_result": "python.outside",
     "compare": "python.tables",
     "evaluate": "python.evaluating",
     "load_model": "python.loading",

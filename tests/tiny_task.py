@@ -21,6 +21,7 @@ from dxbench.api import (
     ResultRecord,
     Task,
 )
+from dxbench.drawing.draw import draw_samples
 from dxbench.files.arrays import array_sha256, save_arrays
 from dxbench.metrics.energy import EnergyRank
 from dxbench.metrics.points.modes import ModeShare, OutlierShare
@@ -59,10 +60,15 @@ class Tiny(Task):
         return Problem(task=self.name, event_shape=(2,), data=MixtureStream(), data_std=2.0)
 
     def evaluate(self, model: Model, *, seed: int, device: str, progress: Callable[[str], None]) -> Evaluation:
-        raise NotImplementedError
+        samples, nfe = draw_samples(
+            model, NUM_SAMPLES, event_shape=(2,), first_seed=seed, batch_size=1000, progress=progress
+        )
+        return replace(self.evaluate_samples(samples, progress=progress), nfe=nfe)
 
     def evaluate_samples(self, samples: Array, *, progress: Callable[[str], None]) -> Evaluation:
-        raise NotImplementedError
+        scores, notes, protocols = score(self.metrics, self.inputs_of(samples), progress=progress)
+        kept = {"samples": samples.astype(np.float32)}
+        return Evaluation(scores=scores, notes=notes, protocols=protocols, arrays=kept)
 
     def pictures(self, arrays: Mapping[str, Array]) -> list[Any]:
         return []

@@ -177,6 +177,10 @@ class Submission(Frozen):
     on_trust: dict[str, str]
 
 
+External = Literal["claimed", "counted"]
+"""How the passes of samples from outside are known."""
+
+
 class RunFacts(Frozen):
     """All that a record says of its run itself. A default may change only with the schema: files leave them out.
 
@@ -185,6 +189,8 @@ class RunFacts(Frozen):
         samples_sha256: of the samples that were scored, as `records.array_sha256` takes it; None without samples.
         samples_sketch: of them, as `records.sketches` takes it; none without samples and from before it was taken.
         submission: of a run from elsewhere; None of one that was made where the record lies.
+        external: of samples that no run of dxbench drew, whether their passes are claimed by who made them or were
+            counted on the networks that a sampler names; None of a run. Such a record ranks apart.
         withdrawn: why its numbers are known to be wrong; None of a record that stands.
     """
 
@@ -213,6 +219,7 @@ class RunFacts(Frozen):
     cost: Cost | None = None
     provenance: Provenance
     submission: Submission | None = None
+    external: External | None = None
     withdrawn: str | None = None
 
 

@@ -13,7 +13,9 @@ from dxbench.boards.stats import bounded, mean, rounded_moments
 from dxbench.plugins.rows import RowName
 from dxbench.records.entries import YOURS, Entry
 
-Kind = Literal["measured", "reference", "published"]
+Kind = Literal["measured", "external", "reference", "published"]
+RANKING: Sequence[Kind] = ("measured", "external")
+"""Kinds that rank, each among its own."""
 
 
 class Mark(StrEnum):
@@ -87,7 +89,8 @@ class Row:
     """One line of a table.
 
     Attributes:
-        kind: "measured" by us, "reference" (floor or ideal), or "published" by a paper.
+        kind: "measured" by us, "external" of samples that others drew, "reference" (floor or ideal), or "published"
+            by a paper.
         selector: what to type for it; see `compare.select`.
         origin: where its records are from, if the label has to say so.
         marks: why it does not rank.
@@ -110,7 +113,7 @@ class Row:
 
     @property
     def ranks(self) -> bool:
-        return self.kind == "measured" and not self.marks
+        return self.kind in RANKING and not self.marks
 
     @property
     def withdrawn(self) -> bool:
@@ -120,7 +123,7 @@ class Row:
     @property
     def shown_marks(self) -> tuple[Mark, ...]:
         """The marks that a reader is to know; a row that could not rank anyway says only that it is withdrawn."""
-        return tuple(mark for mark in self.marks if self.kind == "measured" or mark == Mark.WITHDRAWN)
+        return tuple(mark for mark in self.marks if self.kind in RANKING or mark == Mark.WITHDRAWN)
 
 
 def newest_configuration(entries: Sequence[Entry]) -> list[Entry]:
@@ -213,10 +216,12 @@ def _row(group: Sequence[Entry], *, label: str, superseded: bool) -> Row:
         remarks.append(f"{count} of {len(group)} seeds {status.replace('_', ' ')}")
     if trusted := dict.fromkeys(what for entry in group for what in entry.on_trust):
         remarks.append(f"submitted from elsewhere; on trust are {', '.join(trusted)}")
+    if found := sorted({entry.external for entry in group if entry.external is not None}):
+        remarks.append(f"from outside; passes are {' or '.join(found)}")
     first = group[0]
     return Row(
         label=located(label, first.origin),
-        kind="reference" if first.reference else "measured",
+        kind="reference" if first.reference else "external" if found else "measured",
         method=first.method,
         family=first.family,
         selector=str(name_of(first)),

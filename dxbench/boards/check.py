@@ -92,7 +92,7 @@ def check(
 def _rows(entries: Sequence[Entry]) -> dict[tuple[str, str, str], list[Entry]]:
     """The newest runs of what goes by one name, method, preset and overrides, but for those withdrawn."""
     groups: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
-    for entry in (one for one in entries if one.withdrawn is None):
+    for entry in (one for one in entries if one.withdrawn is None and one.external is None):
         groups[entry.method, entry.preset, canonical_json(entry.overrides)].append(entry)
     return {key: newest_configuration(group) for key, group in groups.items()}
 

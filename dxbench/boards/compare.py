@@ -80,7 +80,10 @@ def select(entries: Sequence[Entry], selector: str) -> Selection:
     newest = newest_configuration(named)
     origin = newest[0].origin
     chosen = [entry for entry in newest if entry.origin == origin]
-    return Selection(label=located(label_of(chosen[0]), origin), by_seed={entry.seed: entry for entry in chosen})
+    label = located(label_of(chosen[0]), origin)
+    if (passes := chosen[0].external) is not None:
+        label = f"{label}, from outside, passes {passes}"
+    return Selection(label=label, by_seed={entry.seed: entry for entry in chosen})
 
 
 def compare(a: Selection, b: Selection, *, alpha: float = 0.05) -> list[MetricComparison]:

@@ -6,7 +6,17 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from dxbench.api import Estimate, MetricProtocol
-from dxbench.boards.aggregate import Mark, Row, Summary, matches, newest_configuration, rows_of, summarise, unmeasured
+from dxbench.boards.aggregate import (
+    RANKING,
+    Mark,
+    Row,
+    Summary,
+    matches,
+    newest_configuration,
+    rows_of,
+    summarise,
+    unmeasured,
+)
 from dxbench.boards.published import PublishedRow, Source, read_published
 from dxbench.boards.ranking import Places, ranks
 from dxbench.errors import NothingMeasured
@@ -18,11 +28,13 @@ from dxbench.records.index import RecordIndex
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """Rows whose numbers may be compared: where two have a metric, both measured it by one protocol.
+    """Rows that may be ranked together: where two have a metric, both measured it by one protocol.
+
+    Rows from outside have blocks of their own, since nobody here counted their passes.
 
     Attributes:
         ranks: metric -> index of a row -> the places it may have.
-        differing: how its protocols differ from those of the first block, in sentences.
+        differing: what sets it apart from the first block, in sentences.
     """
 
     rows: tuple[Row, ...]
@@ -148,7 +160,13 @@ def result_beside_published(index: RecordIndex, fresh: Sequence[Entry]) -> Table
 
 
 def samples_beside_others(
-    index: RecordIndex, task: str, *, label: str, scores: Mapping[str, Estimate], metrics: Sequence[str]
+    index: RecordIndex,
+    task: str,
+    *,
+    label: str,
+    nfe: float | None,
+    scores: Mapping[str, Estimate],
+    metrics: Sequence[str],
 ) -> Table:
     """Scores of samples made elsewhere, the best row on record, all papers' rows of the task, and the floor."""
     entries = index.entries(task)
@@ -157,10 +175,11 @@ def samples_beside_others(
     own = Row(
         label=label,
         kind="measured",
+        nfe=nfe,
         scores={name: summarise({0: found}) for name, found in scores.items()},
         marks=(Mark.ONE_SEED,),
     )
-    ranking = [row for row in rows_of(entry for entry in entries if not entry.reference) if row.ranks]
+    ranking = [row for row in rows_of(entries) if row.kind == "measured" and row.ranks]
     best = [row for row in _best_first(ranking, columns) if columns[0] in row.scores][:1]
     floor = _floor(index, task)
     rows = [own, *best, *(published_row(*paper) for paper in papers.rows), *rows_of(floor)]
@@ -190,8 +209,11 @@ def _entries_of(line: SuiteRow, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _headline(entries: Sequence[Entry]) -> Sequence[str] | None:
-    """The columns that the newest record of the newest version names."""
-    return max(entries, key=lambda e: (e.task_version, e.created)).headline if entries else None
+    """The columns that the newest run of the newest version names, then those that only rows from outside have."""
+    if not entries:
+        return None
+    newest = max(entries, key=lambda e: (e.external is None, e.task_version, e.created)).headline
+    return [*dict.fromkeys([*newest, *(name for e in entries if e.external is not None for name in e.headline)])]
 
 
 def _table(
@@ -217,28 +239,40 @@ def _table(
 
 
 def _blocks(rows: Sequence[Row], metrics: Sequence[str], entries: Sequence[Entry]) -> list[Block]:
-    """Rows parted by the protocols they were measured by; papers' rows go with the first block."""
+    """Rows parted by the protocols they were measured by, and from those from outside.
+
+    Papers' rows go with the first block.
+    """
     groups: list[tuple[dict[str, str], list[Row]]] = []
     for row in rows:
         measured = row.scores if row.kind != "published" else {}
         prints = {name: measured[name].fingerprint for name in metrics if name in measured}
         for known, group in groups:
-            if all(known.get(name, fingerprint) == fingerprint for name, fingerprint in prints.items()):
+            alike = (row.kind == "external") == (group[0].kind == "external")
+            if alike and all(known.get(name, fingerprint) == fingerprint for name, fingerprint in prints.items()):
                 known.update(prints)
                 group.append(row)
                 break
         else:
             groups.append((prints, [row]))
-    groups.sort(key=lambda group: -sum(row.kind == "measured" for row in group[1]))
+    groups.sort(key=lambda group: (_outside(group[1]), -sum(row.kind in RANKING for row in group[1])))
     first = groups[0][0] if groups else {}
     return [
         Block(
             rows=tuple(group),
             ranks={name: ranks(group, name) for name in metrics},
-            differing=() if known is first else tuple(_differing(known, first, entries)),
+            differing=(*([OUTSIDE] if _outside(group) else []), *_differing(known, first, entries)),
         )
         for known, group in groups
     ]
+
+
+OUTSIDE = "From outside: samples that no run of dxbench drew, whose passes are as claimed unless a row says otherwise"
+"""Heads a block of such rows."""
+
+
+def _outside(rows: Sequence[Row]) -> bool:
+    return any(row.kind == "external" for row in rows)
 
 
 def _differing(prints: Mapping[str, str], first: Mapping[str, str], entries: Sequence[Entry]) -> list[str]:

@@ -245,6 +245,8 @@ def logs(cell: Annotated[str, typer.Argument(metavar="CELL", help="The run id of
     name="eval",
     epilog=_examples(
         "dxbench eval samples.npz --task gaussians8",
+        "dxbench eval samples.npz --task gaussians8 --name MyMethod --nfe 4 --save",
+        "dxbench eval my_sampler.py:sample --task digits --name MyMethod --nfe 4",
         "dxbench eval samples.npz --task gaussians8 --metric radius.py:RADIUS",
         "dxbench eval samples/ --against reference.npz --protocol adm,clean",
         "dxbench eval a.npy --against b.npy --protocol points",
@@ -255,10 +257,30 @@ def evaluate(
         Path,
         typer.Argument(
             help="npz or npy with one array [n, *event], named arr_0 or samples. Images: uint8 [n, height, width, "
-            "channels], or a zip or folder of PNGs, or an npz with mu and sigma."
+            "channels], or a zip or folder of PNGs, or an npz with mu and sigma. With --task also a sampler, "
+            "path/to/file.py:name, or a pipeline folder of diffusers."
         ),
     ],
     task: Task = None,
+    name: Annotated[
+        str | None, typer.Option(help="With --task: what the method is called in tables; taken names are refused.")
+    ] = None,
+    nfe: Annotated[
+        float | None,
+        typer.Option(help="With --name: network passes per sample, as you claim; a sampler's networks are counted."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", "-s", help="With --task: of the training or sampling, to tell repeats apart. Default 0."
+        ),
+    ] = None,
+    assign: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value that a sampler is called with; repeatable.")
+    ] = None,
+    save: Annotated[
+        bool, typer.Option("--save", help="With --name: write a record, for tables, comparisons and the site.")
+    ] = False,
     metric: Annotated[
         list[str] | None, typer.Option(help="With --task: a metric of your own beside its own, path/to/file.py:NAME.")
     ] = None,
@@ -282,20 +304,35 @@ def evaluate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Score samples made elsewhere, by a task or against any other set."""
-    from dxbench.cli.evaluate import against_command, evaluate_command
+    """Score samples made elsewhere, or a sampler's, by a task or against any other set; --save puts them on record."""
+    from dxbench.cli.evaluate import against_command, evaluate_command, outside_command
     from dxbench.errors import UsageError
+    from dxbench.plugins.configure import parse_assignments
+    from dxbench.python.outside import Outside
 
     if (task is None) == (against is None):
         raise UsageError("give --task, or --against with --protocol; `dxbench list protocols` shows what there is")
     if metric and against is not None:
         raise UsageError("--metric goes with --task, which says what a metric sees; two sets have protocols")
+    said = {"--name": name, "--nfe": nfe, "--seed": seed, "--set": assign, "--save": save or None}
+    if against is not None and (given := [option for option, value in said.items() if value is not None]):
+        raise UsageError(f"{', '.join(given)} goes with --task; a set that is compared with another has no record")
+    if name is None and (nfe is not None or save):
+        raise UsageError("--nfe and --save go with --name, which is what tables call the samples")
+    if name is not None and metric:
+        raise UsageError("--metric goes without --name: a record holds the task's own metrics")
     if against is not None:
         raise typer.Exit(against_command(samples, against, protocol, train=train, n=n, as_json=as_json))
     if protocol is not None or train is not None:
         raise UsageError("--protocol and --train go with --against; a task has its own protocol and training set")
     assert task is not None
-    raise typer.Exit(evaluate_command(samples, task, metrics=metric or (), n=n, as_json=as_json))
+    settings = parse_assignments(assign or [])
+    if name is not None:
+        outside = Outside(name=name, nfe=nfe, seed=seed or 0, settings=settings)
+        raise typer.Exit(outside_command(samples, task, outside, n=n, save=save, as_json=as_json))
+    raise typer.Exit(
+        evaluate_command(samples, task, metrics=metric or (), n=n, seed=seed or 0, settings=settings, as_json=as_json)
+    )
 
 
 @app.command(

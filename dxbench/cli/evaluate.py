@@ -3,24 +3,65 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from dxbench import paths
-from dxbench.api import Task
+from dxbench.api import ResultRecord, Task
+from dxbench.boards.aggregate import label_of
 from dxbench.cli.common import say, warn
 from dxbench.errors import ExitCode
 from dxbench.plugins.registry import load_task
-from dxbench.python.evaluating import by_protocol, by_task
+from dxbench.python.evaluating import by_protocol, judged
+from dxbench.python.outside import Outside, keep
+from dxbench.python.samplers import source_of
 from dxbench.python.scores import Scores
+from dxbench.records.entries import Entry
 from dxbench.terminal.console import status
 
 
-def evaluate_command(path: Path, task_name: str, *, metrics: Sequence[str], n: int | None, as_json: bool) -> int:
-    """Score the samples, or the statistics, of a file or folder; raises as `dxbench.evaluate`."""
+def evaluate_command(
+    path: Path,
+    task_name: str,
+    *,
+    metrics: Sequence[str],
+    n: int | None,
+    seed: int,
+    settings: dict[str, JsonValue],
+    as_json: bool,
+) -> int:
+    """Score samples, statistics, or what a sampler draws; raises as `dxbench.evaluate`."""
     task = load_task(task_name)
     with status("reading") as tell:
-        scores = by_task(path, task, metrics=metrics, n=n, seed=0, device="auto", progress=tell)
+        source = source_of(path, task, settings)
+        found, n = judged(source, task, metrics=metrics, n=n, seed=seed, progress=tell)
+    scores = Scores.of(found, n=n)
     _show(scores, as_json=as_json)
     if not as_json:
-        _print_beside(task, path, scores)
+        _print_beside(task, path.name, scores)
+    return int(ExitCode.OK)
+
+
+def outside_command(path: Path, task_name: str, said: Outside, *, n: int | None, save: bool, as_json: bool) -> int:
+    """Score samples that go by a name, and put them on record where that is asked for.
+
+    Raises:
+        UsageError: for a name that is taken, passes neither claimed nor counted, or other samples of that seed.
+        InvalidFile: for samples that do not fit, or passes that were counted to be others.
+        DxbenchError: as `dxbench.evaluate`.
+    """
+    said.require_free(paths.results())
+    task = load_task(task_name)
+    with status("reading") as tell:
+        source = source_of(path, task, said.settings)
+        said.require_passes(source)
+        found, n = judged(source, task, n=n, seed=said.first_seed(task), progress=tell)
+    record = said.record(task, found, command=None)
+    written = keep(record, found, results=paths.results(), home=paths.home()) if save else None
+    scores = Scores.of(record, n=n)
+    _show(scores, as_json=as_json, record=record, written=written)
+    if not as_json:
+        _print_beside(task, label_of(Entry.of(record, "")), scores)
+        print(f"\nsaved: {written}" if written else "\nnot on record; --save puts it there")
     return int(ExitCode.OK)
 
 
@@ -35,23 +76,38 @@ def against_command(
     return int(ExitCode.OK)
 
 
-def _show(scores: Scores, *, as_json: bool) -> None:
+def _show(scores: Scores, *, as_json: bool, record: ResultRecord | None = None, written: Path | None = None) -> None:
     for warning in scores.warnings:
         warn(warning)
     if as_json:
-        say(_as_json(scores))
-    else:
-        _print(scores)
+        say(_as_json(scores) | ({} if record is None else _named(record, written)))
+        return
+    _print(scores)
+    if record is not None:
+        print(f"  passes per sample: {record.nfe:g}, {record.external}")
 
 
-def _print_beside(task: Task, path: Path, scores: Scores) -> None:
+def _named(record: ResultRecord, written: Path | None) -> dict[str, object]:
+    """What is said of samples that go by a name."""
+    return {
+        "name": record.method,
+        "run_id": record.run_id,
+        "nfe": record.nfe,
+        "passes": record.external,
+        "saved": None if written is None else str(written),
+    }
+
+
+def _print_beside(task: Task, label: str, scores: Scores) -> None:
     """What others have, in the columns of the task's tables."""
     from dxbench.boards.render.text import aligned
     from dxbench.boards.tables import samples_beside_others
     from dxbench.records.index import open_index
 
     index = open_index([paths.reference_results(), paths.results()], task=task.name)
-    table = samples_beside_others(index, task.name, label=path.name, scores=scores.estimates, metrics=task.headline)
+    table = samples_beside_others(
+        index, task.name, label=label, nfe=scores.nfe, scores=scores.estimates, metrics=task.headline
+    )
     if len(table.rows) > 1:
         print()
         print(aligned(table))

@@ -34,6 +34,7 @@ from .protocols import fd_resnet56 as fd_resnet56
 from .protocols import fidelity as fidelity
 from .protocols import memorisation as memorisation
 from .protocols import novelty as novelty
+from .protocols import previews as previews
 from .protocols import pytorch_fid as pytorch_fid
 from .published import Published as Published
 from .published import PublishedClassShare as PublishedClassShare

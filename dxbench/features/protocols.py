@@ -55,6 +55,14 @@ def adm(
     )
 
 
+PREVIEW_SIZES = (5_000, 10_000)
+
+
+def previews(metric: FeatureMetric) -> tuple[FeatureMetric, ...]:
+    """The metric of 5,000 and of 10,000 samples, under names and protocols of their own."""
+    return tuple(replace(metric, num_samples=n) for n in PREVIEW_SIZES)
+
+
 def edm(*, reference: str, num_samples: int = 50_000) -> tuple[FeatureMetric, ...]:
     """EDM's `fid.py` (arXiv:2206.00364): the same features as ADM's, against EDM's own statistics."""
     (pool3,) = _sets(INCEPTION_TENSORFLOW, "pool3")

@@ -1,3 +1,6 @@
 from .evaluating import by_protocol as by_protocol
-from .evaluating import by_task as by_task
+from .evaluating import judged as judged
+from .outside import Outside as Outside
+from .outside import add_result as add_result
+from .outside import keep as keep
 from .scores import Scores as Scores

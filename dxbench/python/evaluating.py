@@ -20,7 +20,7 @@ from dxbench.features.sets import SampleSet, read_set, score_against, set_of
 from dxbench.features.sources import silent
 from dxbench.metrics.scoring import score
 from dxbench.plugins.registry import TaskRef, in_file, load_metric, load_task
-from dxbench.python.samplers import as_model, device_of, drawn
+from dxbench.python.samplers import as_model, device_of, drawn, networks_of, source_of
 from dxbench.python.scores import Scores
 from dxbench.readers import Statistics, read_samples, samples_of
 from dxbench.threads import fix_threads
@@ -57,9 +57,9 @@ def evaluate(
 
     Args:
         samples: an array or tensor, points [n, d], images as uint8 [n, height, width, channels] or floats [n,
-            channels, height, width] in [-1, 1]; a path that `dxbench eval` takes; a `dxbench.api.Model`; or a function
-            or network from int64 seeds [b] to samples [b, *event], which a task with classes calls with int64 labels
-            [b] beside them.
+            channels, height, width] in [-1, 1]; a path that `dxbench eval` takes, `path/to/file.py:name` of a sampler
+            among them; a `dxbench.api.Model`; or a function or network from int64 seeds [b] to samples [b, *event],
+            which a task with classes calls with int64 labels [b] beside them.
         task: by name, `path/to/file.py:Class`, class or object.
         against: in place of a task, any set of the same kind: an array, a tensor or a path.
         protocol: with `against`, one or several by name; see `dxbench list protocols`.
@@ -84,10 +84,12 @@ def evaluate(
     if task is not None and (protocol is not None or train is not None):
         raise UsageError("protocol= and train= go with against=; a task has its own protocol and training set")
     tell = progress or silent
-    networks = getattr(samples, "networks", [samples] if isinstance(samples, torch.nn.Module) else [])
-    with undisturbed(networks), in_memory():
-        if task is not None:
-            return by_task(samples, _loaded(task), metrics=metrics, n=n, seed=seed, device=device, progress=tell)
+    chosen = None if task is None else _loaded(task)
+    samples = samples if chosen is None else source_of(samples, chosen, {})
+    with undisturbed(networks_of(samples)), in_memory():
+        if chosen is not None:
+            found, n = judged(samples, chosen, metrics=metrics, n=n, seed=seed, device=device, progress=tell)
+            return Scores.of(found, n=n)
         return by_protocol(samples, against, protocol, train=train, n=n, seed=seed, progress=tell)
 
 
@@ -101,17 +103,23 @@ def _by_name(name: str) -> Task:
     return load_task(name)
 
 
-def by_task(
+def judged(
     samples: Any,
     task: Task,
     *,
-    metrics: Sequence[str | Metric],
-    n: int | None,
+    metrics: Sequence[str | Metric] = (),
+    n: int | None = None,
     seed: int,
-    device: str,
+    device: str = "auto",
     progress: Tell,
-) -> Scores:
-    """`evaluate` by a task, where files may be written and the process may be changed; raises as it does."""
+) -> tuple[Evaluation, int | None]:
+    """Score by a task, where files may be written and the process may be changed; raises as `evaluate`.
+
+    Returns the evaluation, with the samples among its arrays, and of how many samples it is.
+
+    Args:
+        samples: what `evaluate` takes, the sampler of a path by `samplers.source_of`.
+    """
     own = [load_metric(metric, task) for metric in metrics]
     fix_threads(task.threads)
     problem = task.problem(oracle=False)
@@ -139,9 +147,11 @@ def by_task(
                 n = len(read)
                 found = task.evaluate_samples(read, progress=progress)
                 found = _with(own, found, task, read, progress) if own else found
+                found = replace(found, arrays={"samples": read} | found.arrays)
     except NotApplicable as reason:
         raise NothingMeasured(f"{where}: {reason}") from None
-    return _scores(found, n, where, f"metric of {task.name}")
+    _require_score(found, where, f"metric of {task.name}")
+    return found, n
 
 
 def _with(metrics: Sequence[Metric], found: Evaluation, task: Task, samples: np.ndarray, progress: Tell) -> Evaluation:
@@ -186,14 +196,15 @@ def by_protocol(
         n=n,
         progress=progress,
     )
-    return _scores(replace(found, nfe=nfe), n or given.n, given.name, f"metric of {', '.join(names)}")
+    _require_score(found, given.name, f"metric of {', '.join(names)}")
+    return Scores.of(replace(found, nfe=nfe), n=n or given.n)
 
 
-def _scores(found: Evaluation, n: int | None, where: object, what: str) -> Scores:
+def _require_score(found: Evaluation, where: object, what: str) -> None:
+    """Raise NothingMeasured, with the reasons, where there is no number."""
     if not found.scores:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in found.notes.items())
         raise NothingMeasured(f"{where}: no {what} could be measured ({reasons})")
-    return Scores.of(found, n=n)
 
 
 def _read(samples: Any, task: Task, problem: Problem) -> np.ndarray | Statistics:

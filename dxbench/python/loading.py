@@ -43,7 +43,8 @@ def load_model(
 
     Raises:
         MissingData: if the weights are gone, or data that the method needs are absent.
-        UsageError: if the installed task or method is of another version than the record.
+        UsageError: if the installed task or method is of another version than the record, or the record is of samples
+            from outside.
         InvalidFile: if the record or the checkpoint is damaged, or does not fit the code of today.
     """
     if not isinstance(record, ResultRecord):
@@ -51,6 +52,8 @@ def load_model(
         if isinstance(found, Unreadable):
             raise InvalidFile(f"{found.path}: {found.reason}")
         record = found
+    if record.external is not None:
+        raise UsageError(f"{named(record)} is of samples from outside, which come without a model")
     task, method = task or record.task, method or record.method
     for kind, plugin, version in (
         ("task", load_task(task), record.task_version),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from dxbench.api import Estimate, Precision, ResultRecord
+from dxbench.api import Estimate, External, Precision, ResultRecord
 from dxbench.errors import InvalidFile
 from dxbench.records.files import Unreadable, config_id_of, precision_of, read_record
 
@@ -24,6 +24,7 @@ class Entry:
         training_flops: of the run and of the trained parts that it found; `training_passes` and `training_seconds`
             likewise. None where they were not counted.
         on_trust: what of a submitted run is believed because its sender says so; empty of a run made here.
+        external: as `ResultRecord.external`.
         withdrawn: why its numbers are known to be wrong; None of a run that stands.
     """
 
@@ -59,6 +60,7 @@ class Entry:
     training_passes: int | None
     training_seconds: float | None
     on_trust: tuple[str, ...]
+    external: External | None
     withdrawn: str | None
     origin: str = ""
 
@@ -99,6 +101,7 @@ class Entry:
             training_passes=cost.training.passes if cost and cost.training else None,
             training_seconds=cost.training.seconds if cost and cost.training else None,
             on_trust=tuple(record.submission.on_trust) if record.submission else (),
+            external=record.external,
             withdrawn=record.withdrawn,
         )
 

@@ -21,7 +21,7 @@ from dxbench.records.entries import Entry
 from dxbench.records.files import Unreadable
 from dxbench.records.index import Listing, RecordFile, read_entry
 
-_LAYOUT = b"dxbench index 5\n"
+_LAYOUT = b"dxbench index 6\n"
 _LIMIT = 2**31
 """Bytes of an index: a million records of one task."""
 _PARALLEL_FROM = 5_000

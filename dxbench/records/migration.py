@@ -133,7 +133,7 @@ class _Methods:
 
     def in_todays_form(self, record: ResultRecord, path: Path) -> ResultRecord | Unreadable:
         """A record with its configuration in today's form, where its method is installed."""
-        method = self._method(record.method)
+        method = self._method(record.method) if record.external is None else None
         if method is None:
             return record
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dxbench.api import ResultRecord
 from dxbench.records.index import open_index
-from dxbench.submissions.claims import PACK, RUN_AGAIN
+from dxbench.submissions.claims import PACK, RUN_AGAIN, SCORE_AGAIN
 from dxbench.submissions.defects import Defect
 from dxbench.submissions.manifest import MANIFEST, Manifest
 
@@ -43,6 +43,7 @@ def agreement_defects(records: Sequence[ResultRecord]) -> Iterator[Defect]:
         "cost.sampling_flops": [record.cost.sampling_flops for record in well if record.cost],
         "cost.parameters": [record.cost.parameters for record in well if record.cost],
         "nfe": [record.nfe for record in well],
+        "external": [record.external for record in well],
     }
     for field, values in counted.items():
         if len(set(values)) > 1:
@@ -55,6 +56,7 @@ class Known:
     """The knowledge of a task in the records that are there already.
 
     Attributes:
+        methods: those that have run.
         nfe: by configuration.
         sketches: of samples, by run.
         hashes: the run of each hash of samples.
@@ -63,6 +65,7 @@ class Known:
 
     results: Path
     runs: frozenset[str]
+    methods: frozenset[str]
     nfe: Mapping[str, float | None]
     sketches: Mapping[str, list[str]]
     hashes: Mapping[str, str]
@@ -82,6 +85,7 @@ class Known:
         return cls(
             results=results,
             runs=frozenset(entry.run_id for entry in entries),
+            methods=frozenset(entry.method for entry in entries if entry.external is None),
             nfe={entry.config_id: entry.nfe for entry in entries if entry.status == "ok"},
             sketches={record.run_id: record.samples_sketch for record in records},
             hashes={record.samples_sha256: record.run_id for record in records if record.samples_sha256 is not None},
@@ -99,6 +103,9 @@ def known_defects(records: Sequence[ResultRecord], known: Known) -> Iterator[Def
         elif (known_run := known.hashes.get(record.samples_sha256 or "")) is not None:
             problem = f"the very samples of {known_run} in {known.results}"
             yield Defect(where=f"{where}: samples_sha256", problem=problem, remedy=RUN_AGAIN)
+        if record.external is not None and record.method in known.methods:
+            problem = f"{record.method!r} is a method that has records in {known.results}"
+            yield Defect(where=f"{where}: method", problem=problem, remedy=SCORE_AGAIN)
         yield from _against_known(record, known)
 
 

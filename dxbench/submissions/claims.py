@@ -16,6 +16,7 @@ from dxbench.submissions.defects import Defect
 from dxbench.submissions.manifest import Manifest, RunEntry
 
 RUN_AGAIN = "Run it again with `dxbench run --again` and pack anew."
+SCORE_AGAIN = "Score the samples again with `dxbench eval --name NAME --nfe K --save` and pack anew."
 PACK = "Pack the bundle with `dxbench submit`."
 
 
@@ -63,6 +64,9 @@ def _evaluations(record: ResultRecord, manifest: Manifest) -> Iterator[Defect]:
         yield _defect(record, "nfe", f"counted {nfe}, the manifest declares {manifest.nfe}", PACK)
     if (nfe is None) != (record.samples_sha256 is None):
         yield _defect(record, "nfe", f"{nfe} with samples {record.samples_sha256}: one without the other", RUN_AGAIN)
+    if record.external is not None:
+        yield from _outside(record)
+        return
     if cost is None:
         yield _defect(record, "cost", "absent from a run that ended well", RUN_AGAIN)
     if nfe is None:
@@ -75,6 +79,19 @@ def _evaluations(record: ResultRecord, manifest: Manifest) -> Iterator[Defect]:
     if nfe < 1 and (nfe != 0 or cost is None or cost.parameters or cost.sampling_flops):
         flops = cost.sampling_flops if cost else None
         yield _defect(record, "nfe", f"{nfe:g} evaluations, although a sample took {flops} operations", RUN_AGAIN)
+
+
+def _outside(record: ResultRecord) -> Iterator[Defect]:
+    """What samples from outside may not say: costs that nobody saw, passes other than their row's, a method's name."""
+    passes = record.config.get("nfe")
+    if record.nfe is None or record.nfe < 1 or record.nfe != passes:
+        problem = f"{record.external} {record.nfe}, its configuration says {passes}; wanted one number, 1 at least"
+        yield _defect(record, "nfe", problem, SCORE_AGAIN)
+    if record.cost is not None:
+        yield _defect(record, "cost", "of samples from outside, whose costs nobody saw", SCORE_AGAIN)
+    if record.method in registry.plugins("methods"):
+        problem = f"{record.method!r} is a method here, which did not draw these samples"
+        yield _defect(record, "method", problem, SCORE_AGAIN)
 
 
 def _texts(record: ResultRecord) -> Iterator[Defect]:
@@ -109,7 +126,7 @@ def _configuration(record: ResultRecord, task: Task) -> Iterator[Defect]:
 
     What is installed is the reader's own; a name in a bundle loads no file.
     """
-    if record.method not in registry.plugins("methods"):
+    if record.external is not None or record.method not in registry.plugins("methods"):
         yield from _overrides(record)
         return
     method = load_method(record.method)

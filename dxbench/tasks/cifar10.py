@@ -25,10 +25,10 @@ from dxbench.assets.catalogue import (
 )
 from dxbench.errors import InvalidFile
 from dxbench.features.inception import INCEPTION_TENSORFLOW
-from dxbench.features.protocols import adm, diversity, fd_resnet56, memorisation, novelty
+from dxbench.features.protocols import adm, diversity, fd_resnet56, memorisation, novelty, previews
 from dxbench.features.resnet56 import RESNET56
 from dxbench.features.sources import PartOf
-from dxbench.metrics.images.features import FeatureSet, FeatureSource
+from dxbench.metrics.images.features import FeatureMetric, FeatureSet, FeatureSource
 from dxbench.metrics.images.fidelity import FrechetDistance
 from dxbench.metrics.images.frechet import frechet_distance
 from dxbench.metrics.scoring import NoSamples, single
@@ -80,6 +80,7 @@ class Cifar10(ImageTask):
         NEAREST_TRAIN,
         FID_START,
     )
+    previews: ClassVar[Sequence[FeatureMetric]] = previews(FID)
 
     @cached_property
     def _splits(self) -> dict[str, LabelledImages]:

@@ -23,9 +23,9 @@ from dxbench.assets.catalogue import (
     INCEPTION_2015,
 )
 from dxbench.features.inception import INCEPTION_TENSORFLOW
-from dxbench.features.protocols import adm, edm
+from dxbench.features.protocols import adm, edm, previews
 from dxbench.features.sources import StatisticsSource
-from dxbench.metrics.images.features import FeatureSource
+from dxbench.metrics.images.features import FeatureMetric, FeatureSource
 from dxbench.metrics.images.frechet import Moments
 from dxbench.metrics.start import OfTheStart
 from dxbench.readers import Statistics, read_reference, read_statistics
@@ -44,15 +44,14 @@ def statistics_source(statistics: Statistics) -> FeatureSource:
     return StatisticsSource(INCEPTION_TENSORFLOW, moments, n=None)
 
 
-def metrics_of(labels: str) -> tuple[Metric, ...]:
-    """Metrics of samples whose classes were chosen so."""
+def of_features(labels: str) -> list[FeatureMetric]:
+    """Metrics of samples whose classes were chosen so; the first is FID."""
     by_adm = adm(reference=ADM_STATISTICS, manifold=ADM_IMAGES)
-    scored = [replace(metric, labels=labels) for metric in (*by_adm, *edm(reference=EDM_STATISTICS))]
-    return (*scored, OfTheStart(scored[0]))
+    return [replace(metric, labels=labels) for metric in (*by_adm, *edm(reference=EDM_STATISTICS))]
 
 
-RANDOM_METRICS = metrics_of("uniformly random")
-FID_EDM = RANDOM_METRICS[5]
+RANDOM, BALANCED = of_features("uniformly random"), of_features("balanced")
+FID_EDM = RANDOM[5]
 
 
 class ImageNet64(ImageTask):
@@ -68,7 +67,8 @@ class ImageNet64(ImageTask):
     scored_with = (INCEPTION_2015, IMAGENET64_ADM, IMAGENET64_EDM)
     pretrained_assets: ClassVar[Mapping[str, Asset]] = IMAGENET64_WEIGHTS
     extractor = INCEPTION_TENSORFLOW
-    scored_by: ClassVar[Sequence[Metric]] = RANDOM_METRICS
+    scored_by: ClassVar[Sequence[Metric]] = (*RANDOM, OfTheStart(RANDOM[0]))
+    previews: ClassVar[Sequence[FeatureMetric]] = previews(RANDOM[0])
 
     @cached_property
     def _adm(self) -> tuple[Statistics, Images]:
@@ -96,7 +96,8 @@ class ImageNet64Balanced(ImageNet64):
     """ImageNet 64x64, class-conditional, 50 samples of each class in random order."""
 
     name = "imagenet64_balanced"
-    scored_by: ClassVar[Sequence[Metric]] = metrics_of("balanced")
+    scored_by: ClassVar[Sequence[Metric]] = (*BALANCED, OfTheStart(BALANCED[0]))
+    previews: ClassVar[Sequence[FeatureMetric]] = previews(BALANCED[0])
 
     def labels(self) -> Labels:
         rng = np.random.default_rng(derive_seed("imagenet64@1", "balanced labels"))

@@ -26,7 +26,13 @@ from dxbench.errors import InvalidFile
 from dxbench.features.quantisation import quantise
 from dxbench.features.scoring import feature_cache, score_images, score_statistics
 from dxbench.features.sources import ImageSource
-from dxbench.metrics.images.features import FeatureExtractor, FeatureInputs, FeatureSource
+from dxbench.metrics.images.features import (
+    FeatureExtractor,
+    FeatureInputs,
+    FeatureMetric,
+    FeatureSource,
+    short_count,
+)
 from dxbench.metrics.scoring import score
 from dxbench.pictures.images import CHAIN_COLUMNS, GRID_SIDE, ImagePicture, image_galleries, image_pictures
 from dxbench.tasks.image_data import DATA_STD, to_floats
@@ -35,6 +41,11 @@ Array = NDArray[Any]
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 SHOWN = GRID_SIDE**2
+BIAS = (
+    "{name} is a preview: a Frechet distance of {n:,} samples is biased upwards, by about a constant over their number "
+    "(Chong and Forsyth 2020, arXiv:1911.07023), so that it is comparable with no FID of {whole} samples, ours or a "
+    "paper's"
+)
 ENERGIES_OF = 1000
 """Images of each kind behind the histogram of energies."""
 
@@ -109,6 +120,8 @@ class ImageTask(Task):
         pretrained_assets: official weights by the name a method asks for.
         extractor: what statistics made elsewhere are taken to be of.
         scored_by: its metrics.
+        previews: Frechet distances of fewer samples, which `evaluate_samples` gives in place of the metrics where
+            there are just so many; no run measures them.
     """
 
     family = "images"
@@ -124,6 +137,7 @@ class ImageTask(Task):
     pretrained_assets: ClassVar[Mapping[str, Asset]] = {}
     extractor: ClassVar[FeatureExtractor]
     scored_by: ClassVar[Sequence[Metric]]
+    previews: ClassVar[Sequence[FeatureMetric]] = ()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -230,17 +244,21 @@ class ImageTask(Task):
         return {f"energy of {kind}": energy(to_floats(images)) for kind, images in kinds.items()}
 
     def evaluate_samples(self, samples: Array, *, progress: Callable[[str], None]) -> Evaluation:
-        self._check(samples)
+        metrics, warnings = self._scored_on(len(samples))
         self.require(training=False)
-        return score_images(self.metrics, samples, self._references, device=_device(), progress=progress)
+        found = score_images(metrics, samples, self._references, device=_device(), progress=progress)
+        return replace(found, warnings=(*found.warnings, *warnings))
 
     def evaluate_statistics(
         self, statistics: Mapping[str, tuple[Array, Array]], *, n: int | None, progress: Callable[[str], None]
     ) -> Evaluation:
+        previewed = n in {metric.num_samples for metric in self.previews}
+        metrics, warnings = self._scored_on(n) if n is not None and previewed else (self.metrics, [])
         self.require(training=False)
-        return score_statistics(
-            self.metrics, statistics, self._references, extractor=self.extractor, n=n, progress=progress
+        found = score_statistics(
+            metrics, statistics, self._references, extractor=self.extractor, n=n, progress=progress
         )
+        return replace(found, warnings=(*found.warnings, *warnings))
 
     def inputs_of(self, samples: Array) -> EvaluationInputs:
         return FeatureInputs(
@@ -253,12 +271,23 @@ class ImageTask(Task):
             device=_device(),
         )
 
-    def _check(self, samples: Array) -> None:
-        if len(samples) != self.num_samples:
+    def _scored_on(self, n: int) -> tuple[Sequence[Metric], list[str]]:
+        """The metrics of so many samples, and what a reader has to know of them.
+
+        Raises:
+            InvalidFile: for a number that nothing is measured of.
+        """
+        if n == self.num_samples:
+            return self.metrics, []
+        found = [metric for metric in self.previews if metric.num_samples == n]
+        if not found:
+            sizes = " or ".join(f"{size:,}" for size in sorted({metric.num_samples for metric in self.previews}))
+            preview = f", or on {sizes} for a preview of FID" if sizes else ""
             raise InvalidFile(
-                f"{self.name} is scored on exactly {self.num_samples:,} samples, got {len(samples):,}; a Frechet "
+                f"{self.name} is scored on exactly {self.num_samples:,} samples{preview}, got {n:,}; a Frechet "
                 "distance of fewer is larger, one of more smaller"
             )
+        return found, [BIAS.format(name=metric.name, n=n, whole=short_count(self.num_samples)) for metric in found]
 
     def pictures(self, arrays: Mapping[str, Array]) -> list[ImagePicture]:
         return image_pictures(_shown(arrays))

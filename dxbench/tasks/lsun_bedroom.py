@@ -12,8 +12,8 @@ from dxbench.assets import Asset
 from dxbench.assets.catalogue import INCEPTION_2015, LSUN_BEDROOM, LSUN_BEDROOM_ADM, LSUN_BEDROOM_WEIGHTS
 from dxbench.assets.imagefolder import ImageFolder
 from dxbench.features.inception import INCEPTION_TENSORFLOW
-from dxbench.features.protocols import adm
-from dxbench.metrics.images.features import FeatureSource
+from dxbench.features.protocols import adm, previews
+from dxbench.metrics.images.features import FeatureMetric, FeatureSource
 from dxbench.metrics.start import OfTheStart
 from dxbench.readers import Statistics, read_reference
 from dxbench.tasks.image_data import FolderData
@@ -39,6 +39,7 @@ class LSUNBedroom(ImageTask):
     pretrained_assets: ClassVar[Mapping[str, Asset]] = LSUN_BEDROOM_WEIGHTS
     extractor = INCEPTION_TENSORFLOW
     scored_by: ClassVar[Sequence[Metric]] = (*ADM, OfTheStart(ADM[0]))
+    previews: ClassVar[Sequence[FeatureMetric]] = previews(ADM[0])
 
     @cached_property
     def _adm(self) -> tuple[Statistics, Images]:

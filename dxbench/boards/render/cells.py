@@ -11,7 +11,7 @@ from dxbench.boards.tables import Block, Table
 from dxbench.plain import plain
 
 ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
-KIND_SIGNS = {"published": "† ", "reference": "= ", "measured": ""}
+KIND_SIGNS = {"published": "† ", "external": "* ", "reference": "= ", "measured": ""}
 MISSING = "–"
 _LONG = 1e12
 
@@ -80,7 +80,7 @@ def title(table: Table) -> str:
 
 
 def differing(block: Block) -> list[str]:
-    """How the block's protocols differ from those of the first, in sentences."""
+    """What sets the block apart from the first, in sentences."""
     return [plain(text) for text in block.differing]
 
 
@@ -130,6 +130,8 @@ def notes(table: Table) -> list[str]:
         )
     if "published" in kinds:
         found.append("† published by a paper, not measured here; ± is as printed there.")
+    if "external" in kinds:
+        found.append("* from outside: no run of dxbench drew these samples; such rows rank among themselves alone.")
     if "reference" in kinds:
         found.append("= reference: real data, scored as if a model had made them.")
     marks = {mark for row in table.rows for mark in row.shown_marks}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from dxbench.api import Curve, Direction
-from dxbench.boards.aggregate import Row, Summary
+from dxbench.boards.aggregate import RANKING, Row, Summary
 from dxbench.boards.render.cells import number, quantity
 from dxbench.boards.site.names import row_anchor
 
@@ -272,7 +272,7 @@ def _mark(
     return Mark(
         anchor=row_anchor(row),
         label=row.label,
-        kind=row.kind if row.kind != "measured" or row.ranks else "marked",
+        kind="marked" if row.kind in RANKING and not row.ranks else row.kind,
         x=_percent(scale.at(summary.value if value is None else value)),
         y=y,
         text=text,

@@ -13,7 +13,9 @@ from dxbench.records.files import config_id_of, precision_of
 
 
 def repeat_command(record: ResultRecord) -> str:
-    """What to type to run a record's cell again."""
+    """What to type to run a record's cell again; of samples from outside, to score them again."""
+    if record.external is not None:
+        return record.provenance.command
     parts = ["dxbench", "run", "--task", record.task, "--method", record.method, "--seed", str(record.seed)]
     if record.preset != DEFAULT_PRESET:
         parts += ["--preset", record.preset]

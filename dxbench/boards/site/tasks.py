@@ -14,7 +14,7 @@ from dxbench.boards.render.cells import ARROWS, Cell, cells, directions, header,
 from dxbench.boards.site.names import config_anchor, method_page, row_anchor, task_page
 from dxbench.boards.site.plots import DotPlot, ParetoPlot, dot_plot, pareto_plot
 from dxbench.boards.site.rendering import render
-from dxbench.boards.tables import Block, Table
+from dxbench.boards.tables import OUTSIDE, Block, Table
 from dxbench.metrics.cards import card_named
 from dxbench.records.entries import Entry
 
@@ -63,7 +63,7 @@ class TaskSummary:
         runs: how many there are.
         metric: its first column, with an arrow; "" without any.
         lines: all rows of ours.
-        best: those that may be the first by the first column.
+        best: those measured here that may be the first by the first column.
     """
 
     task: str
@@ -107,7 +107,12 @@ def task_files(
         downloads={ending: PurePosixPath(_beside(page, ending)).name for ending in DOWNLOADS},
         columns=list(zip([*_FIRST, *table.metrics, *_LAST], header(table), strict=True)),
         blocks=[
-            {"differing": block.differing, "lines": lines, "figures": list(_figures_of(table, block))}
+            {
+                "outside": OUTSIDE in block.differing,
+                "differing": block.differing,
+                "lines": lines,
+                "figures": list(_figures_of(table, block)),
+            }
             for block, lines in zip(table.blocks, blocks, strict=True)
         ],
         families=sorted({line.row.family for line in lines if line.row.family is not None}),
@@ -127,7 +132,9 @@ def task_files(
         metric=f"{first}{ARROWS[directions(table)[first]]}" if first else "",
         header=header(table),
         lines=lines,
-        best=[line for line in lines if line.row.ranks and line.cells[2].best] if first else [],
+        best=[line for line in lines if line.row.kind == "measured" and line.row.ranks and line.cells[2].best]
+        if first
+        else [],
     )
 
 

@@ -138,8 +138,9 @@ class Board {
     const kinds = {
       all: () => true,
       ranked: (row) => row.ranks,
-      marked: (row) => row.kind === "measured" && !row.ranks,
-      measured: (row) => row.kind !== "published",
+      marked: (row) => ["measured", "external"].includes(row.kind) && !row.ranks,
+      measured: (row) => ["measured", "reference"].includes(row.kind),
+      external: (row) => row.kind === "external",
       published: (row) => row.kind === "published",
     };
     let shown = 0;
