@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help demo test attack test-all check board site gpu clean
+.PHONY: help demo test attack test-all check board site docs gpu clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -42,6 +42,15 @@ board: $(SETUP)  ## regenerate the committed tables from the committed records
 
 site: $(SETUP)  ## build the leaderboard of the committed records into build/site
 	$(BIN)/dxbench leaderboard build --results results --out build/site
+
+# What only the documentation needs is installed when it is first built.
+$(VENV)/.docs: $(SETUP)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs  ## build the documentation into build/docs; a warning is an error
+	$(BIN)/python tools/make_docs.py build/docs-source
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file build/docs-source/mkdocs.yml
 
 BUDGET ?= 480
 OUT ?= build/gpu

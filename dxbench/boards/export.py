@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dxbench.boards.render import render
-from dxbench.boards.render.text import markdown_grid
+from dxbench.boards.render.text import brief_markdown, markdown_grid
 from dxbench.boards.tables import Table, suite_table, task_table
 from dxbench.errors import InvalidFile, NothingMeasured
 from dxbench.files.reading import read_regular
@@ -16,7 +16,9 @@ from dxbench.records.index import RecordIndex
 PAGE_LIMIT = 2**20
 """Bytes of a page that a table stands in."""
 _PLACE = re.compile(
-    r"(?P<head><!-- table (?P<suite>[\w-]+): (?P<metrics>[\w@, ]+) -->\n).*?(?P<end><!-- end of table -->)", re.DOTALL
+    r"(?P<head><!-- table (?P<suite>[\w-]+): (?P<metrics>[\w@, ]+)(?: \| (?P<rows>[^\n]+))? -->\n)"
+    r".*?(?P<end><!-- end of table -->)",
+    re.DOTALL,
 )
 
 
@@ -46,7 +48,7 @@ def export_files(index: RecordIndex, folder: Path, *, pages: Sequence[Path]) -> 
     """Every file with its text: tables in a folder, and pages whose tables are to be as the records have them.
 
     Raises:
-        InvalidFile: if a page lacks the place of a table, or cannot be read.
+        InvalidFile: if a page lacks the place of a table, names a row that its table lacks, or cannot be read.
         UsageError: if it names an unknown suite.
     """
     files = {
@@ -66,16 +68,30 @@ def _with_tables(index: RecordIndex, page: Path) -> str:
             return place[0]
         metrics = [name.strip() for name in place["metrics"].split(",")]
         found = suite_table(index, suite, metrics=metrics, published=True)
-        rows = "\n".join(markdown_grid(found, block) for block in found.blocks)
-        return f"{place['head']}{rows}\n{place['end']}"
+        if place["rows"] is None:
+            grids = "\n".join(markdown_grid(found, block) for block in found.blocks)
+        else:
+            grids = _brief(found, [label.strip() for label in place["rows"].split("|")], page)
+        return f"{place['head']}{grids}\n{place['end']}"
 
     try:
         text, count = _PLACE.subn(table, read_regular(page, limit=PAGE_LIMIT).decode("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidFile(f"{page}: {error}") from None
     if not count:
-        raise InvalidFile(f"{page} has no `<!-- table SUITE: METRIC, METRIC -->` ... `<!-- end of table -->` to fill")
+        raise InvalidFile(
+            f"{page} has no `<!-- table SUITE: METRIC, METRIC -->` ... `<!-- end of table -->` to fill; "
+            "`| ROW | ROW` behind the metrics picks rows of its first block"
+        )
     return text
+
+
+def _brief(table: Table, labels: Sequence[str], page: Path) -> str:
+    """The rows of these labels, in their order: passes, means and stds, without ranks and costs."""
+    rows = {row.label: row for row in table.blocks[0].rows}
+    if missing := [label for label in labels if label not in rows]:
+        raise InvalidFile(f"{page}: {table.title} has no row {missing[0]!r}; it has {', '.join(rows)}")
+    return brief_markdown(table, [rows[label] for label in labels])
 
 
 def cost_pictures(index: RecordIndex, folder: Path) -> Iterator[tuple[Path, bytes]]:

@@ -21,7 +21,7 @@ def list_command(kind: str, *, as_json: bool) -> None:
     """Names, origins and summaries of one kind."""
     for text in registry.outdated():
         warn(text)
-    special = {"protocols": _protocol_rows, "suites": _suite_rows, "metrics": _metric_rows}
+    special = {"protocols": _protocol_rows, "suites": _suite_rows, "metrics": metric_rows}
     rows = special[kind]() if kind in special else _plugin_rows(kind)
     if kind == "tasks":
         rows += _tasks_of_records(rows)
@@ -65,7 +65,7 @@ def _suite_rows() -> list[dict[str, Any]]:
     return [{"name": suite.name, "from": suite.task, "summary": suite.title} for suite in suites]
 
 
-def _metric_rows() -> list[dict[str, Any]]:
+def metric_rows() -> list[dict[str, Any]]:
     """Every metric that an installed task scores by, by name, with what it says of itself."""
     return [
         {"name": name, "from": ", ".join(of_tasks), **_card_facts(card_of(metric), title=metric.title)}
@@ -116,7 +116,7 @@ def _protocol_rows() -> list[dict[str, Any]]:
 
 def info_command(name: str, *, as_json: bool) -> None:
     """Everything known under a name, whatever it is the name of."""
-    found = _facts(name)
+    found = facts_of(name)
     if as_json:
         say(found)
         return
@@ -133,7 +133,12 @@ def info_command(name: str, *, as_json: bool) -> None:
         out.print()
 
 
-def _facts(name: str) -> dict[str, Any]:
+def facts_of(name: str) -> dict[str, Any]:
+    """Everything known under a name, by title.
+
+    Raises:
+        UsageError: if nothing is, with the nearest known one.
+    """
     from dxbench.plugins.suites import suite_names
 
     if name.partition("[")[0].partition(":")[0] in registry.plugins("methods") and set(name) & set(":["):
@@ -156,7 +161,7 @@ def _facts(name: str) -> dict[str, Any]:
         return _metric_facts(name, metrics)
     family = {known: row for known, row in metrics.items() if stem_of(known) == name}
     if family:
-        rows = {row["name"]: row["summary"] for row in _metric_rows()}
+        rows = {row["name"]: row["summary"] for row in metric_rows()}
         return {f"metrics {name}@N": {known: rows[known] for known in family}}
     plugins = {known for kind in ("methods", "tasks", "launchers") for known in registry.plugins(kind)}
     raise unknown("name", name, {*plugins, *metrics, *map(stem_of, metrics), *suite_names(), *recorded})

@@ -35,6 +35,6 @@ def test_every_package_that_is_installed_has_a_pin():
         for line in CONSTRAINTS.read_text().splitlines()
         if not line.startswith("#")
     }
-    needed = {*packages_below("dxmi-bench", seen=set()), *packages_below("dxmi-bench", "dev", seen=set())}
-    assert {"torch", "pytest", "pandas", "cloudpickle"} <= needed
+    needed = {name for extra in ("", "dev", "docs") for name in packages_below("dxmi-bench", extra, seen=set())}
+    assert {"torch", "pytest", "pandas", "cloudpickle", "mkdocs-material"} <= needed
     assert needed - pins == set()

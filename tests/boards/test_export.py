@@ -11,6 +11,7 @@ from dxbench.plugins.suites import load_suite, suite_names
 ROOT = Path(__file__).resolve().parents[2]
 Command = Callable[..., Ended]
 PAGE = "before\n<!-- table dxmi-table1: sw2 -->\nold\n<!-- end of table -->\nafter\n"
+BRIEF = "<!-- table gaussians8: sw2, energy_kl | DDIM, 10 NFE | EDM, Heun -->\nold\n<!-- end of table -->\n"
 
 
 def test_committed_tables_are_what_the_records_give(dxbench: Command) -> None:
@@ -52,6 +53,22 @@ def test_a_page_has_its_table_between_its_marks(exported: Path) -> None:
     assert lines[0].split("|")[3].strip() == "sw2 ↓"
     assert lines[2].startswith("| DDPM, T=5 ")
     assert "old" not in table
+
+
+def test_a_page_may_have_some_rows_of_a_table_alone(dxbench: Command, tmp_path: Path) -> None:
+    page, tables = tmp_path / "page.md", tmp_path / "tables"
+    page.write_text(BRIEF)
+    assert dxbench("leaderboard", "export", tables, "--page", page).code == 0
+    head, _, *rows = page.read_text().splitlines()[1:-1]
+    assert [cell.strip() for cell in head.strip("|").split("|")] == ["", "NFE", "sw2 ↓", "energy_kl ↓"]
+    first, second = ([cell.strip() for cell in row.strip("|").split("|")] for row in rows)
+    assert (first[:2], second[:2]) == (["DDIM, 10 NFE", "10"], ["EDM, Heun", "35"])
+    assert first[2].startswith("0.17")
+    assert first[3] == "–"  # it has no energy
+    assert first[2] in (tables / "gaussians8.md").read_text()
+    page.write_text(BRIEF.replace("DDIM, 10 NFE", "DDIM, 9 NFE"))
+    refused = dxbench("leaderboard", "export", tables, "--page", page)
+    assert (refused.code, "has no row 'DDIM, 9 NFE'; it has EDM, Heun, " in refused.err) == (5, True), refused.err
 
 
 def test_a_suite_labels_and_orders_its_tasks_table_and_leaves_no_row_out(dxbench: Command, exported: Path) -> None:

@@ -15,15 +15,20 @@ from dxbench.plugins.registry import load_method, load_task
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FOLLOWED_ELSEWHERE = ROOT / "docs" / "submitting.md"  # to the letter, by tests/submissions
+FOLLOWED_ELSEWHERE = [  # to the letter, by tests/submissions and tests/docs
+    ROOT / "docs" / "submitting.md",
+    *(ROOT / "docs" / "start").glob("*.md"),
+]
+AT_A_GLANCE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 LINES = sorted(
     {
         line.split("#")[0].strip().strip("`")
         for page in PAGES
-        if page != FOLLOWED_ELSEWHERE
+        if page not in FOLLOWED_ELSEWHERE
         for line in page.read_text(encoding="utf-8").splitlines()
         if line.startswith("dxbench ")
     }
+    | {line for line in re.findall(r"`(dxbench [^`]+)`", AT_A_GLANCE) if len(line.split()) > 2}
 )
 RUNS = [line for line in LINES if line.startswith("dxbench run")]
 LOOKS = [

@@ -6,6 +6,7 @@ from textwrap import fill, wrap
 
 from tabulate import MIN_PADDING, tabulate
 
+from dxbench.boards.aggregate import Row
 from dxbench.boards.render.cells import Cell, cells, differing, header, notes, title
 from dxbench.boards.tables import Block, Table
 from dxbench.plain import plain
@@ -100,6 +101,16 @@ def markdown_grid(table: Table, block: Block) -> str:
     body = [[_marked(cell) for cell in row] for row in cells(table, block)]
     align = ["left", *["right"] * (len(header(table)) - 1)]
     heads = [markdown_text(head) for head in header(table)]
+    return tabulate(body, headers=heads, tablefmt="pipe", colalign=align, disable_numparse=True)
+
+
+def brief_markdown(table: Table, rows: Sequence[Row]) -> str:
+    """Some rows of a table as a pipe table for a page: network passes and metrics, without ranks and costs."""
+    block = Block(rows=tuple(rows), ranks={name: {} for name in table.metrics})
+    shown = 2 + len(table.metrics)
+    body = [[_marked(cell) for cell in row[:shown]] for row in cells(table, block)]
+    heads = [markdown_text(head) for head in header(table)[:shown]]
+    align = ["left", *["right"] * (shown - 1)]
     return tabulate(body, headers=heads, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 

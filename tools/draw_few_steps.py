@@ -1,0 +1,105 @@
+"""Draws docs/few_steps.png: DxMI's chain over its value functions, and `gaussians8` against network passes.
+
+`python tools/draw_few_steps.py`: the chain is that of the reference run `dxmi`, training seed 0, which is trained where
+it is not at hand (a minute on an idle core); the points are the committed records.
+"""
+
+import io
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from PIL import Image
+
+import dxbench
+from dxbench.api import Model
+from dxbench.boards.tables import suite_table
+from dxbench.paths import reference_results
+from dxbench.plugins.suites import load_suite
+from dxbench.records.index import open_index
+
+PICTURE = Path(__file__).resolve().parents[1] / "docs" / "few_steps.png"
+BOX, CELLS, POINTS = 4.0, 160, 2500
+LINE = 0.034
+"""Height of a line of text, in decades of the board's axis."""
+FAMILIES = {"EDM": "#4878a8", "DDIM": "#4878a8", "FastDPM": "#4878a8", "SFT-PG": "#8a6bb0", "GAN": "#8a6bb0",
+            "CD": "#3c8d6e", "CT": "#3c8d6e", "ECT": "#3c8d6e", "GCD": "#c9801e", "DxMI": "#c0392b"}  # fmt: skip
+"""Colours by the first word of a label: a denoiser alone, its samples tuned, it distilled, an energy beside it."""
+
+
+def chain_over_values(figure: Figure, model: Model) -> None:
+    """One panel per network pass: where 2,500 chains are after it, over the value function of that step."""
+    assert model.value is not None
+    assert model.num_steps is not None
+    side = torch.linspace(-BOX, BOX, CELLS)
+    grid = torch.stack(torch.meshgrid(side, side, indexing="xy"), dim=-1).reshape(-1, 2)
+    with torch.no_grad():
+        states = model.trajectory(torch.arange(POINTS)).cpu().numpy()
+        values = [model.value(grid, k).cpu().numpy().reshape(CELLS, CELLS) for k in range(model.num_steps + 1)]
+    for k, axes in enumerate(figure.subplots(2, 3).flat):
+        low, high = np.percentile(values[k], [1, 90])
+        axes.imshow(values[k], origin="lower", extent=(-BOX, BOX, -BOX, BOX), cmap="magma", vmin=low, vmax=high)
+        axes.scatter(*states[k].T, s=1.6, color="white", alpha=0.55, linewidths=0)
+        axes.set(xlim=(-BOX, BOX), ylim=(-BOX, BOX), xticks=[], yticks=[])
+        passes = "noise" if k == 0 else f"{k} network pass{'es' if k > 1 else ''}"
+        name = "energy" if k == model.num_steps else f"value $V_{k}$"
+        axes.set_title(f"{passes}, {name}", fontsize=9.5)
+
+
+def board(axes: Axes) -> None:
+    """The labelled rows of the board: distance to the truth against network passes."""
+    table = suite_table(open_index([reference_results()]), load_suite("gaussians8"), published=False)
+    labels = {row.label for row in load_suite("gaussians8").rows}
+    rows = sorted((row for row in table.rows if row.label in labels), key=lambda row: row.scores["sw2"].value)
+    free: dict[float, float] = {}  # by number of passes, the lowest place of a label that is free, as a logarithm
+    for row in rows:
+        score, family = row.scores["sw2"], row.label.split()[0].strip(",")
+        if row.kind == "reference":
+            axes.axhline(score.value, color="0.4", linestyle=":", linewidth=1)
+            axes.text(74, score.value * 0.985, "a perfect sampler", fontsize=8.5, color="0.35", ha="right", va="top")
+            continue
+        assert row.nfe is not None
+        colour, ours = FAMILIES[family], family == "DxMI"
+        axes.errorbar(row.nfe, score.value, yerr=score.std, color=colour, marker="o", ms=5, capsize=2.5, lw=1.2)
+        place = max(np.log10(score.value), free.get(row.nfe, -np.inf))
+        free[row.nfe] = place + (1.3 if ours else 1.0) * LINE
+        name = re.sub(r", (10 NFE|tau=0.1|T=\d+|\d steps?)| finetuning", "", row.label)
+        text = axes.text(
+            row.nfe * 1.09,
+            10**place,
+            name,
+            fontsize=11 if ours else 8,
+            fontweight="bold" if ours else "normal",
+            color=colour,
+            va="center",
+        )
+        text.set_path_effects([withStroke(linewidth=2, foreground="white")])
+    axes.set(xscale="log", yscale="log", xlim=(0.8, 75), ylim=(0.036, 0.4))
+    axes.set_xticks([1, 2, 5, 10, 35], ["1", "2", "5", "10", "35"])
+    axes.set_yticks([0.04, 0.05, 0.07, 0.1, 0.2, 0.3], ["0.04", "0.05", "0.07", "0.1", "0.2", "0.3"])
+    axes.minorticks_off()
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("network passes per sample, counted")
+    axes.set_title("distance of samples to the truth (sliced W2)", fontsize=9.5)
+
+
+def main() -> None:
+    """Draw the picture."""
+    run = dxbench.run("gaussians8", "dxmi", seed=0)
+    figure = plt.figure(figsize=(12.6, 5.1), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1.42, 1), squeeze=False)[0]
+    chain_over_values(left, run.model)
+    board(right.subplots())
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=100)
+    Image.open(drawn).convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE).save(PICTURE, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
