@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help demo test attack test-all check board site gpu clean
+.PHONY: help demo test attack test-all check board site gpu release-check clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 # uv installs in seconds what pip takes minutes for; it is fetched into the environment where it is missing.
 $(SETUP): pyproject.toml constraints.txt
@@ -48,6 +48,9 @@ OUT ?= build/gpu
 WORK ?= $(OUT)/work
 gpu: $(SETUP)  ## checks, timings and training on a GPU within BUDGET seconds, in small without one; OUT is what comes back
 	$(BIN)/python tools/gpu --budget $(BUDGET) --out $(OUT) --work $(WORK)
+
+release-check: $(SETUP)  ## build sdist and wheel, install and run them outside the checkout, check all that is released
+	$(BIN)/python tools/release_check.py
 
 clean:  ## remove the environment and the runs
 	rm -rf $(VENV) runs build
