@@ -37,8 +37,9 @@ check: $(SETUP)  ## formatting, lint, types and the arrows between packages
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-board: $(SETUP)  ## regenerate the committed tables from the committed records
+board: $(SETUP)  ## regenerate what is committed and generated: tables from the records, lists for assistants
 	$(BIN)/dxbench leaderboard export leaderboards --page README.md --results results
+	$(BIN)/python tools/assistants.py
 
 site: $(SETUP)  ## build the leaderboard of the committed records into build/site
 	$(BIN)/dxbench leaderboard build --results results --out build/site

@@ -32,7 +32,12 @@ LIMIT = 6_000_000
 LICENCES = frozenset({"MIT", "CC0-1.0", "CC-BY-4.0"})
 """That a shipped file may have."""
 CODE_ENDINGS = (".py", ".pyi", ".toml", ".jinja", ".j2", ".css", ".js", ".sh", ".yml", ".cff", ".typed")
-CODE_NAMES = frozenset({"run", "Makefile", "Dockerfile", ".dockerignore", ".gitignore", "LICENSE", "constraints.txt"})
+CODE_NAMES = frozenset(
+    {
+        *("run", "Makefile", "Dockerfile", ".dockerignore", "devcontainer.json"),
+        *(".gitignore", "LICENSE", "constraints.txt"),
+    }
+)
 HOMES = {"dxbench/reference_results/": "results/", "dxbench_baselines/": "baselines/dxbench_baselines/"}
 """Where what a wheel holds lies in the checkout, if it lies elsewhere."""
 RELEASE = re.compile(r"^## (\d+\.\d+\.\d+) \((\d{4}-\d\d-\d\d)\)$", re.MULTILINE)
