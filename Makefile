@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help demo test attack test-all check board site docs gpu clean
+.PHONY: help demo test attack test-all check board site docs gpu release-check clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 # uv installs in seconds what pip takes minutes for; it is fetched into the environment where it is missing.
 $(SETUP): pyproject.toml constraints.txt
@@ -37,8 +37,9 @@ check: $(SETUP)  ## formatting, lint, types and the arrows between packages
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-board: $(SETUP)  ## regenerate the committed tables from the committed records
+board: $(SETUP)  ## regenerate what is committed and generated: tables from the records, lists for assistants
 	$(BIN)/dxbench leaderboard export leaderboards --page README.md --results results
+	$(BIN)/python tools/assistants.py
 
 site: $(SETUP)  ## build the leaderboard of the committed records into build/site
 	$(BIN)/dxbench leaderboard build --results results --out build/site
@@ -57,6 +58,9 @@ OUT ?= build/gpu
 WORK ?= $(OUT)/work
 gpu: $(SETUP)  ## checks, timings and training on a GPU within BUDGET seconds, in small without one; OUT is what comes back
 	$(BIN)/python tools/gpu --budget $(BUDGET) --out $(OUT) --work $(WORK)
+
+release-check: $(SETUP)  ## build sdist and wheel, install and run them outside the checkout, check all that is released
+	$(BIN)/python tools/release_check.py
 
 clean:  ## remove the environment and the runs
 	rm -rf $(VENV) runs build

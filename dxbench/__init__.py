@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dxbench.python.scores import Scores
     from dxbench.python.tables import compare, load_records, table
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Run",
     "Scores",

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from dxbench import __version__
+from dxbench.cli import completion
 from dxbench.errors import unknown
 
 app = typer.Typer(
@@ -27,8 +28,8 @@ app.add_typer(records, name="records")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout for machines.")]
 TASK_HELP = "Task name, see `dxbench list tasks`, or path/to/file.py:Class."
-Task = Annotated[str | None, typer.Option("--task", "-t", help=TASK_HELP)]
-OneTask = Annotated[str, typer.Option("--task", "-t", help=TASK_HELP)]
+Task = Annotated[str | None, typer.Option("--task", "-t", help=TASK_HELP, autocompletion=completion.tasks)]
+OneTask = Annotated[str, typer.Option("--task", "-t", help=TASK_HELP, autocompletion=completion.tasks)]
 ItsTask = Annotated[
     str | None, typer.Option("--task", "-t", help="Its task, path/to/file.py:Class, if that is not installed.")
 ]
@@ -55,7 +56,7 @@ def _examples(*lines: str) -> str:
 
 
 def _one_of(kind: str, words: Any, metavar: str | None = None) -> dict[str, Any]:
-    """Of an option that takes one of some words: how it is read, with a guess where it is none, and shown."""
+    """Of an option that takes one of some words: how it is read, with a guess where it is none, shown and completed."""
     known: tuple[str, ...] = get_args(words)
 
     def read(word: str) -> str:
@@ -63,7 +64,10 @@ def _one_of(kind: str, words: Any, metavar: str | None = None) -> dict[str, Any]
             raise unknown(kind, word, known)
         return word
 
-    return {"parser": read, "metavar": metavar or f"<{'|'.join(known)}>"}
+    def begun(incomplete: str) -> list[str]:
+        return [word for word in known if word.startswith(incomplete)]
+
+    return {"parser": read, "metavar": metavar or f"<{'|'.join(known)}>", "autocompletion": begun}
 
 
 def _version(asked: bool) -> None:
@@ -101,11 +105,15 @@ def run(
         typer.Option(
             "--method",
             "-m",
+            autocompletion=completion.methods,
             help="Rows method:preset[key=value,...], parted by commas; a setting may have alternatives, key=1|2; a "
             "method may be file.py:Class.",
         ),
     ] = None,
-    suite: Annotated[str | None, typer.Option(help="Run every row of a suite: a name or a .toml file.")] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(help="Run every row of a suite: a name or a .toml file.", autocompletion=completion.suites),
+    ] = None,
     sweep: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Run what a sweep file names, see docs/sweeps.md.")
     ] = None,
@@ -116,7 +124,9 @@ def run(
     seed: Annotated[
         str | None, typer.Option("--seed", "-s", help="Training seeds, such as 0,1,2 or 0-4. Default 0.")
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Preset of the method for the task.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Preset of the method for the task.", autocompletion=completion.presets)
+    ] = None,
     assign: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, over the preset, with alternatives too; repeatable.")
     ] = None,
@@ -344,7 +354,9 @@ def evaluate(
 )
 def table(
     task: Task = None,
-    suite: Annotated[str | None, typer.Option(help="Rows of a suite, in its order.")] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="Rows of a suite, in its order.", autocompletion=completion.suites)
+    ] = None,
     published: Annotated[bool, typer.Option("--published", help="Beside them, the numbers of papers.")] = False,
     format: Annotated[
         TableFormat, typer.Option("--format", "-f", help="Output format.", **_one_of("format", TableFormat))
@@ -592,12 +604,14 @@ def list_(
     list_command(kind, as_json=as_json)
 
 
-@app.command(epilog=_examples("dxbench info dxmi", "dxbench info gaussians8 --json"))
+@app.command(epilog=_examples("dxbench info dxmi", "dxbench info gaussians8 --json", "dxbench info agents"))
 def info(
-    name: Annotated[str, typer.Argument(help="A task, method, metric, suite, or file.py:Class.")],
+    name: Annotated[
+        str, typer.Argument(help="A task, method, metric, suite, or file.py:Class.", autocompletion=completion.names)
+    ],
     as_json: Json = False,
 ) -> None:
-    """All about one task, method, metric or suite: configuration, presets, protocol."""
+    """All about a task, method, metric or suite: configuration, presets, protocol; `agents` is a guide for assistants."""
     from dxbench.cli.listing import info_command
 
     info_command(name, as_json=as_json)
@@ -616,9 +630,16 @@ def prepare(
     task: OneTask,
     method: Annotated[
         str | None,
-        typer.Option("--method", "-m", help="Only what a run of this row needs: method:preset[key=value,...]."),
+        typer.Option(
+            "--method",
+            "-m",
+            autocompletion=completion.methods,
+            help="Only what a run of this row needs: method:preset[key=value,...].",
+        ),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Preset of that method.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Preset of that method.", autocompletion=completion.presets)
+    ] = None,
     assign: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of that method, over the preset; repeatable.")
     ] = None,
@@ -705,9 +726,19 @@ def new_task(
     ),
 )
 def check_method(
-    name: Annotated[str, typer.Argument(help="Method, method:preset[key=value,...], or path/to/file.py:Class.")],
-    task: Annotated[str, typer.Option("--task", "-t", help="The task whose problem it is tried on.")] = "gaussians8",
-    preset: Annotated[str | None, typer.Option(help="Preset of the method for the task.")] = None,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Method, method:preset[key=value,...], or path/to/file.py:Class.", autocompletion=completion.methods
+        ),
+    ],
+    task: Annotated[
+        str,
+        typer.Option("--task", "-t", help="The task whose problem it is tried on.", autocompletion=completion.tasks),
+    ] = "gaussians8",
+    preset: Annotated[
+        str | None, typer.Option(help="Preset of the method for the task.", autocompletion=completion.presets)
+    ] = None,
     assign: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the preset; repeatable.")] = None,
     steps: Annotated[int, typer.Option(min=2, help="Training steps per check.")] = 6,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
@@ -728,7 +759,7 @@ def check_method(
     epilog=_examples("dxbench check-task gaussians8", "dxbench check-task ring.py:Ring --json"),
 )
 def check_task(
-    name: Annotated[str, typer.Argument(help=TASK_HELP)],
+    name: Annotated[str, typer.Argument(help=TASK_HELP, autocompletion=completion.tasks)],
     as_json: Json = False,
 ) -> None:
     """Does a task keep what the suite relies on? The truth hidden, a wrong law refused; exit code 5 if not."""
@@ -745,7 +776,15 @@ def check_task(
 )
 def submit(
     task: OneTask,
-    method: Annotated[str, typer.Option("--method", "-m", help="A row, method:preset[key=value,...], or a config id.")],
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            "-m",
+            autocompletion=completion.methods,
+            help="A row, method:preset[key=value,...], or a config id.",
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The bundle; default <task>-<method>-<id>.zip.")
     ] = None,

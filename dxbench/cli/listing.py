@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from importlib import resources
 from typing import Any
 
 from rich.text import Text
@@ -15,6 +16,9 @@ from dxbench.metrics.cards import card_of, stem_of
 from dxbench.plugins import registry
 from dxbench.plugins.rows import RowName
 from dxbench.terminal.console import console, grid
+
+AGENTS = "agents"
+"""The name under which `dxbench info` has the guide for assistants."""
 
 
 def list_command(kind: str, *, as_json: bool) -> None:
@@ -141,6 +145,8 @@ def facts_of(name: str) -> dict[str, Any]:
     """
     from dxbench.plugins.suites import suite_names
 
+    if name == AGENTS:
+        return {"": (resources.files("dxbench") / "agents.md").read_text(encoding="utf-8")}
     if name.partition("[")[0].partition(":")[0] in registry.plugins("methods") and set(name) & set(":["):
         return _row_facts(RowName.parse(name))
     if registry.in_file(name):
