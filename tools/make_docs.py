@@ -155,7 +155,7 @@ def plugin_pages(kind: registry.Kind) -> Iterator[Made]:
 
 
 def method_facts(name: str) -> str:
-    """What card, recipes and records say of a method."""
+    """The page of a method from its card, recipes and records."""
     facts = facts_of(name)
     parts = [f"## Facts of `{name}`", f"Version {registry.load_method(name).version}; needs {facts['needs']}."]
     for task, table in boards().items():
@@ -170,7 +170,7 @@ def method_facts(name: str) -> str:
 
 
 def task_facts(task: Task) -> str:
-    """What a task and the records on it say."""
+    """The page of a task from its protocol and the records on it."""
     family = f"; data of the family `{task.family}`" if task.family else ""
     parts = [f"## Facts of `{task.name}`", f"Version {task.version}{family}."]
     if (table := boards().get(task.name)) is not None:

@@ -46,7 +46,7 @@ def of_code(path: Path, text: str) -> Iterator[str]:
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(ast.parse(text)):
         docstring = ast.get_docstring(node) if isinstance(node, documented) else None
-        if docstring and FRAGMENTS.match(docstring):
+        if docstring and FRAGMENTS.match(docstring) and "?" not in docstring.splitlines()[0]:
             line, first = getattr(node, "lineno", 1), docstring.splitlines()[0]
             yield f"{path}:{line}: begin with a noun phrase or a verb: {first}"
 

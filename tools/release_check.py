@@ -112,13 +112,13 @@ def entry_point_problems(text: str, names: Iterable[str]) -> Iterator[str]:
 
 
 def is_code(name: str) -> bool:
-    """Whether a shipped file is code, settings or metadata of the archive itself."""
+    """True where a shipped file is code, settings or metadata of the archive itself."""
     path = PurePosixPath(name)
     return path.name.endswith(CODE_ENDINGS) or path.name in CODE_NAMES or path.name == "PKG-INFO"
 
 
 def at_home(name: str) -> str:
-    """Where a file of a wheel lies in the checkout."""
+    """The place of a wheel's file in the checkout."""
     return next((home + name.removeprefix(inside) for inside, home in HOMES.items() if name.startswith(inside)), name)
 
 
@@ -146,7 +146,7 @@ def size_problems(size: int, *, limit: int = LIMIT) -> Iterator[str]:
 
 
 def heaviest(wheel: Path, count: int = 5) -> list[str]:
-    """What takes most of a wheel: files of weights, and folders, with their compressed bytes."""
+    """The largest parts of a wheel: files of weights, and folders, with their compressed bytes."""
     sums: dict[str, int] = {}
     with zipfile.ZipFile(wheel) as archive:
         for member in archive.infolist():

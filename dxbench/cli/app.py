@@ -56,7 +56,7 @@ def _examples(*lines: str) -> str:
 
 
 def _one_of(kind: str, words: Any, metavar: str | None = None) -> dict[str, Any]:
-    """Of an option that takes one of some words: how it is read, with a guess where it is none, shown and completed."""
+    """An option that takes one of some words: how it is read, with a guess where it is none, shown, completed."""
     known: tuple[str, ...] = get_args(words)
 
     def read(word: str) -> str:
@@ -611,7 +611,7 @@ def info(
     ],
     as_json: Json = False,
 ) -> None:
-    """All about a task, method, metric or suite: configuration, presets, protocol; `agents` is a guide for assistants."""
+    """All about a task, method, metric or suite: settings, presets, protocol; `agents` is a guide for assistants."""
     from dxbench.cli.listing import info_command
 
     info_command(name, as_json=as_json)

@@ -96,7 +96,7 @@ def _lines(found: Sequence[Claim], format: Format) -> Iterator[str]:
 
 
 def _widths(width: int) -> list[int | None]:
-    """Of the columns of a terminal, broken where they would be wider."""
+    """Widths of the columns of a terminal, broken where they would be wider."""
     if width < 120:
         return [18, 9, 8, 8, 5, 10, max(10, width - 78)]
     return [26, 14, None, None, None, 14, width - 105 if width > 130 else 24]

@@ -70,7 +70,7 @@ def _device() -> Check:
 
 
 def _several_devices() -> Check:
-    """What `dxbench run --devices` and `--precision` can count on."""
+    """Report what `dxbench run --devices` and `--precision` can count on."""
 
     def found() -> str:
         from importlib.metadata import version

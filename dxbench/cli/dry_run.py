@@ -1,4 +1,4 @@
-"""What `dxbench run --dry-run` prints."""
+"""The text that `dxbench run --dry-run` prints."""
 
 from collections.abc import Mapping
 from typing import Any

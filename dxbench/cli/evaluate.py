@@ -88,7 +88,7 @@ def _show(scores: Scores, *, as_json: bool, record: ResultRecord | None = None, 
 
 
 def _named(record: ResultRecord, written: Path | None) -> dict[str, object]:
-    """What is said of samples that go by a name."""
+    """The claims about samples that go by a name."""
     return {
         "name": record.method,
         "run_id": record.run_id,
@@ -99,7 +99,7 @@ def _named(record: ResultRecord, written: Path | None) -> dict[str, object]:
 
 
 def _print_beside(task: Task, label: str, scores: Scores) -> None:
-    """What others have, in the columns of the task's tables."""
+    """Print the values of others, in the columns of the task's tables."""
     from dxbench.boards.render.text import aligned
     from dxbench.boards.tables import samples_beside_others
     from dxbench.records.index import open_index

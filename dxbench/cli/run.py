@@ -40,7 +40,7 @@ _NAMED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """What was typed."""
+    """The request as it was typed."""
 
     task: str | None
     method: str | None

@@ -58,7 +58,7 @@ class SiteServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """Of the first page."""
+        """The address of the first page."""
         return f"http://{HOST}:{self.server_port}/"
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def do_HEAD(self) -> None:
-        """What a page would be."""
+        """Answer with the headers of a page, without the page."""
         self._answer(body=False)
 
     def _answer(self, *, body: bool) -> None:
@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
                 shutil.copyfileobj(file, self.wfile)
 
     def _is_for_us(self) -> bool:
-        """Whether a browser was sent here by this address: another site's name may lead here, too (DNS rebinding)."""
+        """True where a browser was sent by our own address: another site's name may lead here too (DNS rebinding)."""
         assert isinstance(self.server, SiteServer)
         port = self.server.server_port
         names = {f"{name}:{port}" for name in ("localhost", HOST, "[::1]")}
@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         return len(asked) == 1 and asked[0].strip().lower() in names
 
     def end_headers(self) -> None:
-        """With what every answer says of itself, an error's too."""
+        """Add the headers that every answer carries, an error's too."""
         for name, value in _HEADERS.items():
             self.send_header(name, value)
         super().end_headers()

@@ -35,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 @dataclass(frozen=True, kw_only=True)
 class Outside:
-    """What is said of samples from outside.
+    """The claims about samples from outside.
 
     Attributes:
         name: of the method, as tables show it; no method and no other record may have it.

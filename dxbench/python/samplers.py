@@ -44,7 +44,7 @@ def networks_of(given: Any) -> Sequence[nn.Module]:
 
 
 def source_of(samples: Any, task: Task, settings: Mapping[str, JsonValue]) -> Any:
-    """What is scored: the sampler of `path/to/file.py:name` or of a pipeline folder as a model, all else as it is.
+    """The object to score: the sampler of `path/to/file.py:name` or of a pipeline folder as a model, else as it is.
 
     Networks are then in evaluation mode, and what is drawn has to be one finite event per seed, images in [-1, 1].
 

@@ -82,7 +82,7 @@ def _evaluations(record: ResultRecord, manifest: Manifest) -> Iterator[Defect]:
 
 
 def _outside(record: ResultRecord) -> Iterator[Defect]:
-    """What samples from outside may not say: costs that nobody saw, passes other than their row's, a method's name."""
+    """Claims that samples from outside may not make: costs that nobody saw, other passes, a method's name."""
     passes = record.config.get("nfe")
     if record.nfe is None or record.nfe < 1 or record.nfe != passes:
         problem = f"{record.external} {record.nfe}, its configuration says {passes}; wanted one number, 1 at least"

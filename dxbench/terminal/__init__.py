@@ -1,4 +1,4 @@
-"""What a person watches: text that comes out as it is, and progress. Used by the command line and by notebooks."""
+"""Output for a person: text that comes out as it is, and progress. Used by the command line and by notebooks."""
 
 import lazy_loader
 

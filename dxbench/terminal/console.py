@@ -1,4 +1,4 @@
-"""What commands and runs print through: text comes out as it is, whoever wrote it.
+"""Consoles that commands and runs print through: text comes out as it is, whoever wrote it.
 
 Brackets in a help text, a configuration, a warning or a stranger's record are brackets, and colons are colons. Colour
 is given by styles, never by words within a text. Control characters are spelled out. All that is printed with rich is
@@ -20,7 +20,7 @@ from dxbench.plain import plain_lines
 
 
 class _PlainConsole(Console):
-    """What it prints is plain, save for its own styles and moves."""
+    """A console that prints plain text, save for its own styles and moves."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
@@ -87,7 +87,7 @@ def text_column(template: str, *, style: str = "none") -> TextColumn:
 
 
 def firm() -> Column:
-    """What a column of a progress bar is made with that makes no room for others."""
+    """The settings of a column of a progress bar that makes no room for others."""
     return Column(no_wrap=True)
 
 

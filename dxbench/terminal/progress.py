@@ -24,7 +24,7 @@ from dxbench.terminal.console import bars, firm, text_column
 
 
 class Ahead:
-    """How many of several cells have ended, and how long the others will take.
+    """A count of how many of several cells have ended, and how long the others will take.
 
     A cell weighs what it is expected to take, in seconds; one of which nothing is known, as much as the others do on
     average. The pace so far says how long all of them take, however many there are at a time.
@@ -151,7 +151,7 @@ class BarListener:
 
 
 class LineListener(Lines):
-    """For logs and pipes."""
+    """A listener that prints lines, for logs and pipes."""
 
     def __init__(self, console: Console, ahead: Ahead = ALONE) -> None:
         super().__init__(console.print)
