@@ -108,12 +108,13 @@ def read_tile(name: str, file: bytes, *, of: str) -> Tile | None:
     try:
         with Image.open(io.BytesIO(file), formats=["PNG"]) as image:
             assert isinstance(image, PngImageFile)
-            texts = {key: str(text) for key, text in image.text.items()}
             width, height = image.size
-            frames = int(texts["frames"])
-            image.verify()
-        if not (0 < frames <= STAGES and height % frames == 0 and max(width, height) <= STAGES * _WIDTH):
-            raise ValueError(f"{frames} frames in {width} x {height} pixels")
+            if max(width, height) > STAGES * _WIDTH:
+                raise ValueError(f"{width} x {height} pixels are too many")
+            texts = {key: str(text) for key, text in image.text.items()}  # which decodes all of it
+        frames = int(texts["frames"])
+        if not 0 < frames <= STAGES or height % frames:
+            raise ValueError(f"{frames} frames in {height} lines of pixels")
     except (OSError, UnidentifiedImageError, KeyError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InvalidFile(f"not a tile: {error}") from None
     if texts.get("of") != of:
