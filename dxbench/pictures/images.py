@@ -35,11 +35,11 @@ def image_pictures(arrays: Mapping[str, Array]) -> list[CaptionedFigure]:
 def mosaic(images: Array, *, columns: int, gap: int = 1) -> Array:
     """[n, c, h, w] images row by row as one image, [H, W] of grey ones and [H, W, 3] of RGB.
 
-    `gap` white pixels lie between; the last row may be short.
+    `gap` pixels of NaN, which show what is behind, lie between; the last row may be short.
     """
     n, c, h, w = images.shape
     rows = -(-n // columns)
-    canvas = np.ones((rows * (h + gap) - gap, columns * (w + gap) - gap, c))
+    canvas = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, c), np.nan)
     for i, image in enumerate(images):
         top, left = (i // columns) * (h + gap), (i % columns) * (w + gap)
         canvas[top : top + h, left : left + w] = np.moveaxis(image, 0, -1)
@@ -95,7 +95,10 @@ def _energy_histograms(energies: Mapping[str, Array]) -> CaptionedFigure:
 
 
 def _show(axes: Axes, image: Array) -> None:
-    shown = image if image.ndim == 2 else (image.clip(-1, 1) + 1) / 2  # matplotlib takes RGB in [0, 1]
+    shown = image
+    if image.ndim == 3:  # matplotlib takes RGB in [0, 1], and what is not there as transparent
+        there = ~np.isnan(image[..., :1])
+        shown = np.concatenate([np.where(there, (image.clip(-1, 1) + 1) / 2, 0), there], axis=-1)
     axes.imshow(shown, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])

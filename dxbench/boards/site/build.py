@@ -145,7 +145,7 @@ def build_site(index: RecordIndex, out: Path, *, pictures: PictureSource) -> Bui
                 files.write(texts)
                 board.add(summary, entries)
         files.write(dict(board.pages()))
-        files.write({"claims.html": claims_text(claims(index, published))})
+        files.write({"claims.html": claims_text(claims(index, published), published)})
         (place / MARKER).write_text("A generated site; `dxbench leaderboard build` replaces all that it has made.\n")
     return Built(
         folder=out,
