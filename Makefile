@@ -41,7 +41,7 @@ board: $(SETUP)  ## regenerate the committed tables from the committed records
 	$(BIN)/dxbench leaderboard export leaderboards --page README.md --results results
 
 site: $(SETUP)  ## build the leaderboard of the committed records into build/site
-	$(BIN)/dxbench leaderboard build --results results --out build/site
+	$(BIN)/dxbench leaderboard build --results results --out build/site --pictures
 
 BUDGET ?= 480
 OUT ?= build/gpu

@@ -39,7 +39,10 @@ RecordsFolder = Annotated[
     Path | None, typer.Argument(metavar="DIR", help="Folder of records. Default: your own, DXBENCH_RESULTS.")
 ]
 Pictures = Annotated[
-    bool, typer.Option("--pictures", help="With the pictures that lie beside records, and of runs whose arrays are under DXBENCH_HOME.")
+    bool,
+    typer.Option(
+        "--pictures", help="With the pictures that lie beside records, and of runs whose arrays are under DXBENCH_HOME."
+    ),
 ]
 ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "suites"]
 Start = Literal["official", "train"]

@@ -99,5 +99,5 @@ def _map(
 
 
 def _scatter(axes: Axes, points: Array, box: tuple[float, float]) -> None:
-    axes.scatter(points[:, 0], points[:, 1], s=0.6, alpha=0.35, linewidths=0, color="C0", rasterized=True)
+    axes.scatter(points[:, 0], points[:, 1], s=0.6, alpha=0.5, linewidths=0, color="C0", rasterized=True)
     axes.set(xlim=box, ylim=box, xticks=[], yticks=[], aspect="equal")

@@ -71,24 +71,20 @@ def image_tiles(arrays: Mapping[str, Array]) -> list[Tile]:
 
 
 def localisation_tiles(arrays: Mapping[str, NDArray[Any]]) -> list[Tile]:
-    """Defects beside their maps, of the first group with `<group>/shown_maps`, `energies` and `shown_images`."""
+    """Anomaly maps of the first group that keeps `<group>/shown_maps` and `energies`.
+
+    Without the images, which are not ours to hand on: a tile may be published where a data set may not.
+    """
     name = next((key.rpartition("/")[0] for key in arrays if key.endswith("/shown_maps")), None)
     if name is None:
         return []
-    maps = arrays[f"{name}/shown_maps"][:2].astype(np.float64)
-    images = arrays[f"{name}/shown_images"][:2] if f"{name}/shown_images" in arrays else None
-    side = _WIDTH // 4
-    limits = np.quantile(arrays[f"{name}/energies"], (0.05, 0.999))
-    parts = []
-    for i, one in enumerate(maps):
-        heat = _heat(_resized(_between(one, *limits), side))
-        if images is not None:
-            photo = np.array(Image.fromarray(images[i]).convert("RGB").resize((side, side), Image.Resampling.LANCZOS))
-            parts += [photo, (0.35 * photo.mean(axis=2, keepdims=True) + 0.65 * heat).astype(np.uint8)]
-        else:
-            parts.append(heat)
-    caption = f"{name}: the defect of median score, then the one of the lowest; yellow is a high energy."
-    return [_tile("maps", _coloured(np.concatenate(parts, axis=1)), frames=1, caption=caption)]
+    low, high = np.quantile(arrays[f"{name}/energies"], (0.05, 0.999))
+    side = _WIDTH // 3
+    maps = [_resized(_between(one, low, high), side) for one in arrays[f"{name}/shown_maps"][:3].astype(np.float64)]
+    caption = (
+        f"{name}: anomaly maps of the defects of median and of lowest score, and of the good image of the highest."
+    )
+    return [_tile("maps", _coloured(_heat(np.concatenate(maps, axis=1))), frames=1, caption=caption)]
 
 
 def stored(tile: Tile, *, of: str) -> bytes:
@@ -154,15 +150,15 @@ def _scatters(points: Array, box: tuple[float, float]) -> Image.Image:
 
 
 def _strip(images: Array) -> Bytes:
-    """Images [n, c, h, w] in [-1, 1] in two lines, grey [H, W] or RGB [H, W, 3]."""
-    scale = max(1, _IMAGE // images.shape[-1])
-    columns = max(1, min(_COLUMNS, _WIDTH // (scale * images.shape[-1])))
-    kept = images[: columns * _LINES]
-    lines = [np.concatenate(list(kept[at : at + columns]), axis=-1) for at in range(0, len(kept), columns)]
-    wide = np.concatenate([line for line in lines if line.shape == lines[0].shape], axis=-2)
-    pixels = ((wide.clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
-    pixels = pixels.repeat(scale, axis=-1).repeat(scale, axis=-2)
-    return pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)
+    """Images [n, c, h, w] in [-1, 1] in two lines with black between, grey [H, W] or RGB [H, W, 3]."""
+    scale = max(1, _IMAGE // (images.shape[-1] + 2))
+    columns = max(1, min(_COLUMNS, _WIDTH // (scale * images.shape[-1] + 2)))
+    pixels = ((images[: columns * _LINES].clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
+    large = pixels.repeat(scale, axis=-1).repeat(scale, axis=-2)
+    framed = np.pad(large, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    lines = [np.concatenate(list(framed[at : at + columns]), axis=-1) for at in range(0, len(framed), columns)]
+    whole = np.concatenate([line for line in lines if line.shape == lines[0].shape], axis=-2)
+    return whole[0] if len(whole) == 1 else np.moveaxis(whole, 0, -1)
 
 
 def _between(field: NDArray[Any], low: float, high: float) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dxbench.api import Evaluation, Metric, Model, canonical_json, short_hash, Tile
+from dxbench.api import Evaluation, Metric, Model, Tile, canonical_json, short_hash
 from dxbench.drawing.draw import energy_maps
 from dxbench.features.patches import PatchExtractor
 from dxbench.metrics.detection.maps import PatchScoring

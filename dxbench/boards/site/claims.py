@@ -46,10 +46,11 @@ def cost_of(row: PublishedRow) -> str:
     """
     match = row.match or {}
     method, preset, config = match.get("method"), match.get("preset", "default"), match.get("config", {})
-    known = isinstance(method, str) and isinstance(preset, str) and isinstance(config, dict)
-    if not known or method not in plugins("methods") or row.task not in plugins("tasks"):
+    if not (isinstance(method, str) and isinstance(preset, str) and isinstance(config, dict)):
         return ""
-    return _taken(row.task, str(method), str(preset), dict(config), row.nfe)
+    if method not in plugins("methods") or row.task not in plugins("tasks"):
+        return ""
+    return _taken(row.task, method, preset, config, row.nfe)
 
 
 def _taken(task: str, method: str, preset: str, config: Mapping[str, JsonValue], nfe: float | None) -> str:

@@ -103,6 +103,8 @@ def method_text(method: str, card: MethodCard, tasks: Sequence[OnTask]) -> str:
         date=max(one.line.date for one in rows),
         versions=sorted({one.version for one in rows}),
         code=plugin.entry.value if plugin is not None else None,
-        shown=next((shown for task in tasks for shown in task.pictured), None),
+        shown=max(
+            (shown for task in tasks for shown in task.pictured), key=lambda shown: len(shown.tiles), default=None
+        ),
         stages=STAGE_NAMES,
     )

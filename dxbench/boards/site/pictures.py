@@ -90,4 +90,3 @@ class PicturesBeside:
         except (InvalidFile, OSError) as error:
             log.warning("%s has no pictures, for those beside its record cannot be read: %s", record.run_id, error)
             return ()
-

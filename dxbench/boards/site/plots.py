@@ -350,9 +350,7 @@ def _ends(summaries: Sequence[Summary], *more: float) -> list[float]:
     return values + [end for summary in summaries for end in _bar(summary) if end > 0 or min(values) <= 0]
 
 
-def _mark(
-    row: Row, *, x: str, y: int, text: str, low: str | None, high: str | None, place: int | None = None
-) -> Mark:
+def _mark(row: Row, *, x: str, y: int, text: str, low: str | None, high: str | None, place: int | None = None) -> Mark:
     return Mark(
         anchor=row_anchor(row),
         label=row.label,

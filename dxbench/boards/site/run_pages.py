@@ -84,4 +84,3 @@ def _write(folder: Path, records: Sequence[tuple[str, str]], pictures: PictureSo
         with open(f"{folder}/{place}/{page}", "wb") as out:  # noqa: PTH123 - Path costs as much as the write
             size += out.write(text)
     return size, picture_size
-

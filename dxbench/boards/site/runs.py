@@ -13,7 +13,6 @@ from dxbench.boards.site.rendering import render
 from dxbench.plugins.configure import DEFAULT_PRESET, assignments
 from dxbench.records.entries import Entry
 
-
 STAGE_NAMES = ("noise", "20 %", "40 %", "60 %", "80 %", "sample")
 """What the frames of a picture are, as many as `pictures.tiles.STAGES`."""
 

@@ -234,4 +234,3 @@ def _protocols(table: Table) -> dict[str, list[str]]:
         name: list(dict.fromkeys(row.scores[name].fingerprint for row in measured if name in row.scores))
         for name in table.metrics
     }
-
