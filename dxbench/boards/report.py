@@ -54,7 +54,7 @@ def write_report(record: ResultRecord, folder: Path, *, task: Task, table: Table
 
 
 def png(picture: Picture, *, ink: str) -> bytes:
-    """The figure as PNG on nothing, its words and axes in a colour; equal runs give equal bytes, without time stamps."""
+    """The figure as PNG on nothing, its words and axes in a colour; equal runs give equal bytes."""
     figure = picture.figure
     figure.patch.set_alpha(0)
     for axes in figure.axes:
