@@ -42,7 +42,7 @@ board: $(SETUP)  ## regenerate what is committed and generated: tables from the 
 	$(BIN)/python tools/assistants.py
 
 site: $(SETUP)  ## build the leaderboard of the committed records into build/site
-	$(BIN)/dxbench leaderboard build --results results --out build/site
+	$(BIN)/dxbench leaderboard build --results results --out build/site --pictures
 
 # What only the documentation needs is installed when it is first built.
 $(VENV)/.docs: $(SETUP)

@@ -46,7 +46,7 @@ from dxbench.api.records import (
     TrainingCost,
 )
 from dxbench.api.streams import RandomStreams
-from dxbench.api.tasks import Evaluation, Picture, Task
+from dxbench.api.tasks import Evaluation, Picture, Task, Tile
 from dxbench.api.values import (
     Direction,
     Frozen,
@@ -115,6 +115,7 @@ __all__ = [
     "Store",
     "Submission",
     "Task",
+    "Tile",
     "Training",
     "TrainingCost",
     "array_energy",

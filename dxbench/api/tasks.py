@@ -53,6 +53,24 @@ class Picture(Protocol):
     def figure(self) -> "Figure": ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """A small picture without words, of one or several frames.
+
+    Attributes:
+        name: what it shows, such as "samples"; part of a file's name.
+        width, height: of a frame, in pixels.
+        png: the frames, one below the other.
+    """
+
+    name: str
+    caption: str
+    frames: int
+    width: int
+    height: int
+    png: bytes
+
+
 class Task(ABC):
     """Fixes data, split, protocol and metrics. A version is raised whenever its numbers move.
 
@@ -136,9 +154,9 @@ class Task(ABC):
     def pictures(self, arrays: "Mapping[str, np.ndarray]") -> Sequence[Picture]:
         """Figures for the report from the arrays of an Evaluation."""
 
-    def gallery(self, rows: "Mapping[str, Mapping[str, np.ndarray]]") -> Sequence[Picture]:
-        """Figures that set models side by side, from the arrays of an Evaluation of each by its name; none by default.
+    def tiles(self, arrays: "Mapping[str, np.ndarray]") -> Sequence[Tile]:
+        """Small pictures for the site, from the arrays of an Evaluation; none by default.
 
-        The arrays are of one evaluation seed, so that samples of one place share their noise.
+        A tile of one name shows the same of every model, so that pages can set models side by side.
         """
         return ()

@@ -3,6 +3,9 @@
 import base64
 import io
 from pathlib import Path
+from typing import cast
+
+from matplotlib.text import Text
 
 from dxbench.api import Picture, ResultRecord, Task
 from dxbench.boards.render.cells import cells, header, notes
@@ -11,6 +14,9 @@ from dxbench.boards.tables import Table
 from dxbench.files.writing import write_text_atomically
 from dxbench.pictures.curves import learning_curves
 from dxbench.readers import load_arrays
+
+INKS = {"light": "#1b1e23", "dark": "#e7e9ec"}
+"""Of the words and axes of figures, by the colour scheme of the reader."""
 
 
 def write_report(record: ResultRecord, folder: Path, *, task: Task, table: Table) -> Path:
@@ -27,16 +33,18 @@ def write_report(record: ResultRecord, folder: Path, *, task: Task, table: Table
     page = filled(
         template,
         record=record,
-        header=header(table),
-        rows=[
-            (row.kind, line)
-            for block in table.blocks
-            for row, line in zip(block.rows, cells(table, block), strict=True)
+        heads=header(table)[1:],
+        columns=[
+            (row, line) for block in table.blocks for row, line in zip(block.rows, cells(table, block), strict=True)
         ],
         notes=notes(table),
         remarks={name: text for name, text in record.notes.items() if name not in measurable},
         figures=[
-            {"title": figure.title, "caption": figure.caption, "png": _base64(figure), "alt": figure.caption}
+            {
+                "title": figure.title,
+                "caption": figure.caption,
+                **{scheme: base64.b64encode(png(figure, ink=ink)).decode() for scheme, ink in INKS.items()},
+            }
             for figure in figures
         ],
     )
@@ -45,12 +53,17 @@ def write_report(record: ResultRecord, folder: Path, *, task: Task, table: Table
     return path
 
 
-def _base64(picture: Picture) -> str:
-    return base64.b64encode(png(picture)).decode()
-
-
-def png(picture: Picture) -> bytes:
-    """The figure as PNG without time stamps, so that equal runs give equal pages."""
+def png(picture: Picture, *, ink: str) -> bytes:
+    """The figure as PNG on nothing, its words and axes in a colour; equal runs give equal bytes."""
+    figure = picture.figure
+    figure.patch.set_alpha(0)
+    for axes in figure.axes:
+        axes.patch.set_alpha(0)
+        axes.tick_params(which="both", colors=ink)
+        for spine in axes.spines.values():
+            spine.set_edgecolor(ink)
+    for text in figure.findobj(Text):
+        cast(Text, text).set_color(ink)
     out = io.BytesIO()
-    picture.figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
+    figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
     return out.getvalue()

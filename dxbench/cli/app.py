@@ -40,7 +40,10 @@ RecordsFolder = Annotated[
     Path | None, typer.Argument(metavar="DIR", help="Folder of records. Default: your own, DXBENCH_RESULTS.")
 ]
 Pictures = Annotated[
-    bool, typer.Option("--pictures", help="With pictures of runs whose arrays are under DXBENCH_HOME.")
+    bool,
+    typer.Option(
+        "--pictures", help="With the pictures that lie beside records, and of runs whose arrays are under DXBENCH_HOME."
+    ),
 ]
 ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "suites"]
 Start = Literal["official", "train"]
@@ -530,6 +533,14 @@ def prune(
     from dxbench.cli.records import prune_command
 
     raise typer.Exit(prune_command(folder, dry_run=dry_run, as_json=as_json))
+
+
+@records.command(epilog=_examples("dxbench records draw", "dxbench records draw results"))
+def draw(folder: RecordsFolder = None, as_json: Json = False) -> None:
+    """Put small pictures of runs beside their records, for the site: of those whose arrays are under DXBENCH_HOME."""
+    from dxbench.cli.records import draw_command
+
+    raise typer.Exit(draw_command(folder, as_json=as_json))
 
 
 @records.command(

@@ -12,7 +12,7 @@ from dxbench import paths
 from dxbench.boards.export import cost_pictures, export_files, pictured
 from dxbench.boards.opening import open_records
 from dxbench.boards.site.build import Built, build_site
-from dxbench.boards.site.run_pages import NoPictures, PictureSource
+from dxbench.boards.site.pictures import KeptPictures, NoPictures, PicturesBeside, PictureSource
 from dxbench.cli.common import say, warn
 from dxbench.cli.server import SiteServer
 from dxbench.errors import ExitCode, Interrupted, InvalidFile, UsageError
@@ -126,11 +126,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 def _pictures(wanted: bool) -> PictureSource:
-    if not wanted:
-        return NoPictures()
-    from dxbench.boards.site.pictures import KeptPictures
-
-    return KeptPictures(paths.home())
+    return PicturesBeside(KeptPictures(paths.home(), results=paths.results())) if wanted else NoPictures()
 
 
 def _summary(built: Built) -> str:

@@ -1,11 +1,11 @@
-"""`dxbench records migrate`, `prune`, `score` and `withdraw`."""
+"""`dxbench records migrate`, `prune`, `draw`, `score` and `withdraw`."""
 
 from pathlib import Path
 
 from dxbench import paths
 from dxbench.boards.opening import check_folder, open_records
 from dxbench.cli.common import say
-from dxbench.errors import ExitCode, InvalidFile, UsageError
+from dxbench.errors import ExitCode, InvalidFile, NothingMeasured, UsageError
 from dxbench.files.writing import check_writable
 from dxbench.plain import plain
 from dxbench.records.files import write_record
@@ -73,6 +73,38 @@ def prune_command(folder: Path | None, *, dry_run: bool, as_json: bool) -> int:
             for one in found:
                 print(f"{'would remove' if dry_run else 'removed'} {plain(str(one.path))}: {plain(one.reason)}")
             print(f"{results}: {len(found)} records of superseded versions{', none removed' if dry_run else ''}")
+    return int(ExitCode.OK)
+
+
+def draw_command(folder: Path | None, *, as_json: bool) -> int:
+    """Put pictures of runs beside their records.
+
+    Raises:
+        UsageError: if there is no such folder.
+        NothingMeasured: if no run has arrays here that its record is of.
+        InvalidFile: at the end, if a file among the records is none.
+    """
+    from dxbench.boards.site.pictures import KeptPictures
+    from dxbench.records.pictures import write_tiles
+
+    results, kept = _folder(folder), KeptPictures(paths.home(), results=paths.results())
+    with open_records([results]) as index:
+        written = [
+            path
+            for task in index.tasks
+            for entry in index.entries(task)
+            if (tiles := kept.of(record := entry.record(), results))
+            for path in write_tiles(results, record, tiles)
+        ]
+        if not written:
+            raise NothingMeasured(
+                f"no run of {results} has its arrays under {paths.home()}; `dxbench run` leaves them there"
+            )
+        size = sum(path.stat().st_size for path in written)
+        if as_json:
+            say({"pictures": [str(path) for path in written], "bytes": size})
+        else:
+            print(f"{results}: {len(written)} pictures, {size / 1e3:.0f} kB")
     return int(ExitCode.OK)
 
 

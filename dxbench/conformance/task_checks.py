@@ -263,10 +263,13 @@ def check_pictures(subject: TaskSubject) -> None:
     kept.seek(0)
     with np.load(kept, allow_pickle=False) as file:
         arrays = dict(file)
-    pictures = [*subject.task.pictures(arrays), *subject.task.gallery({"one": arrays, "other": arrays})]
+    pictures = subject.task.pictures(arrays)
     if not pictures:
         raise Broken("there is no picture")
     for picture in pictures:
         if not picture.title or not picture.caption:
             raise Broken(f"a picture has the title {picture.title!r} and the caption {picture.caption!r}")
         picture.figure.savefig(io.BytesIO(), format="png", dpi=40)
+    names = [tile.name for tile in subject.task.tiles(arrays)]
+    if len(set(names)) < len(names):
+        raise Broken(f"two tiles have one name: {names}")

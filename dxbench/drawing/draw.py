@@ -54,6 +54,17 @@ def draw_samples(
     return np.concatenate(batches), counter.rows / n
 
 
+def draw_chains(
+    model: Model, n: int, *, first_seed: int, labels: NDArray[np.int64] | None = None
+) -> NDArray[np.float64] | None:
+    """States [K + 1, n, *event] of the first n seeds, from noise on; None for a model that does not tell them."""
+    if model.trajectory_sampler is None:
+        return None
+    classes = None if labels is None else torch.from_numpy(labels[:n])
+    with torch.no_grad():
+        return model.trajectory(first_seed + torch.arange(n), classes).double().cpu().numpy()
+
+
 def energy_function(
     energy_of: Callable[[torch.Tensor], torch.Tensor], *, device: str, batch_size: int
 ) -> Callable[[NDArray[Any]], NDArray[Any]]:

@@ -4,9 +4,14 @@ from .detection import detection_pictures as detection_pictures
 from .images import CHAIN_COLUMNS as CHAIN_COLUMNS
 from .images import GRID_SIDE as GRID_SIDE
 from .images import ImagePicture as ImagePicture
-from .images import image_galleries as image_galleries
 from .images import image_pictures as image_pictures
 from .images import mosaic as mosaic
 from .localisation import localisation_pictures as localisation_pictures
-from .plane import plane_galleries as plane_galleries
 from .plane import plane_pictures as plane_pictures
+from .tiles import STAGES as STAGES
+from .tiles import image_tiles as image_tiles
+from .tiles import localisation_tiles as localisation_tiles
+from .tiles import plane_tiles as plane_tiles
+from .tiles import read_tile as read_tile
+from .tiles import stages as stages
+from .tiles import stored as stored

@@ -35,7 +35,7 @@ def _bars(groups: Scored) -> CaptionedFigure:
     values = [100 * FalseAlarms.at(anomalous, normal).auroc for normal, anomalous in groups.values()]
     place = np.arange(len(groups))
     errors = [100 * auroc_standard_error(*scores) for scores in groups.values()]
-    axes.barh(place, values, xerr=errors, color="C0", error_kw={"linewidth": 1, "ecolor": "0.2"})
+    axes.barh(place, values, xerr=errors, color="C0", error_kw={"linewidth": 1, "ecolor": "0.5"})
     axes.axvline(50, color="0.5", linewidth=0.8)
     axes.axvline(float(np.mean(values)), color="C3", linewidth=1, label=f"mean {np.mean(values):.1f}")
     axes.set_yticks(place, list(groups), fontsize=8)

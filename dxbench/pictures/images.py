@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dxbench.pictures.base import CaptionedFigure, first_test
+from dxbench.pictures.base import CaptionedFigure
 
 Array = NDArray[np.float64]
 ImagePicture = CaptionedFigure
@@ -15,7 +15,6 @@ ImagePicture = CaptionedFigure
 GRID_SIDE = 10
 CHAIN_COLUMNS = 16
 CHAIN_ROWS = 11
-GALLERY_COLUMNS = 16
 
 
 def image_pictures(arrays: Mapping[str, Array]) -> list[CaptionedFigure]:
@@ -33,71 +32,14 @@ def image_pictures(arrays: Mapping[str, Array]) -> list[CaptionedFigure]:
     return pictures
 
 
-def image_galleries(rows: Mapping[str, Mapping[str, Array]]) -> list[CaptionedFigure]:
-    """Figures that set models of images side by side, from the arrays of each by its name.
-
-    Reads, where present: `samples` and `test` [n, c, h, w], `chain` [K + 1, b, c, h, w].
-    """
-    drawn = {name: arrays["samples"] for name, arrays in rows.items() if "samples" in arrays}
-    if not drawn:
-        return []
-    lines = {name: images[:GALLERY_COLUMNS] for name, images in (first_test("test images", rows) | drawn).items()}
-    chains = {name: arrays["chain"] for name, arrays in rows.items() if "chain" in arrays}
-    found = [
-        CaptionedFigure(
-            title="Samples side by side",
-            caption="A column is one seed, the same for every row; the first of all samples, not picked.",
-            figure=_lines(lines),
-        )
-    ]
-    if chains:
-        found.append(
-            CaptionedFigure(
-                title="Denoising side by side",
-                caption="One chain of each row, of one seed, from noise to sample; white where a row has no step. "
-                "States are scaled to the spread of images.",
-                figure=_lines({name: _progress(chain[:, 0]) for name, chain in chains.items()}),
-            )
-        )
-    return found
-
-
-def _lines(lines: Mapping[str, Array]) -> Figure:
-    """One line of images per name."""
-    columns = max(len(images) for images in lines.values())
-    blank = np.ones_like(next(iter(lines.values()))[:1])
-    filled = [np.concatenate([images, *[blank] * (columns - len(images))]) for images in lines.values()]
-    figure = Figure(
-        figsize=(0.36 * columns + 0.075 * max(map(len, lines)) + 0.3, 0.36 * len(lines) + 0.1), layout="constrained"
-    )
-    axes = figure.subplots()
-    _show(axes, mosaic(np.concatenate(filled), columns=columns))
-    height = blank.shape[-2] + 1
-    axes.set_yticks([height * i + height / 2 - 1 for i in range(len(lines))], list(lines), fontsize=8)
-    axes.tick_params(length=0)
-    return figure
-
-
-def _progress(states: Array) -> Array:
-    """States [K + 1, c, h, w] at the tenths of the way, [CHAIN_ROWS, c, h, w]; white between those of few steps."""
-    steps = len(states) - 1
-    places = np.linspace(0, steps, CHAIN_ROWS) if steps >= CHAIN_ROWS else np.arange(steps + 1)
-    columns = (places / steps * (CHAIN_ROWS - 1)).round().astype(int)
-    line = np.ones((CHAIN_ROWS, *states.shape[1:]))
-    for column, k in zip(columns, places.round().astype(int), strict=True):
-        state = states[k].astype(np.float64)
-        line[column] = state / max(1.0, state.std() / states[-1].std())
-    return line
-
-
 def mosaic(images: Array, *, columns: int, gap: int = 1) -> Array:
     """[n, c, h, w] images row by row as one image, [H, W] of grey ones and [H, W, 3] of RGB.
 
-    `gap` white pixels lie between; the last row may be short.
+    `gap` pixels of NaN, which show what is behind, lie between; the last row may be short.
     """
     n, c, h, w = images.shape
     rows = -(-n // columns)
-    canvas = np.ones((rows * (h + gap) - gap, columns * (w + gap) - gap, c))
+    canvas = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, c), np.nan)
     for i, image in enumerate(images):
         top, left = (i // columns) * (h + gap), (i % columns) * (w + gap)
         canvas[top : top + h, left : left + w] = np.moveaxis(image, 0, -1)
@@ -153,7 +95,10 @@ def _energy_histograms(energies: Mapping[str, Array]) -> CaptionedFigure:
 
 
 def _show(axes: Axes, image: Array) -> None:
-    shown = image if image.ndim == 2 else (image.clip(-1, 1) + 1) / 2  # matplotlib takes RGB in [0, 1]
+    shown = image
+    if image.ndim == 3:  # matplotlib takes RGB in [0, 1], and what is not there as transparent
+        there = ~np.isnan(image[..., :1])
+        shown = np.concatenate([np.where(there, (image.clip(-1, 1) + 1) / 2, 0), there], axis=-1)
     axes.imshow(shown, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])

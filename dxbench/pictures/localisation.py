@@ -89,7 +89,7 @@ def _curves(groups: list[str], arrays: Arrays) -> CaptionedFigure:
                 arrays[f"{name}/rates"], arrays[f"{name}/{kind}"], style, color=f"C{i % 10}", linewidth=1, label=name
             )
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="false-positive rate of pixels", ylabel=label)
-    right.axvspan(0, FPR_LIMIT, color="0.93", zorder=0)
+    right.axvspan(0, FPR_LIMIT, color="0.5", alpha=0.15, zorder=0)
     right.legend(frameon=False, fontsize=6.5, loc="lower right")
     return CaptionedFigure(
         title="ROC and PRO curves of pixels",

@@ -1,7 +1,6 @@
 """Pictures of densities, energies, samples and values in the plane."""
 
-import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,11 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from dxbench.pictures.base import CaptionedFigure, first_test
+from dxbench.pictures.base import CaptionedFigure
 
 Array = NDArray[np.float64]
 _SIDE = 2.9
-_TILE, _TILE_COLUMNS = 1.55, 6
 _TOP = 12.0
 """Nats above the minimum at which pictures of energies are cut."""
 
@@ -30,48 +28,6 @@ def plane_pictures(arrays: Mapping[str, Array], *, box: tuple[float, float]) -> 
     if "samples" in arrays:
         pictures.append(_marginals(arrays["samples"], arrays["test"]))
     return pictures
-
-
-def plane_galleries(rows: Mapping[str, Mapping[str, Array]], *, box: tuple[float, float]) -> list[CaptionedFigure]:
-    """Figures that set models in the plane side by side, from the arrays of each by its name.
-
-    Reads, where present: `samples` and `test` [n, 2], and `energy` [g, g] in nats above the minimum.
-    """
-    samples = {name: arrays["samples"] for name, arrays in rows.items() if "samples" in arrays}
-    energies = {name: arrays["energy"] for name, arrays in rows.items() if "energy" in arrays}
-    found = []
-    if samples:
-        found.append(
-            CaptionedFigure(
-                title="Samples side by side",
-                caption="Up to 10,000 samples of each row, of the same seeds.",
-                figure=_tiles(
-                    first_test("data", rows) | samples, lambda axes, points: _scatter(axes, points[:10_000], box)
-                ),
-            )
-        )
-    if energies:
-        found.append(
-            CaptionedFigure(
-                title="Energies side by side",
-                caption=f"Learned energies in nats above their minimum, cut at {_TOP:g}; dark = low = likely.",
-                figure=_tiles(energies, lambda axes, energy: _energy_map(axes, energy, box)),
-            )
-        )
-    return found
-
-
-def _tiles(panels: Mapping[str, Array], draw: Callable[[Axes, Array], object]) -> Figure:
-    """One panel per name, in lines."""
-    columns = min(len(panels), _TILE_COLUMNS)
-    lines = -(-len(panels) // columns)
-    figure = Figure(figsize=(_TILE * columns, (_TILE + 0.3) * lines), layout="constrained")
-    for axes in (grid := figure.subplots(lines, columns, squeeze=False)).flat:
-        axes.axis("off")
-    for axes, (name, array) in zip(grid.flat, panels.items(), strict=False):
-        draw(axes, array)
-        axes.set_title("\n".join(textwrap.wrap(name, 26)), fontsize=7)
-    return figure
 
 
 def _energy_map(axes: Axes, energy: Array, box: tuple[float, float]) -> AxesImage:
@@ -143,5 +99,5 @@ def _map(
 
 
 def _scatter(axes: Axes, points: Array, box: tuple[float, float]) -> None:
-    axes.scatter(points[:, 0], points[:, 1], s=0.6, alpha=0.35, linewidths=0, color="C0", rasterized=True)
+    axes.scatter(points[:, 0], points[:, 1], s=0.6, alpha=0.5, linewidths=0, color="C0", rasterized=True)
     axes.set(xlim=box, ylim=box, xticks=[], yticks=[], aspect="equal")

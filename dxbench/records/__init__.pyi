@@ -19,6 +19,8 @@ from .index import task_folders as task_folders
 from .migration import Migration as Migration
 from .migration import migrate_folder as migrate_folder
 from .parts import write_parts as write_parts
+from .pictures import read_tiles as read_tiles
+from .pictures import write_tiles as write_tiles
 from .pruning import superseded as superseded
 from .sketches import SIZE as SIZE
 from .sketches import copied as copied

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dxbench.api import Evaluation, EvaluationInputs, Metric, Model, Problem, Task
+from dxbench.api import Evaluation, EvaluationInputs, Metric, Model, Problem, Task, Tile
 from dxbench.drawing.draw import energy_function
 from dxbench.errors import InvalidFile
 from dxbench.features.digits_net import quantise
@@ -16,7 +16,8 @@ from dxbench.features.quantisation import quantise as to_bytes
 from dxbench.features.sources import ImageSource
 from dxbench.metrics.images.features import FeatureInputs, FeatureSource
 from dxbench.metrics.scoring import score
-from dxbench.pictures.images import GRID_SIDE, ImagePicture, image_galleries, image_pictures
+from dxbench.pictures.images import GRID_SIDE, ImagePicture, image_pictures
+from dxbench.pictures.tiles import image_tiles
 from dxbench.tasks.digits_data import (
     EVENT_SHAPE,
     NUM_SAMPLES,
@@ -107,8 +108,8 @@ class Digits(Task):
     def pictures(self, arrays: Mapping[str, Array]) -> list[ImagePicture]:
         return image_pictures(arrays)
 
-    def gallery(self, rows: Mapping[str, Mapping[str, Array]]) -> list[ImagePicture]:
-        return image_galleries(rows)
+    def tiles(self, arrays: Mapping[str, Array]) -> list[Tile]:
+        return image_tiles(arrays)
 
     def _energies(self, energy: Callable[[Array], Array], samples: Array | None) -> dict[str, Array]:
         """Energies of a thousand images of each kind, for the histogram."""

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dxbench.api import Evaluation, EvaluationInputs, Model, Problem, Task
+from dxbench.api import Evaluation, EvaluationInputs, Model, Problem, Task, Tile
 from dxbench.api.streams import derive_seed
-from dxbench.drawing.draw import draw_samples, energy_function
+from dxbench.drawing.draw import draw_chains, draw_samples, energy_function
 from dxbench.metrics.energy import EnergyAUC, EnergyKL, EnergyRank, grid_points
 from dxbench.metrics.points.densities import GaussianMixture
 from dxbench.metrics.points.energy_distance import EnergyDistance
@@ -20,7 +20,8 @@ from dxbench.metrics.points.sliced import ExactSlicedWasserstein, SlicedWasserst
 from dxbench.metrics.scoring import score
 from dxbench.metrics.start import OfTheStart
 from dxbench.pictures.base import CaptionedFigure
-from dxbench.pictures.plane import plane_galleries, plane_pictures
+from dxbench.pictures.plane import plane_pictures
+from dxbench.pictures.tiles import plane_tiles, stages
 
 Array = NDArray[np.float64]
 
@@ -29,6 +30,8 @@ REFERENCE = f"{NAME}@{VERSION}"
 BOX = (-4.0, 4.0)
 NUM_SAMPLES = 100_000
 PICTURE_CELLS = 100
+CHAINS = 2_000
+"""Samples whose way from noise is kept for pictures."""
 
 SW2 = SlicedWasserstein(reference=f"5 disjoint sets of test draws of {REFERENCE}")
 SW2_START = OfTheStart(SW2)
@@ -153,6 +156,8 @@ class Gaussians8(Task):
             arrays["energy"] = energy(self._picture_grid()).reshape(PICTURE_CELLS, -1) / scale
         if model.value is not None and model.num_steps is not None:
             arrays["values"] = self._value_maps(model.value, model.num_steps, device)
+        if (chains := draw_chains(model, CHAINS, first_seed=seed)) is not None:
+            arrays["chain"] = stages(chains)
         inputs = EvaluationInputs(
             samples=samples,
             energy=energy,
@@ -188,8 +193,8 @@ class Gaussians8(Task):
     def pictures(self, arrays: Mapping[str, Array]) -> list[CaptionedFigure]:
         return plane_pictures(arrays, box=BOX)
 
-    def gallery(self, rows: Mapping[str, Mapping[str, Array]]) -> list[CaptionedFigure]:
-        return plane_galleries(rows, box=BOX)
+    def tiles(self, arrays: Mapping[str, Array]) -> list[Tile]:
+        return plane_tiles(arrays, box=BOX)
 
     @staticmethod
     def _picture_grid() -> Array:

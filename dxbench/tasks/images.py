@@ -18,10 +18,11 @@ from dxbench.api import (
     Model,
     Problem,
     Task,
+    Tile,
 )
 from dxbench.api.streams import derive_seed
 from dxbench.assets import Asset, PretrainedFiles
-from dxbench.drawing.draw import draw_samples, energy_function
+from dxbench.drawing.draw import draw_chains, draw_samples, energy_function
 from dxbench.errors import InvalidFile
 from dxbench.features.quantisation import quantise
 from dxbench.features.scoring import feature_cache, score_images, score_statistics
@@ -34,7 +35,8 @@ from dxbench.metrics.images.features import (
     short_count,
 )
 from dxbench.metrics.scoring import score
-from dxbench.pictures.images import CHAIN_COLUMNS, GRID_SIDE, ImagePicture, image_galleries, image_pictures
+from dxbench.pictures.images import CHAIN_COLUMNS, GRID_SIDE, ImagePicture, image_pictures
+from dxbench.pictures.tiles import image_tiles
 from dxbench.tasks.image_data import DATA_STD, to_floats
 
 Array = NDArray[Any]
@@ -92,16 +94,13 @@ def draw_images(
             keep=keep,
         )
 
-    samples, nfe, start, chain = None, None, None, None
+    samples, nfe, start = None, None, None
     if model.sampler is not None:
         samples, nfe = draw(model)
     if model.start is not None:
         progress("sampling the model before fine-tuning")
         start, _ = draw(model.start)
-    if model.trajectory_sampler is not None:
-        classes = None if labels is None else torch.from_numpy(labels[:CHAIN_COLUMNS])
-        with torch.no_grad():
-            chain = model.trajectory(seed + torch.arange(CHAIN_COLUMNS), classes).double().cpu().numpy()
+    chain = draw_chains(model, CHAIN_COLUMNS, first_seed=seed, labels=labels)
     return Drawn(samples=samples, start=start, nfe=nfe, chain=chain)
 
 
@@ -292,8 +291,8 @@ class ImageTask(Task):
     def pictures(self, arrays: Mapping[str, Array]) -> list[ImagePicture]:
         return image_pictures(_shown(arrays))
 
-    def gallery(self, rows: Mapping[str, Mapping[str, Array]]) -> list[ImagePicture]:
-        return image_galleries({name: _shown(arrays) for name, arrays in rows.items()})
+    def tiles(self, arrays: Mapping[str, Array]) -> list[Tile]:
+        return image_tiles(_shown(arrays))
 
 
 def _shown(arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dxbench.api import Evaluation, Metric, Model, canonical_json, short_hash
+from dxbench.api import Evaluation, Metric, Model, Tile, canonical_json, short_hash
 from dxbench.drawing.draw import energy_maps
 from dxbench.features.patches import PatchExtractor
 from dxbench.metrics.detection.maps import PatchScoring
@@ -24,6 +24,7 @@ from dxbench.metrics.detection.robust import WorstCase
 from dxbench.pictures.base import CaptionedFigure
 from dxbench.pictures.detection import detection_pictures
 from dxbench.pictures.localisation import localisation_pictures
+from dxbench.pictures.tiles import localisation_tiles
 from dxbench.tasks.detection import TEST_BATCH, Array, DetectionTask, Group, PatchSet
 
 Images = NDArray[np.uint8]
@@ -118,6 +119,9 @@ class PatchTask(DetectionTask):
 
     def pictures(self, arrays: Mapping[str, NDArray[Any]]) -> list[CaptionedFigure]:
         return [*detection_pictures(arrays), *localisation_pictures(arrays)]
+
+    def tiles(self, arrays: Mapping[str, NDArray[Any]]) -> list[Tile]:
+        return localisation_tiles(arrays)
 
 
 def example_images(group: GroupScores) -> list[int]:

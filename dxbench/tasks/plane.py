@@ -10,14 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dxbench.api import Evaluation, EvaluationInputs, Metric, Model, Problem, Task
+from dxbench.api import Evaluation, EvaluationInputs, Metric, Model, Problem, Task, Tile
 from dxbench.api.streams import derive_seed
 from dxbench.drawing.draw import draw_samples, energy_function
 from dxbench.metrics.points.energy_distance import EnergyDistance
 from dxbench.metrics.points.sliced import SlicedWasserstein
 from dxbench.metrics.scoring import score
 from dxbench.pictures.base import CaptionedFigure
-from dxbench.pictures.plane import plane_galleries, plane_pictures
+from dxbench.pictures.plane import plane_pictures
+from dxbench.pictures.tiles import plane_tiles
 
 Array = NDArray[np.float64]
 Draw = Callable[[int, np.random.Generator], Array]
@@ -110,8 +111,8 @@ class PlaneTask(Task):
     def pictures(self, arrays: Mapping[str, Array]) -> list[CaptionedFigure]:
         return plane_pictures(arrays, box=_box(arrays["test"]))
 
-    def gallery(self, rows: Mapping[str, Mapping[str, Array]]) -> list[CaptionedFigure]:
-        return plane_galleries(rows, box=_box(next(iter(rows.values()))["test"]))
+    def tiles(self, arrays: Mapping[str, Array]) -> list[Tile]:
+        return plane_tiles(arrays, box=_box(arrays["test"]))
 
 
 def _box(test: Array) -> tuple[float, float]:

@@ -30,7 +30,7 @@ from dxbench.boards.check import check
 from dxbench.boards.gate_report import junit, markdown, summary
 from dxbench.boards.render import _FORMATS, render
 from dxbench.boards.site.build import build_site
-from dxbench.boards.site.run_pages import NoPictures
+from dxbench.boards.site.pictures import NoPictures
 from dxbench.boards.tables import task_table
 from dxbench.cli import main
 from dxbench.cli.server import SiteServer
@@ -239,8 +239,7 @@ class _Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
-        known_script = (values.get("src") or "").endswith("site.js") or values.get("type") == "application/json"
-        if (tag == "script" and not known_script) or tag in ("iframe", "object", "embed", "base"):
+        if tag in ("script", "iframe", "object", "embed", "base"):
             self.found.append(tag)
         self.found += [name for name in values if name.startswith("on") or name == "style"]
         for name in ("href", "src"):

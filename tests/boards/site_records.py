@@ -6,7 +6,7 @@ from typing import Any
 
 from dxbench.api import Curve, Estimate, MethodCard, MetricProtocol, Provenance, ResultRecord
 from dxbench.boards.site.build import Built, build_site
-from dxbench.boards.site.run_pages import NoPictures
+from dxbench.boards.site.pictures import NoPictures
 from dxbench.records.files import config_id, write_record
 from dxbench.records.index import open_index
 

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,14 +20,13 @@ import pytest
 from conftest import Ended
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from site_records import CLOSED, EVIL, make_site, record, write_records
+from site_records import EVIL, make_site, record, write_records
 
-from dxbench.api import Failure
+from dxbench.api import Failure, ResultRecord
 from dxbench.boards.site.build import MARKER, Built, build_site
 from dxbench.boards.site.names import run_page, slug
-from dxbench.boards.site.pictures import KeptPictures
-from dxbench.boards.site.rendering import linked
-from dxbench.boards.site.run_pages import NoPictures
+from dxbench.boards.site.pictures import KeptPictures, NoPictures, PicturesBeside
+from dxbench.boards.site.rendering import STYLE, linked
 from dxbench.boards.site.runs import repeat_command
 from dxbench.errors import NothingMeasured, UsageError
 from dxbench.files.arrays import array_sha256, save_arrays
@@ -129,29 +130,38 @@ def test_own_runs_have_rows_and_pages_of_their_own_and_runs_without_a_number_hav
     assert built.runs == sum(name.startswith("runs/") for name in pages)
 
 
-def test_nothing_on_a_page_runs_or_styles_inline_or_comes_from_elsewhere(pages: dict[str, Page]) -> None:
-    for name, page in pages.items():
+def test_a_page_has_no_script_one_style_that_its_policy_names_and_nothing_from_elsewhere(built: Built) -> None:
+    for name, data in contents(built.folder).items():
+        if not name.endswith(".html"):
+            continue
+        text = data.decode()
+        (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
+        digest = b64encode(sha256(style.encode()).digest()).decode()
+        page = Page(text)
+        policies = [a["content"] for tag, a in page.tags if tag == "meta" and a.get("http-equiv")]
+        assert policies == [
+            f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self' data:; base-uri 'none'; "
+            "form-action 'none'"
+        ]
         for tag, attributes in page.tags:
-            assert tag not in ("style", "iframe", "object", "base"), name
+            assert tag not in ("script", "iframe", "object", "base"), name
             assert not [key for key in attributes if key.startswith("on") or key == "style"], name
-            if tag == "script":
-                assert (attributes.get("src") or "").endswith("site.js") or attributes["type"] == "application/json"
-            if tag == "meta" and attributes.get("http-equiv"):
-                assert "default-src 'none'; script-src 'self'; style-src 'self'" in (attributes["content"] or "")
+
+
+def test_a_page_is_one_file_until_there_are_pictures(pages: dict[str, Page]) -> None:
+    for name, page in pages.items():
+        loaded = [
+            a for tag, a in page.tags if tag in ("img", "script", "source") or "stylesheet" in (a.get("rel") or "")
+        ]
+        assert loaded == [], name
 
 
 def test_names_are_text_wherever_they_stand(built: Built) -> None:
     for name, data in contents(built.folder).items():
         text = data.decode()
         if name.endswith(".html"):
-            assert "<script>alert" not in text, name
-            assert "<img src=x" not in text, name
-    data = re.search(
-        r'<script type="application/json" id="data">(.*)</script>', (built.folder / "tasks/plane.html").read_text()
-    )
-    assert data is not None
-    assert not set("<>&") & set(data[1])
-    assert CLOSED in {row["family"] for row in json.loads(data[1])["rows"].values()}
+            assert "<script" not in text, name
+            assert "<img" not in text, name
 
 
 @pytest.mark.parametrize(
@@ -235,12 +245,34 @@ def test_a_bad_file_among_the_records_ends_with_5_after_the_site_is_there(
 
 
 def test_the_site_of_the_reference_records_is_small(tmp_path: Path) -> None:
-    built = make_site(reference_results(), tmp_path / "site")
-    sizes = [path.stat().st_size for path in (tmp_path / "site/runs").rglob("*.html")]
-    assert sum(sizes) / len(sizes) < 6_000
-    boards = [path.stat().st_size for path in (tmp_path / "site/tasks").iterdir()]
-    assert max(boards) < 200_000
-    assert built.bytes - sum(sizes) - sum(boards) < 550_000
+    results = reference_results()
+    built = build_site(open_index([results]), tmp_path / "site", pictures=PicturesBeside(NoPictures()))
+    pages = {path: path.stat().st_size - len(STYLE) for path in (tmp_path / "site").rglob("*.html")}
+    runs = [size for path, size in pages.items() if "runs" in path.relative_to(tmp_path / "site").parts]
+    assert sum(runs) / len(runs) < 6_500
+    assert max(pages.values()) + len(STYLE) < 300_000
+    assert len(STYLE) < 14_000
+    assert 0 < built.picture_bytes < 1_000_000
+    assert sum(path.stat().st_size for path in (tmp_path / "site").rglob("*.png")) == built.picture_bytes
+
+
+def test_boards_with_rows_of_ours_come_first_and_show_a_picture_or_a_plot(tmp_path: Path) -> None:
+    make_site(reference_results(), tmp_path / "site")
+    cards = re.findall(r"<article>.*?</article>", (tmp_path / "site/index.html").read_text(), re.DOTALL)
+    ranked = ["No row ranks yet" not in card for card in cards]
+    assert ranked == sorted(ranked, reverse=True)
+    assert all("<svg" in card for card in cards)
+
+
+def test_every_row_is_found_on_one_page(built: Built, pages: dict[str, Page]) -> None:
+    links = {link for link in pages["rows.html"].values("href") if "#r-" in link or "#p-" in link}
+    rows = {
+        f"tasks/{path.name}#{anchor}"
+        for path in (built.folder / "tasks").glob("*.html")
+        for anchor in Page(path.read_text()).values("id")
+        if anchor.startswith(("r-", "p-"))
+    }
+    assert links == rows
 
 
 def test_downloads_are_what_the_table_command_prints(built: Built, folder: Path, dxbench: Callable[..., Ended]) -> None:
@@ -252,7 +284,7 @@ def test_downloads_are_what_the_table_command_prints(built: Built, folder: Path,
 def test_the_command_of_a_run_names_that_run(dxbench: Callable[..., Ended], tmp_path: Path) -> None:
     index = open_index([reference_results()])
     entry = next(e for e in index.entries("gaussians8") if e.overrides)
-    command = shlex.split(repeat_command(entry.record()))
+    command = shlex.split(repeat_command(entry, str(entry.seed)))
     planned = dxbench(*command[1:], "--dry-run", "--json", "--results", tmp_path).json
     assert entry.run_id in json.dumps(planned)
 
@@ -273,70 +305,68 @@ def test_assignments_are_read_as_what_they_were_made_of(overrides: dict[str, obj
     assert parse_assignments(assignments(overrides)) == overrides  # type: ignore[arg-type]
 
 
-def test_pictures_are_of_the_samples_that_were_scored_or_not_at_all(tmp_path: Path) -> None:
-    index = open_index([reference_results()])
-    measured = next(e for e in index.entries("gaussians8") if e.method == "ddpm").record()
-    samples = np.random.default_rng(0).normal(size=(200, 2))
-    arrays = {"samples": samples, "test": samples + 0.1, "true_energy": np.zeros((8, 8))}
-    folder = work_folder(tmp_path, task=measured.task, method=measured.method, run_id=measured.run_id)
-    save_arrays(folder / "arrays.npz", arrays)
-    kept = measured.model_copy(update={"samples_sha256": array_sha256(samples)})
-    drawn = KeptPictures(tmp_path).of(kept)
-    assert drawn
-    assert all(png.startswith(b"\x89PNG") for _, _, png in drawn)
-    assert KeptPictures(tmp_path).of(measured.model_copy(update={"samples_sha256": "0" * 64})) == []
-    write_record(tmp_path / "records", kept)
-    arrays = work_folder(tmp_path, task=kept.task, method=kept.method, run_id=kept.run_id) / "arrays.npz"
+def kept_run(home: Path, method: str, seed: int, samples: np.ndarray) -> ResultRecord:
+    """A record of a task that is installed, which has no picture yet, and its arrays under home."""
+    kept = record(method, seed, 0.1, nfe=5, task="gaussians8", samples_sha256=array_sha256(samples))
+    folder = work_folder(home, task=kept.task, method=kept.method, run_id=kept.run_id)
+    save_arrays(folder / "arrays.npz", {"samples": samples, "test": samples + 0.1})
+    write_record(home / "records", kept)
+    return kept
+
+
+def test_pictures_are_of_the_samples_that_were_scored_or_not_at_all(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = kept_run(tmp_path, "first", 0, np.random.default_rng(0).normal(size=(50, 2)))
+    source = KeptPictures(tmp_path, results=tmp_path / "none")
+    (tile,) = source.of(kept, tmp_path)
+    assert tile.png.startswith(b"\x89PNG")
+    assert source.of(kept.model_copy(update={"samples_sha256": "0" * 64}), tmp_path) == ()
+    arrays = next(tmp_path.glob("work/gaussians8/first/*/arrays.npz"))
     sound = arrays.read_bytes()
     for damaged in (b"", sound[: len(sound) // 2], b"\x93NUMPY\x01\x00\x10\x00((((((((((((((((", b"nonsense"):
         arrays.write_bytes(damaged)
-        assert KeptPictures(tmp_path).of(kept) == []
-    arrays.write_bytes(sound)
-    built = build_site(open_index([tmp_path / "records"]), tmp_path / "site", pictures=KeptPictures(tmp_path))
-    page = (built.folder / run_page(kept.task, kept.method, kept.run_id, origin="")).read_text()
-    (first, *_) = re.findall(r'<img src="([^"]+)"', page)
-    assert (built.folder / run_page(kept.task, kept.method, kept.run_id, origin="")).with_name(first).is_file()
-    assert built.picture_bytes > 0
+        assert source.of(kept, tmp_path) == ()
+    assert "has no pictures" in caplog.text
 
 
-def kept_run(home: Path, method: str, seed: int, samples: np.ndarray) -> Path:
-    """A record of a task that is installed, and its arrays under home."""
-    measured = record(method, seed, 0.1, nfe=5, task="gaussians8")
-    folder = work_folder(home, task=measured.task, method=measured.method, run_id=measured.run_id)
-    save_arrays(folder / "arrays.npz", {"samples": samples, "test": samples + 0.1})
-    kept = measured.model_copy(update={"samples_sha256": array_sha256(samples)})
-    return write_record(home / "records", kept)
+def test_a_record_without_a_hash_has_the_pictures_of_a_run_here_with_its_scores(tmp_path: Path) -> None:
+    kept = kept_run(tmp_path, "first", 0, np.zeros((50, 2)))
+    source = KeptPictures(tmp_path, results=tmp_path / "records")
+    old = kept.model_copy(update={"samples_sha256": None})
+    assert source.of(old, tmp_path)
+    other = old.scores["err"].model_copy(update={"value": 0.2})
+    assert source.of(old.model_copy(update={"scores": old.scores | {"err": other}}), tmp_path) == ()
 
 
-def test_the_page_of_a_task_sets_its_rows_side_by_side_by_the_first_run_that_is_kept(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_pictures_lie_beside_records_and_go_with_their_scores(
+    dxbench: Callable[..., Ended], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    samples = np.random.default_rng(0).normal(size=(50, 2))
-    kept_run(tmp_path, "first", 0, samples)
-    kept_run(tmp_path, "second", 0, samples * 2)
-    kept_run(tmp_path, "second", 1, samples * 3)
-    missing = record("third", 0, 0.3, nfe=5, task="gaussians8")
-    write_record(tmp_path / "records", missing)
-    seen: dict[str, np.ndarray] = {}
+    home = Path(os.environ["DXBENCH_HOME"])
+    kept = kept_run(home, "first", 0, np.zeros((50, 2)))
+    drawn = dxbench("records", "draw", home / "records", "--json").json
+    (path,) = map(Path, drawn["pictures"])
+    assert path == home / f"records/pictures/gaussians8/first/{kept.run_id}-samples.png"
+    source = PicturesBeside(NoPictures())
+    assert len(source.of(kept, home / "records")) == 1
+    changed = {name: one.model_copy(update={"value": 9.0}) for name, one in kept.scores.items()}
+    assert list(source.of(kept.model_copy(update={"scores": changed}), home / "records")) == []
+    built = build_site(open_index([home / "records"]), tmp_path / "site", pictures=source)
+    run = run_page(kept.task, kept.method, kept.run_id, origin="")
+    for page in (run, "tasks/gaussians8.html", "methods/first.html", "index.html"):
+        (found, *_) = re.findall(r'<img class="tile" src="([^"]+)"', (built.folder / page).read_text())
+        assert (built.folder / page).parent.joinpath(found).resolve().read_bytes() == path.read_bytes()
+    assert built.picture_bytes == path.stat().st_size
+    path.write_bytes(b"nonsense")
+    assert source.of(kept, home / "records") == ()
+    assert "not a tile" in caplog.text
 
-    class Watched(KeptPictures):
-        def _first(self, records):  # type: ignore[no-untyped-def]
-            arrays = super()._first(records)
-            if arrays is not None:
-                seen[str(len(seen))] = arrays["samples"]
-            return arrays
 
-    built = build_site(open_index([tmp_path / "records"]), tmp_path / "site", pictures=Watched(tmp_path))
-    assert [float((one / samples).mean()) for one in seen.values()] == pytest.approx([1.0, 2.0])
-    page = (built.folder / "tasks" / "gaussians8.html").read_text()
-    assert re.findall(r'<img src="([^"]+)"', page) == ["gaussians8-1.png"]
-    assert "Samples side by side" in page
-    assert (built.folder / "tasks" / "gaussians8-1.png").read_bytes().startswith(b"\x89PNG")
-    arrays = next(tmp_path.glob("work/gaussians8/first/*/arrays.npz"))
-    arrays.write_bytes(arrays.read_bytes()[:100])
-    built = build_site(open_index([tmp_path / "records"]), tmp_path / "site2", pictures=KeptPictures(tmp_path))
-    assert "<img" not in (built.folder / "tasks" / "gaussians8.html").read_text()
-    assert "has no gallery" in caplog.text
+def test_no_kept_arrays_are_no_pictures(dxbench: Callable[..., Ended], tmp_path: Path) -> None:
+    write_record(tmp_path / "records", record("fast", 0, 1.0, nfe=1))
+    ended = dxbench("records", "draw", tmp_path / "records")
+    assert ended.code == 6
+    assert "has its arrays under" in ended.err
 
 
 @pytest.mark.parametrize("ignored", [False, True])

@@ -9,19 +9,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, sync_playwright
 from site_records import CLOSED, EVIL, make_site, write_records
 
+from dxbench.boards.site.build import build_site
+from dxbench.boards.site.pictures import NoPictures, PicturesBeside
 from dxbench.paths import reference_results
+from dxbench.records.index import open_index
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH; `apt-get install chromium`")
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
+AXE = resources.files("axe_playwright_python") / "axe.min.js"
 PLANE = "tasks/plane.html"
 
 
@@ -37,6 +42,13 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_site(write_records(tmp_path_factory.mktemp("records")), tmp_path_factory.mktemp("out") / "site").folder
+
+
+@pytest.fixture(scope="module")
+def pictured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of the reference records, with pictures."""
+    out = tmp_path_factory.mktemp("pictured") / "site"
+    return build_site(open_index([reference_results()]), out, pictures=PicturesBeside(NoPictures())).folder
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +112,6 @@ def labels(page: Page) -> list[str]:
     return [text for text in rows.all_inner_texts() if text != "#"]
 
 
-def head(page: Page, key: str) -> Locator:
-    return page.locator(f'table.board th[data-key="{key}"]').first
-
-
 def test_every_kind_of_page_loads_without_a_complaint(visit: Visit, site: Path) -> None:
     kinds = ["index.html", "claims.html", "protocols.html", PLANE, "methods/fast.html"]
     evil = next((site / "runs/plane").glob("script*/*.html"))
@@ -111,7 +119,6 @@ def test_every_kind_of_page_loads_without_a_complaint(visit: Visit, site: Path) 
         page = visit.go(path)
         assert page.locator("h1").count() == 1
         assert page.evaluate("getComputedStyle(document.querySelector('main')).maxWidth") != "none"
-        assert page.locator("#theme").count() == 1
 
 
 def test_the_policy_stops_what_is_inline(visit: Visit) -> None:
@@ -127,84 +134,56 @@ def test_the_policy_stops_what_is_inline(visit: Visit) -> None:
     visit.complaints.clear()
 
 
-def test_a_head_sorts_best_first_and_then_the_other_way(visit: Visit) -> None:
+def test_families_and_kinds_of_rows_are_shown_or_not(visit: Visit) -> None:
     page = visit.go(PLANE)
-    button = head(page, "gain").get_by_role("button")
-    button.click()
-    best_first = labels(page)
-    assert head(page, "gain").get_attribute("aria-sort") == "descending"
-    assert best_first[0] == f"{EVIL}[text={CLOSED}]"
-    button.click()
-    assert head(page, "gain").get_attribute("aria-sort") == "ascending"
-    assert labels(page) == best_first[::-1]
-    head(page, "NFE").get_by_role("button").click()
-    assert head(page, "gain").get_attribute("aria-sort") is None
-    assert labels(page) == ["floor[steps=0]", "fast[steps=2]", f"{EVIL}[text={CLOSED}]", "alone[steps=5]",
-                            "middle[steps=10]", "slow[steps=100]"]  # fmt: skip
-
-
-def test_rows_are_filtered_by_text_family_nfe_and_status(visit: Visit) -> None:
-    page = visit.go(PLANE)
-    count = page.locator("#count")
-    assert count.inner_text() == "7 rows"
-    page.get_by_label("Search").fill("SLOW")
-    assert labels(page) == ["slow[steps=100]"]
-    assert count.inner_text() == "1 of 7 rows"
-    page.get_by_role("button", name="Reset").click()
-    page.get_by_label("Family").select_option("energy-based")
-    assert labels(page) == ["slow[steps=100]"]
-    page.get_by_label("Family").select_option("")
-    page.get_by_label("NFE from").fill("3")
-    page.get_by_label("NFE to").fill("10")
-    assert set(labels(page)) == {"middle[steps=10]", "alone[steps=5]", f"{EVIL}[text={CLOSED}]"}
-    page.locator("select[name=show]").select_option("marked")
-    assert labels(page) == ["alone[steps=5]"]
-    assert page.locator("svg a.off").count() > 0
-    page.get_by_role("button", name="Reset").click()
-    assert count.inner_text() == "7 rows"
-    assert page.locator("svg a.off").count() == 0
-
-
-def test_the_address_brings_back_what_one_saw(visit: Visit) -> None:
-    page = visit.go(PLANE)
-    head(page, "NFE").get_by_role("button").click()
-    head(page, "NFE").get_by_role("button").click()
-    page.get_by_label("NFE from").fill("4")
-    page.get_by_label("Metric").first.select_option("gain")
-    saw, address = labels(page), page.url
-    other = Visit(page.context.new_page(), visit.base)
-    other.watch()
-    other.page.goto(address)
-    assert labels(other.page) == saw
-    assert other.page.get_by_label("NFE from").input_value() == "4"
-    assert head(other.page, "NFE").get_attribute("aria-sort") == "descending"
-    assert other.page.locator('.figures[data-metric="gain"]').first.is_visible()
-    assert other.page.locator('.figures[data-metric="err"]').first.is_hidden()
-    other.check()
+    before = labels(page)
+    page.get_by_label("energy-based").uncheck()
+    assert set(before) - set(labels(page)) == {"slow[steps=100]"}
+    assert page.locator("svg a.f0:visible").count() == 0
+    page.get_by_label("energy-based").check()
+    page.get_by_label("rows that do not rank").uncheck()
+    assert set(before) - set(labels(page)) == {"alone[steps=5]"}
+    page.get_by_label("rows that do not rank").check()
+    assert labels(page) == before
 
 
 def test_a_row_has_an_address_of_its_own(visit: Visit) -> None:
     page = visit.go(PLANE)
     row = page.locator("table.board tbody tr", has_text="middle").first
     row.hover()
-    row.get_by_label("Link to this row").click()
-    page.goto("about:blank")
-    page.go_back()
-    chosen = page.locator("tr.chosen")
-    assert chosen.count() == 1
-    assert "middle" in chosen.inner_text()
-    assert chosen.evaluate("row => row === document.activeElement")
-    visit.requests = [url for url in visit.requests if url != "about:blank"]
+    row.get_by_label("Link to middle").click()
+    assert "middle" in page.locator("tr:target").inner_text()
 
 
-def test_a_point_of_a_plot_leads_to_its_row_and_keeps_the_sorting(visit: Visit) -> None:
+def test_a_point_of_a_plot_has_a_name_and_leads_to_its_row(visit: Visit) -> None:
     page = visit.go(PLANE)
-    head(page, "NFE").get_by_role("button").click()
-    page.locator("ol.front a:visible").first.click()
-    page.wait_for_function("document.querySelector('tr.chosen') !== null")
-    assert head(page, "NFE").get_attribute("aria-sort") == "ascending"
-    assert "sort=NFE" in page.url
-    assert "row=r-" in page.url
+    point = page.locator("figure.plot").first.locator("svg a", has_text="slow").first
+    assert point.locator(".name").first.text_content() == "slow[steps=100]"
+    assert point.locator(".bar").count() == 1
+    page.locator("figure.plot").first.locator("ol.front a").last.click()
+    assert "slow" in page.locator("tr:target").inner_text()
+
+
+def test_one_click_selects_the_command_of_a_row(visit: Visit) -> None:
+    page = visit.go(PLANE)
+    row = page.locator("table.board tbody tr", has_text="middle").first
+    row.locator("summary").click()
+    row.locator("code").click()
+    assert page.evaluate("getSelection().toString().trim()") == (
+        "dxbench run --task plane --method middle --seed 0,1,2 --set steps=10"
+    )
+
+
+def test_steps_move_the_pictures_with_keys_alone(browser: Browser, pictured: Path) -> None:
+    page = browser.new_page()
+    page.goto(f"file://{pictured}/tasks/gaussians8.html")
+    place = "getComputedStyle(document.querySelector('.tile')).objectPosition"
+    assert page.evaluate(place) == "0px 100%"
+    page.get_by_label("sample", exact=True).focus()
+    for wanted in ("80%", "60%", "40%", "20%", "0%"):
+        page.keyboard.press("ArrowLeft")
+        assert page.evaluate(place) == f"0px {wanted}"
+    page.close()
 
 
 def test_rows_of_another_protocol_stand_apart_with_what_differs(visit: Visit) -> None:
@@ -218,7 +197,7 @@ def test_rows_of_another_protocol_stand_apart_with_what_differs(visit: Visit) ->
 def test_an_evil_name_is_text(visit: Visit) -> None:
     page = visit.go(PLANE)
     assert f"{EVIL}[text={CLOSED}]" in labels(page)
-    assert page.get_by_label("Family").locator("option", has_text=CLOSED).count() == 1
+    assert page.locator("label", has_text=CLOSED).count() == 1
     page.get_by_role("link", name=EVIL).first.click()
     assert page.locator("h1").inner_text() == EVIL
     assert page.locator("main script, main img").count() == 0
@@ -230,97 +209,90 @@ def test_the_keyboard_is_enough(visit: Visit) -> None:
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
-    head(page, "err").get_by_role("button").focus()
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.parentElement.dataset.key") == "gain"
-    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    page.keyboard.press("Enter")
-    assert head(page, "gain").get_attribute("aria-sort") == "descending"
+    page.locator("#show-f0").focus()
     page.keyboard.press("Space")
-    assert head(page, "gain").get_attribute("aria-sort") == "ascending"
+    assert "slow[steps=100]" not in labels(page)
 
 
-def test_the_dark_theme_follows_the_system_and_then_the_button(visit: Visit) -> None:
+def test_colours_follow_the_system(visit: Visit) -> None:
     page = visit.go("index.html")
     paper = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(paper)
     page.emulate_media(color_scheme="dark")
-    dark = page.evaluate(paper)
-    assert dark != light
-    page.get_by_role("button", name="Switch to light colours").click()
-    assert page.evaluate(paper) == light
-    page.reload()
-    assert page.evaluate(paper) == light
-    page.get_by_role("button", name="Switch to dark colours").click()
-    assert page.evaluate(paper) == dark
+    assert page.evaluate(paper) != light
+
+
+KINDS = ["index.html", PLANE, "rows.html", "claims.html", "protocols.html", "methods/fast.html", "run"]
+
+
+def path_of(site: Path, kind: str) -> str:
+    """The path of a kind of page; of the run with the evil name."""
+    return str(next((site / "runs/plane").glob("script*/*.html")).relative_to(site)) if kind == "run" else kind
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds wrong, with everything unfolded that is folded."""
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("axe.run()")["violations"]
+    return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_have_contrast(visit: Visit, scheme: str) -> None:
-    page = visit.go(PLANE)
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    ratios = page.evaluate(
-        """() => {
-          const style = getComputedStyle(document.documentElement);
-          const light = (name) => {
-            const hex = style.getPropertyValue(name).trim().slice(1);
-            const [r, g, b] = [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255)
-              .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-          };
-          const pairs = [["--warn", "--warn-soft"], ["--ink", "--accent-soft"], ["--accent", "--accent-soft"]];
-          for (const text of ["--ink", "--muted", "--accent", "--warn", "--bad", "--good"])
-            for (const paper of ["--paper", "--raised"]) pairs.push([text, paper]);
-          const ratio = (a, b) => (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
-          return pairs.map(([a, b]) => [a, b, ratio(light(a), light(b))]);
-        }"""
-    )
-    assert [pair for pair in ratios if pair[2] < 4.5] == []
-
-
-@pytest.mark.parametrize("path", ["index.html", PLANE, "claims.html", "protocols.html", "methods/fast.html", "run"])
-def test_a_phone_scrolls_tables_not_the_page(visit: Visit, site: Path, path: str) -> None:
-    if path == "run":
-        path = str(next((site / "runs/plane").glob("script*/*.html")).relative_to(site))
-    visit.page.set_viewport_size({"width": 360, "height": 740})
-    page = visit.go(path)
-    assert page.evaluate("document.documentElement.scrollWidth") == 360
-
-
-def test_a_command_is_copied(visit: Visit, browser: Browser) -> None:
-    page = visit.go(PLANE)
-    button = page.get_by_role("button", name="Copy")
-    button.click()
-    page.wait_for_function("document.querySelector('.copy button').textContent !== 'Copy'")
-    assert button.or_(page.locator(".copy button")).first.text_content() in ("Copied", "Selected")
-
-
-def test_without_scripts_everything_is_there(browser: Browser, site: Path) -> None:
-    context = browser.new_context(java_script_enabled=False)
+@pytest.mark.parametrize("kind", KINDS)
+def test_axe_finds_no_violation(browser: Browser, site: Path, kind: str, scheme: str) -> None:
+    context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
     page = context.new_page()
-    page.goto(f"file://{site}/{PLANE}")
-    assert len(labels(page)) == 6
-    assert page.locator("#filters").is_hidden()
-    assert page.locator('.figures[data-metric="gain"]').first.is_visible()
+    page.goto(f"file://{site}/{path_of(site, kind)}")
+    assert violations(page) == []
     context.close()
+
+
+@pytest.mark.parametrize("path", ["index.html", "tasks/gaussians8.html", "methods/dxmi.html"])
+def test_nothing_shifts_and_nothing_leaves_while_pictures_load(browser: Browser, pictured: Path, path: str) -> None:
+    context = browser.new_context()
+    visit = Visit(context.new_page(), f"file://{pictured}")
+    visit.watch()
+    visit.page.add_init_script(
+        "window.shift = 0; new PerformanceObserver((list) => { for (const one of list.getEntries()) "
+        "window.shift += one.value; }).observe({ type: 'layout-shift', buffered: true });"
+    )
+    page = visit.go(path)
+    page.evaluate("document.querySelectorAll('img').forEach((one) => { one.loading = 'eager'; })")
+    page.wait_for_function("[...document.images].every((one) => one.complete)")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.evaluate("document.images.length") > 0
+    assert page.evaluate("[...document.images].every((one) => one.naturalWidth > 0)")
+    assert page.evaluate("window.shift") < 0.1
+    assert violations(page) == []
+    visit.check()
+    context.close()
+
+
+@pytest.mark.parametrize("path", KINDS)
+def test_a_phone_scrolls_tables_not_the_page(visit: Visit, site: Path, path: str) -> None:
+    visit.page.set_viewport_size({"width": 360, "height": 740})
+    page = visit.go(path_of(site, path))
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
 SHOTS = {
     "index": ("index.html", 1200, "light"),
     "index-phone-dark": ("index.html", 360, "dark"),
     "task": ("tasks/gaussians8.html", 1200, "light"),
-    "task-dark-filtered": ("tasks/gaussians8.html#family=diffusion&sort=NFE", 1200, "dark"),
+    "task-dark": ("tasks/gaussians8.html", 1200, "dark"),
     "task-phone": ("tasks/gaussians8.html", 360, "light"),
     "method": ("methods/dxmi.html", 1200, "light"),
     "run": ("runs/gaussians8/dxmi/{run}.html", 1200, "light"),
     "run-phone-dark": ("runs/gaussians8/dxmi/{run}.html", 360, "dark"),
+    "rows": ("rows.html", 1200, "light"),
     "claims": ("claims.html", 1200, "light"),
     "protocols": ("protocols.html", 1200, "light"),
 }
 
 
-def test_screenshots_of_the_reference_site(browser: Browser, tmp_path: Path) -> None:
-    site = make_site(reference_results(), tmp_path / "site").folder
+def test_screenshots_of_the_reference_site(browser: Browser, pictured: Path) -> None:
+    site = pictured
     run = sorted(path.stem for path in (site / "runs/gaussians8/dxmi").glob("*.html"))[0]
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     for name, (path, width, scheme) in SHOTS.items():

@@ -6,6 +6,9 @@ from .methods import on_task as on_task
 from .names import run_page as run_page
 from .names import slug as slug
 from .pictures import KeptPictures as KeptPictures
+from .pictures import NoPictures as NoPictures
+from .pictures import PicturesBeside as PicturesBeside
+from .pictures import PictureSource as PictureSource
 from .plots import DOTS as DOTS
 from .plots import Scale as Scale
 from .plots import dot_plot as dot_plot
@@ -14,8 +17,6 @@ from .plots import pareto_front as pareto_front
 from .plots import pareto_plot as pareto_plot
 from .rendering import CONTENT_POLICY as CONTENT_POLICY
 from .rendering import linked as linked
-from .run_pages import NoPictures as NoPictures
-from .run_pages import PictureSource as PictureSource
 from .runs import repeat_command as repeat_command
 from .runs import run_text as run_text
 from .tasks import task_files as task_files

@@ -3,20 +3,20 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from dxbench import __version__
-from dxbench.api import MethodCard, MetricProtocol, ResultRecord
+from dxbench.api import MethodCard, MetricProtocol
 from dxbench.boards.claims import claims
 from dxbench.boards.published import read_published
 from dxbench.boards.site.claims import claims_text
 from dxbench.boards.site.methods import OnTask, method_text, on_task
 from dxbench.boards.site.names import method_page, task_page
+from dxbench.boards.site.pictures import PictureSource
 from dxbench.boards.site.rendering import render
-from dxbench.boards.site.run_pages import PictureSource, RunPages, write_pictures
+from dxbench.boards.site.run_pages import RunPages
 from dxbench.boards.site.tasks import TaskSummary, task_files
-from dxbench.boards.tables import Table, task_table
+from dxbench.boards.tables import task_table
 from dxbench.errors import NothingMeasured, UsageError
 from dxbench.files.writing import TEMPORARY, whole_folder
 from dxbench.paths import published as published_folder
@@ -74,6 +74,9 @@ class _Board:
 
     def pages(self) -> Iterator[tuple[str, str]]:
         """Path and text of each page."""
+        # Boards with rows of ours first, and of those the ones that rank most.
+        tasks = sorted(self.tasks, key=lambda one: (-sum(line.row.ranks for line in one.lines), -one.runs, one.task))
+        pages = {one.task: task_page(one.task) for one in tasks}
         cards = {method: self.newest[method].record().card for method in sorted(self.methods)}
         yield (
             "index.html",
@@ -81,12 +84,13 @@ class _Board:
                 "index",
                 depth=0,
                 title="Leaderboard",
-                tasks=self.tasks,
-                pages={one.task: task_page(one.task) for one in self.tasks},
+                tasks=tasks,
+                pages=pages,
                 methods=self._list(cards),
                 bibtex=_BIBTEX,
             ),
         )
+        yield "rows.html", render("rows", depth=0, title="All rows", tasks=tasks, pages=pages)
         protocols = sorted(self.protocols.items(), key=lambda item: (item[1].name, item[1].version, item[0]))
         yield "protocols.html", render("protocols", depth=0, title="Protocols", protocols=protocols)
         for method, card in cards.items():
@@ -137,13 +141,11 @@ def build_site(index: RecordIndex, out: Path, *, pictures: PictureSource) -> Bui
                 # Runs without a number have no row, and the table's notes tell of them.
                 entries = [entry for entry in index.entries(task) if (entry.config_id, entry.origin) in rows]
                 runs.add([(entry.path, entry.origin) for entry in entries])
-                gallery = files.pictures(task_page(task), pictures.gallery(task, _runs_of(table, entries)))
-                texts, summary = task_files(table, task, about=about.get(task, ""), entries=entries, gallery=gallery)
+                texts, summary = task_files(table, task, about=about.get(task, ""), entries=entries, pictures=pictures)
                 files.write(texts)
                 board.add(summary, entries)
         files.write(dict(board.pages()))
-        files.write({"claims.html": claims_text(claims(index, published))})
-        files.write({name: _asset(name) for name in ("site.css", "site.js")})
+        files.write({"claims.html": claims_text(claims(index, published), published)})
         (place / MARKER).write_text("A generated site; `dxbench leaderboard build` replaces all that it has made.\n")
     return Built(
         folder=out,
@@ -151,7 +153,7 @@ def build_site(index: RecordIndex, out: Path, *, pictures: PictureSource) -> Bui
         methods=len(board.methods),
         runs=runs.count,
         bytes=files.bytes + runs.bytes,
-        picture_bytes=files.picture_bytes + runs.picture_bytes,
+        picture_bytes=runs.picture_bytes,
     )
 
 
@@ -160,35 +162,13 @@ class _Files:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.bytes = self.picture_bytes = 0
+        self.bytes = 0
 
     def write(self, texts: dict[str, str]) -> None:
         for name, text in texts.items():
             path = self._folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             self.bytes += path.write_bytes(text.encode())
-
-    def pictures(self, page: str, pictures: Sequence[tuple[str, str, bytes]]) -> list[dict[str, str]]:
-        """Title, caption and file of each picture of a page."""
-        drawn, size = write_pictures(self._folder / page, pictures)
-        self.picture_bytes += size
-        return drawn
-
-
-def _runs_of(table: Table, entries: Sequence[Entry]) -> dict[str, Iterator[ResultRecord]]:
-    """The runs of each row by its label, read when asked for."""
-    runs: dict[tuple[str | None, str], list[Entry]] = defaultdict(list)
-    for entry in entries:
-        runs[entry.config_id, entry.origin].append(entry)
-    return {
-        row.label: (entry.record() for entry in runs[row.config_id, row.origin])
-        for row in table.rows
-        if row.config_id is not None
-    }
-
-
-def _asset(name: str) -> str:
-    return (resources.files("dxbench.boards.site") / "assets" / name).read_text("utf-8")
 
 
 def _check_ours(out: Path) -> None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from dxbench.api import MethodCard
 from dxbench.boards.site.names import config_anchor, run_page, task_page
 from dxbench.boards.site.rendering import render
-from dxbench.boards.site.tasks import Line, TaskSummary
+from dxbench.boards.site.runs import STAGE_NAMES, Shown
+from dxbench.boards.site.tasks import Line, TaskSummary, groups_of
 from dxbench.plugins.configure import assignments
+from dxbench.plugins.registry import plugins
 from dxbench.records.entries import Entry
 
 
@@ -41,23 +43,26 @@ class OnTask:
     page: str
     header: list[str]
     configurations: list[Configuration]
+    pictured: list[Shown]
 
 
 def on_task(summary: TaskSummary, entries: Sequence[Entry]) -> dict[str, OnTask]:
     """By method, what its page says of a task."""
-    runs: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    for entry in entries:
-        runs[entry.config_id, entry.origin].append(entry)
+    groups = groups_of(entries)
+    pictured = {shown.anchor: shown for shown in summary.pictured}
     found: dict[str, list[Configuration]] = defaultdict(list)
-    for line in summary.lines:
-        assert line.row.config_id is not None
-        group = runs[line.row.config_id, line.row.origin]
+    for line in summary.measured:
+        group = groups[line.row.config_id, line.row.origin]
         found[group[0].method].append(_configuration(line, group))
     return {
         method: OnTask(
-            task=summary.task, page=task_page(summary.task), header=summary.header[1:], configurations=configurations
+            task=summary.task,
+            page=task_page(summary.task),
+            header=summary.header[1:],
+            configurations=rows,
+            pictured=[pictured[one.line.anchor] for one in rows if one.line.anchor in pictured],
         )
-        for method, configurations in found.items()
+        for method, rows in found.items()
     }
 
 
@@ -75,7 +80,7 @@ def _configuration(line: Line, group: Sequence[Entry]) -> Configuration:
                 withdrawn=entry.withdrawn,
                 page=run_page(entry.task, entry.method, entry.run_id, origin=entry.origin),
             )
-            for entry in sorted(group, key=lambda entry: (entry.seed, entry.run_id))
+            for entry in group
         ],
     )
 
@@ -86,5 +91,20 @@ def method_text(method: str, card: MethodCard, tasks: Sequence[OnTask]) -> str:
     Args:
         card: as its newest record has it.
     """
-    runs = sum(len(one.runs) for task in tasks for one in task.configurations)
-    return render("method", depth=1, title=method, card=card, tasks=tasks, runs=runs)
+    rows = [one for task in tasks for one in task.configurations]
+    plugin = plugins("methods").get(method)
+    return render(
+        "method",
+        depth=1,
+        title=method,
+        card=card,
+        tasks=tasks,
+        runs=sum(len(one.runs) for one in rows),
+        date=max(one.line.date for one in rows),
+        versions=sorted({one.version for one in rows}),
+        code=plugin.entry.value if plugin is not None else None,
+        shown=max(
+            (shown for task in tasks for shown in task.pictured), key=lambda shown: len(shown.tiles), default=None
+        ),
+        stages=STAGE_NAMES,
+    )

@@ -41,6 +41,22 @@ def run_page(task: str, method: str, run_id: str, *, origin: str) -> str:
     return f"{run_folder(task, method)}/{slug(run_id)}{_from(origin)}.html"
 
 
+FAMILIES = ("energy-based", "diffusion", "consistency", "adversarial", "detector")
+"""Families that have a colour of their own; all others share one."""
+
+
+def tone(family: str | None) -> str:
+    """The class that gives a row or a point the colour of its family."""
+    if family in (None, "reference"):
+        return "plain"
+    return f"f{FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)}"
+
+
+def tile_path(page: str, tile: str) -> str:
+    """Where a picture of a run lies, beside its page."""
+    return f"{page.removesuffix('.html')}-{tile}.png"
+
+
 def row_anchor(row: Row) -> str:
     """Of a row within the page of its task; a paper's row has no configuration and goes by what it says."""
     if row.config_id is not None:

@@ -5,23 +5,26 @@ its text keeps its size.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from dxbench.api import Curve, Direction
 from dxbench.boards.aggregate import RANKING, Row, Summary
 from dxbench.boards.render.cells import number, quantity
-from dxbench.boards.site.names import row_anchor
+from dxbench.boards.site.names import row_anchor, tone
 
-DOTS = 24
-"""Rows of a dot plot; more than that nobody reads, the table has all."""
+DOTS, CARD_DOTS = 24, 4
+"""Rows of a dot plot on the page of a task and on a card; more than that nobody reads, the table has all."""
 POINTS = 120
 """Rows of a plot of quality against cost, besides those on the front."""
 LINE_WIDTH, LINE_HEIGHT = 144, 28
-SCATTER_HEIGHT = 240
+SCATTER_HEIGHT, CARD_HEIGHT = 400, 150
 DOT_STEP = 34
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.03, 0.97, 14, 26
+WIDE, NARROW = 760, 340
+"""Pixels of a desk's plot and of a phone's, for which names of points are placed."""
+_NAME, _LETTER, _LINE = 26, 6.2, 13  # characters of a name, and pixels of one
 _LOG_FROM = 10.0
 _LOG_LOW, _LOG_HIGH = 1e-100, 1e100  # beyond them ratios overflow
 _EDGE = 1e300  # beyond it sums and differences overflow
@@ -79,12 +82,31 @@ class Tick:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Name:
+    """The name of a point, where there is room for it at a width of the plot.
+
+    Attributes:
+        dx: pixels from the point's x; `y` from the top.
+        anchor: which end of the text is there, as SVG calls it.
+        width: "wide", "narrow", or "" for both.
+    """
+
+    text: str
+    dx: int
+    y: int
+    anchor: str
+    width: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mark:
     """A row in a plot.
 
     Attributes:
-        x, low, high: percent of the width; low and high end the error bar, None without one.
-        y: pixels from the top.
+        kind: of the row, "marked" where it does not rank.
+        tone: class of its family's colour.
+        x, y: percent of the width, pixels from the top.
+        low, high: ends of the error bar, in the unit of the axis along which it lies; None without one.
         place: its number on the front, from the cheapest, or None.
         text: what it says, for those who point at it or hear it.
     """
@@ -92,12 +114,14 @@ class Mark:
     anchor: str
     label: str
     kind: str
+    tone: str
     x: str
     y: int
     text: str
     low: str | None = None
     high: str | None = None
     place: int | None = None
+    names: tuple[Name, ...] = ()
 
     @property
     def above(self) -> bool:
@@ -149,23 +173,21 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     return front
 
 
-def dot_plot(rows: Sequence[Row], metric: str, better: Direction) -> DotPlot | None:
-    """Rows that have the metric and stand, reference rows as the floor; None if there is nothing to draw."""
+def dot_plot(rows: Sequence[Row], metric: str, better: Direction, *, most: int = DOTS) -> DotPlot | None:
+    """The best rows that have the metric and stand, reference rows as the floor; None if there is none to draw."""
     standing = [row for row in rows if metric in row.scores and not row.withdrawn]
     shown = sorted((row for row in standing if row.kind != "reference"), key=_by(metric, better))
     floor = next((row.scores[metric] for row in standing if row.kind == "reference"), None)
-    left_out, shown = max(0, len(shown) - DOTS), shown[:DOTS]
+    left_out, shown = max(0, len(shown) - most), shown[:most]
     if not shown:
         return None
-    summaries = [row.scores[metric] for row in shown]
-    ends = [s.value for s in summaries] + ([] if floor is None else [floor.value])
-    # An error bar that reaches below zero would take the logarithm from a plot that needs it.
-    ends += [end for s in summaries for end in _bar(s) if end > 0 or min(ends) <= 0]
-    scale = Scale.over(ends)
-    marks = [
-        _mark(row, metric, scale, y=_TOP + DOT_STEP * index + 22, text=f"{row.label}: {number(row.scores[metric])}")
-        for index, row in enumerate(shown)
-    ]
+    scale = Scale.over(_ends([row.scores[metric] for row in shown], *([] if floor is None else [floor.value])))
+    marks = []
+    for index, row in enumerate(shown):
+        summary = row.scores[metric]
+        low, high = [_percent(scale.at(end)) for end in _bar(summary)] or (None, None)
+        x, y = _percent(scale.at(summary.value)), _TOP + DOT_STEP * index + 22
+        marks.append(_mark(row, x=x, y=y, text=f"{row.label}: {number(summary)}", low=low, high=high))
     return DotPlot(
         marks=marks,
         ticks=[Tick(at=_percent(scale.at(t)), text=f"{t:g}") for t in scale.ticks(5)],
@@ -176,7 +198,13 @@ def dot_plot(rows: Sequence[Row], metric: str, better: Direction) -> DotPlot | N
 
 
 def pareto_plot(
-    rows: Sequence[Row], metric: str, better: Direction, *, cost: str, cost_of: Callable[[Row], float | None]
+    rows: Sequence[Row],
+    metric: str,
+    better: Direction,
+    *,
+    cost: str,
+    cost_of: Callable[[Row], float | None],
+    height: int = SCATTER_HEIGHT,
 ) -> ParetoPlot | None:
     """Rows that have the metric and a cost, and stand; None for fewer than two, or where no way is better."""
     candidates = [row for row in rows if metric in row.scores and row.kind != "reference" and not row.withdrawn]
@@ -190,19 +218,20 @@ def pareto_plot(
     places = {id(row): place for place, row in enumerate(best, 1)}
     shown = [row for index, row in enumerate(priced) if index < POINTS or id(row) in places]
     across = Scale.over([costs[id(row)] for row in shown])
-    down = Scale.over([row.scores[metric].value for row in shown])
-    marks = [
-        _mark(
-            row,
-            metric,
-            across,
-            value=costs[id(row)],
-            y=_down(down, row.scores[metric].value),
-            text=f"{row.label}: {number(row.scores[metric])} at {quantity(costs[id(row)])} {cost}",
-            place=places.get(id(row)),
-        )
-        for row in shown
-    ]
+    down = Scale.over(_ends([row.scores[metric] for row in shown]))
+
+    def at(value: float) -> int:
+        return _down(down, value, height)
+
+    marks = []
+    for row in shown:
+        summary = row.scores[metric]
+        low, high = [str(at(end)) for end in _bar(summary)] or (None, None)
+        text = f"{row.label}: {number(summary)} at {quantity(costs[id(row)])} {cost}"
+        x = _percent(across.at(costs[id(row)]))
+        place = places.get(id(row))
+        marks.append(_mark(row, x=x, y=at(summary.value), text=text, low=low, high=high, place=place))
+    marks = _named(marks, height)
     front = sorted((mark for mark in marks if mark.place), key=lambda mark: mark.place or 0)
     return ParetoPlot(
         cost=cost,
@@ -210,10 +239,63 @@ def pareto_plot(
         front=front,
         steps=_steps(front),
         ticks=[Tick(at=_percent(across.at(t)), text=quantity(t)) for t in across.ticks(4)],
-        row_ticks=[Tick(at=str(_down(down, t)), text=f"{t:g}") for t in down.ticks(4)],
-        height=SCATTER_HEIGHT,
+        row_ticks=[Tick(at=str(at(t)), text=f"{t:g}") for t in down.ticks(4)],
+        height=height,
         left_out=len(priced) - len(shown),
     )
+
+
+def _named(marks: Sequence[Mark], height: int) -> list[Mark]:
+    """The marks with their names, as many as there is room for: those on the front first, papers' last."""
+    order = sorted(range(len(marks)), key=lambda i: (marks[i].place is None, marks[i].kind == "published", i))
+    found: dict[int, dict[str, Name]] = {index: {} for index in order}
+    for width, pixels in (("wide", WIDE), ("narrow", NARROW)):
+        taken = [_around(mark, pixels) for mark in marks]
+        for index in order:
+            for name, box in _placed(marks[index], width, pixels, height):
+                if not any(_overlap(box, other) for other in taken):
+                    taken.append(box)
+                    found[index][width] = name
+                    break
+    return [replace(mark, names=_once(found[index])) for index, mark in enumerate(marks)]
+
+
+def _once(names: dict[str, Name]) -> tuple[Name, ...]:
+    """One name for both widths where they agree."""
+    alike = {replace(name, width="") for name in names.values()}
+    return tuple(alike) if len(names) == 2 and len(alike) == 1 else tuple(names.values())
+
+
+_Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+def _around(mark: Mark, pixels: int) -> _Box:
+    x = float(mark.x.removesuffix("%")) / 100 * pixels
+    reach = 9 if mark.place else 5
+    return x - reach, mark.y - reach, x + reach, mark.y + reach
+
+
+def _placed(mark: Mark, width: str, pixels: int, height: int) -> Iterator[tuple[Name, _Box]]:
+    """Where the name of a point could stand within the plot, and what it would cover; best first."""
+    text = mark.label.partition(" — ")[0]
+    text = text if len(text) <= _NAME else f"{text[: _NAME - 1]}…"
+    left, _, right, _ = _around(mark, pixels)
+    x, long = (left + right) / 2, _LETTER * len(text)
+    gap = (right - left) / 2 + 2
+    for dx, y, anchor in (
+        (gap, mark.y + 4, "start"),
+        (-gap, mark.y + 4, "end"),
+        (0, mark.y - gap - 2, "middle"),
+        (0, mark.y + gap + 9, "middle"),
+    ):
+        start = x + dx - {"start": 0, "end": long, "middle": long / 2}[anchor]
+        box = (start, y - _LINE + 3, start + long, y + 3)
+        if start >= 0 and box[2] <= pixels and box[1] >= 0 and box[3] <= height - _BOTTOM + 4:
+            yield Name(text=text, dx=round(dx), y=round(y), anchor=anchor, width=width), box
+
+
+def _overlap(one: _Box, other: _Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,18 +344,19 @@ def _bar(summary: Summary) -> list[float]:
     return [] if summary.std is None else [summary.value - summary.std, summary.value + summary.std]
 
 
-def _mark(
-    row: Row, metric: str, scale: Scale, *, y: int, text: str, value: float | None = None, place: int | None = None
-) -> Mark:
-    """A row at its mean with an error bar, or at `value` without one."""
-    summary = row.scores[metric]
-    bar = _bar(summary) if value is None else []
-    low, high = ([_percent(scale.at(end)) for end in bar]) or (None, None)
+def _ends(summaries: Sequence[Summary], *more: float) -> list[float]:
+    """What an axis has to hold: the values, and those ends of error bars that leave it its logarithm."""
+    values = [*(summary.value for summary in summaries), *more]
+    return values + [end for summary in summaries for end in _bar(summary) if end > 0 or min(values) <= 0]
+
+
+def _mark(row: Row, *, x: str, y: int, text: str, low: str | None, high: str | None, place: int | None = None) -> Mark:
     return Mark(
         anchor=row_anchor(row),
         label=row.label,
         kind="marked" if row.kind in RANKING and not row.ranks else row.kind,
-        x=_percent(scale.at(summary.value if value is None else value)),
+        tone=tone(row.family),
+        x=x,
         y=y,
         text=text,
         low=low,
@@ -286,8 +369,8 @@ def _percent(share: float) -> str:
     return f"{100 * (_LEFT + share * (_RIGHT - _LEFT)):.1f}%"
 
 
-def _down(scale: Scale, value: float) -> int:
-    return round(_TOP + (1 - scale.at(value)) * (SCATTER_HEIGHT - _TOP - _BOTTOM))
+def _down(scale: Scale, value: float, height: int) -> int:
+    return round(_TOP + (1 - scale.at(value)) * (height - _TOP - _BOTTOM))
 
 
 def _steps(front: Sequence[Mark]) -> list[tuple[str, int, str, int]]:

@@ -1,8 +1,11 @@
 """Templates of the site to text. Everything is escaped; nothing of a page is put together elsewhere."""
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from functools import cache
+from hashlib import sha256
+from importlib import resources
 
 from jinja2 import Environment, Template
 from markupsafe import Markup, escape
@@ -11,11 +14,17 @@ from dxbench import __version__
 from dxbench.boards.aggregate import Mark
 from dxbench.boards.render.cells import KIND_SIGNS
 from dxbench.boards.render.html import environment, filled
+from dxbench.boards.site.names import FAMILIES, tone
 
-CONTENT_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
+STYLE = re.sub(
+    r"/\*.*?\*/|\n\s*", "", (resources.files("dxbench.boards.site") / "assets" / "site.css").read_text("utf-8")
 )
-"""What a browser may load for a page: what lies beside it."""
+"""The style sheet, which every page carries, so that its first paint waits for no second file."""
+_STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
+CONTENT_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
+)
+"""What a browser may do for a page: show pictures that lie beside it, and this style. There are no scripts."""
 _CODE = re.compile(r"`([^`\n]+)`")
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5}(?:v\d+)?)")
 
@@ -26,9 +35,7 @@ def _environment() -> Environment:
     own = shared.overlay()
     own.filters = {**shared.filters, "linked": linked}
     own.globals = {**shared.globals, "version": __version__, "signs": KIND_SIGNS, "meanings": meanings()}
-    own.globals |= {"policy": Markup(CONTENT_POLICY)}
-    # One text for equal data, whatever order it came in.
-    own.policies = {**shared.policies, "json.dumps_kwargs": {"sort_keys": True, "separators": (",", ":")}}
+    own.globals |= {"policy": Markup(CONTENT_POLICY), "style": Markup(STYLE), "families": FAMILIES, "tone": tone}
     return own
 
 

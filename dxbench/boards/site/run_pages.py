@@ -1,15 +1,15 @@
 """The pages of all runs, by as many processes as pay."""
 
 import gc
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
-from dxbench.api import ResultRecord
-from dxbench.boards.site.names import run_page
+from dxbench.boards.site.names import run_page, tile_path
+from dxbench.boards.site.pictures import PictureSource
 from dxbench.boards.site.runs import run_text
 from dxbench.errors import InvalidFile
 from dxbench.records.files import Unreadable, read_record
@@ -17,30 +17,6 @@ from dxbench.records.files import Unreadable, read_record
 _PARALLEL_FROM = 2_000
 """Runs from which starting further processes takes less time than it saves."""
 _CHUNK = 500
-
-
-class PictureSource(Protocol):
-    """Where pictures of runs come from."""
-
-    def of(self, record: ResultRecord) -> Sequence[tuple[str, str, bytes]]:
-        """Title, caption and PNG of each picture of a run."""
-        ...
-
-    def gallery(self, task: str, rows: Mapping[str, Iterable[ResultRecord]]) -> Sequence[tuple[str, str, bytes]]:
-        """Title, caption and PNG of each picture that sets rows of a task side by side, from the runs of each."""
-        ...
-
-
-class NoPictures:
-    """Pictures of no run; here, so that processes without pictures import nothing to draw with."""
-
-    def of(self, record: ResultRecord) -> Sequence[tuple[str, str, bytes]]:
-        """None."""
-        return []
-
-    def gallery(self, task: str, rows: Mapping[str, Iterable[ResultRecord]]) -> Sequence[tuple[str, str, bytes]]:
-        """None."""
-        return []
 
 
 class RunPages:
@@ -102,19 +78,9 @@ def _write(folder: Path, records: Sequence[tuple[str, str]], pictures: PictureSo
         if place not in places:
             (folder / place).mkdir(parents=True, exist_ok=True)
             places.add(place)
-        drawn, bytes_ = write_pictures(folder / name, pictures.of(record))
-        picture_size += bytes_
-        text = run_text(record, drawn, origin=origin).encode()
+        tiles = pictures.of(record, Path(path).parents[2])
+        picture_size += sum((folder / tile_path(name, tile.name)).write_bytes(tile.png) for tile in tiles)
+        text = run_text(record, tiles, origin=origin).encode()
         with open(f"{folder}/{place}/{page}", "wb") as out:  # noqa: PTH123 - Path costs as much as the write
             size += out.write(text)
     return size, picture_size
-
-
-def write_pictures(page: Path, pictures: Sequence[tuple[str, str, bytes]]) -> tuple[list[dict[str, str]], int]:
-    """Pictures beside a page: title, caption and file of each as its template takes them, and their bytes."""
-    drawn, size = [], 0
-    for number, (title, caption, png) in enumerate(pictures, 1):
-        path = page.with_name(f"{page.stem}-{number}.png")
-        size += path.write_bytes(png)
-        drawn.append({"title": title, "caption": caption, "file": path.name})
-    return drawn, size

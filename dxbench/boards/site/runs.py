@@ -1,40 +1,66 @@
 """The page of a run. There is one per record, so that it is kept small and made quickly."""
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from dxbench.api import ResultRecord, TrainingCost
+from dxbench.api import ResultRecord, Tile, TrainingCost
 from dxbench.boards.aggregate import located
 from dxbench.boards.render.cells import quantity
-from dxbench.boards.site.names import config_anchor, method_page, task_page
+from dxbench.boards.site.names import config_anchor, method_page, run_page, task_page, tile_path
 from dxbench.boards.site.plots import line
 from dxbench.boards.site.rendering import render
 from dxbench.plugins.configure import DEFAULT_PRESET, assignments
-from dxbench.records.files import config_id_of, precision_of
+from dxbench.records.entries import Entry
+
+STAGE_NAMES = ("noise", "20 %", "40 %", "60 %", "80 %", "sample")
+"""What the frames of a picture are, as many as `pictures.tiles.STAGES`."""
 
 
-def repeat_command(record: ResultRecord) -> str:
-    """What to type to run a record's cell again; of samples from outside, to score them again."""
-    if record.external is not None:
-        return record.provenance.command
-    parts = ["dxbench", "run", "--task", record.task, "--method", record.method, "--seed", str(record.seed)]
-    if record.preset != DEFAULT_PRESET:
-        parts += ["--preset", record.preset]
-    for text in assignments(record.overrides):
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """The pictures of a row: those of its first run that has any.
+
+    Attributes:
+        anchor: of the row within the page of its task.
+        value: its number in the task's first column.
+        page: of the run; the pictures lie beside it.
+    """
+
+    label: str
+    anchor: str
+    value: str
+    page: str
+    tiles: list[Tile]
+
+    def path(self, tile: Tile) -> str:
+        """Where a picture lies within the site."""
+        return tile_path(self.page, tile.name)
+
+
+def repeat_command(entry: Entry, seeds: str) -> str:
+    """What to type to run a configuration again, with seeds as `--seed` takes them."""
+    parts = ["dxbench", "run", "--task", entry.task, "--method", entry.method, "--seed", seeds]
+    if entry.preset != DEFAULT_PRESET:
+        parts += ["--preset", entry.preset]
+    for text in assignments(entry.overrides):
         parts += ["--set", text]
-    if record.cost is not None:
-        parts += ["--device", record.cost.device.partition(":")[0]]
-    if precision_of(record) != "32":
-        parts += ["--precision", precision_of(record)]
+    if entry.device is not None:
+        parts += ["--device", entry.device.partition(":")[0]]
+    if entry.precision != "32":
+        parts += ["--precision", entry.precision]
     return shlex.join(parts)
 
 
-def run_text(record: ResultRecord, pictures: list[dict[str, str]], *, origin: str) -> str:
+def run_text(record: ResultRecord, tiles: Sequence[Tile], *, origin: str) -> str:
     """The page of a run.
 
     Args:
-        pictures: title, caption and file of each, beside the page.
+        tiles: its pictures, which lie beside the page.
         origin: as `Entry.origin`.
     """
+    entry = replace(Entry.of(record, ""), origin=origin)
+    page = run_page(record.task, record.method, record.run_id, origin=origin)
     return render(
         "run",
         depth=3,
@@ -42,12 +68,13 @@ def run_text(record: ResultRecord, pictures: list[dict[str, str]], *, origin: st
         title=located(f"{record.method} on {record.task}, seed {record.seed}", origin),
         task_page=task_page(record.task),
         method_page=method_page(record.method),
-        config_anchor=config_anchor(record.task, config_id_of(record), origin=origin),
-        command=repeat_command(record),
+        config_anchor=config_anchor(record.task, entry.config_id, origin=origin),
+        stages=STAGE_NAMES,
+        command=record.provenance.command if record.external else repeat_command(entry, str(record.seed)),
         config=assignments(record.config),
         lines=[drawn for name, curve in record.curves.items() if (drawn := line(name, curve)) is not None],
         cost=_cost(record),
-        pictures=pictures,
+        shown=Shown(label=record.method, anchor="", value="", page=page, tiles=list(tiles)),
     )
 
 
