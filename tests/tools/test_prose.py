@@ -45,3 +45,8 @@ def test_tables_code_and_addresses_are_no_sentences(tmp_path: Path):
     table, code, link = f"| {numbers} |\n|---|", f"```\n{numbers}\n```", f"[it](https://a/{'1/' * 30})"
     page.write_text(f"{table}\n\n{code}\n\nSee `{numbers}` and {link}.\n\n* One.\n* Two.\n")
     assert checked(page).returncode == 0
+
+
+def test_the_project_keeps_the_rules():
+    result = checked()
+    assert result.returncode == 0, result.stdout

@@ -1,4 +1,4 @@
-"""What every format prints of a table: title, header, cells and notes, plain and before any mark-up."""
+"""The parts of a table that every format prints: title, header, cells and notes, plain and before any mark-up."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ def quantity(value: float | None) -> str:
 
 
 def directions(table: Table) -> dict[str, Direction]:
-    """Which way is good, by metric."""
+    """The sign of each metric: which way is good."""
     better: dict[str, Direction] = dict.fromkeys(table.metrics, "none")
     for row in table.rows:
         better |= {name: s.better for name, s in row.scores.items() if name in better and s.better != "none"}
@@ -75,12 +75,12 @@ def directions(table: Table) -> dict[str, Direction]:
 
 
 def title(table: Table) -> str:
-    """What the table is of."""
+    """The title of the table."""
     return plain(table.title)
 
 
 def differing(block: Block) -> list[str]:
-    """What sets the block apart from the first, in sentences."""
+    """Tell in sentences what sets the block apart from the first."""
     return [plain(text) for text in block.differing]
 
 

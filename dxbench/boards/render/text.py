@@ -49,7 +49,7 @@ def _grids(table: Table, block: Block, width: int) -> Iterator[str]:
 
 
 def _column_widths(heads: Sequence[str], body: Sequence[Sequence[str]]) -> list[int]:
-    """Of columns as tabulate sets them, which leaves heads some room."""
+    """Widths of columns as tabulate sets them, which leaves heads some room."""
     return [max([len(head) + MIN_PADDING, *(len(row[column]) for row in body)]) for column, head in enumerate(heads)]
 
 
@@ -120,7 +120,7 @@ def _raised(cell: Cell) -> str:
 
 
 def _struck(text: str) -> str:
-    """As Markdown has it; a terminal shows the signs."""
+    """Strike a cell through as Markdown does; a terminal shows the signs."""
     return f"~~{text}~~"
 
 

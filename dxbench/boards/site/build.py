@@ -1,4 +1,4 @@
-"""From records to a folder of pages. The same records give the same bytes."""
+"""Build a folder of pages from records. The same records give the same bytes."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ _BIBTEX = f"""@software{{dxbench,
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """What was written. Bytes count all files, pictures apart."""
+    """The pages that were written. Bytes count all files, pictures apart."""
 
     folder: Path
     tasks: int
@@ -50,7 +50,7 @@ class Built:
 
 
 class _Board:
-    """What pages beside those of tasks and runs say, gathered task by task."""
+    """The content that pages beside those of tasks and runs show, gathered task by task."""
 
     def __init__(self) -> None:
         self.tasks: list[TaskSummary] = []

@@ -40,7 +40,7 @@ def claims_text(claims: Sequence[Claim], published: Sequence[tuple[Source, Publi
 
 
 def cost_of(row: PublishedRow) -> str:
-    """What a run of ours of a published row would take, in rows through a network; "" where none is known.
+    """The cost of running a published row here, in rows through a network; "" where none is known.
 
     Images to train on are steps times the batch; evaluating takes the passes of all samples.
     """

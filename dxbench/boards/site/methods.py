@@ -47,7 +47,7 @@ class OnTask:
 
 
 def on_task(summary: TaskSummary, entries: Sequence[Entry]) -> dict[str, OnTask]:
-    """By method, what its page says of a task."""
+    """Gather, by method, what its page says of a task."""
     groups = groups_of(entries)
     pictured = {shown.anchor: shown for shown in summary.pictured}
     found: dict[str, list[Configuration]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Where pages lie and what their parts are called. Names come from records; no name can leave its folder."""
+"""Names and places of pages and of their parts. Names come from records; no name can leave its folder."""
 
 import re
 from functools import lru_cache
@@ -53,12 +53,12 @@ def tone(family: str | None) -> str:
 
 
 def tile_path(page: str, tile: str) -> str:
-    """Where a picture of a run lies, beside its page."""
+    """The path of a picture of a run, beside its page."""
     return f"{page.removesuffix('.html')}-{tile}.png"
 
 
 def row_anchor(row: Row) -> str:
-    """Of a row within the page of its task; a paper's row has no configuration and goes by what it says."""
+    """The anchor of a row within the page of its task; a paper's row has no configuration and goes by what it says."""
     if row.config_id is not None:
         return f"r-{row.config_id}{_from(row.origin)}"
     scores: dict[str, JsonValue] = {name: [summary.value, summary.std] for name, summary in row.scores.items()}
@@ -66,10 +66,10 @@ def row_anchor(row: Row) -> str:
 
 
 def config_anchor(task: str, config_id: str, *, origin: str) -> str:
-    """Of a configuration's runs of one folder within the page of its method."""
+    """The anchor of a configuration's runs of one folder within the page of its method."""
     return f"{slug(task)}-{config_id}{_from(origin)}"
 
 
 def _from(origin: str) -> str:
-    """What parts the same run of several folders; no slug holds an "@"."""
+    """The suffix that parts the same run of several folders; no slug holds an "@"."""
     return f"@{slug(origin)}" if origin else ""

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class PictureSource(Protocol):
-    """Where pictures of runs come from."""
+    """The source of pictures of runs."""
 
     def of(self, record: ResultRecord, results: Path) -> Sequence[Tile]:
         """Pictures of a run whose record lies in a folder of records."""
@@ -59,7 +59,7 @@ class KeptPictures:
             return ()
 
     def _scored(self, arrays: "Mapping[str, np.ndarray]", record: ResultRecord) -> bool:
-        """Whether arrays are what a record's scores are of."""
+        """True where arrays are those that a record's scores are of."""
         from dxbench.files.arrays import array_sha256
 
         samples = array_sha256(arrays["samples"]) if "samples" in arrays else None

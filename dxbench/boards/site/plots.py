@@ -32,7 +32,7 @@ _EDGE = 1e300  # beyond it sums and differences overflow
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """From values to [0, 1]; logarithmic where positive values span more than a factor of ten."""
+    """A map from values to [0, 1]; logarithmic where positive values span more than a factor of ten."""
 
     low: float
     high: float
@@ -53,7 +53,7 @@ class Scale:
         return cls(low=low - margin, high=high + margin, log=False)
 
     def at(self, value: float) -> float:
-        """Where a value lies, cut to [0, 1]."""
+        """The position of a value, cut to [0, 1]."""
         if self.log:
             share = math.log(max(value, self.low) / self.low) / math.log(self.high / self.low)
         else:
@@ -276,7 +276,7 @@ def _around(mark: Mark, pixels: int) -> _Box:
 
 
 def _placed(mark: Mark, width: str, pixels: int, height: int) -> Iterator[tuple[Name, _Box]]:
-    """Where the name of a point could stand within the plot, and what it would cover; best first."""
+    """Places for the name of a point within the plot, and what each would cover; best first."""
     text = mark.label.partition(" — ")[0]
     text = text if len(text) <= _NAME else f"{text[: _NAME - 1]}…"
     left, _, right, _ = _around(mark, pixels)
@@ -345,7 +345,7 @@ def _bar(summary: Summary) -> list[float]:
 
 
 def _ends(summaries: Sequence[Summary], *more: float) -> list[float]:
-    """What an axis has to hold: the values, and those ends of error bars that leave it its logarithm."""
+    """The values that an axis has to hold, and those ends of error bars that leave it its logarithm."""
     values = [*(summary.value for summary in summaries), *more]
     return values + [end for summary in summaries for end in _bar(summary) if end > 0 or min(values) <= 0]
 
@@ -374,7 +374,7 @@ def _down(scale: Scale, value: float, height: int) -> int:
 
 
 def _steps(front: Sequence[Mark]) -> list[tuple[str, int, str, int]]:
-    """At every cost the best that is to be had for it: along, then up or down at the next point."""
+    """The best that is to be had at every cost: along, then up or down at the next point."""
     steps: list[tuple[str, int, str, int]] = []
     for here, there in pairwise(front):
         steps += [(here.x, here.y, there.x, here.y), (there.x, here.y, there.x, there.y)]

@@ -40,7 +40,7 @@ def _environment() -> Environment:
 
 
 def meanings() -> Mapping[str, str]:
-    """What keeps a row from ranking, by its mark."""
+    """The reasons that keep a row from ranking, by its mark."""
     return {str(mark): mark.meaning for mark in Mark}
 
 

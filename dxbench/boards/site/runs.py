@@ -34,12 +34,12 @@ class Shown:
     tiles: list[Tile]
 
     def path(self, tile: Tile) -> str:
-        """Where a picture lies within the site."""
+        """The path of a picture within the site."""
         return tile_path(self.page, tile.name)
 
 
 def repeat_command(entry: Entry, seeds: str) -> str:
-    """What to type to run a configuration again, with seeds as `--seed` takes them."""
+    """The command that runs a configuration again, with seeds as `--seed` takes them."""
     parts = ["dxbench", "run", "--task", entry.task, "--method", entry.method, "--seed", seeds]
     if entry.preset != DEFAULT_PRESET:
         parts += ["--preset", entry.preset]

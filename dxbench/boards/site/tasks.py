@@ -70,7 +70,7 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSummary:
-    """What other pages say of a task.
+    """The summary of a task that other pages show.
 
     Attributes:
         about: a line on the task.
@@ -125,7 +125,9 @@ def lines_of(table: Table, block: Block, task: str, groups: Groups) -> Iterator[
         if row.method is not None and row.config_id is not None:
             page = f"{method_page(row.method)}#{config_anchor(task, row.config_id, origin=row.origin)}"
             runs = groups[row.config_id, row.origin]
-            if row.kind != "external":  # whose commands stand on the pages of the runs, since each has samples of its own
+            if (
+                row.kind != "external"
+            ):  # whose commands stand on the pages of the runs, since each has samples of its own
                 command = repeat_command(runs[0], ",".join(str(entry.seed) for entry in runs))
             date = max(entry.created for entry in runs)[:10]
         yield Line(anchor=row_anchor(row), row=row, cells=line, page=page, command=command, date=date)
@@ -204,7 +206,9 @@ def _summary(
         metric=f"{first}{ARROWS[better]}" if first else "",
         header=header(table),
         lines=lines,
-        best=[line for line in lines if line.row.kind == "measured" and line.row.ranks and line.cells[2].best] if first else [],
+        best=[line for line in lines if line.row.kind == "measured" and line.row.ranks and line.cells[2].best]
+        if first
+        else [],
         pictured=list(_pictured(lines, groups_of(entries), pictures)),
         plot=small[0] if small else None,
         dots=dot_plot(rows, first, better, most=CARD_DOTS) if first and not small else None,
