@@ -166,7 +166,7 @@ def test_report_is_one_file_with_pictures_that_loads_nothing(dxbench: Command, h
     page = path.read_text()
     for title in ("Energy and samples", "Value function at every step", "Learning curves", "Marginals"):
         assert f"<h2>{title}</h2>" in page
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/png;base64,") == 2 * 4, "for light and for dark"
     assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
     assert "http://" not in page
     assert "https://" not in page

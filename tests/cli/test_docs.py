@@ -25,7 +25,7 @@ LINES = sorted(
         line.split("#")[0].strip().strip("`")
         for page in PAGES
         if page not in FOLLOWED_ELSEWHERE
-        for line in page.read_text(encoding="utf-8").splitlines()
+        for line in page.read_text(encoding="utf-8").replace("\\\n", "").splitlines()
         if line.startswith("dxbench ")
     }
     | {line for line in re.findall(r"`(dxbench [^`]+)`", AT_A_GLANCE) if len(line.split()) > 2}

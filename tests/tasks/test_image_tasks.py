@@ -130,7 +130,7 @@ def test_pictures_show_samples_chains_and_energies_in_colour() -> None:
     pictures = TinyImages().pictures(found.arrays)
     assert [picture.title for picture in pictures] == ["Samples", "Denoising", "Energies"]
     (image,) = pictures[0].figure.axes[0].get_images()
-    assert image.get_array().shape[-1] == 3
+    assert image.get_array().shape[-1] == 4, "colours, and gaps that show what is behind"
 
 
 def test_classes_are_those_of_the_protocol_and_an_unconditional_model_is_told() -> None:
