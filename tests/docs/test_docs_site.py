@@ -135,3 +135,16 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(so
     )
     assert broken.returncode != 0
     assert "nowhere.md" in broken.stderr + broken.stdout
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_line_begins_with_maths_that_would_become_a_paragraph_of_its_own(page: Path) -> None:
+    assert re.findall(r"^\$[^$].*", page.read_text(encoding="utf-8"), re.MULTILINE) == []
+
+
+def test_names_of_code_in_the_maths_are_there() -> None:
+    text = (ROOT / "docs" / "how-dxmi-works.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(dxmi/[\w/]+\.py)(?:: (\w+))?`", text)
+    assert len(named) == 6
+    for path, name in named:
+        assert re.search(rf"^(def|class) {name}\b" if name else ".", (ROOT / path).read_text(), re.MULTILINE), name
