@@ -45,7 +45,7 @@ Pictures = Annotated[
         "--pictures", help="With the pictures that lie beside records, and of runs whose arrays are under DXBENCH_HOME."
     ),
 ]
-ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "suites"]
+ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "listeners", "suites"]
 Start = Literal["official", "train"]
 Precision = Literal["32", "bf16", "fp16"]
 Compiling = Literal["auto", "always", "never"]
@@ -182,6 +182,14 @@ def run(
     ] = None,
     results: Annotated[Path | None, typer.Option(help="Folder of records. Default DXBENCH_RESULTS.")] = None,
     checkpoint_every: Annotated[float, typer.Option(min=0.0, help="Seconds between checkpoints.")] = 60.0,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=completion.listeners,
+            help="Tell a tracker of every run: csv, tensorboard, wandb, trackio; repeatable. See docs/trackers.md.",
+        ),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Measure anew what already has a record.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore checkpoints of earlier attempts.")] = False,
     dry_run: Annotated[
@@ -217,6 +225,7 @@ def run(
                 timeout=timeout,
                 results=results,
                 checkpoint_every=checkpoint_every,
+                trackers=tuple(track or ()),
                 again=again,
                 fresh=fresh,
                 dry_run=dry_run,

@@ -25,6 +25,11 @@ def methods(incomplete: str) -> list[str]:
     return _listed(incomplete, _plugins("methods"))
 
 
+def listeners(incomplete: str) -> list[str]:
+    """Names of installed trackers."""
+    return _begun(incomplete, _plugins("listeners"))
+
+
 def suites(incomplete: str) -> list[str]:
     """Names of installed suites."""
     from dxbench.plugins.suites import suite_names

@@ -18,6 +18,7 @@ from dxbench.engine.plan import Cell
 from dxbench.engine.provenance import command_line
 from dxbench.engine.spread import ParallelSettings, check_support, machines, outer_rank
 from dxbench.engine.stopping import AT_ONCE, LastStopSignals
+from dxbench.engine.tracking import check_trackers
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, UsageError
 from dxbench.files.writing import check_writable
 from dxbench.launchers.contract import Launch, Launcher, LaunchSettings, Outcome
@@ -59,6 +60,7 @@ class RunRequest:
     timeout: str | None
     results: Path | None
     checkpoint_every: float
+    trackers: tuple[str, ...]
     compiling: Compiling
     again: bool
     fresh: bool
@@ -84,9 +86,11 @@ def run_command(request: RunRequest) -> int:
         spread=spread,
         timeout=parse_duration(request.timeout) if request.timeout else None,
         checkpoint_every=request.checkpoint_every,
+        trackers=request.trackers,
         compiling=request.compiling,
         fresh=request.fresh or request.again,
     )
+    check_trackers(options.trackers)
     sweep, notes = planned(request, options.home)
     for note in notes:
         console.print(f"note: {note}")

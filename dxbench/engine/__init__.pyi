@@ -16,8 +16,8 @@ from .lines import Lines as Lines
 from .lines import Pace as Pace
 from .lines import duration as duration
 from .listener import SILENT as SILENT
-from .listener import Both as Both
 from .listener import Listener as Listener
+from .listener import Several as Several
 from .listener import Silent as Silent
 from .locks import Claim as Claim
 from .locks import Lock as Lock
@@ -51,4 +51,6 @@ from .stopping import LastStopSignals as LastStopSignals
 from .stopping import StopSignals as StopSignals
 from .store import Busy as Busy
 from .store import FolderStore as FolderStore
+from .tracking import Tracked as Tracked
+from .tracking import check_trackers as check_trackers
 from .undisturbed import undisturbed as undisturbed

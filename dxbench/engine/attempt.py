@@ -31,6 +31,7 @@ class RunOptions:
         compiling: when networks of images are compiled.
         fresh: begin anew although a checkpoint is there.
         command: what was typed, for the record; None for the command line of this process.
+        trackers: names of listeners that are told of a run beside those of the terminal.
     """
 
     home: Path
@@ -42,6 +43,7 @@ class RunOptions:
     compiling: Compiling = "auto"
     fresh: bool = False
     command: str | None = None
+    trackers: tuple[str, ...] = ()
 
     @property
     def places(self) -> dict[str, Path]:

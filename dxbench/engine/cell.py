@@ -16,7 +16,7 @@ from dxbench.engine.endings import CrashReport, TimedOut, ending_of, ending_of_p
 from dxbench.engine.execution import Compilation
 from dxbench.engine.ledger import first_step
 from dxbench.engine.lines import CellLog
-from dxbench.engine.listener import Both, Listener
+from dxbench.engine.listener import Listener, Several
 from dxbench.engine.locks import Claim, owner_of, take
 from dxbench.engine.owners import Owner
 from dxbench.engine.parts import problem_for, start_training, trained_model
@@ -25,6 +25,7 @@ from dxbench.engine.progress import Progress
 from dxbench.engine.recording import record_of
 from dxbench.engine.spread import Rank
 from dxbench.engine.store import FolderStore
+from dxbench.engine.tracking import Tracked
 from dxbench.engine.undisturbed import undisturbed
 from dxbench.engine.workers import POLL_SECONDS, PeerLost, SharedStore
 from dxbench.errors import Interrupted, InvalidFile, MachineFault, RunFailed, Taken, UsageError
@@ -72,7 +73,9 @@ def run_cell(
             if attempt.workers.rank != 0:
                 return _Run(attempt).assist()
             with CellLog(folder / LOG, cell) as log:
-                return _Run(replace(attempt, listener=Both(listener, log))).carry_out()
+                told = Several(listener, log)
+                trackers = [Tracked(name, folder, told) for name in options.trackers]
+                return _Run(replace(attempt, listener=Several(told, *trackers))).carry_out()
     except Exception as error:
         fault = machine_fault(error)
         if fault is None or fault is error:

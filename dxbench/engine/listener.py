@@ -49,11 +49,11 @@ class Silent:
         pass
 
 
-class Both:
-    """Two listeners that are told the same."""
+class Several:
+    """Listeners that are told the same, one after the other."""
 
-    def __init__(self, first: Listener, second: Listener) -> None:
-        self._all = (first, second)
+    def __init__(self, *listeners: Listener) -> None:
+        self._all = listeners
 
     def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
         for one in self._all:

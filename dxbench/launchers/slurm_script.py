@@ -175,6 +175,7 @@ def _arguments(launch: Launch) -> list[str]:
     options = launch.options
     words = ["--device", options.device, "--devices", str(options.spread.devices)]
     words += ["--compile", options.compiling] if options.compiling != "auto" else []
+    words += [word for name in options.trackers for word in ("--track", name)]
     words += ["--accumulate", str(options.spread.accumulate), "--checkpoint-every", str(options.checkpoint_every)]
     words += ["--jobs", "1", "--retries", "0"]  # both are for the array to see to
     return words + (["--timeout", f"{options.timeout}s"] if options.timeout is not None else [])

@@ -20,7 +20,7 @@ from dxbench.api import Method, MethodCard, Metric, Task, short_hash
 from dxbench.errors import UsageError, unknown
 from dxbench.paths import BESIDE_TASKS
 
-Kind = Literal["tasks", "methods", "launchers", "suites"]
+Kind = Literal["tasks", "methods", "launchers", "listeners", "suites"]
 OWN_DISTRIBUTION = "dxmi-bench"
 TaskRef = str | Task | type[Task]
 """A task as a user names it: by name, by `path/to/file.py:Class`, by its class, or itself."""

@@ -3,6 +3,7 @@
 import json
 import threading
 import warnings
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from dxbench.engine.cell import run_cell
 from dxbench.engine.listener import SILENT
 from dxbench.engine.plan import Cell, measured, plan, plan_row
 from dxbench.engine.stopping import AT_ONCE, StopSignals
+from dxbench.engine.tracking import check_trackers
 from dxbench.engine.undisturbed import undisturbed
 from dxbench.errors import Interrupted, MissingData, RunFailed, UsageError
 from dxbench.files.writing import check_writable
@@ -138,6 +140,7 @@ def run(
     again: bool = False,
     timeout: float | None = None,
     progress: bool = True,
+    track: Sequence[str] = (),
     **settings: Any,
 ) -> Run:
     """Train and score a method on a task, as `dxbench run` does: the same numbers, checkpoints and records.
@@ -164,6 +167,7 @@ def run(
         again: measure anew what has a record.
         timeout: seconds that the run may take.
         progress: bars in a terminal and lines elsewhere, on stderr.
+        track: trackers that are told of the run: "csv", "tensorboard", "wandb", "trackio".
         **settings: keys of the method's configuration, over the preset.
 
     Raises:
@@ -186,7 +190,9 @@ def run(
         timeout=timeout,
         fresh=again,
         command=_typed(cell),
+        trackers=tuple(track),
     )
+    check_trackers(options.trackers)
     if (warning := shadowed(task)) is not None:
         warnings.warn(warning, stacklevel=2)
     record = None if again else measured([cell], options.results).get(cell.run_id)
