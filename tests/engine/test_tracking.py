@@ -99,7 +99,7 @@ def test_lines_of_csv_lie_beside_the_run(tmp_path: Path, monkeypatch: pytest.Mon
     assert set(rows[0]) == {"step", "name", "value"}
     assert {"value_loss", "score/sw2"} <= {row["name"] for row in rows}
     (score,) = (row["value"] for row in rows if row["name"] == "score/sw2")
-    assert float(score) == run.scores["sw2"].value
+    assert float(score) == run.scores["sw2"]
 
 
 # --- what stands for the trackers' own packages ---------------------------------------------------------------
