@@ -51,7 +51,7 @@ $(VENV)/.docs: $(SETUP)
 
 docs: $(VENV)/.docs  ## build the documentation into build/docs; a warning is an error
 	$(BIN)/python tools/make_docs.py build/docs-source
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file build/docs-source/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file build/docs-source/mkdocs.yml
 
 BUDGET ?= 480
 OUT ?= build/gpu
