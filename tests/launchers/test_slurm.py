@@ -164,6 +164,7 @@ def test_detached_cells_are_cancelled_from_anywhere_and_go_on_later(
     until(lambda: not cluster.queue(), told=cluster.queue)
     assert not sweep.records()
     process = sweep.start()
+    until(lambda: sweep.resumed() == 2, told=sweep.story)  # steps of before are on record too
     sweep.wait_for_steps(0, 1)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=240) == 130, sweep.story()
