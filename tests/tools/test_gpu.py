@@ -73,6 +73,28 @@ def test_a_step_that_fails_is_told_and_the_next_go_on(
     assert command("checks", "features") == 0
 
 
+def test_a_step_has_its_share_while_others_wait_and_all_that_is_left_where_none_does(
+    tool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[float] = []
+
+    def slow(place: Any) -> Any:
+        found.append(place.left(0.12))
+        return tool.Result(status="stopped", seconds=1.0)
+
+    def fine(place: Any) -> Any:
+        return tool.Result(status="ok", seconds=1.0)
+
+    words = ["gpu", "--device", "cpu", "--budget", "1000", "--out", str(tmp_path), "--steps", "checks,features"]
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr(tool, "STEPS", {"checks": slow, "features": fine})
+    assert tool.main() == 0
+    assert tool.main() == 0
+    shared, alone = found
+    assert 60 < shared <= 120
+    assert 900 < alone <= 970, "nothing else waits, so that a slow machine gets it done at the next call"
+
+
 def test_a_used_up_budget_leaves_the_rest_to_the_next_call(tmp_path: Path) -> None:
     code, said, summary = run(tmp_path, "--budget", "0", "--steps", "checks,start")
     assert code == 0

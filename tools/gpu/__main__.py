@@ -3,9 +3,9 @@
     make gpu BUDGET=480 OUT=build/gpu
     python tools/gpu --budget 480 --out build/gpu --work runs/gpu
 
-Every step has its share of the budget, and what one leaves the next ones have. A step that fails is told with the end
-of its output, and the next go on. The same command goes on where the last one stopped; without a GPU all steps run in
-small.
+Every step has its share of the budget while others wait, and what one leaves the next ones have. A step that fails is
+told with the end of its output, and the next go on. The same command goes on where the last one stopped; without a GPU
+all steps run in small.
 """
 
 import argparse
@@ -41,6 +41,8 @@ LARGEST_FILE = 15_500_000
 """Bytes of a file of weights, so that it may travel where files of 16 MB may."""
 GRACE = 25.0
 """Seconds that a step has to save its state when its time is over."""
+LAST_SHARE = 0.97
+"""Share of the budget at which the last step ends, so that the summary is written within it."""
 
 METHODS = {"start": "ddpm", "dxmi": "dxmi"}
 """Of the steps that train a row."""
@@ -117,6 +119,7 @@ class Place:
         out: what is to come back.
         work: checkpoints, records and the state by which the same command goes on.
         end: of the budget, on `time.monotonic`'s clock.
+        others_wait: False for the last step that is left to do, to which all that is left of the budget belongs.
     """
 
     size: Size
@@ -124,14 +127,16 @@ class Place:
     work: Path
     begun: float
     end: float
+    others_wait: bool = True
 
     @property
     def results(self) -> Path:
         return self.work / "results"
 
     def left(self, until: float = 1.0) -> float:
-        """Seconds until this share of the budget is used up."""
-        return self.begun + until * (self.end - self.begun) - time.monotonic()
+        """Seconds until this share of the budget is used up, or nearly all of it where no other step waits."""
+        share = until if self.others_wait else max(until, LAST_SHARE)
+        return self.begun + share * (self.end - self.begun) - time.monotonic()
 
     def log(self, name: str) -> Path:
         return self.work / "logs" / f"{name}.txt"
@@ -211,7 +216,7 @@ def fashion(place: Place) -> Result:
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(record.read_bytes())
-    return place.run("fashion", _dxbench(place, "--suite", SUITE.stem, "--jobs", "1"), until=0.97)
+    return place.run("fashion", _dxbench(place, "--suite", SUITE.stem, "--jobs", "1"), until=LAST_SHARE)
 
 
 STEPS: dict[str, Callable[[Place], Result]] = {
@@ -390,15 +395,18 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
     state = place.work / "state.json"
     done = {name: Result(**kept) for name, kept in json.loads(state.read_text()).items()} if state.is_file() else {}
-    for name in asked.steps.split(","):
-        if name in done and done[name].status == "ok":
+    names = asked.steps.split(",")
+    waiting = [name for name in names if name not in done or done[name].status != "ok"]
+    for name in names:
+        if name not in waiting:
             print(f"{name}: done before", flush=True)
             continue
+        waiting.remove(name)
         if place.left() < 1:
             done[name] = Result(status="stopped", seconds=0.0, text="the budget was used up before")
         else:
             print(f"{name} ...", end=" ", flush=True)
-            done[name] = attempted(place, name)
+            done[name] = attempted(dataclasses.replace(place, others_wait=bool(waiting)), name)
         print(f"{done[name].status}, {done[name].seconds:.0f} s", flush=True)
         write_text_atomically(state, json.dumps({step: dataclasses.asdict(kept) for step, kept in done.items()}))
         summarise(place, done)
