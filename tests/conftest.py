@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from jaxtyping import install_import_hook
+
+from dxbench.threads import let_waiting_threads_sleep
+
+# Tests share a machine with each other; threads that wait and spin would hold them up. It counts before torch is there.
+let_waiting_threads_sleep()
 
 # Every call into the library is checked against the shapes in its signature, in tests only.
 install_import_hook("dxmi", "beartype.beartype")
+
+import torch  # noqa: E402
 
 from dxbench.assets import WheelMember  # noqa: E402
 from dxbench.cli import main  # noqa: E402

@@ -10,12 +10,14 @@ from dxbench.cli.app import app
 from dxbench.cli.streams import plain_streams
 from dxbench.errors import DxbenchError, ExitCode
 from dxbench.files.faults import machine_fault
+from dxbench.threads import let_waiting_threads_sleep
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Entry point of the `dxbench` command."""
+    let_waiting_threads_sleep()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a character that the stream lacks is no reason to fail
             stream.reconfigure(errors="replace")

@@ -1,6 +1,7 @@
 """Commands as typed: output, exit codes, help."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -269,3 +270,15 @@ def test_table_formats_agree(dxbench: Command, home: Path) -> None:
     for form in ("text", "md", "csv"):
         out = dxbench("table", "-t", "gaussians8", "--format", form, *results).out
         assert (f"{value:.4f}" if form != "csv" else str(value)) in out
+
+
+@pytest.mark.parametrize(("asked", "found"), [(None, "PASSIVE"), ("active", "ACTIVE")])
+def test_threads_that_wait_sleep_unless_the_environment_wants_them_to_spin(asked: str | None, found: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    environment |= {"OMP_DISPLAY_ENV": "true"} | ({} if asked is None else {"OMP_WAIT_POLICY": asked})
+    command = [sys.executable, "-m", "dxbench", "doctor"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    told = [line for line in ended.stderr.splitlines() if "OMP_WAIT_POLICY" in line]
+    if not told:
+        pytest.skip("torch's OpenMP does not tell its settings here")
+    assert all(f"'{found}'" in line for line in told), told
