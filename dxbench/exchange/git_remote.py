@@ -122,7 +122,7 @@ class GitSnapshot:
     _git: "_Git" = field(repr=False)
 
     def fetch(self, names: Collection[str], folder: Path, *, progress: Progress) -> None:
-        """As `Snapshot.fetch`, out of the copy."""
+        """Take files out of the copy, as `Snapshot.fetch` says."""
         with self._git.running("cat-file", "--batch") as (to_git, from_git):
             for number, name in enumerate(names, 1):
                 progress(f"reading file {number} of {len(names)}")
@@ -136,7 +136,7 @@ class GitSnapshot:
                 from_git.read(1)  # the end of the line
 
     def add(self, files: Mapping[str, bytes | Path], message: str, *, progress: Progress) -> str:
-        """As `Snapshot.add`."""
+        """Commit and push files, as `Snapshot.add` says."""
         if not self.branch:
             raise UsageError(f"{self.place} is at no branch that could be pushed to; name one with --branch")
         who = "`git config --global user.name NAME` and `git config --global user.email EMAIL`"
@@ -198,12 +198,12 @@ class _Git:
         return kept | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_LFS_SKIP_SMUDGE": "1"}
 
     def tell(self, *arguments: str) -> str:
-        """What git prints; "" where it fails, as of a name that is not there."""
+        """Give what git prints, or "" where it fails, as of a name that is not there."""
         ended = self._run(*arguments)
         return ended.stdout.strip() if ended.returncode == 0 else ""
 
     def ask(self, *arguments: str, remedy: str = "give the command again") -> str:
-        """What git prints.
+        """Give what git prints.
 
         Raises:
             RemoteRefused: if it fails, with its reason.

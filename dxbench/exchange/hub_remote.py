@@ -94,10 +94,11 @@ class HubRemote:
         except errors.RepositoryNotFoundError as error:
             make = f"`hf repos create {self.name} --repo-type dataset`"
             raise RemoteRefused(
-                f"the hub shows no {name} to you ({_reason(error)}); make it by {make}, or {log_in}"
+                f"the hub shows you no {name} ({_reason(error)}); make it by {make}, or {log_in}"
             ) from None
         except errors.HfHubHTTPError as error:
-            remedies = {401: log_in, 403: log_in, 409: again, 412: again}
+            right = "see that the name is right, and HF_ENDPOINT if it is set"
+            remedies = {401: log_in, 403: log_in, 404: right, 409: again, 412: again}
             remedy = remedies.get(error.response.status_code, "give the command again later")
             raise RemoteRefused(f"the hub refuses {name} ({_reason(error)}); {remedy}") from None
         except (_transport_error(), ConnectionError, errors.LocalEntryNotFoundError) as error:
@@ -119,11 +120,11 @@ class HubSnapshot:
 
     @property
     def place(self) -> str:
-        """As `Snapshot.place`."""
+        """The address, for people."""
         return self.remote.place
 
     def fetch(self, names: Collection[str], folder: Path, *, progress: Progress) -> None:
-        """As `Snapshot.fetch`, some at a time."""
+        """Download files, some at a time, as `Snapshot.fetch` says."""
 
         def fetch_one(name: str) -> None:
             self._api.hf_hub_download(self.remote.name, name, repo_type=_KIND, revision=self.sha, local_dir=folder)
@@ -133,7 +134,7 @@ class HubSnapshot:
                 progress(f"fetched file {number} of {len(names)}")
 
     def add(self, files: Mapping[str, bytes | Path], message: str, *, progress: Progress) -> str:
-        """As `Snapshot.add`."""
+        """Commit files, as `Snapshot.add` says."""
         from huggingface_hub import CommitOperationAdd
 
         progress(f"pushing {len(files)} files to {self.place}")
@@ -176,5 +177,10 @@ def _without_bars() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    said = str(error.__cause__ or error) or type(error).__name__
+    """The status and the words of the hub, or what the network says."""
+    if (response := getattr(error, "response", None)) is not None:
+        words = getattr(error, "server_message", None) or response.reason_phrase
+        said = f"{response.status_code} {words}"
+    else:
+        said = str(error.__cause__ or error) or type(error).__name__
     return plain("; ".join(line.strip() for line in said.splitlines() if line.strip()))[:_REASON]

@@ -1,4 +1,4 @@
-"""Which remote an address means."""
+"""The remote that an address means."""
 
 from dxbench.errors import UsageError
 from dxbench.exchange.git_remote import GitRemote
