@@ -18,8 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 ok, 1 internal error, 2 usage, 3 some run failed, 4 regression, 5 validation failed, "
     "6 nothing measured or not comparable, 7 data missing, 8 the machine or a remote refuses (no room, no permission, "
-    "no connection), "
-    "130 interrupted with the state saved.",
+    "no connection), 130 interrupted with the state saved.",
 )
 
 leaderboard = typer.Typer(help="The leaderboard as a static site.", no_args_is_help=True)

@@ -103,8 +103,8 @@ class HubRemote:
             raise RemoteRefused(f"the hub refuses {name} ({_reason(error)}); {remedy}") from None
         except (_transport_error(), ConnectionError, errors.LocalEntryNotFoundError) as error:
             raise RemoteRefused(
-                f"the hub cannot be reached ({_reason(error)}); see that there is a network, that HF_HUB_OFFLINE is not "
-                "set, and that HF_ENDPOINT is right if it is set"
+                f"the hub cannot be reached ({_reason(error)}); see that there is a network, that HF_HUB_OFFLINE is "
+                "not set, and that HF_ENDPOINT is right if it is set"
             ) from None
 
 

@@ -1,6 +1,5 @@
 """What is git's own: branches, refusals, and what a hostile or an unlucky setting does."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from places import Repository, git
 
 from dxbench.api import ResultRecord
 from dxbench.exchange import GitRemote, RemoteRefused, remote_of
-from dxbench.records.files import write_record
+from dxbench.records.files import config_id_of, write_record
+from dxbench.records.index import open_index
 
 pytest_plugins = ("places", "workshop")
 Command = Callable[..., Ended]
@@ -36,7 +36,7 @@ def test_a_clone_is_a_folder_of_records(dxbench: Command, repository: Repository
     git("clone", "--quiet", repository.path, "clone", within=tmp_path)
     (tmp_path / "clone" / "README.md").write_text("A board.")
     built = dxbench("leaderboard", "build", "--results", tmp_path / "clone", "--out", tmp_path / "site", "--json")
-    assert (built.code, built.json["tasks"], built.json["runs"]) == (0, 1, 1), built.err
+    assert (built.code, built.json["runs"]) == (0, 1), built.err
     # As a job has it that has checked out a commit and no branch.
     git("checkout", "--quiet", "--detach", within=tmp_path / "clone")
     pulled = dxbench("pull", tmp_path / "clone", "--results", tmp_path / "theirs")
@@ -50,9 +50,6 @@ def test_a_clone_is_a_folder_of_records(dxbench: Command, repository: Repository
 
 def one_more(own: Path) -> ResultRecord:
     """The run of a further seed."""
-    from dxbench.records.files import config_id_of
-    from dxbench.records.index import open_index
-
     (entry,) = open_index([own]).entries("tiny")
     record = entry.record()
     return record.model_copy(update={"seed": 7, "run_id": f"{config_id_of(record)}-s7"})
@@ -179,4 +176,3 @@ def test_the_repository_that_a_hook_works_in_is_left_alone(
     assert repository.messages == ["Add 1 record of tiny"]
     assert git("branch", "--all", within=tmp_path / "other") == ""
     assert not (tmp_path / "index").exists()
-    assert not [path for path in Path(os.environ.get("TMPDIR", "/tmp")).glob("dxbench-git-*") if path.stat().st_uid < 0]
