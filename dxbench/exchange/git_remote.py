@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from dxbench.exchange.remote import Progress, RemoteFile, RemoteRefused
 from dxbench.plain import plain
 
 _CHUNK = 1 << 20
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
+_PASSWORD = re.compile(r"(?:(?<=http://)|(?<=https://))[^/\s]+@")
 _NOISE = (
     "Cloning into",
     "hint:",
@@ -72,16 +72,16 @@ class GitRemote:
 
     @property
     def name(self) -> str:
-        """The address without a user's name or password."""
+        """The address without a password."""
         return plain(_PASSWORD.sub("", self.url))
 
     def _is_here(self) -> bool:
-        return self.url.startswith("file://") or Path(self.url).exists()
+        return self.url.startswith("file://") or os.path.exists(self.url)  # noqa: PTH110 (never raises)
 
     @property
     def _url(self) -> str:
         """The address as git needs it in another folder."""
-        return str(Path(self.url).resolve()) if Path(self.url).exists() else self.url
+        return os.path.abspath(self.url) if os.path.exists(self.url) else self.url  # noqa: PTH100, PTH110
 
     def _cloned(self, git: "_Git") -> "GitSnapshot":
         if self.branch is not None and not git.tell("check-ref-format", "--branch", self.branch):
@@ -89,26 +89,24 @@ class GitRemote:
         remedy = f"see that `git ls-remote {self.name}` works in this shell"
         how = ("--bare", "--quiet", "--depth=1", "--no-tags", "--no-local")
         git.ask("clone", *how, "--", self._url, ".", remedy=remedy)
-        if self.branch is None:
-            branch = git.tell("symbolic-ref", "--short", "HEAD")  # "" where the remote is at a commit and no branch
-            tip = git.tell("rev-parse", "--verify", "--quiet", "HEAD")
-            absent = "" if tip else f"{self.name} is empty; `dxbench push` puts records there"
-        else:
-            branch = self.branch
-            absent = self._without_branch(git, branch)
-            tip = "" if absent else git.ask("rev-parse", f"refs/heads/{branch}")
+        # No branch where the remote is at a commit alone.
+        branch = self.branch or git.tell("symbolic-ref", "--short", "HEAD")
+        heads = [line.partition("refs/heads/")[2] for line in git.ask("ls-remote", "--heads", "origin").splitlines()]
+        if self.branch in heads:
+            git.ask("fetch", "--quiet", "--depth=1", "origin", f"+refs/heads/{branch}:refs/heads/{branch}")
+        tip = git.tell("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}" if branch else "HEAD")
+        absent = "" if tip else self._nothing(branch, heads)
         where = f"{self.name} (branch {plain(branch)})" if branch else self.name
         files = _listed(git, tip) if tip else {}
         return GitSnapshot(place=where, absent=absent, files=files, branch=branch, _git=git)
 
-    def _without_branch(self, git: "_Git", branch: str) -> str:
-        """Fetch a branch; what to say where there is none."""
-        heads = [line.partition("refs/heads/")[2] for line in git.ask("ls-remote", "--heads", "origin").splitlines()]
-        if branch in heads:
-            git.ask("fetch", "--quiet", "--depth=1", "origin", f"+refs/heads/{branch}:refs/heads/{branch}")
-            return ""
-        known = f"its branches are {plain(', '.join(heads))}" if heads else "it is empty"
-        return f"{self.name} has no branch {branch!r}; {known}"
+    def _nothing(self, branch: str, heads: Sequence[str]) -> str:
+        """The sentence on a branch that is not there."""
+        if not heads:
+            return f"{self.name} is empty; `dxbench push` puts records there"
+        return (
+            f"{self.name} has no branch {branch!r}; name one of its branches with --branch: {plain(', '.join(heads))}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +193,7 @@ class _Git:
     @property
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
-        return kept | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_LFS_SKIP_SMUDGE": "1"}
+        return kept | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 
     def tell(self, *arguments: str) -> str:
         """Give what git prints, or "" where it fails, as of a name that is not there."""

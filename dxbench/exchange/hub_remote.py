@@ -43,7 +43,7 @@ class HubRemote:
         """The branch as it is now.
 
         Raises:
-            UsageError: if `huggingface_hub` is not installed, or DXBENCH_OFFLINE is set.
+            UsageError: if `huggingface_hub` is not installed, DXBENCH_OFFLINE is set, or there is no such branch.
             RemoteRefused: if the hub cannot be reached or does not let us read.
         """
         if importlib.util.find_spec("huggingface_hub") is None:
@@ -77,6 +77,7 @@ class HubRemote:
         """Turn the errors of the library into a sentence with the remedy.
 
         Raises:
+            UsageError: for a name or a branch that cannot be.
             RemoteRefused: for whatever the hub or the network refuse.
         """
         from huggingface_hub import errors
@@ -86,9 +87,11 @@ class HubRemote:
         again = "somebody else pushed meanwhile, give the command again"
         try:
             yield
+        except errors.HFValidationError as error:
+            raise UsageError(f"{name} cannot be the name of a data set ({_reason(error)}); wanted OWNER/NAME") from None
         except errors.RevisionNotFoundError:
             make = f"`hf repos branch create {self.name} {self.branch} --repo-type dataset`"
-            raise RemoteRefused(
+            raise UsageError(
                 f"{name} has no branch {self.branch!r}; leave --branch out, or make it by {make}"
             ) from None
         except errors.RepositoryNotFoundError as error:
@@ -105,6 +108,11 @@ class HubRemote:
             raise RemoteRefused(
                 f"the hub cannot be reached ({_reason(error)}); see that there is a network, that HF_HUB_OFFLINE is "
                 "not set, and that HF_ENDPOINT is right if it is set"
+            ) from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise RemoteRefused(
+                f"what answers for {name} does not answer as the hub does ({type(error).__name__}: {_reason(error)}); "
+                "see that HF_ENDPOINT is right if it is set"
             ) from None
 
 

@@ -1,5 +1,8 @@
-"""Records of a remote among one's own. Everything is fetched into a folder that is thrown away, and read there as any
-stranger's; what lands is written anew by dxbench."""
+"""Records of a remote among one's own.
+
+Everything is fetched into a folder that is thrown away, and read there as any stranger's; what lands is written anew by
+dxbench.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +15,7 @@ from dxbench import paths
 from dxbench.api import ResultRecord
 from dxbench.assets.asset import file_digest
 from dxbench.errors import NothingMeasured, UsageError
-from dxbench.exchange.layout import Chosen, Layout
+from dxbench.exchange.layout import Chosen, Layout, is_record_name
 from dxbench.exchange.moved import Moved, conflict, differing
 from dxbench.exchange.remote import Progress, Remote
 from dxbench.exchange.staging import Staging, holding
@@ -160,7 +163,8 @@ def _merged(results: Path, task: str, method: str) -> set[str]:
 
 
 def _is_here(record: ResultRecord, results: Path) -> bool:
-    ours = read_placed(results, str(record_path(Path(), record)))
+    name = str(record_path(Path(), record))
+    ours = read_placed(results, name) if is_record_name(name) else None
     return isinstance(ours, ResultRecord) and not differing(ours, record)
 
 

@@ -39,6 +39,7 @@ def test_a_clone_is_a_folder_of_records(dxbench: Command, repository: Repository
     assert (built.code, built.json["runs"]) == (0, 1), built.err
     # As a job has it that has checked out a commit and no branch.
     git("checkout", "--quiet", "--detach", within=tmp_path / "clone")
+    git("commit", "--quiet", "--allow-empty", "--message=merged", within=tmp_path / "clone")
     pulled = dxbench("pull", tmp_path / "clone", "--results", tmp_path / "theirs")
     assert (pulled.code, "pulled 1 record from" in pulled.out) == (0, True), pulled.err
     refused = dxbench("push", tmp_path / "clone", "--results", own)
@@ -66,7 +67,10 @@ def test_a_branch_is_begun_and_read(dxbench: Command, repository: Repository, ow
     pulled = dxbench("pull", repository.address, "--results", tmp_path / "theirs", "--branch", "results", "--json")
     assert (pulled.code, len(pulled.json["records"])) == (0, 2)
     wrong = dxbench("pull", repository.address, "--results", tmp_path / "theirs", "--branch", "resluts")
-    assert (wrong.code, "has no branch 'resluts'; its branches are main, results" in wrong.err) == (2, True)
+    assert (
+        wrong.code,
+        "has no branch 'resluts'; name one of its branches with --branch: main, results" in wrong.err,
+    ) == (2, True)
     wrong = dxbench("push", repository.address, "--results", own, "--branch", "a b\nc")
     assert (wrong.code, "is no name that git gives a branch" in wrong.err) == (2, True)
 
@@ -74,6 +78,15 @@ def test_a_branch_is_begun_and_read(dxbench: Command, repository: Repository, ow
 def test_an_empty_repository_has_nothing_to_pull(dxbench: Command, repository: Repository, tmp_path: Path) -> None:
     ended = dxbench("pull", repository.address, "--results", tmp_path / "theirs")
     assert (ended.code, "is empty; `dxbench push` puts records there" in ended.err) == (2, True)
+
+
+def test_a_default_branch_that_is_not_there_is_not_taken_for_an_empty_repository(
+    dxbench: Command, repository: Repository, tmp_path: Path
+) -> None:
+    git("symbolic-ref", "HEAD", "refs/heads/trunk", within=repository.path)
+    repository.put({"a": b"1"})
+    ended = dxbench("pull", repository.address, "--results", tmp_path / "theirs")
+    assert (ended.code, "has no branch 'trunk'; name one of its branches with --branch: main" in ended.err) == (2, True)
 
 
 def test_a_push_that_comes_second_is_refused(repository: Repository) -> None:
@@ -106,7 +119,7 @@ def test_a_server_that_refuses_is_quoted(
         ended = dxbench(command, url, "--results", own)
         assert (ended.code, len(ended.err.splitlines())) == (8, 1)
         assert "see that `git ls-remote http://127.0.0.1:" in ended.err
-        assert "secret" not in ended.err
+        assert "secr" not in ended.err
         assert any(word in ended.err for word in (str(status), "not found", "Authentication failed"))
 
 
@@ -154,6 +167,7 @@ def test_a_path_that_is_no_repository_is_said(dxbench: Command, identity: Path, 
 
 
 def test_what_git_would_take_for_an_option_is_no_address(dxbench: Command, own: Path) -> None:
+    assert dxbench("pull", "a" * 5000, "--results", own).code == 8  # too long for a path
     for address in ("--upload-pack=touch owned", "", "a\nb", "hf://models/a/b", "hf://datasets/a"):
         ended = dxbench("pull", "--results", own, "--", address)
         assert (ended.code, "is no " in ended.err) == (2, True), ended.err

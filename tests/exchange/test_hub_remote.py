@@ -70,8 +70,19 @@ def test_a_push_that_comes_second_is_refused(dxbench: Command, data_set: DataSet
 
 def test_a_branch_that_is_not_there_is_said(dxbench: Command, data_set: DataSet, own: Path) -> None:
     ended = dxbench("push", data_set.address, "--results", own, "--branch", "dev")
-    assert (ended.code, "has no branch 'dev'; leave --branch out, or make it by" in ended.err) == (8, True)
+    assert (ended.code, "has no branch 'dev'; leave --branch out, or make it by" in ended.err) == (2, True)
     assert dxbench("push", data_set.address, "--results", own, "--branch", "main").code == 0
+
+
+def test_a_name_that_cannot_be_one_is_said(dxbench: Command, data_set: DataSet, own: Path) -> None:
+    ended = dxbench("pull", "hf://datasets/lab/re..sults", "--results", own)
+    assert (ended.code, "cannot be the name of a data set" in ended.err) == (2, True)
+
+
+def test_what_is_no_hub_is_said(dxbench: Command, data_set: DataSet, own: Path) -> None:
+    data_set.hub.refuse = 200
+    ended = dxbench("pull", data_set.address, "--results", own)
+    assert (ended.code, "does not answer as the hub does" in ended.err, len(ended.err.splitlines())) == (8, True, 1)
 
 
 def test_a_network_that_is_not_there_is_said(
