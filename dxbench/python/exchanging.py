@@ -24,6 +24,15 @@ def push(
 ) -> Moved:
     """Add records to a repository of results, as `dxbench push` does; what is there is never written over.
 
+    >>> import subprocess, tempfile, dxbench
+    >>> board = tempfile.mkdtemp()
+    >>> done = subprocess.run(["git", "init", "--quiet", "--bare", board])
+    >>> from dxbench.paths import reference_results
+    >>> own = reference_results()
+    >>> moved = dxbench.push(board, task="gaussians8", method="data", results=own, dry_run=True)
+    >>> len(moved.records), len(moved.same)
+    (5, 0)
+
     Args:
         remote: a URL or path that git understands, `hf://datasets/OWNER/NAME`, or an object of `dxbench.exchange`.
         task: of the records that go; default all.
@@ -61,6 +70,13 @@ def pull(
     dry_run: bool = False,
 ) -> Moved:
     """Add the records of a repository of results to a folder, as `dxbench pull` does; nothing is written over.
+
+    >>> import subprocess, tempfile, dxbench
+    >>> board = tempfile.mkdtemp()
+    >>> done = subprocess.run(["git", "init", "--quiet", "--bare", board])
+    >>> dxbench.pull(board, dry_run=True)
+    Traceback (most recent call last):
+    dxbench.errors.UsageError: ... is empty; `dxbench push` puts records there
 
     Args:
         remote: a URL or path that git understands, `hf://datasets/OWNER/NAME`, or an object of `dxbench.exchange`.
