@@ -1,8 +1,9 @@
 """dxbench: a benchmark suite for few-step diffusion samplers and energy-based models.
 
 `run` trains and scores, `evaluate` scores samples and models made elsewhere, `add_result` puts them on record, `table`,
-`compare` and `load_records` show what is on record, `load_model` gives the model of a run; `tasks`, `methods` and
-`metrics` list what there is. Each is imported when it is first asked for.
+`compare` and `load_records` show what is on record, `push` and `pull` move records to and from a repository of results,
+`load_model` gives the model of a run; `tasks`, `methods` and `metrics` list what there is. Each is imported when it is
+first asked for.
 """
 
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dxbench.python.evaluating import evaluate
+    from dxbench.python.exchanging import pull, push
     from dxbench.python.listing import methods, metrics, tasks
     from dxbench.python.loading import load_model
     from dxbench.python.outside import add_result
@@ -29,6 +31,8 @@ __all__ = [
     "load_records",
     "methods",
     "metrics",
+    "pull",
+    "push",
     "run",
     "table",
     "tasks",
@@ -43,6 +47,8 @@ _HOMES = {
     "load_model": "python.loading",
     "load_records": "python.tables",
     "methods": "python.listing",
+    "pull": "python.exchanging",
+    "push": "python.exchanging",
     "run": "python.running",
     "table": "python.tables",
 }

@@ -43,7 +43,7 @@ class InvalidFile(DxbenchError):
 
 
 class MachineFault(DxbenchError):
-    """No room, no permission, a lost connection: nothing that the work is to blame for."""
+    """No room, no permission, no connection: nothing that the work is to blame for."""
 
     exit_code = ExitCode.MACHINE
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from dxbench.errors import UsageError
 
 HOME_REMEDY = "Choose another folder for the work of runs with DXBENCH_HOME."
-BESIDE_TASKS = frozenset({"cards", "pictures", "protocols", "published"})
+BESIDE_TASKS = frozenset({"bundles", "cards", "pictures", "protocols", "published"})
 """Folders of a folder of records beside those of tasks."""
 RESULTS_REMEDY = "Choose another folder for records with --results or DXBENCH_RESULTS."
 

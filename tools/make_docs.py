@@ -35,7 +35,18 @@ from dxbench.records.index import open_index
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-HARNESS = ("python", "api", "errors", "metrics", "features", "conformance", "launchers", "boards", "readers")
+HARNESS = (
+    "python",
+    "api",
+    "errors",
+    "metrics",
+    "features",
+    "conformance",
+    "exchange",
+    "launchers",
+    "boards",
+    "readers",
+)
 """Rooms of `dxbench` that others build on; of `dxmi` all are public."""
 FILES = {
     "README.md": "index.md",

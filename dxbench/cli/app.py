@@ -17,8 +17,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # help is text: brackets in it are brackets
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 ok, 1 internal error, 2 usage, 3 some run failed, 4 regression, 5 validation failed, "
-    "6 nothing measured or not comparable, 7 data missing, 8 the machine refuses (no room, no permission), "
-    "130 interrupted with the state saved.",
+    "6 nothing measured or not comparable, 7 data missing, 8 the machine or a remote refuses (no room, no permission, "
+    "no connection), 130 interrupted with the state saved.",
 )
 
 leaderboard = typer.Typer(help="The leaderboard as a static site.", no_args_is_help=True)
@@ -843,6 +843,84 @@ def merge(
     from dxbench.cli.submissions import merge_command
 
     raise typer.Exit(merge_command(bundle, task=task, results=results, as_json=as_json))
+
+
+# --- repositories of results: push, pull ------------------------------------------------------------------------
+
+ARemote = Annotated[
+    str, typer.Argument(metavar="REMOTE", help="A URL or path that git understands, or hf://datasets/OWNER/NAME.")
+]
+Branch = Annotated[str | None, typer.Option(help="Branch of the remote. Default: its own.")]
+OfTask = Annotated[
+    str | None, typer.Option("--task", "-t", help="Only records of this task.", autocompletion=completion.tasks)
+]
+OfMethod = Annotated[
+    str | None,
+    typer.Option("--method", "-m", help="Only records of this method.", autocompletion=completion.methods),
+]
+OwnResults = Annotated[Path | None, typer.Option(help="Folder of records. Default: your own, DXBENCH_RESULTS.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would move, move nothing.")]
+
+
+@app.command(
+    epilog=_examples(
+        "dxbench push git@example.org:lab/results.git",
+        "dxbench push hf://datasets/my-lab/results --task gaussians8 --dry-run",
+        "dxbench push ../results.git --branch main --bundle bundle.zip",
+    )
+)
+def push(
+    remote: ARemote,
+    branch: Branch = None,
+    task: OfTask = None,
+    method: OfMethod = None,
+    bundle: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Push this bundle of `dxbench submit` in place of records; repeatable."),
+    ] = None,
+    results: OwnResults = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Add records to a repository of results, in one commit. What is there is never written over, see
+    docs/your-board.md.
+    """
+    from dxbench.cli.exchange import Asked, push_command
+    from dxbench.exchange.layout import Chosen
+
+    chosen = Chosen(task=task, method=method)
+    asked = Asked(remote=remote, branch=branch, results=results, chosen=chosen, dry_run=dry_run, as_json=as_json)
+    raise typer.Exit(push_command(asked, bundle or []))
+
+
+@app.command(
+    epilog=_examples(
+        "dxbench pull git@example.org:lab/results.git --results records",
+        "dxbench pull hf://datasets/my-lab/results --task gaussians8 --dry-run",
+        "dxbench pull ../results.git --bundles --results records",
+    )
+)
+def pull(
+    remote: ARemote,
+    branch: Branch = None,
+    task: OfTask = None,
+    method: OfMethod = None,
+    bundles: Annotated[
+        bool, typer.Option("--bundles", help="Validate its bundles too, and merge the records of those that are sound.")
+    ] = False,
+    results: OwnResults = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Add the records of a repository of results to a folder. Nothing of it is executed, and nothing here is written
+    over; exit code 5 if a file is no sound record, or a run is here with other content.
+    """
+    from dxbench.cli.exchange import Asked, pull_command
+    from dxbench.exchange.layout import Chosen
+
+    chosen = Chosen(task=task, method=method)
+    asked = Asked(remote=remote, branch=branch, results=results, chosen=chosen, dry_run=dry_run, as_json=as_json)
+    raise typer.Exit(pull_command(asked, bundles=bundles))
 
 
 # Else lists of commands show them cut off.

@@ -27,13 +27,31 @@ _REMEDY = "take it from where the record comes from, or from git"
 
 def write_parts(results: Path, record: ResultRecord) -> None:
     """Write the protocols and the card of a record, but for those that are there and sound."""
-    parts = {(PROTOCOLS, name): protocol for name, protocol in record.protocols.items()}
-    for (kind, name), part in {**parts, (CARDS, record.card.fingerprint): record.card}.items():
-        try:
-            _read(str(results), kind, name)
-        except InvalidFile:
-            text = json.dumps(part.model_dump(mode="json"), separators=(",", ":"))  # fields in their order
-            write_text_atomically(results / kind / f"{name}.json", f"{text}\n")
+    for place, text in part_texts(record).items():
+        if not is_sound(results, place):
+            write_text_atomically(results / place, text)
+
+
+def part_texts(record: ResultRecord) -> dict[str, str]:
+    """The text of each protocol and of the card of a record, by where it lies in a folder of records."""
+    parts: dict[str, MetricProtocol | MethodCard] = {
+        f"{PROTOCOLS}/{name}.json": protocol for name, protocol in record.protocols.items()
+    }
+    parts[f"{CARDS}/{record.card.fingerprint}.json"] = record.card
+    # Fields stay in their order.
+    return {
+        place: f"{json.dumps(part.model_dump(mode='json'), separators=(',', ':'))}\n" for place, part in parts.items()
+    }
+
+
+def is_sound(results: Path, place: str) -> bool:
+    """True where a part is there and has the content that its name says."""
+    kind, _, file = place.partition("/")
+    try:
+        _read(str(results), kind, file.removesuffix(".json"))
+    except InvalidFile:
+        return False
+    return True
 
 
 def sweep_parts(results: Path) -> None:

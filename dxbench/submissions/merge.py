@@ -16,6 +16,9 @@ from dxbench.records.files import record_path, stored_text
 from dxbench.records.parts import write_parts
 from dxbench.submissions.validate import Report, validate
 
+LOCK = ".merge.lock"
+"""A file in a folder of records that is held while records from elsewhere are added."""
+
 
 def merge(
     bundle: Path, results: Path, *, task: Task | None = None, progress: Callable[[str], None]
@@ -28,7 +31,7 @@ def merge(
         InvalidFile: if a record appeared in `results` meanwhile.
     """
     check_writable(results, remedy=paths.RESULTS_REMEDY)
-    with FileLock(results / ".merge.lock"):  # two merges at a time would both find no duplicate
+    with FileLock(results / LOCK):  # two merges at a time would both find no duplicate
         report = validate(bundle, results=results, task=task, progress=progress)
         return report, place(
             taken_in(report, file_digest(bundle).removeprefix("sha256:")), results

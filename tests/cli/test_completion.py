@@ -40,6 +40,8 @@ def completed(line: str) -> list[str]:
         ("dxbench run --precision b", ["bf16"]),
         ("dxbench list me", ["methods", "metrics"]),
         ("dxbench info scre", ["screw", "screw_lite2"]),
+        ("dxbench push board.git --task gau", ["gaussians8"]),
+        ("dxbench pull board.git --method dxm", ["dxmi", "dxmi_detection"]),
         ("dxbench run --task no_such_task", []),
     ],
 )

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FOLLOWED_ELSEWHERE = [  # to the letter, by tests/submissions and tests/docs
     ROOT / "docs" / "submitting.md",
+    ROOT / "docs" / "your-board.md",
     *(ROOT / "docs" / "start").glob("*.md"),
 ]
 AT_A_GLANCE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")

@@ -1,0 +1,12 @@
+from .git_remote import GitRemote as GitRemote
+from .hub_remote import HubRemote as HubRemote
+from .layout import Chosen as Chosen
+from .moved import Moved as Moved
+from .pulling import pull as pull
+from .pushing import push as push
+from .pushing import push_bundles as push_bundles
+from .remote import Remote as Remote
+from .remote import RemoteFile as RemoteFile
+from .remote import RemoteRefused as RemoteRefused
+from .remote import Snapshot as Snapshot
+from .remotes import remote_of as remote_of
