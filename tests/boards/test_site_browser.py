@@ -231,10 +231,12 @@ def path_of(site: Path, kind: str) -> str:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds wrong, with everything unfolded that is folded."""
-    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    """What axe finds wrong, with everything folded and with everything unfolded."""
     page.evaluate(AXE.read_text("utf-8"))
-    found = page.evaluate("axe.run()")["violations"]
+    found = []
+    for unfolded in (False, True):
+        page.evaluate("(open) => document.querySelectorAll('details').forEach((one) => { one.open = open; })", unfolded)
+        found += page.evaluate("axe.run()")["violations"]
     return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found]
 
 
@@ -246,6 +248,24 @@ def test_axe_finds_no_violation(browser: Browser, site: Path, kind: str, scheme:
     page.goto(f"file://{site}/{path_of(site, kind)}")
     assert violations(page) == []
     context.close()
+
+
+@pytest.mark.parametrize("path", ["index.html", "tasks/screw.html", "tasks/fashion_mnist.html", "claims.html"])
+def test_axe_finds_no_violation_on_a_phone_in_the_dark(browser: Browser, pictured: Path, path: str) -> None:
+    context = browser.new_context(color_scheme="dark", viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(f"file://{pictured}/{path}")
+    assert violations(page) == []
+    context.close()
+
+
+def test_a_caption_of_pictures_says_nothing_twice(browser: Browser, pictured: Path) -> None:
+    page = browser.new_page()
+    page.goto(f"file://{pictured}/tasks/gaussians8.html")
+    said = page.locator("ul.gallery + p").inner_text()
+    sentences = [one for one in said.rstrip(".").split(". ") if one]
+    assert len(sentences) == len(set(sentences)) == 3
+    page.close()
 
 
 @pytest.mark.parametrize("path", ["index.html", "tasks/gaussians8.html", "methods/dxmi.html"])
