@@ -348,7 +348,7 @@ def evaluate(
     if against is not None and (given := [option for option, value in said.items() if value is not None]):
         raise UsageError(f"{', '.join(given)} goes with --task; a set that is compared with another has no record")
     if name is None and (nfe is not None or save):
-        raise UsageError("--nfe and --save go with --name, which is what tables call the samples")
+        raise UsageError("--nfe and --save need --name NAME, the name of the row in tables")
     if name is not None and metric:
         raise UsageError("--metric goes without --name: a record holds the task's own metrics")
     if against is not None:
