@@ -87,11 +87,11 @@ def test_a_table_of_markdown_keeps_its_cells_and_leads_nowhere():
 
 def test_streams_show_what_anything_prints(capfd: pytest.CaptureFixture[str], dxbench: Command, tmp_path: Path):
     with plain_streams():
-        print("a\x1b[31m\u202e", flush=True)  # noqa: T201
+        print("a\x1b[31m\u202e\tb", flush=True)  # noqa: T201
         console(stderr=True).print("b\x1b]0;x\x07")
         logging.lastResort.stream.write("c\x9b\n")  # type: ignore[union-attr]
     ended = capfd.readouterr()
-    assert ended.out == "a<U+001B>[31m<U+202E>\n"
+    assert ended.out == "a<U+001B>[31m<U+202E>    b\n"
     assert ended.err.splitlines() == ["b<U+001B>]0;x", "c<U+009B>"]
     (tmp_path / "gaussians8" / "m").mkdir(parents=True)
     (tmp_path / "gaussians8" / "m" / "a\n\x1b[31mdxbench: fine.json").write_text("{")

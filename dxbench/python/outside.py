@@ -94,7 +94,7 @@ class Outside:
             UsageError: saying how to claim them.
         """
         if self.nfe is None and not networks_of(source):
-            raise UsageError(f"say by --nfe how many network evaluations a sample of {self.name} took")
+            raise UsageError(f"give --nfe N, the number of network passes that one sample of {self.name} took")
 
     def record(self, task: Task, found: Evaluation, *, command: str | None) -> ResultRecord:
         """The record of an evaluation.
@@ -104,7 +104,7 @@ class Outside:
         """
         if found.nfe is not None and self.nfe not in (None, found.nfe):
             raise InvalidFile(
-                f"--nfe {self.nfe:g} is claimed, and {found.nfe:g} passes per sample were counted; leave --nfe out"
+                f"--nfe claims {self.nfe:g}, but {found.nfe:g} passes per sample were counted; leave --nfe out"
             )
         nfe = float(found.nfe or self.nfe or 0.0)
         config: dict[str, JsonValue] = {"nfe": int(nfe) if nfe.is_integer() else nfe, **self.settings}

@@ -1,8 +1,10 @@
 """A pipeline folder of Hugging Face diffusers as a model: weights are safetensors, and no code of it is executed."""
 
 import importlib
+import io
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +47,11 @@ def pipeline_model(folder: Path, settings: Mapping[str, JsonValue], *, device: s
     if num_classes is not None:
         raise UsageError(f"{folder} draws without classes, and the task has {num_classes}; {WRITE_ONE}")
     try:
-        pipeline = _class(folder, kind).from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
-        )
+        made = _class(folder, kind)
+        with redirect_stderr(io.StringIO()):  # a progress bar, which loading offers no option against
+            pipeline = made.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, low_cpu_mem_usage=False
+            )
     except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise InvalidFile(f"{folder} cannot be loaded as a {kind}: {error}") from None
     pipeline.to(device)

@@ -5,7 +5,7 @@ Needs a Chromium on the PATH (`apt-get install chromium`); without one these tes
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from conftest import Ended
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 from site_records import CLOSED, EVIL, make_site, write_records
 
@@ -231,10 +232,12 @@ def path_of(site: Path, kind: str) -> str:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds wrong, with everything unfolded that is folded."""
-    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    """What axe finds wrong, with everything folded and with everything unfolded."""
     page.evaluate(AXE.read_text("utf-8"))
-    found = page.evaluate("axe.run()")["violations"]
+    found = []
+    for unfolded in (False, True):
+        page.evaluate("(open) => document.querySelectorAll('details').forEach((one) => { one.open = open; })", unfolded)
+        found += page.evaluate("axe.run()")["violations"]
     return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found]
 
 
@@ -246,6 +249,46 @@ def test_axe_finds_no_violation(browser: Browser, site: Path, kind: str, scheme:
     page.goto(f"file://{site}/{path_of(site, kind)}")
     assert violations(page) == []
     context.close()
+
+
+@pytest.mark.parametrize("path", ["index.html", "tasks/screw.html", "tasks/fashion_mnist.html", "claims.html"])
+def test_axe_finds_no_violation_on_a_phone_in_the_dark(browser: Browser, pictured: Path, path: str) -> None:
+    context = browser.new_context(color_scheme="dark", viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(f"file://{pictured}/{path}")
+    assert violations(page) == []
+    context.close()
+
+
+def test_the_result_of_a_report_fits_a_phone(browser: Browser, dxbench: Callable[..., Ended]) -> None:
+    ended = dxbench("run", "-t", "gaussians8", "-m", "dxmi:quick[iterations=2]")
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(f"file://{ended.out.split('report: ')[1].strip()}")
+    result = page.get_by_role("region", name="Result")
+    assert result.evaluate("(found) => found.scrollWidth <= found.clientWidth")
+    name = result.locator("tbody th", has_text="mode_share_min").bounding_box()
+    assert name is not None
+    assert name["height"] < 55, "a number takes at most two lines, a name one"
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert violations(page) == []
+    page.close()
+
+
+def test_the_reasons_of_verdicts_need_no_scrolling(browser: Browser, pictured: Path) -> None:
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(f"file://{pictured}/claims.html")
+    fits = "(found) => found.scrollWidth <= found.clientWidth"
+    assert [region.evaluate(fits) for region in page.locator("main > .scroll").all()] == [True, True]
+    page.close()
+
+
+def test_a_caption_of_pictures_says_nothing_twice(browser: Browser, pictured: Path) -> None:
+    page = browser.new_page()
+    page.goto(f"file://{pictured}/tasks/gaussians8.html")
+    said = page.locator("ul.gallery + p").inner_text()
+    sentences = [one for one in said.rstrip(".").split(". ") if one]
+    assert len(sentences) == len(set(sentences)) == 3
+    page.close()
 
 
 @pytest.mark.parametrize("path", ["index.html", "tasks/gaussians8.html", "methods/dxmi.html"])

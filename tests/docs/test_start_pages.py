@@ -85,6 +85,19 @@ def test_every_start_page_is_in_the_readme_and_in_the_navigation() -> None:
         assert [page for page in PAGES if f"start/{page}.md" not in text] == []
 
 
+def test_the_first_command_of_the_readme_gives_numbers_and_a_report(dxbench: Command, folder: Path) -> None:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## A first number", 1)[1]
+    block = re.search(r"^```\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    assert block is not None
+    (line,) = block[1].splitlines()
+    assert ":quick" in line, "the default takes more than a minute"
+    name, *arguments = shlex.split(line)
+    ended = dxbench(*arguments)
+    assert (name, ended.code) == ("dxbench", 0), ended.err
+    assert NUMBER.search(ended.out)
+    assert Path(ended.out.split("report: ")[1].strip()).is_file()
+
+
 def test_samples_are_scored_by_a_task_and_against_a_set(dxbench: Command, folder: Path) -> None:
     (draw,) = write_files("samples", folder)
     python(draw)

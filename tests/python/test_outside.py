@@ -176,12 +176,12 @@ def test_a_name_that_is_taken_or_none_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["0.npz", "--task", "tiny", "--name", "Mine"], 2, "say by --nfe how many network evaluations"),
+        (["0.npz", "--task", "tiny", "--name", "Mine"], 2, "give --nfe N, the number of network passes"),
         (["0.npz", "--task", "tiny", "--name", "Mine", "--nfe", "0.5"], 2, "--nfe 0.5 is no number of passes"),
         (["0.npz", "--task", "tiny", "--name", "Mine", "--nfe", "nan"], 2, "--nfe nan is no number of passes"),
         (["0.npz", "--task", "tiny", "--name", "Mine", "--nfe", "4", "--seed", "-1"], 2, "seeds count from 0"),
-        (["0.npz", "--task", "tiny", "--nfe", "4"], 2, "go with --name"),
-        (["0.npz", "--task", "tiny"], 2, "go with --name"),
+        (["0.npz", "--task", "tiny", "--nfe", "4"], 2, "need --name NAME"),
+        (["0.npz", "--task", "tiny"], 2, "need --name NAME"),
         (["0.npz", "--name", "Mine", "--nfe", "4"], 2, "give --task"),
         (["0.npz", "--task", "tinny", "--name", "Mine", "--nfe", "4"], 2, "Did you mean 'tiny'?"),
         (
@@ -200,7 +200,7 @@ def test_a_name_that_is_taken_or_none_is_refused(
         (["nan.npz", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 5, "nan.npz"),
         (["huge.npz", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 5, "huge.npz"),
         (["mine.py:COUNTED", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 5, "2 passes per sample were counted"),
-        (["mine.py:sample", "--task", "tiny", "--name", "Mine"], 2, "say by --nfe"),
+        (["mine.py:sample", "--task", "tiny", "--name", "Mine"], 2, "give --nfe N"),
         (["mine.py:sampel", "--task", "tiny", "--name", "Mine"], 2, "Did you mean 'sample'?"),
         (["mine.py:OTHER", "--task", "tiny", "--name", "Mine"], 2, "wanted a function of int64 seeds"),
         (["mine.py:Model", "--task", "tiny", "--name", "Mine"], 2, "is a class, wanted a function"),

@@ -29,6 +29,7 @@ def test_a_folder_is_drawn_from_by_seeds_and_its_networks_are_counted(
         "local_files_only": True,
         "use_safetensors": True,
         "trust_remote_code": False,
+        "low_cpu_mem_usage": False,
     }
     some, others = model.sample(torch.arange(4)), model.sample(torch.arange(2, 6))
     assert torch.equal(some[2:], others[:2]), "a sample depends on its seed alone"
@@ -111,7 +112,9 @@ def test_pixels_that_are_not_in_range_are_refused_while_drawing(
         model.sample(torch.arange(20))
 
 
-def test_a_real_pipeline_gives_what_diffusers_itself_gives(tmp_path: Path) -> None:
+def test_a_real_pipeline_gives_what_diffusers_itself_gives_and_says_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     real = pytest.importorskip("diffusers", reason="pip install 'dxmi-bench[diffusers]'")
     torch.manual_seed(0)
     unet = real.UNet2DModel(
@@ -126,7 +129,9 @@ def test_a_real_pipeline_gives_what_diffusers_itself_gives(tmp_path: Path) -> No
     )
     own = real.DDIMPipeline(unet=unet, scheduler=real.DDIMScheduler(num_train_timesteps=100))
     own.save_pretrained(tmp_path / "saved")
+    capfd.readouterr()
     model = pipeline_model(tmp_path / "saved", {"num_inference_steps": 2}, device="cpu", num_classes=None)
+    assert capfd.readouterr() == ("", ""), "neither a progress bar nor advice to install accelerate"
     generators = [torch.Generator().manual_seed(seed) for seed in (5, 6)]
     wanted = own(batch_size=2, generator=generators, num_inference_steps=2, output_type="np").images
     found = model.sample(torch.tensor([5, 6]))

@@ -124,22 +124,22 @@ def notes(table: Table) -> list[str]:
     found = []
     if any(ranks for block in table.blocks for ranks in block.ranks.values()):
         found.append(
-            "Raised are the places that a row may have; bold is every row than which none is told apart as better. "
-            "Told apart: Welch's t test over training seeds, Holm-adjusted over all pairs of rows of a column, "
+            "Raised numbers are the ranks that a row may have; a row is bold if no other is significantly better, by "
+            "Welch's t test over training seeds, Holm-adjusted over all pairs of rows of a column, "
             f"alpha = {ALPHA:g} per column."
         )
     if "published" in kinds:
-        found.append("† published by a paper, not measured here; ± is as printed there.")
+        found.append("† published in a paper, not measured here; ± as published.")
     if "external" in kinds:
-        found.append("* from outside: no run of dxbench drew these samples; such rows rank among themselves alone.")
+        found.append("* from outside: dxbench did not draw these samples; such rows rank only among themselves.")
     if "reference" in kinds:
-        found.append("= reference: real data, scored as if a model had made them.")
+        found.append("= reference: real data, scored like samples of a model.")
     marks = {mark for row in table.rows for mark in row.shown_marks}
     found += [f"[{mark}] {mark.meaning}; does not rank." for mark in Mark if mark in marks]
     if any(row.seeds > 1 for row in table.rows):
         found.append(
-            "± of our rows is the std over training seeds. FLOP is per sample; passes (rows through a "
-            "network, forward) and train FLOP are of the whole training, a teacher or backbone included, counted on 64 "
-            "steps of it; blank where a record is from before they were counted."
+            "± of our rows is the std over training seeds. FLOP is per sample. Passes (inputs that went forward "
+            "through a network) and train FLOP cover the whole training, a teacher or backbone included. They are "
+            "estimated from 64 steps, and blank in older records."
         )
     return [*found, *(plain(note) for note in table.footnotes)]
