@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from torch import Tensor, nn
 
 from dxbench.api import Compute, Model, Problem, RandomStreams
-from dxbench_baselines.starts.backbone import Backbone, Pretraining, prepared
+from dxbench_baselines.starts.backbone import Backbone, prepared
 from dxbench_baselines.starts.config import EDMNetwork, StartConfig
 from dxbench_baselines.starts.models import jumping_model
 from dxbench_baselines.starts.presets import POINTS_EDM
@@ -38,10 +38,7 @@ class ScoreDistillationConfig(StartConfig[EDMNetwork]):
     fake_noise: AnyNoiseLaw = Field(default=LogNormalNoise(), description="levels that the fake and critic learn at")
     fake_steps: PositiveInt = Field(default=1, description="steps of the fake for one of the generator")
     adversarial: NonNegativeFloat = Field(default=0.0, description="weight of a GAN's loss under noise; 0: no data")
-    backbone: Backbone[EDMNetwork] = Field(
-        default=replace(POINTS_EDM, pretraining=Pretraining(iterations=3000)),
-        description="teacher and start, and its training",
-    )
+    backbone: Backbone[EDMNetwork] = Field(default=POINTS_EDM, description="teacher and start, and its training")
     iterations: PositiveInt = 4000
     batch_size: PositiveInt = 256
     lr: PositiveFloat = 3e-4
