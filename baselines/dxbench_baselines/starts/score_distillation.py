@@ -39,7 +39,7 @@ class ScoreDistillationConfig(StartConfig[EDMNetwork]):
     fake_steps: PositiveInt = Field(default=1, description="steps of the fake for one of the generator")
     adversarial: NonNegativeFloat = Field(default=0.0, description="weight of a GAN's loss under noise; 0: no data")
     backbone: Backbone[EDMNetwork] = Field(default=POINTS_EDM, description="teacher and start, and its training")
-    iterations: PositiveInt = 4000
+    iterations: PositiveInt = 10000
     batch_size: PositiveInt = 256
     lr: PositiveFloat = 3e-4
     fake_lr: PositiveFloat = Field(default=1e-3, description="of the fake and of the critic")
