@@ -3,13 +3,14 @@
 `python benchmarks/sampler_tuning.py ect --task digits --seed 10 --set lr=1e-3 --every 1000`. Training seeds are the
 search's, 10 and 11. On `digits` and `fashion_mnist` the distance is Frechet's in the features of their nets, of 2,000
 samples, to the *validation* split, the test split being never looked at; on `gaussians8` it is `sw2` to draws of its
-own, mean of five pairs of 50,000. `--look` scores a trained model with other settings of its sampling, and may be given
-again. Backbones are kept under --home.
+own, mean of `--pairs` pairs of 50,000. `--look` scores a trained model with other settings of its sampling, and may be
+given again. Backbones are kept under --home.
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,8 @@ def garment_moments(images: NDArray[np.uint8]) -> Moments:
     return ImageSource(images, batch_size=1000).moments(FASHION_FEATURES)
 
 
-def sliced_distance(model: Model) -> float:
-    """sw2 to fresh draws, mean of five pairs."""
+def sliced_distance(model: Model, *, pairs: int) -> float:
+    """sw2 to fresh draws, mean of some pairs."""
     rng, n = np.random.default_rng(DRAWS), 50_000
     return float(
         np.mean(
@@ -86,13 +87,13 @@ def sliced_distance(model: Model) -> float:
                     eight_gaussians().sample(n, rng),
                     random_directions(500, 2, rng),
                 )
-                for i in range(5)
+                for i in range(pairs)
             ]
         )
     )
 
 
-DISTANCES: dict[str, Callable[[Model], float]] = {
+DISTANCES: dict[str, Callable[..., float]] = {
     "digits": validation_distance,
     "fashion_mnist": garment_distance,
     "gaussians8": sliced_distance,
@@ -109,9 +110,12 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--look", action="append", default=[], metavar="KEY=VALUE", help="another way to sample")
     parser.add_argument("--every", type=int, default=10**9, help="steps between two looks")
+    parser.add_argument("--pairs", type=int, default=5, help="pairs of sets that the distance of gaussians8 averages")
     parser.add_argument("--home", type=Path, default=Path("runs/tuning"))
     arguments = parser.parse_args()
     task, method, distance = load_task(arguments.task), load_method(arguments.method), DISTANCES[arguments.task]
+    if arguments.task == "gaussians8":
+        distance = partial(distance, pairs=arguments.pairs)
     compiling = Compilation("auto", device="cpu", tell=print, warn=print)
     compute = Compute(device="cpu", threads=1, store=FolderStore(arguments.home), execution=compiling)
     prepare_process(compute)

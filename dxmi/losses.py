@@ -2,6 +2,7 @@
 
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from dxmi.arrays import PerSample, Points
 
@@ -29,3 +30,13 @@ def noise_prediction_loss(predicted: Points, eps: Points) -> PerSample:
 def bellman_error(value: PerSample, target: PerSample) -> Float[Tensor, " b"]:
     """(target - V)^2 (DxMI Eq. 10); the target carries no gradient."""
     return (target.detach() - value).square()
+
+
+def discrimination_loss(data: PerSample, samples: PerSample) -> PerSample:
+    """softplus(E(data)) + softplus(-E(samples)): cross-entropy of a critic whose logit is -E (arXiv:1406.2661)."""
+    return softplus(data) + softplus(-samples)
+
+
+def persuasion_loss(samples: PerSample) -> PerSample:
+    """softplus(E(samples)): the generator's non-saturating loss against such a critic (arXiv:1406.2661)."""
+    return softplus(samples)

@@ -3,6 +3,7 @@ from .consistency import Consistency as Consistency
 from .data import Data as Data
 from .ddim import DDIM as DDIM
 from .ddpm import DDPM as DDPM
+from .distribution_matching import DistributionMatching as DistributionMatching
 from .dte import DTE as DTE
 from .dxmi import DxMI as DxMI
 from .dxmi_detection import DxMIDetection as DxMIDetection
@@ -23,5 +24,7 @@ from .patchcore import PatchCore as PatchCore
 from .pca import PCA as PCA
 from .pyod import PyOD as PyOD
 from .sft_pg import SFTPG as SFTPG
+from .sid import SiD as SiD
+from .sid import SiDTrueScore as SiDTrueScore
 from .uniad import UniAD as UniAD
 from .vgs import VGS as VGS

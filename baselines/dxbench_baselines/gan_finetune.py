@@ -16,7 +16,6 @@ from typing import Literal
 import torch
 from pydantic import Field, JsonValue, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from dxbench.api import Compute, Method, Model, Problem, RandomStreams, Training
 from dxbench_baselines.starts.backbone import Backbone, Pretraining, prepared
@@ -29,6 +28,7 @@ from dxmi.arrays import PerSample, Points
 from dxmi.backbones.small import SIGMA_DATA
 from dxmi.energies.critics import AnyCritic, MLPCritic
 from dxmi.energies.values import TimeIndependentValue
+from dxmi.losses import discrimination_loss, persuasion_loss
 from dxmi.protocols import Energy
 from dxmi.training.optimisers import Learner
 
@@ -88,12 +88,12 @@ def critic_loss(critic: Energy, data: Points, fake: Points, *, r1: float) -> Per
     energy = critic.energy(torch.cat([data, fake.detach()]))
     real, false = energy[: len(data)], energy[len(data) :]
     (gradient,) = torch.autograd.grad(real.sum(), data, create_graph=True)
-    return softplus(real) + softplus(-false) + 0.5 * r1 * gradient.flatten(1).square().sum(dim=1)
+    return discrimination_loss(real, false) + 0.5 * r1 * gradient.flatten(1).square().sum(dim=1)
 
 
 def generator_loss(critic: Energy, fake: Points) -> PerSample:
     """softplus(E(fake)): the non-saturating loss (Goodfellow et al. 2014, arXiv:1406.2661)."""
-    return softplus(critic.energy(fake))
+    return persuasion_loss(critic.energy(fake))
 
 
 class GANFinetuneTraining(Tuning):

@@ -26,6 +26,8 @@ class Model:
         temperature: of the energy; None where it has no scale.
         maps: an energy of patches that depends on where a patch lies or on the others of its image: images as grids
             of patches [b, h, w, d] to energies [b, h, w]; larger is more anomalous.
+        denoiser: points x [b, *event] and noise levels [b] to E[y | y + sigma eps = x], [b, *event], the mean of what
+            lies under the noise; asked of a truth that knows its scores (`Need.TRUE_SCORE`).
         value: points [b, *event] and a step k to the values V_k, [b]; V_K is the energy. Drawn in reports.
         num_steps: K, of the value.
         start: the model that training began from, scored by the same protocol.
@@ -42,6 +44,7 @@ class Model:
     energy: "Callable[[Tensor], Tensor] | None" = None
     temperature: float | None = None
     maps: "Callable[[Tensor], Tensor] | None" = None
+    denoiser: "Callable[[Tensor, Tensor], Tensor] | None" = None
     value: "Callable[[Tensor, int], Tensor] | None" = None
     num_steps: int | None = None
     start: "Model | None" = None
@@ -52,7 +55,7 @@ class Model:
 
         if not isinstance(self.networks, tuple | list) or not all(isinstance(n, Module) for n in self.networks):
             raise TypeError(f"networks is {self.networks!r}, wanted a tuple of torch modules")
-        for name in ("sampler", "trajectory_sampler", "energy", "maps", "value"):
+        for name in ("sampler", "trajectory_sampler", "energy", "maps", "denoiser", "value"):
             if not (getattr(self, name) is None or callable(getattr(self, name))):
                 kind = type(getattr(self, name)).__name__
                 raise TypeError(f"{name} is a {kind}, wanted a function; give the method of it that is one")

@@ -68,6 +68,7 @@ def unmet_needs(needs: Set[Need], problem: Problem | ProblemSet, compute: Comput
     met = {
         Need.CUDA: compute.device == "cuda",
         Need.ORACLE: all(p.oracle is not None for p in problems),
+        Need.TRUE_SCORE: all(p.oracle is not None and p.oracle.denoiser is not None for p in problems),
         Need.FINITE_DATA: all(isinstance(p.data, FiniteData) for p in problems),
         Need.VECTORS: all(len(p.event_shape) == 1 for p in problems),
         Need.IMAGES: all(len(p.event_shape) == 3 for p in problems),

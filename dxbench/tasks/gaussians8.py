@@ -67,7 +67,7 @@ class MixtureStream:
 
 
 def mixture_oracle(mixture: GaussianMixture) -> Model:
-    """The truth as a model: fresh draws, and E = -log p at temperature 1."""
+    """The truth as a model: fresh draws, E = -log p at temperature 1, and its denoiser, which torch differentiates."""
 
     def sampler(seeds: Tensor) -> Tensor:
         # One bit generator re-keyed per sample: a new Generator for each of 100,000 seeds takes seconds.
@@ -83,7 +83,18 @@ def mixture_oracle(mixture: GaussianMixture) -> Model:
     def energy(x: Tensor) -> Tensor:
         return -torch.from_numpy(mixture.log_prob(x.double().cpu().numpy()))
 
-    return Model(sampler=sampler, energy=energy, temperature=1.0)
+    def denoiser(x: Tensor, sigma: Tensor) -> Tensor:
+        """The components' own posterior means, weighted by their probabilities at x."""
+        centres, weights = (
+            torch.as_tensor(of, dtype=x.dtype, device=x.device) for of in (mixture.centres, mixture.weights)
+        )
+        variance = mixture.std**2 + sigma.square()[:, None]
+        offsets = x[:, None, :] - centres
+        share = (weights.log() - offsets.square().sum(dim=2) / (2 * variance)).softmax(dim=1)
+        means = centres + (mixture.std**2 / variance)[:, :, None] * offsets
+        return (share[:, :, None] * means).sum(dim=1)
+
+    return Model(sampler=sampler, energy=energy, temperature=1.0, denoiser=denoiser)
 
 
 class Reference:

@@ -18,7 +18,10 @@ from dxmi.nets.ddgan import DDGANGenerator
 from dxmi.nets.lpips import STAGES
 from dxmi.nets.unet import UNet
 
-METHODS = ("consistency", "ddim", "ddpm", "dxmi", "ect", "edm", "fastdpm", "gan_finetune", "sft_pg")
+METHODS = (
+    "consistency", "ddim", "ddpm", "distribution_matching", "dxmi", "ect", "edm", "fastdpm", "gan_finetune", "sft_pg",
+    "sid",
+)  # fmt: skip
 TASKS = ("cifar10", "cifar10_jpeg75", "imagenet64", "lsun_bedroom")
 SHAPES = {"imagenet64": (3, 64, 64), "lsun_bedroom": (3, 256, 256)}
 PARAMETERS = {

@@ -120,7 +120,8 @@ def test_every_command_of_the_page_works(dxbench: Command, ring: Path) -> None:
 
 
 def test_every_method_that_can_has_a_quick_preset_on_it(dxbench: Command, ring: Path) -> None:
-    for name in ("consistency", "ddim", "ddpm", "dxmi", "ect", "edm", "fastdpm", "gan_finetune", "gcd", "sft_pg"):
+    names = "consistency ddim ddpm distribution_matching dxmi ect edm fastdpm gan_finetune gcd sft_pg sid"
+    for name in names.split():
         planned = dxbench("run", "-t", TASK, "-m", name, "--preset", "quick", "--dry-run")
         assert planned.code == 0, planned.err
         assert "skipped" not in planned.out

@@ -73,6 +73,8 @@ FORMS = [
     ("gan_finetune", "digits", {"head_start": 1}),
     ("gcd", "digits", {"head_start": 1}),
     ("sft_pg", "digits", {}),
+    ("distribution_matching", "digits", {"adversarial": 0.1, "middle_sigmas": [0.5]}),
+    ("sid", "digits", {"adversarial": 0.1}),
     *[(name, "holdout_digit", {}) for name in DETECTORS],
     ("ae", "holdout_digit", {}),
     ("ae", "holdout_digit", {"features": "sphere"}),
@@ -113,6 +115,13 @@ FORMS = [
     ("ect", "gaussians8", {"middle_sigmas": [0.8], "backbone": {"pretraining": {"iterations": 0}}}),
     ("gan_finetune", "gaussians8", {}),
     ("gan_finetune", "gaussians8", {"r1": 0.0, "backbone": {"pretraining": {"iterations": 0}}}),
+    ("distribution_matching", "gaussians8", {}),
+    ("distribution_matching", "gaussians8", {"unit": "one", "noise": {"kind": "lognormal"}}),
+    ("distribution_matching", "gaussians8", {"divergence": "jensen_shannon", "adversarial": 0.0, "fake_steps": 2}),
+    ("distribution_matching", "gaussians8", {"adversarial": 0.1, "middle_sigmas": [0.8, 0.2]}),
+    ("sid", "gaussians8", {}),
+    ("sid", "gaussians8", {"alpha": 1.0, "distance": {"kind": "pseudo_huber"}, "adversarial": 0.1}),
+    ("sid_true_score", "gaussians8", {}),
     ("gcd", "gaussians8", {}),
     ("gcd", "gaussians8", {"tau": 0.0, "avr_decay": 1.0, "num_steps": 1}),
     ("sft_pg", "gaussians8", {"num_steps": 3}),
@@ -195,7 +204,9 @@ def test_the_start_of_dxmi_is_the_ddpm_of_the_same_training_seed() -> None:
     assert not torch.allclose(after.sample(seeds), before.sample(seeds))
 
 
-@pytest.mark.parametrize("name", ["ect", "consistency", "gan_finetune", "gcd", "sft_pg"])
+@pytest.mark.parametrize(
+    "name", ["ect", "consistency", "distribution_matching", "gan_finetune", "gcd", "sft_pg", "sid"]
+)
 def test_a_tuned_model_has_its_start_beside_it_at_equal_nfe(name: str) -> None:
     counts, moved = [], []
     model = trained(name, "digits", {})
