@@ -1,6 +1,6 @@
-"""Makes starts of task `fashion_mnist`, of which it ships the DDPM: `python tools/train_fashion_starts.py ddpm`.
+"""Makes the starts that task `fashion_mnist` ships: `python tools/train_fashion_starts.py ddpm`, and `edm`.
 
-Each takes about an hour and a half of one core. The network is compiled, and its products are of bfloat16, with
+Each takes more than an hour of one core. The network is compiled, and its products are of bfloat16, with
 weights and averages in float32. An interrupted training goes on from its last checkpoint when started again. The
 averaged weights are kept as float16, 3 MB each, and are scored as they are kept. The training split is all they see.
 """

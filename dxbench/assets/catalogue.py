@@ -484,17 +484,38 @@ def _fashion_mnist(name: str, title: str, file: str, size: int, digest: str) -> 
     )
 
 
-FASHION_STARTS = {
-    "ddpm": Asset(
-        name="fashion-mnist-ddpm",
-        title="DDPM of 1,000 steps of Fashion-MNIST, trained for the suite",
+def _fashion_start(name: str, title: str, digest: str, *, by_hand: str) -> Asset:
+    return Asset(
+        name=f"fashion-mnist-{name}",
+        title=f"{title} of Fashion-MNIST, trained for the suite",
         kind="weights",
-        path=str(Path(__file__).with_name("fashion_mnist_ddpm.safetensors")),
-        digest="sha256:e31630243e1b21622f2773491ac546af893bfc3d0c74d831ece0e48f05122884",
+        path=f"weights/{_start_file(name)}",
+        also=(str(Path(__file__).with_name(_start_file(name))),),
+        digest=f"sha256:{digest}",
         licence="MIT, as dxbench, which ships it",
-        by_hand="It comes with dxbench: install that again.",
+        by_hand=by_hand,
         task="fashion_mnist",
     )
+
+
+def _start_file(name: str) -> str:
+    return f"fashion_mnist_{name}.safetensors"
+
+
+FASHION_STARTS = {
+    "ddpm": _fashion_start(
+        "ddpm",
+        "DDPM of 1,000 steps",
+        "e31630243e1b21622f2773491ac546af893bfc3d0c74d831ece0e48f05122884",
+        by_hand="It comes with dxbench: install that again.",
+    ),
+    "edm": _fashion_start(
+        "edm",
+        "EDM denoiser",
+        "62cf8b8d28e7a0f607e607e696f53d16d57c22158e46045eaffc5c8727447983",
+        by_hand="A wheel has no room for it: copy dxbench/assets/fashion_mnist_edm.safetensors of a checkout or of the "
+        "source distribution there.",
+    ),
 }
 FASHION_MNIST = tuple(
     _fashion_mnist(*facts)

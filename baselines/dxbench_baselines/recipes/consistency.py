@@ -96,8 +96,8 @@ def cifar10_quick() -> ConsistencyConfig:
 
 
 def fashion_mnist() -> ConsistencyConfig:
-    """Distillation (CD) of a denoiser that is trained first, one step; `--set middle_levels=[9]` takes two."""
-    return _garments(backbone=GARMENT_EDM)
+    """Distillation (CD) of the suite's EDM, one step; `--set middle_levels=[9]` takes two."""
+    return _garments(backbone=GARMENT_EDM, init="official")
 
 
 def fashion_mnist_classes() -> ConsistencyConfig:

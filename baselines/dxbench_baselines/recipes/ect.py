@@ -58,8 +58,8 @@ def cifar10_quick() -> ECTConfig:
 
 
 def fashion_mnist() -> ECTConfig:
-    """The start is a denoiser that is trained first, one step; `--set middle_sigmas=[0.821]` takes two."""
-    return _garments(backbone=GARMENT_EDM)
+    """The start is the suite's EDM, one step; `--set middle_sigmas=[0.821]` takes two."""
+    return _garments(backbone=GARMENT_EDM, init="official")
 
 
 def fashion_mnist_classes() -> ECTConfig:

@@ -58,8 +58,8 @@ def cifar10_quick() -> GANFinetuneConfig:
 
 
 def fashion_mnist() -> GANFinetuneConfig:
-    """One step from a denoiser that is trained first."""
-    return _garments(backbone=GARMENT_EDM)
+    """One step from the suite's EDM."""
+    return _garments(backbone=GARMENT_EDM, init="official")
 
 
 def fashion_mnist_classes() -> GANFinetuneConfig:

@@ -75,8 +75,10 @@ GARMENTS: dict[str, Any] = {
 }  # fmt: skip
 GARMENT_PRETRAINING = Pretraining(iterations=8000, batch_size=64, lr=6e-4, ema_decay=0.999, max_grad_norm=1.0)
 GARMENT_DDPM = Backbone(network=DDPMUNet(**GARMENTS), pretraining=GARMENT_PRETRAINING, weights="ddpm")
-GARMENT_EDM = Backbone(network=EDMUNet(**GARMENTS), pretraining=GARMENT_PRETRAINING)
-GARMENT_EDM_CLASSES = replace(GARMENT_EDM, network=EDMUNet(**GARMENTS, classes=10))
+GARMENT_EDM = Backbone(
+    network=EDMUNet(**GARMENTS), pretraining=replace(GARMENT_PRETRAINING, iterations=6000), weights="edm"
+)
+GARMENT_EDM_CLASSES = replace(GARMENT_EDM, network=EDMUNet(**GARMENTS, classes=10), weights=None)
 
 # For minutes of a GPU: 6.5 million parameters, in bfloat16.
 GPU_DDPM = Backbone(
