@@ -92,7 +92,7 @@ def test_a_distributed_model_is_able_to_do_what_the_model_is() -> None:
     with sampling_together(model, workers) as spread:
         lacking = {field.name for field in fields(Model) if getattr(model, field.name) is None}
         assert {field.name for field in fields(Model) if getattr(spread, field.name) is None} == lacking
-        assert lacking == {"num_classes", "maps", "parts"}
+        assert lacking == {"num_classes", "maps", "parts", "denoiser"}
         assert torch.equal(spread.energy(x), model.energy(x))
         for one, of in ((spread, model), (spread.start, model.start)):
             torch.testing.assert_close(one.sample(seeds), of.sample(seeds), rtol=1e-4, atol=1e-5)
@@ -259,7 +259,7 @@ def test_a_method_of_one_device_is_named(dxbench: Callable[..., Ended], options:
     assert ended.code == 2
     assert "gcd runs on one device" in ended.err
     assert " ".join(map(str, options)) in ended.err
-    assert "Methods that do: consistency, ddim, ddpm, dxmi" in ended.err
+    assert "Methods that do: consistency, ddim, ddpm, distribution_matching, dxmi" in ended.err
 
 
 @pytest.mark.parametrize(
