@@ -93,7 +93,7 @@ def draw(args: argparse.Namespace) -> None:
         for (label, _), points in curves.items():
             known = [(point["step"], point[name]) for point in points if name in point]
             if known:
-                axes.plot(*np.array(known).T, color=colours[label], linewidth=1.2, label=label)
+                axes.plot(*np.array(known).T, color=colours[label], linewidth=1.2, marker="o", markersize=3, label=label)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("iterations")
         axes.grid(alpha=0.3)
