@@ -31,6 +31,7 @@ from dxbench.boards.gate_report import junit, markdown, summary
 from dxbench.boards.published import read_published
 from dxbench.boards.render import render
 from dxbench.boards.site.methods import method_text, on_task
+from dxbench.boards.site.pictures import NoPictures
 from dxbench.boards.site.runs import run_text
 from dxbench.boards.site.tasks import task_files
 from dxbench.boards.tables import result_beside_published, task_table
@@ -72,12 +73,15 @@ PLACES = st.sampled_from(["gaussians8/ddpm", "mvtec_pooled_vit/pca", "tabular_cl
 HONEST = st.one_of(PLACES.map(honest), PLACES.map(stored))
 
 
+NOWHERE = "no/such/folder/run.json"
+
+
 class Held:
     """Records of one folder that lie nowhere."""
 
     def __init__(self, records: Sequence[ResultRecord]) -> None:
         self.problems: Sequence[Unreadable] = ()
-        self._entries = [Entry.of(record, "nowhere") for record in records]
+        self._entries = [Entry.of(record, NOWHERE) for record in records]
 
     @property
     def tasks(self) -> list[str]:
@@ -115,7 +119,7 @@ def every_board(records: Sequence[ResultRecord], task: str) -> None:
         render(table, format)
     strict_json(render(table, "json"))
     entries = index.entries(task)
-    _, summary = task_files(table, task, about="", entries=entries)
+    _, summary = task_files(table, task, about="", entries=entries, pictures=NoPictures())
     rows = {(row.config_id, row.origin) for row in table.rows}
     shown = [entry for entry in entries if (entry.config_id, entry.origin) in rows]
     for method, found in on_task(summary, shown).items():
@@ -150,7 +154,7 @@ def no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Entry.record
 
     def record(entry: Entry) -> ResultRecord:
-        return others()[0] if entry.path == "nowhere" else real(entry)
+        return others()[0] if entry.path == NOWHERE else real(entry)
 
     monkeypatch.setattr(Entry, "record", record)
 
