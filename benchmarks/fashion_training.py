@@ -93,7 +93,8 @@ def draw(args: argparse.Namespace) -> None:
         for (label, _), points in curves.items():
             known = [(point["step"], point[name]) for point in points if name in point]
             if known:
-                axes.plot(*np.array(known).T, color=colours[label], linewidth=1.2, marker="o", markersize=3, label=label)
+                style = {"linewidth": 1.2, "marker": "o", "markersize": 3}
+                axes.plot(*np.array(known).T, color=colours[label], label=label, **style)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("iterations")
         axes.grid(alpha=0.3)
