@@ -13,6 +13,8 @@ from dxbench.assets import PretrainedFiles
 from dxbench.assets.catalogue import FASHION_STARTS
 from dxbench.errors import InvalidFile, MissingData
 from dxbench.files import weights
+from dxbench.plugins.configure import configure
+from dxbench.plugins.registry import load_method
 from dxbench.tasks.fashion_data import fashion_splits
 from dxbench.tasks.fashion_mnist import FashionMNIST
 
@@ -56,6 +58,29 @@ def test_a_file_that_was_changed_is_refused_and_one_that_is_gone_names_the_remed
     copy.unlink()
     with pytest.raises(MissingData, match=r"trained for the suite.*`dxbench prepare --task fashion_mnist`"):
         there.require(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "consistency",
+        "ddim",
+        "ddpm",
+        "distribution_matching",
+        "dxmi",
+        "ect",
+        "edm",
+        "fastdpm",
+        "gan_finetune",
+        "gcd",
+        "sft_pg",
+        "sid",
+    ],
+)
+def test_methods_begin_from_what_ships_unless_told_to_train_one(name: str) -> None:
+    config: Any = configure(load_method(name), FashionMNIST(), "default", {})
+    assert config.init == "official"
+    assert set(config.official_weights()) <= FASHION_STARTS.keys()
 
 
 def test_a_network_of_another_size_is_refused(problem: Problem) -> None:

@@ -232,7 +232,7 @@ def path_of(site: Path, kind: str) -> str:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds wrong, with everything folded and with everything unfolded."""
+    """The violations that axe finds, with everything folded and with everything unfolded."""
     page.evaluate(AXE.read_text("utf-8"))
     found = []
     for unfolded in (False, True):

@@ -12,7 +12,7 @@ from hub import NAME, WRITER, Hub, serving
 
 
 def git(*arguments: object, within: Path, given: bytes = b"") -> str:
-    """What git prints."""
+    """The output of git."""
     ended = subprocess.run(["git", *map(str, arguments)], cwd=within, input=given, capture_output=True, check=True)
     return ended.stdout.decode().strip()
 
@@ -53,7 +53,7 @@ class Repository:
 
     @property
     def messages(self) -> list[str]:
-        """Of the commits, the latest first."""
+        """The messages of the commits, the latest first."""
         if not git("branch", within=self.path):
             return []
         return git("log", "--format=%s", "main", within=self.path).splitlines()
@@ -82,7 +82,7 @@ class DataSet:
 
     @property
     def messages(self) -> list[str]:
-        """Of the commits to it, the latest first; the first is the hub's own."""
+        """The messages of the commits to it, the latest first; the earliest is the hub's own."""
         return self.hub.commits[:0:-1]
 
     def put(self, files: Mapping[str, bytes]) -> None:

@@ -80,8 +80,8 @@ def cifar10_quick() -> DistributionMatchingConfig:
 
 
 def fashion_mnist() -> DistributionMatchingConfig:
-    """The teacher is a denoiser that is trained first."""
-    return _garments(backbone=GARMENT_EDM)
+    """The teacher is the suite's EDM."""
+    return _garments(backbone=GARMENT_EDM, init="official")
 
 
 def fashion_mnist_classes() -> DistributionMatchingConfig:

@@ -63,8 +63,8 @@ def cifar10_quick() -> SiDConfig:
 
 
 def fashion_mnist() -> SiDConfig:
-    """The teacher is a denoiser that is trained first."""
-    return _garments(backbone=GARMENT_EDM)
+    """The teacher is the suite's EDM."""
+    return _garments(backbone=GARMENT_EDM, init="official")
 
 
 def fashion_mnist_classes() -> SiDConfig:
