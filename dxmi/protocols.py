@@ -44,6 +44,13 @@ class Denoiser(Protocol):
 
 
 @runtime_checkable
+class Velocity(Protocol):
+    """v(x, t): mean of dx/dt at x on the straight path from noise, t = 1, to data, t = 0; by class, or by none."""
+
+    def __call__(self, x: Points, t: PerSample, *labels: ClassLabels) -> Points: ...
+
+
+@runtime_checkable
 class ClassDenoiser(Protocol):
     """A denoiser conditioned on the class labels of its rows, or on none."""
 

@@ -10,6 +10,7 @@ from .dxmi_detection import DxMIDetection as DxMIDetection
 from .ect import ECT as ECT
 from .edm import EDM as EDM
 from .fastdpm import FastDPM as FastDPM
+from .flow import Flow as Flow
 from .gan_finetune import GANFinetune as GANFinetune
 from .gcd import GCD as GCD
 from .iforest import IForest as IForest

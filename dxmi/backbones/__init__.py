@@ -1,6 +1,6 @@
 """Backbones: a network with its denoiser, its loss and its few-step sampler."""
 
-from dxmi.backbones.edm import ADM_LAYOUTS, EDM_LAYOUTS, ADMUNet, BareEDMLoss, EDMFamily, EDMUNet
+from dxmi.backbones.edm import ADM_LAYOUTS, EDM_LAYOUTS, ADMUNet, BareEDMLoss, EDMFamily, EDMUNet, LaidOutUNet, Timed
 from dxmi.backbones.few_steps import (
     KARRAS,
     SCHEDULES,
@@ -14,6 +14,7 @@ from dxmi.backbones.few_steps import (
     T,
     strided_steps,
 )
+from dxmi.backbones.flows import FlowMLP, FlowNetwork, FlowUNet, VelocityMLP, VelocityNetwork
 from dxmi.backbones.images import DDPM_CHAIN, DataPredictionLoss, DDGANUNet, DDPMUNet, FractionalDDPMLoss, UNetNetwork
 from dxmi.backbones.small import DDPMMLP, EDMMLP, SIGMA_DATA, ChainNetwork, MLPNetwork, Network, StepsMLP
 
@@ -38,14 +39,21 @@ __all__ = [
     "EDMUNet",
     "FastDPMSteps",
     "FewSteps",
+    "FlowMLP",
+    "FlowNetwork",
+    "FlowUNet",
     "FractionalDDPMLoss",
     "KarrasSteps",
+    "LaidOutUNet",
     "MLPNetwork",
     "Network",
     "ResidualSteps",
     "StepsMLP",
     "StridedSteps",
     "T",
+    "Timed",
     "UNetNetwork",
+    "VelocityMLP",
+    "VelocityNetwork",
     "strided_steps",
 ]

@@ -24,8 +24,8 @@ from dxmi.training.denoising import EDMLoss
 
 
 @dataclass(frozen=True, kw_only=True)
-class EDMFamily(UNetNetwork):
-    """An EDM denoiser of a released layout.
+class LaidOutUNet(UNetNetwork):
+    """A UNet of a released layout, which classes may condition.
 
     Attributes:
         classes: number of classes that it is conditioned on; 0 for none.
@@ -41,28 +41,33 @@ class EDMFamily(UNetNetwork):
         """The official network whose fields are not listed here."""
 
     @property
-    @abstractmethod
-    def clock(self) -> float:
-        """The factor of ln(sigma) / 4 in what the network takes."""
-
-    @property
     def num_classes(self) -> int | None:
         return self.classes or None
 
     def network(self, event_shape: Sequence[int], generator: Generator) -> UNet:
         return UNet(self.config(event_shape), generator=generator)
 
+    def config(self, event_shape: Sequence[int]) -> UNetConfig:
+        """The UNet at this network's size."""
+        headless = replace(self.layout, head_channels=None, num_classes=self.classes)
+        return replace(self._sized(headless, event_shape), head_channels=self.head_channels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EDMFamily(LaidOutUNet):
+    """An EDM denoiser of a released layout."""
+
+    @property
+    @abstractmethod
+    def clock(self) -> float:
+        """The factor of ln(sigma) / 4 in what the network takes."""
+
     def loss(self) -> "BareEDMLoss":
         return BareEDMLoss(network=self)
 
     def denoiser(self, net: nn.Module) -> EDMDenoiser:
         """D(x, sigma, labels) of the bare network."""
-        return EDMDenoiser(_Timed(net, clock=self.clock))
-
-    def config(self, event_shape: Sequence[int]) -> UNetConfig:
-        """The UNet at this network's size."""
-        headless = replace(self.layout, head_channels=None, num_classes=self.classes)
-        return replace(self._sized(headless, event_shape), head_channels=self.head_channels)
+        return EDMDenoiser(Timed(net, clock=self.clock))
 
 
 ADM_LAYOUTS = {"imagenet64": ADM_IMAGENET64, "lsun256": ADM_LSUN256}
@@ -141,10 +146,10 @@ class BareEDMLoss(EDMLoss):
         return super().__call__(self.network.denoiser(net), data, *drawn)
 
 
-class _Timed(nn.Module):
-    """F(x, ln(sigma) / 4, labels) of a UNet with a clock of its own."""
+class Timed(nn.Module):
+    """F(x, time, labels) of a UNet with a clock of its own."""
 
-    def __init__(self, net: nn.Module, *, clock: float) -> None:
+    def __init__(self, net: nn.Module, *, clock: float = 1.0) -> None:
         super().__init__()
         self.net, self.clock = net, clock
 

@@ -22,10 +22,9 @@ from dxmi.nets.precision import PRECISIONS, Precision
 from dxmi.nets.presets import DDGAN_CIFAR10, DDPM_CIFAR10
 from dxmi.nets.unet import UNet
 from dxmi.nets.unet_config import UNetConfig
-from dxmi.sampling.noise import StreamNoise
 from dxmi.schedules.chains import Chain, LinearChain
 from dxmi.schedules.levels import VPSchedule
-from dxmi.training.denoising import DDPMLoss, drawn_steps, noised
+from dxmi.training.denoising import Batch, DDPMLoss, drawn_steps, noised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +149,8 @@ class DataPredictionLoss:
     schedule: VPSchedule
     latent_channels: int
 
-    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+    def draw(self, batch: Batch) -> tuple[Tensor, ...]:
+        noise = batch.noise
         shape, generator = (noise.batch_size, self.latent_channels), noise.generator
         return *drawn_steps(self.schedule, noise), torch.randn(shape, generator=generator, device=generator.device)
 

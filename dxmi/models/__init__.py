@@ -2,6 +2,7 @@
 
 from dxmi.models.consistency import ConsistencySampler, check_jumps
 from dxmi.models.denoiser import DenoiserSampler
+from dxmi.models.flow import FlowSampler
 from dxmi.models.policy import PolicySampler, ValueGuidance
 
-__all__ = ["ConsistencySampler", "DenoiserSampler", "PolicySampler", "ValueGuidance", "check_jumps"]
+__all__ = ["ConsistencySampler", "DenoiserSampler", "FlowSampler", "PolicySampler", "ValueGuidance", "check_jumps"]

@@ -13,15 +13,37 @@ from dxmi.nets.residual_mlp import NoiseResidualMLP, ResidualMLP
 from dxmi.nets.steps import AtSteps
 
 
-def denoising_net(event_shape: Sequence[int], *, hidden: int, depth: int, generator: Generator) -> nn.Module:
-    """A net (x, one number per sample, ln(sigma) / 4) to the shape of x, for EDM preconditioning.
+def denoising_net(
+    event_shape: Sequence[int],
+    *,
+    hidden: int,
+    depth: int,
+    generator: Generator,
+    condition_scale: float = 1.0,
+    num_conditions: int = 1,
+) -> nn.Module:
+    """A net (x, one number per sample or several) to the shape of x: ln(sigma) / 4 for EDM, times for flows.
 
     Raises:
         ValueError: for events that are neither vectors nor images.
     """
     if is_image(event_shape):
-        return NoiseResidualMLP(event_shape=tuple(event_shape), hidden=hidden, depth=depth, generator=generator)
-    return NoiseMLP(dim=event_shape[0], hidden=hidden, depth=depth, generator=generator)
+        return NoiseResidualMLP(
+            event_shape=tuple(event_shape),
+            hidden=hidden,
+            depth=depth,
+            generator=generator,
+            condition_scale=condition_scale,
+            num_conditions=num_conditions,
+        )
+    return NoiseMLP(
+        dim=event_shape[0],
+        hidden=hidden,
+        depth=depth,
+        generator=generator,
+        condition_scale=condition_scale,
+        num_conditions=num_conditions,
+    )
 
 
 def noise_predictor(

@@ -1,6 +1,7 @@
 """Step-conditioned multi-layer perceptron for points in the plane and other small vectors."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -82,10 +83,10 @@ class StepMLP(nn.Module):
 
 
 class NoiseMLP(nn.Module):
-    """[b, dim] and one number per sample to [b, dim]; ReLU, cos and sin of the number beside x at the input.
+    """[b, dim] and one number per sample, or several, to [b, dim]; ReLU, their cos and sin beside x at the input.
 
-    The number, a noise level in a log clock or a step of a long chain, is multiplied by `condition_scale`, which is
-    to bring it to a range of at most 4; beside it the net sees its octaves from period 8 down.
+    A number, such as a noise level in a log clock or a step of a long chain, is multiplied by `condition_scale`, which
+    is to bring it to a range of at most 4; beside it the net sees its octaves from period 8 down.
 
     Raises:
         ValueError: unless depth >= 1.
@@ -101,6 +102,7 @@ class NoiseMLP(nn.Module):
         depth: int,
         generator: Generator,
         condition_scale: float = 1.0,
+        num_conditions: int = 1,
         num_frequencies: int = 6,
     ) -> None:
         super().__init__()
@@ -108,12 +110,13 @@ class NoiseMLP(nn.Module):
             raise ValueError(f"got depth={depth}; it must be at least 1")
         self.condition_scale = condition_scale
         self.register_buffer("octaves", condition_octaves(num_frequencies), persistent=False)
-        widths = [dim + 1 + 2 * num_frequencies] + [hidden] * depth
+        widths = [dim + num_conditions * (1 + 2 * num_frequencies)] + [hidden] * depth
         self.hidden = nn.ModuleList(linear(a, b, generator) for a, b in pairwise(widths))
         self.output = linear(hidden, dim, generator)
 
-    def forward(self, x: Float[Tensor, " b dim"], condition: Float[Tensor, " b"]) -> Float[Tensor, " b dim"]:
-        hidden = torch.cat([x, condition_features(self.condition_scale * condition, self.octaves)], dim=1)
+    def forward(self, x: Float[Tensor, " b dim"], *conditions: Float[Tensor, " b"]) -> Float[Tensor, " b dim"]:
+        numbers = [self.condition_scale * condition for condition in conditions]
+        hidden = torch.cat([x, condition_features(numbers, self.octaves)], dim=1)
         for layer in self.hidden:
             hidden = layer(hidden).relu()
         return self.output(hidden)
@@ -125,11 +128,12 @@ def condition_octaves(num_frequencies: int) -> Float[Tensor, " frequencies"]:
 
 
 def condition_features(
-    number: Float[Tensor, " b"], octaves: Float[Tensor, " frequencies"]
+    numbers: Sequence[Float[Tensor, " b"]], octaves: Float[Tensor, " frequencies"]
 ) -> Float[Tensor, "b features"]:
-    """A number with the cos and sin of its octaves."""
-    angle = number[:, None] * octaves
-    return torch.cat([number[:, None], angle.cos(), angle.sin()], dim=1)
+    """Each number with the cos and sin of its octaves."""
+    angles = [number[:, None] * octaves for number in numbers]
+    parts = [(number[:, None], angle.cos(), angle.sin()) for number, angle in zip(numbers, angles, strict=True)]
+    return torch.cat([part for of_number in parts for part in of_number], dim=1)
 
 
 def linear(fan_in: int, fan_out: int, generator: Generator) -> nn.Linear:

@@ -95,7 +95,7 @@ class BetweenSteps(nn.Module):
 
 
 class NoiseResidualMLP(_ResidualNet):
-    """[b, *event] and one number per sample to [b, *event]; the number's octaves as in `NoiseMLP`.
+    """[b, *event] and one number per sample, or several, to [b, *event]; scale and octaves of them as in `NoiseMLP`.
 
     Raises:
         ValueError: unless depth >= 1.
@@ -110,20 +110,23 @@ class NoiseResidualMLP(_ResidualNet):
         hidden: int,
         depth: int,
         generator: Generator,
+        condition_scale: float = 1.0,
+        num_conditions: int = 1,
         num_frequencies: int = 6,
     ) -> None:
         super().__init__(
             event_shape=event_shape,
             output_shape=event_shape,
-            num_features=1 + 2 * num_frequencies,
+            num_features=num_conditions * (1 + 2 * num_frequencies),
             hidden=hidden,
             depth=depth,
             generator=generator,
         )
+        self.condition_scale = condition_scale
         self.register_buffer("octaves", condition_octaves(num_frequencies), persistent=False)
 
-    def forward(self, x: Points, condition: PerSample) -> Tensor:
-        return self.run(x, condition_features(condition, self.octaves))
+    def forward(self, x: Points, *conditions: PerSample) -> Tensor:
+        return self.run(x, condition_features([self.condition_scale * c for c in conditions], self.octaves))
 
 
 class _Block(nn.Module):

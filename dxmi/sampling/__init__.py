@@ -1,6 +1,15 @@
 """Sampling: noise, policies and their rollouts, denoisers and their samplers."""
 
-from dxmi.sampling.denoisers import Clipped, EDMDenoiser, EpsilonScaled, VPDenoiser, check_denoiser, conditioned
+from dxmi.sampling.denoisers import (
+    Clipped,
+    EDMDenoiser,
+    EpsilonScaled,
+    FlowDenoiser,
+    VPDenoiser,
+    check_denoiser,
+    conditioned,
+)
+from dxmi.sampling.flows import EulerFlow, FlowSteps, HeunFlow, straight_path
 from dxmi.sampling.noise import Noise, NoiseOfRows, SeededNoise, SilencedNoise, StreamNoise, philox4x32
 from dxmi.sampling.policies import GaussianPolicy, LatentPolicy
 from dxmi.sampling.rollouts import Guidance, chain, reparametrised_rollout, rollout, sample
@@ -27,9 +36,13 @@ __all__ = [
     "DPMSolverPP3M",
     "EDMDenoiser",
     "EpsilonScaled",
+    "EulerFlow",
+    "FlowDenoiser",
+    "FlowSteps",
     "GaussianPolicy",
     "Guidance",
     "Heun",
+    "HeunFlow",
     "LatentPolicy",
     "Noise",
     "NoiseOfRows",
@@ -52,4 +65,5 @@ __all__ = [
     "rollout",
     "sample",
     "slope",
+    "straight_path",
 ]

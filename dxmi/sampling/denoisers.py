@@ -52,6 +52,19 @@ class VPDenoiser(nn.Module):
         return x - per_sample(sigma, x) * eps
 
 
+class FlowDenoiser(nn.Module):
+    """D of a velocity on the straight path: x_t = x / (1 + sigma) at t = sigma / (1 + sigma), D = x_t - t v(x_t, t)."""
+
+    def __init__(self, velocity: nn.Module) -> None:
+        super().__init__()
+        self.velocity = velocity
+
+    def forward(self, x: Points, sigma: PerSample, *labels: ClassLabels) -> Points:
+        t = sigma / (1 + sigma)
+        on_path = per_sample(1 - t, x) * x
+        return on_path - per_sample(t, x) * self.velocity(on_path, t, *labels)
+
+
 class EpsilonScaled(nn.Module):
     """D <- x - (x - D) / scale: the predicted noise made smaller (Ning et al. 2024, arXiv:2308.15321)."""
 

@@ -15,6 +15,7 @@ from dxmi.training.costs import (
     velocity_of_noise,
 )
 from dxmi.training.denoising import (
+    Batch,
     DDPMLoss,
     DenoiserTraining,
     DenoisingLoss,
@@ -25,6 +26,14 @@ from dxmi.training.denoising import (
     lognormal_sigmas,
     noised,
 )
+from dxmi.training.flows import (
+    AnyCoupling,
+    FlowLoss,
+    IndependentCoupling,
+    LogitNormalTimes,
+    OptimalCoupling,
+    UniformTimes,
+)
 from dxmi.training.optimisers import FusedAdam, Learner, OptimizedModule, ema, make_optimizer
 from dxmi.training.parallel import ONE_PROCESS, OneProcess, Parallel
 from dxmi.training.policy_gradient import centred, critic_loss, policy_gradient_loss
@@ -32,18 +41,25 @@ from dxmi.training.policy_gradient import centred, critic_loss, policy_gradient_
 __all__ = [
     "ONE_PROCESS",
     "TIME_COSTS",
+    "AnyCoupling",
+    "Batch",
     "DDPMLoss",
     "DenoiserTraining",
     "DenoisingLoss",
     "EDMLoss",
+    "FlowLoss",
     "FusedAdam",
+    "IndependentCoupling",
     "Learner",
+    "LogitNormalTimes",
     "OneProcess",
+    "OptimalCoupling",
     "OptimizedModule",
     "Parallel",
     "RunningCost",
     "StepCost",
     "TimeCost",
+    "UniformTimes",
     "ValueCostName",
     "VelocityVariance",
     "centred",

@@ -38,11 +38,26 @@ def noised(schedule: VPSchedule, data: Points, k: StepIndex, eps: Points) -> Poi
     return signal.sqrt() * data + (1 - signal).sqrt() * eps
 
 
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """A whole batch, for which a loss draws its numbers.
+
+    Attributes:
+        labels: the classes, where the network is conditioned on them.
+        progress: share of the training that is done, from 0 to 1.
+    """
+
+    data: Points
+    labels: tuple[ClassLabels, ...]
+    noise: StreamNoise
+    progress: float
+
+
 @runtime_checkable
 class DenoisingLoss(Protocol):
     """A loss that trains a network: per sample, at numbers that are drawn for the whole batch before."""
 
-    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
+    def draw(self, batch: Batch) -> tuple[Tensor, ...]:
         """Numbers of a batch, a row per sample."""
         ...
 
@@ -55,8 +70,8 @@ class DDPMLoss:
 
     schedule: VPSchedule
 
-    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
-        return drawn_steps(self.schedule, noise)
+    def draw(self, batch: Batch) -> tuple[Tensor, ...]:
+        return drawn_steps(self.schedule, batch.noise)
 
     def __call__(self, net: Any, data: Points, *drawn: Tensor) -> PerSample:
         k, eps = drawn
@@ -70,8 +85,8 @@ class EDMLoss:
     mean: float = -1.2
     std: float = 1.2
 
-    def draw(self, noise: StreamNoise) -> tuple[Tensor, ...]:
-        return lognormal_sigmas(noise, mean=self.mean, std=self.std), noise.normal(0)
+    def draw(self, batch: Batch) -> tuple[Tensor, ...]:
+        return lognormal_sigmas(batch.noise, mean=self.mean, std=self.std), batch.noise.normal(0)
 
     def __call__(self, net: Any, data: Points, *drawn: Tensor) -> PerSample:
         sigma, eps, *labels = drawn
@@ -128,10 +143,12 @@ class DenoiserTraining:
 
     def step(self) -> Tensor:
         """One iteration; its loss, detached."""
-        batch = self.data()
-        points, *labels = batch if isinstance(batch, tuple) else (batch,)
+        found = self.data()
+        points, *labels = found if isinstance(found, tuple) else (found,)
+        progress = self.done / max(1, self.iterations)
+        numbers = self.loss.draw(Batch(data=points, labels=tuple(labels), noise=self.noise, progress=progress))
         data = points[self._mine]
-        drawn = tuple(values[self._mine] for values in (*self.loss.draw(self.noise), *labels))
+        drawn = tuple(values[self._mine] for values in (*numbers, *labels))
 
         def loss_of(rows: slice) -> Tensor:
             return self.loss(self.net, data[rows], *(values[rows] for values in drawn)).mean()

@@ -19,8 +19,8 @@ from dxmi.nets.lpips import STAGES
 from dxmi.nets.unet import UNet
 
 METHODS = (
-    "consistency", "ddim", "ddpm", "distribution_matching", "dxmi", "ect", "edm", "fastdpm", "gan_finetune", "sft_pg",
-    "sid",
+    "consistency", "ddim", "ddpm", "distribution_matching", "dxmi", "ect", "edm", "fastdpm", "flow",
+    "gan_finetune", "sft_pg", "sid",
 )  # fmt: skip
 TASKS = ("cifar10", "cifar10_jpeg75", "imagenet64", "lsun_bedroom")
 SHAPES = {"imagenet64": (3, 64, 64), "lsun_bedroom": (3, 256, 256)}
@@ -42,8 +42,10 @@ JUDGES = {
 JUDGED = {"dxmi": [5_134_595], "gan_finetune": [5_134_595], "sft_pg": [2_636_673, 4_482_049]}
 
 
-def layout(task: str, weights: str) -> str:
-    """The official network of a task's weights."""
+def layout(task: str, weights: str | None) -> str:
+    """The official network of a task's weights; for those that nobody has released, EDM's own."""
+    if weights is None:
+        return "edm_adm" if task == "imagenet64" else "edm_ddpmpp"
     named = {"ddpm": "fastdpm_cifar10", "ddgan": "ddgan_cifar10", "edm-ve": "edm_ncsnpp", "edm-nvidia": "edm_adm"}
     of_task = {"imagenet64": "cm_imagenet64", "lsun_bedroom": "cm_lsun256"}
     default = "fastdpm_cifar10" if weights.startswith("dxmi-") else "edm_ddpmpp"

@@ -48,15 +48,15 @@ def test_the_method_of_the_page_runs_as_the_page_says(
     code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
     assert code is not None
     assert len([line for line in code[1].splitlines() if line.strip()]) <= 40
-    (tmp_path / "flow.py").write_text(code[1])
+    (tmp_path / "few_step_flow.py").write_text(code[1])
     monkeypatch.chdir(tmp_path)
-    ended = dxbench("run", "--task", "gaussians8", "--method", "flow.py:Flow", "--json")
+    ended = dxbench("run", "--task", "gaussians8", "--method", "few_step_flow.py:FewStepFlow", "--json")
     assert ended.code == 0, ended.err
     (record,) = ended.json
     assert record["nfe"] == 4
     assert record["scores"]["sw2"]["value"] < 0.5  # a Gaussian with the ring's moments: 0.5
     assert record["scores"]["mode_share_min"]["value"] > 0.05
-    ended = dxbench("check-method", "flow.py:Flow", "--task", "gaussians8")
+    ended = dxbench("check-method", "few_step_flow.py:FewStepFlow", "--task", "gaussians8")
     assert ended.code == 0, ended.out
 
 
@@ -66,9 +66,9 @@ def test_presets_of_the_page_serve_on_tasks_that_they_do_not_name(
     page = (ROOT / "docs" / "adding-a-method.md").read_text(encoding="utf-8")
     code, presets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     said = code.replace("    name, version, Config =", "    recipes = __name__\n    name, version, Config =")
-    (tmp_path / "flow.py").write_text(f"{said}\n\n{presets}")
+    (tmp_path / "few_step_flow.py").write_text(f"{said}\n\n{presets}")
     monkeypatch.chdir(tmp_path)
-    method = load_method("flow.py:Flow")
+    method = load_method("few_step_flow.py:FewStepFlow")
     found = {
         (task, preset): configure(method, load_task(task), preset, {}).model_dump()["num_steps"]
         for task in ("gaussians8", "digits")
@@ -80,11 +80,11 @@ def test_presets_of_the_page_serve_on_tasks_that_they_do_not_name(
         ("digits", "default"): 4,
         ("digits", "quick"): 2,
     }
-    presets_of = dxbench("info", "flow.py:Flow", "--json").json["presets"]
+    presets_of = dxbench("info", "few_step_flow.py:FewStepFlow", "--json").json["presets"]
     assert (presets_of["gaussians8"], presets_of["digits"]) == ("default, quick (of any)",) * 2
-    planned = dxbench("run", "--method", "flow.py:Flow:quick", "--task", "digits", "--dry-run")
+    planned = dxbench("run", "--method", "few_step_flow.py:FewStepFlow:quick", "--task", "digits", "--dry-run")
     assert planned.code == 0, planned.err
-    assert "flow:quick" in planned.out
+    assert "few_step_flow:quick" in planned.out
 
 
 def test_the_metric_of_the_page_is_measured_as_the_page_says(

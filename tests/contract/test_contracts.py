@@ -66,6 +66,7 @@ FORMS = [
     ("ddpm", "digits", {}),
     ("data", "digits", {}),
     ("edm", "digits", {"nfe": 5}),
+    ("flow", "digits", {"nfe": 4}),
     ("ddim", "digits", {"num_steps": 4}),
     ("fastdpm", "digits", {"num_steps": 4}),
     ("ect", "digits", {"middle_sigmas": [0.8]}),
@@ -103,6 +104,9 @@ FORMS = [
     *[("edm", "gaussians8", {"sampler": sampler, "nfe": 5})
       for sampler in ("euler", "heun", "ancestral", "ipndm", "dpmpp3m")],
     ("edm", "gaussians8", {"epsilon_scale": 1.01, "nfe": 3}),
+    ("flow", "gaussians8", {"nfe": 4}),
+    ("flow", "gaussians8", {"sampler": "euler", "nfe": 3, "backbone": {"network": {"hidden": 8, "coupling":
+     {"kind": "optimal_transport"}}, "pretraining": {"iterations": 4, "batch_size": 8}}}),
     ("ddim", "gaussians8", {}),
     ("ddim", "gaussians8", {"schedule": "linear", "num_steps": 4}),
     *[("fastdpm", "gaussians8", {"approximation": way, "schedule": schedule, "num_steps": 4})

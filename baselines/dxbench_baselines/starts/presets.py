@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 from dxbench.api import Config
 from dxbench_baselines.starts.backbone import Backbone, Pretraining
 from dxmi.backbones.edm import ADMUNet, EDMUNet
+from dxmi.backbones.flows import FlowMLP, FlowUNet
 from dxmi.backbones.images import DDGANUNet, DDPMUNet
 from dxmi.backbones.small import DDPMMLP, EDMMLP, StepsMLP
 
 # Points in the plane.
 POINTS_DDPM = Backbone(network=DDPMMLP())
 POINTS_EDM = Backbone(network=EDMMLP())
+POINTS_FLOW = Backbone(network=FlowMLP())
 # A net of as many steps as are sampled, which is 0 at first and not pretrained.
 SCRATCH = Backbone(network=StepsMLP(depth=2, zero_output=True), pretraining=Pretraining(iterations=0))
 
@@ -21,6 +23,7 @@ SCRATCH = Backbone(network=StepsMLP(depth=2, zero_output=True), pretraining=Pret
 IMAGE_PRETRAINING = Pretraining(iterations=6000, batch_size=128)
 IMAGE_DDPM = Backbone(network=DDPMMLP(hidden=256), pretraining=IMAGE_PRETRAINING)
 IMAGE_EDM = Backbone(network=EDMMLP(hidden=256), pretraining=IMAGE_PRETRAINING)
+IMAGE_FLOW = Backbone(network=FlowMLP(hidden=256), pretraining=IMAGE_PRETRAINING)
 
 # CIFAR-10: DDPM, DDGAN, EDM's DDPM++, and its NCSN++, the network of the consistency models there too. EDM's are
 # trained in batches of 512 at 1e-3 for about 200 million images, as the released command does, without its dropout and
@@ -39,6 +42,13 @@ DDGAN = Backbone(
 EDM_VP = Backbone(network=EDMUNet(), pretraining=EDM_PRETRAINING, weights="edm")
 EDM_VE = Backbone(network=EDMUNet(preset="ncsnpp"), pretraining=EDM_PRETRAINING, weights="edm-ve")
 
+# Flow matching in DDPM++, as long as OT-CFM's released command trains a UNet of 36 million parameters, without its
+# dropout and its warm-up.
+FLOW = Backbone(
+    network=FlowUNet(),
+    pretraining=Pretraining(iterations=400_000, batch_size=128, lr=2e-4, ema_decay=0.9999, max_grad_norm=1.0),
+)
+
 # ImageNet 64x64: the consistency models' EDM, and EDM's own ADM.
 ADM = Backbone(network=ADMUNet(), pretraining=replace(EDM_PRETRAINING, batch_size=256, lr=1e-4), weights="edm")
 EDM_ADM = Backbone(
@@ -54,6 +64,20 @@ EDM_ADM = Backbone(
     ),
     pretraining=replace(EDM_PRETRAINING, lr=1e-4),
     weights="edm-nvidia",
+)
+# Flow matching in the same network, as long as EDM's own.
+FLOW_ADM = Backbone(
+    network=FlowUNet(
+        preset="adm",
+        width=192,
+        multipliers=(1, 2, 3, 4),
+        blocks_per_level=3,
+        attention_levels=(1, 2, 3),
+        head_channels=64,
+        classes=1000,
+        precision="bfloat16",
+    ),
+    pretraining=replace(EDM_PRETRAINING, lr=1e-4),
 )
 # LSUN Bedroom: the consistency models' EDM.
 EDM_LSUN256 = replace(
@@ -78,6 +102,8 @@ GARMENT_DDPM = Backbone(network=DDPMUNet(**GARMENTS), pretraining=GARMENT_PRETRA
 GARMENT_EDM = Backbone(
     network=EDMUNet(**GARMENTS), pretraining=replace(GARMENT_PRETRAINING, iterations=6000), weights="edm"
 )
+GARMENT_FLOW = Backbone(network=FlowUNet(**GARMENTS), pretraining=GARMENT_PRETRAINING)
+GARMENT_FLOW_CLASSES = replace(GARMENT_FLOW, network=FlowUNet(**GARMENTS, classes=10))
 GARMENT_EDM_CLASSES = replace(GARMENT_EDM, network=EDMUNet(**GARMENTS, classes=10), weights=None)
 
 # For minutes of a GPU: 6.5 million parameters, in bfloat16.
@@ -90,8 +116,10 @@ GPU_DDPM = Backbone(
 QUICK = Pretraining(iterations=300, batch_size=128)
 QUICK_POINTS_DDPM = replace(POINTS_DDPM, pretraining=QUICK)
 QUICK_POINTS_EDM = replace(POINTS_EDM, pretraining=QUICK)
+QUICK_POINTS_FLOW = replace(POINTS_FLOW, pretraining=QUICK)
 QUICK_IMAGE_DDPM = Backbone(network=DDPMMLP(hidden=64, depth=1), pretraining=replace(QUICK, iterations=200))
 QUICK_IMAGE_EDM = Backbone(network=EDMMLP(hidden=64, depth=1), pretraining=replace(QUICK, iterations=200))
+QUICK_IMAGE_FLOW = Backbone(network=FlowMLP(hidden=64, depth=1), pretraining=replace(QUICK, iterations=200))
 SMALL_DDPM = replace(
     DDPM,
     network=DDPMUNet(width=16, multipliers=(1, 2), blocks_per_level=1, attention_levels=()),
@@ -101,6 +129,11 @@ SMALL_EDM = replace(
     EDM_VP,
     network=EDMUNet(width=16, multipliers=(1, 2), blocks_per_level=1, attention_levels=()),
     pretraining=replace(EDM_PRETRAINING, iterations=100, batch_size=16),
+)
+SMALL_FLOW = replace(
+    FLOW,
+    network=FlowUNet(width=16, multipliers=(1, 2), blocks_per_level=1, attention_levels=()),
+    pretraining=replace(FLOW.pretraining, iterations=100, batch_size=16),
 )
 
 K = TypeVar("K", bound=Config)

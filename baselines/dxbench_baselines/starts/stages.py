@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from dxbench.api import Compute, Model, Problem, RandomStreams, Training
 from dxbench_baselines.starts.backbone import Start
 from dxbench_baselines.starts.models import model_of
-from dxmi.models import DenoiserSampler
+from dxmi.backbones.flows import VelocityNetwork
+from dxmi.models import DenoiserSampler, FlowSampler
+from dxmi.sampling.flows import FlowSteps
 from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.samplers import Sampler
 from dxmi.schedules.levels import NoiseLevels
@@ -119,6 +121,23 @@ class Tuning(StagedTraining):
             event_shape=problem.event_shape,
             generator=rng.torch("noise", device=compute.device),
         )
+
+
+class SampledField(StagedTraining):
+    """A start and no stage of a method's own: the field of its averaged weights is followed from noise to data."""
+
+    def __init__(self, problem: Problem, begun: Start, network: VelocityNetwork, steps: FlowSteps) -> None:
+        super().__init__(begun.training)
+        self.problem, self.begun, self.network, self.steps = problem, begun, network, steps
+
+    def model(self) -> Model:
+        sampler = FlowSampler(
+            field=self.network.field(self.begun.average),
+            steps=self.steps,
+            event_shape=self.problem.event_shape,
+            scale=self.begun.data.scale,
+        )
+        return model_of(sampler, self.begun.data)
 
 
 class SampledDenoiser(StagedTraining):
