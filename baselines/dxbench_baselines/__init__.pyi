@@ -4,6 +4,7 @@ from .data import Data as Data
 from .ddim import DDIM as DDIM
 from .ddpm import DDPM as DDPM
 from .distribution_matching import DistributionMatching as DistributionMatching
+from .drifting import Drifting as Drifting
 from .dte import DTE as DTE
 from .dxmi import DxMI as DxMI
 from .dxmi_detection import DxMIDetection as DxMIDetection
