@@ -4,6 +4,7 @@ from .data import Data as Data
 from .ddim import DDIM as DDIM
 from .ddpm import DDPM as DDPM
 from .distribution_matching import DistributionMatching as DistributionMatching
+from .drifting import Drifting as Drifting
 from .dte import DTE as DTE
 from .dxmi import DxMI as DxMI
 from .dxmi_detection import DxMIDetection as DxMIDetection
@@ -18,6 +19,7 @@ from .igebm import IGEBM as IGEBM
 from .kde import KDE as KDE
 from .knn import KNN as KNN
 from .mahalanobis import Mahalanobis as Mahalanobis
+from .mmd import MMD as MMD
 from .mpdr import MPDR as MPDR
 from .nae import NAE as NAE
 from .padim import PaDiM as PaDiM

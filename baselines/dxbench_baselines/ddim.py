@@ -6,30 +6,19 @@ as released; in the plane and on small images an MLP in place of the UNet; point
 0.5 as images have it, and samples back.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from pydantic import JsonValue
 
 from dxbench.api import Compute, Method, Problem, RandomStreams, Training
-from dxbench_baselines.starts.config import FewOfManyConfig
+from dxbench_baselines.starts.config import WholeStepsConfig
 from dxbench_baselines.starts.migration import complete, with_start
 from dxbench_baselines.starts.stages import SampledDenoiser
 from dxmi.sampling.samplers import euler
-from dxmi.schedules.chains import Chain
-from dxmi.schedules.levels import VPSchedule
-
-SCHEDULES: dict[str, Callable[[Chain, int], VPSchedule]] = {
-    "quadratic": Chain.step_quadratic,
-    "linear": Chain.step_linear,
-}
 
 
-class DDIMConfig(FewOfManyConfig):
+class DDIMConfig(WholeStepsConfig):
     """Settings of DDIM's whole steps of a DDPM."""
-
-    def vp_schedule(self) -> VPSchedule:
-        """The noise levels at the few whole steps."""
-        return SCHEDULES[self.schedule](self.backbone.network.chain, self.num_steps)
 
 
 class DDIM(Method):

@@ -76,6 +76,8 @@ FORMS = [
     ("sft_pg", "digits", {}),
     ("distribution_matching", "digits", {"adversarial": 0.1, "middle_sigmas": [0.5]}),
     ("sid", "digits", {"adversarial": 0.1}),
+    ("drifting", "digits", {"unit": "rms"}),
+    ("mmd", "digits", {"kernels": [{"kind": "polynomial"}]}),
     *[(name, "holdout_digit", {}) for name in DETECTORS],
     ("ae", "holdout_digit", {}),
     ("ae", "holdout_digit", {"features": "sphere"}),
@@ -126,6 +128,11 @@ FORMS = [
     ("sid", "gaussians8", {}),
     ("sid", "gaussians8", {"alpha": 1.0, "distance": {"kind": "pseudo_huber"}, "adversarial": 0.1}),
     ("sid_true_score", "gaussians8", {}),
+    ("mmd", "gaussians8", {}),
+    ("mmd", "gaussians8", {"num_steps": 2, "schedule": "linear", "kernels": [{"kind": "laplace", "width": 0.2}]}),
+    ("drifting", "gaussians8", {}),
+    ("drifting", "gaussians8", {"field": {"kind": "mean_shift"}, "kernels": [{"kind": "gaussian", "width": 0.1},
+                                {"kind": "laplace", "width": 0.2}], "backbone": {"pretraining": {"iterations": 2}}}),
     ("gcd", "gaussians8", {}),
     ("gcd", "gaussians8", {"tau": 0.0, "avr_decay": 1.0, "num_steps": 1}),
     ("sft_pg", "gaussians8", {"num_steps": 3}),
@@ -209,7 +216,7 @@ def test_the_start_of_dxmi_is_the_ddpm_of_the_same_training_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ect", "consistency", "distribution_matching", "gan_finetune", "gcd", "sft_pg", "sid"]
+    "name", ["ect", "consistency", "distribution_matching", "gan_finetune", "gcd", "mmd", "sft_pg", "sid"]
 )
 def test_a_tuned_model_has_its_start_beside_it_at_equal_nfe(name: str) -> None:
     counts, moved = [], []

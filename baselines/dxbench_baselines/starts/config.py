@@ -1,5 +1,6 @@
 """The settings that methods with a start have in common."""
 
+from collections.abc import Callable
 from typing import Annotated, ClassVar, Generic, Literal, Self
 
 from pydantic import Field, JsonValue, PositiveInt, model_validator
@@ -14,6 +15,7 @@ from dxmi.backbones.flows import FlowMLP, FlowUNet
 from dxmi.backbones.images import DDGANUNet, DDPMUNet
 from dxmi.backbones.small import DDPMMLP, EDMMLP, Network, StepsMLP
 from dxmi.sampling.policies import GaussianPolicy
+from dxmi.schedules.chains import Chain
 from dxmi.schedules.levels import VPSchedule
 
 NEEDS = {"vectors": Need.VECTORS, "small": Need.SMALL_EVENTS, "images": Need.IMAGES}
@@ -73,7 +75,7 @@ class StartConfig(Config, Generic[N]):
 
 
 class FewOfManyConfig(StartConfig[DDPMNetwork]):
-    """Settings of a method that samples a DDPM of 1,000 steps in few of them, without training of its own."""
+    """Settings of a method that samples a DDPM of 1,000 steps in few of them; `samples_only` unless it trains them."""
 
     samples_only = True
 
@@ -89,6 +91,19 @@ class FewOfManyConfig(StartConfig[DDPMNetwork]):
     def vp_schedule(self) -> VPSchedule:
         """The few noise levels."""
         raise NotImplementedError
+
+
+WHOLE_STEPS: dict[str, Callable[[Chain, int], VPSchedule]] = {
+    "quadratic": Chain.step_quadratic,
+    "linear": Chain.step_linear,
+}
+
+
+class WholeStepsConfig(FewOfManyConfig):
+    """Settings of a method that samples a DDPM along a few of its whole steps (DDIM, arXiv:2010.02502, App. D.2)."""
+
+    def vp_schedule(self) -> VPSchedule:
+        return WHOLE_STEPS[self.schedule](self.backbone.network.chain, self.num_steps)
 
 
 class FewStepConfig(StartConfig[FewStepNetwork]):
