@@ -3,5 +3,6 @@
 from dxmi.models.consistency import ConsistencySampler, check_jumps
 from dxmi.models.denoiser import DenoiserSampler
 from dxmi.models.policy import PolicySampler, ValueGuidance
+from dxmi.models.potential import PotentialSampler
 
-__all__ = ["ConsistencySampler", "DenoiserSampler", "PolicySampler", "ValueGuidance", "check_jumps"]
+__all__ = ["ConsistencySampler", "DenoiserSampler", "PolicySampler", "PotentialSampler", "ValueGuidance", "check_jumps"]

@@ -45,6 +45,10 @@ SMALL = {
     "head_start": 2,
     "backbone": {"network": {"hidden": 8, "depth": 1}, "pretraining": {"iterations": 4, "batch_size": 8}},
 }
+SHORT: dict[str, dict[str, object]] = {
+    "energy_matching": {"contrast_iterations": 4, "chain_steps": 12, "step_size": 0.1, "sampling_steps": 3},
+    "eqm": {"sampling_steps": 3},
+}
 EXTRACTED = ("holdout_mnist", "screw", "screw_lite2")  # real data that take a while to be read
 DETECTORS = ("iforest", "kde", "knn", "mahalanobis", "pca")
 TRAINED_DETECTORS = ("ae", "dte", "dxmi_detection", "igebm", "mpdr", "nae", "patchcore", "vgs")
@@ -75,6 +79,8 @@ FORMS = [
     ("sft_pg", "digits", {}),
     ("distribution_matching", "digits", {"adversarial": 0.1, "middle_sigmas": [0.5]}),
     ("sid", "digits", {"adversarial": 0.1}),
+    *[(name, "digits", {"potential": {"kind": "inner_product", "hidden": 8, "depth": 1}, **SHORT[name]})
+      for name in ("energy_matching", "eqm")],
     *[(name, "holdout_digit", {}) for name in DETECTORS],
     ("ae", "holdout_digit", {}),
     ("ae", "holdout_digit", {"features": "sphere"}),
@@ -122,6 +128,12 @@ FORMS = [
     ("sid", "gaussians8", {}),
     ("sid", "gaussians8", {"alpha": 1.0, "distance": {"kind": "pseudo_huber"}, "adversarial": 0.1}),
     ("sid_true_score", "gaussians8", {}),
+    ("energy_matching", "gaussians8", {**SHORT["energy_matching"]}),
+    ("energy_matching", "gaussians8", {**SHORT["energy_matching"], "solver": "heun", "data_chains": "ramped",
+                                       "tau": 1.0, "coupling": "independent", "contrast_floor": 0.01, "trim": 0.1}),
+    ("energy_matching", "gaussians8", {"contrast_iterations": 0, "sampling_steps": 3}),
+    ("eqm", "gaussians8", {**SHORT["eqm"]}),
+    ("eqm", "gaussians8", {**SHORT["eqm"], "momentum": 0.3, "coupling": "optimal"}),
     ("gcd", "gaussians8", {}),
     ("gcd", "gaussians8", {"tau": 0.0, "avr_decay": 1.0, "num_steps": 1}),
     ("sft_pg", "gaussians8", {"num_steps": 3}),
@@ -133,6 +145,7 @@ SAMPLING = {"classes", "shapes", "range", "seeds", "batch-size", "nfe"}
 LACKS = {
     ("dxmi", "gaussians8"): set(),
     ("dxmi", "digits"): set(),
+    **{(name, task): {"value"} for name in ("energy_matching", "eqm") for task in ("gaussians8", "digits")},
     ("gcd", "gaussians8"): {"value"},
     ("gcd", "digits"): {"value"},
     ("data", "gaussians8"): {"value", "resume"},
