@@ -28,20 +28,20 @@ class EnergyMatchingConfig(PotentialConfig):
 
     epsilon_max: PositiveFloat = Field(default=0.15, description="temperature of the energy, in its units")
     tau: float = Field(default=0.8, ge=0, le=1, description="t where the noise begins; 1: all of it at once")
-    contrast_iterations: NonNegativeInt = Field(default=6000, description="of the second stage; 0: the flow alone")
-    contrast: PositiveFloat = Field(default=2.0, description="lambda, weight of the contrastive term")
+    contrast_iterations: NonNegativeInt = Field(default=2000, description="of the second stage; 0: the flow alone")
+    contrast: PositiveFloat = Field(default=20.0, description="lambda, weight of the contrastive term")
     contrast_floor: PositiveFloat | None = Field(
         default=None, description="lambda times the contrast is not pushed below minus this; None: no bound"
     )
     trim: float = Field(default=0.0, ge=0, lt=1, description="share of the chains, of highest energy, left out")
-    contrast_ema_decay: float = Field(default=0.999, ge=0, lt=1, description="of the second stage")
+    contrast_ema_decay: float = Field(default=0.99, ge=0, lt=1, description="of the second stage")
     data_chains: Literal["full", "ramped"] = Field(
         default="full", description="noise of the chains begun at data: epsilon_max at once, or as of the others"
     )
-    chain_steps: PositiveInt = 40
-    step_size: PositiveFloat = Field(default=0.05, description="h, of chains in training and of samples")
+    chain_steps: PositiveInt = 20
+    step_size: PositiveFloat = Field(default=0.1, description="h, of chains in training and of samples")
     solver: Literal["euler", "heun"] = Field(default="euler", description="of samples; chains in training take Euler")
-    sampling_steps: PositiveInt = Field(default=60, description="steps of a sample: T / h")
+    sampling_steps: PositiveInt = Field(default=30, description="steps of a sample: T / h")
 
     @model_validator(mode="after")
     def _noise_comes(self) -> Self:
@@ -129,7 +129,7 @@ class EnergyMatchingTraining(PotentialTraining):
     def negatives(self, data: Points) -> Points:
         """Ends of Langevin chains, the first half begun at data and the others at noise."""
         half = len(data) // 2
-        start = torch.cat([data[:half], self.noise.normal(0)[half:]])
+        start = torch.cat([data[:half], self.start()[half:]])
         return self.chains(lambda x: gradient_of(self.energy, x), start, self.noise)
 
     def weight(self, t: PerSample) -> PerSample:

@@ -15,11 +15,16 @@ from dxmi.sampling.noise import SeededNoise
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PotentialSampler:
-    """A net V(x), [b, 1], and a way down; sample i has the noise of seed i alone."""
+    """A net V(x), [b, 1], and a way down; sample i has the noise of seed i alone.
+
+    Attributes:
+        start_std: of the noise that samples begin as, in units of the data.
+    """
 
     net: nn.Module
     descent: Descent
     event_shape: tuple[int, ...]
+    start_std: float = 1.0
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
@@ -41,4 +46,4 @@ class PotentialSampler:
     def _states(self, seeds: SampleSeeds) -> Iterator[Points]:
         device = next(self.net.parameters()).device
         noise = SeededNoise(seeds=seeds.to(device), event_shape=self.event_shape)
-        return self.descent.states(lambda x: gradient_of(self.energy, x), noise.normal(0), noise)
+        return self.descent.states(lambda x: gradient_of(self.energy, x), self.start_std * noise.normal(0), noise)

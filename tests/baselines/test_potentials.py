@@ -284,8 +284,8 @@ def test_an_energy_without_classes_is_not_trained_on_classes(name: str) -> None:
 
 def test_chains_that_end_before_their_noise_begins_are_refused() -> None:
     with pytest.raises(ValidationError, match=r"end before their noise begins at tau = 0\.8; raise chain_steps"):
-        EnergyMatchingConfig(chain_steps=10, step_size=0.05)
-    EnergyMatchingConfig(chain_steps=10, step_size=0.05, contrast_iterations=0)
+        EnergyMatchingConfig(chain_steps=8, step_size=0.1)
+    EnergyMatchingConfig(chain_steps=8, step_size=0.1, contrast_iterations=0)
 
 
 def test_a_network_says_what_data_it_has_layers_for() -> None:

@@ -27,6 +27,7 @@ class PotentialConfig(Config):
     coupling: Literal["optimal", "independent"] = Field(
         default="optimal", description="noise of a data point: by optimal transport within the batch, or any"
     )
+    noise_std: PositiveFloat = Field(default=1.0, description="of the noise, in units of the data")
     iterations: PositiveInt = 10000
     batch_size: PositiveInt = 256
     lr: PositiveFloat = 1e-3
@@ -88,13 +89,17 @@ class PotentialTraining(Training):
         """A batch of data."""
         return self.source.batch(self.config.batch_size, rng=self.data_rng).to(self.device)
 
+    def start(self) -> Points:
+        """A batch of noise."""
+        return self.config.noise_std * self.noise.normal(0)
+
     def energy(self, x: Points) -> PerSample:
         """V(x) of the net in training."""
         return self.net(x).squeeze(1)
 
     def matching_loss(self) -> PerSample:
         """||grad V(x_t) - c(t) (noise - data)||^2 / D at x_t = t data + (1 - t) noise, t uniform, times w(t)."""
-        data, noise = self.batch(), self.noise.normal(0)
+        data, noise = self.batch(), self.start()
         if self.config.coupling == "optimal":
             noise = noise[optimal_pairs(noise, data)]
         t = torch.rand(len(data), generator=self.noise.generator, device=self.device)
@@ -112,7 +117,12 @@ class PotentialTraining(Training):
 
     def sampled(self, net: nn.Module) -> Model:
         """The model of a net's weights, without the temperature of its energy."""
-        sampler = PotentialSampler(net=net, descent=self.config.descent(), event_shape=self.problem.event_shape)
+        sampler = PotentialSampler(
+            net=net,
+            descent=self.config.descent(),
+            event_shape=self.problem.event_shape,
+            start_std=self.config.noise_std,
+        )
         return Model(
             networks=sampler.networks,
             sampler=sampler.sample,
