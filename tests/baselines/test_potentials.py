@@ -15,10 +15,12 @@ from dxbench_baselines.energy_matching import (
 from dxbench_baselines.eqm import EqM, EqMConfig, EqMTraining
 from gaussian_task import COVARIANCE, MEAN, errors, samples, start
 from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 
 from dxbench.api import Compute, Need, Problem
 from dxbench.api.streams import RandomStreams
+from dxbench.conformance.devices import MetaStreams
+from dxbench.conformance.problems import TwoBlobs
 from dxbench.drawing.draw import draw_samples
 from dxbench.plugins.configure import configure
 from dxbench.plugins.registry import load_method, load_task
@@ -86,17 +88,15 @@ def test_a_descent_without_noise_has_its_order(kind: type[LangevinDescent], orde
 
 
 @pytest.mark.parametrize(
-    ("kind", "variance"), [(LangevinDescent, 0.5 / 0.95), (HeunLangevinDescent, 0.5 * 0.9525 / 0.95)]
+    ("kind", "a", "b"), [(LangevinDescent, 0.9, 1.0), (HeunLangevinDescent, 0.905, 0.95)], ids=["euler", "heun"]
 )
-def test_full_noise_leads_to_the_boltzmann_law(kind: type[LangevinDescent], variance: float) -> None:
-    """Of x^2 / 2 at temperature 1/2 with steps of 0.1, whose own stationary variance is known."""
+def test_full_noise_leads_to_the_boltzmann_law(kind: type[LangevinDescent], a: float, b: float) -> None:
+    """Of x^2 / 2 at temperature 1/2 with steps h of 0.1: x <- a x + b kick, and a kick has the variance h."""
     way = kind(step_size=0.1, steps=100, temperature=Temperature(highest=0.5, ramp=0.0), begun=1.0)
-    if kind is HeunLangevinDescent:
-        # x <- a x + b kick: a = 1 - h + h^2 / 2, b = 1 - h / 2, kick of variance 2 eps h = 0.1.
-        a, b = 1 - 0.1 + 0.005, 1 - 0.05
-        variance = 0.1 * b**2 / (1 - a**2)
     x = last(way, 1.0, torch.zeros(20_000, 2, dtype=torch.float64), noise(20_000))
+    variance = 0.1 * b**2 / (1 - a**2)
     assert x.var().item() == pytest.approx(variance, abs=5 * variance * math.sqrt(2 / 40_000))
+    assert variance == pytest.approx(0.5, abs=0.03)
 
 
 def test_chains_may_have_begun_at_their_own_times() -> None:
@@ -312,9 +312,19 @@ def test_data_that_are_not_numbers_end_a_training() -> None:
 
 
 def test_the_recipe_of_cifar10_has_the_released_network() -> None:
-    """50 million parameters, as the release says; here counted on tensors without data."""
+    """50 million parameters, as the release says; here on tensors without data."""
     config = configure(load_method("energy_matching"), load_task("cifar10"), "default", {})
     assert isinstance(config, EnergyMatchingConfig)
-    with torch.device("meta"):
-        net: nn.Module = config.potential.net((3, 32, 32), data_std=0.5, generator=torch.Generator())
+    shape = (3, 32, 32)
+    problem = Problem(task="cifar10", event_shape=shape, data=TwoBlobs(event_shape=shape), data_std=0.5)
+    training = EnergyMatching().start(
+        problem,
+        config,
+        compute=Compute(device="meta", threads=1),
+        rng=MetaStreams("energy_matching", "cifar10"),
+    )
+    assert training.total_steps == 147_000
+    (net,) = training.model().networks
+    assert {p.device.type for p in net.parameters()} == {"meta"}
     assert sum(p.numel() for p in net.parameters()) == pytest.approx(50e6, rel=0.01)
+    assert config.descent().gradients == 650

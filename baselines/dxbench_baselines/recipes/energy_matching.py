@@ -55,6 +55,19 @@ def cifar10() -> EnergyMatchingConfig:
     )  # fmt: skip
 
 
+def fashion_mnist() -> EnergyMatchingConfig:
+    """A small one of the networks and 4,100 iterations (inferred: nothing was run)."""
+    return EnergyMatchingConfig(
+        potential=UNetTransformer(
+            width=32, multipliers=(1, 2, 2), blocks_per_level=1, attention_levels=(2,), head_channels=None,
+            channels=64, layers=2,
+        ),
+        iterations=4000, contrast_iterations=100, batch_size=64, lr=6e-4, contrast_ema_decay=0.9, max_grad_norm=1.0,
+        epsilon_max=0.01, tau=1.0, contrast=1e-3, contrast_floor=0.02, trim=0.1, data_chains="ramped", chain_steps=40,
+        step_size=0.05, sampling_steps=60,
+    )  # fmt: skip
+
+
 def images_quick() -> EnergyMatchingConfig:
     """Minutes on a processor, to see that everything works; its numbers mean nothing."""
     return cifar10().model_copy(
@@ -77,4 +90,5 @@ RECIPES: dict[tuple[str, str], Callable[[], EnergyMatchingConfig]] = {
     ("images", "default"): cifar10,
     ("images", "quick"): images_quick,
     ("images/cifar10", "default"): cifar10,
+    ("images/fashion_mnist", "default"): fashion_mnist,
 }
