@@ -10,6 +10,8 @@ from .dxmi import DxMI as DxMI
 from .dxmi_detection import DxMIDetection as DxMIDetection
 from .ect import ECT as ECT
 from .edm import EDM as EDM
+from .energy_matching import EnergyMatching as EnergyMatching
+from .eqm import EqM as EqM
 from .fastdpm import FastDPM as FastDPM
 from .flow import Flow as Flow
 from .gan_finetune import GANFinetune as GANFinetune

@@ -29,6 +29,7 @@ from dxbench.api import Compute, Method, Need, Problem, RandomStreams, Training
 from dxbench_baselines.starts.stages import Stateful
 from dxbench_baselines.starts.two_stage import TwoStageConfig, TwoStageTraining
 from dxmi.arrays import Points
+from dxmi.energies.gradients import gradient_of
 from dxmi.energies.values import CorrectedEnergy
 from dxmi.geometry.spaces import Space, UnitSphere
 from dxmi.losses import bellman_error, energy_loss
@@ -77,9 +78,7 @@ class ValueGradientSampler:
 
     def drift(self, x: Points, k: int) -> Points:
         """mu_k = (s^2 / tau) grad V_{k+1}(x), along the space."""
-        with torch.enable_grad():
-            x = x.detach().requires_grad_(True)
-            (gradient,) = torch.autograd.grad(self._value.value(x, _steps(x, k + 1)).sum(), x)
+        gradient = gradient_of(lambda x: self._value.value(x, _steps(x, k + 1)), x)
         return self._space.tangent(x.detach(), gradient) * (self.std**2 / self.tau)
 
     def diffused(self, data: Points, generator: torch.Generator) -> Points:

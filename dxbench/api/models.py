@@ -16,7 +16,8 @@ class Model:
     A capability is a function that is not None. Metrics that need one which a model lacks are noted as not measured.
 
     Attributes:
-        networks: those that sampling or scoring evaluates; the harness counts their forward passes.
+        networks: those that sampling or scoring evaluates; the harness counts their passes, a gradient
+            as two.
         sampler: int64 seeds [b] to samples [b, *event] on any device, or `sampler(seeds, labels)` where there is
             `num_classes`. Sample i depends on seeds[i] and labels[i] alone.
         trajectory_sampler: as `sampler`, to all states from noise on, [K + 1, b, *event]; the last are the samples.

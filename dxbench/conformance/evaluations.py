@@ -110,4 +110,4 @@ def _rows(subject: Subject, batches: list[torch.Tensor]) -> int:
     with torch.no_grad(), counted_passes(model.networks) as counter:
         for batch in batches:
             subject.draw(model, batch)
-    return counter.rows
+    return counter.total

@@ -8,24 +8,43 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+from torch.utils.hooks import RemovableHandle
 
 
 @dataclass(slots=True)
 class PassCounter:
-    """Rows that went forward through any of the counted networks."""
+    """Rows that went through any of the counted networks.
+
+    Attributes:
+        rows: forward.
+        backward: backward, from the network's output.
+    """
 
     rows: int = 0
+    backward: int = 0
+
+    @property
+    def total(self) -> int:
+        """Both: a gradient is one forward and one backward pass. NFE counts these."""
+        return self.rows + self.backward
 
 
 @contextmanager
 def counted_passes(networks: Sequence[torch.nn.Module]) -> Iterator[PassCounter]:
-    """Counts forward passes, in samples, of `networks` while the context is open."""
+    """Counts passes, in samples, of `networks` while the context is open."""
     counter = PassCounter()
 
     def count(module: torch.nn.Module, args: tuple[Any, ...], output: object) -> None:
-        counter.rows += len(args[0])
+        size = len(args[0])
+        counter.rows += size
 
-    handles = [network.register_forward_hook(count) for network in networks]
+        def count_backward(gradient: torch.Tensor) -> None:
+            counter.backward += size
+
+        if isinstance(output, torch.Tensor) and output.requires_grad:
+            handles.append(output.register_hook(count_backward))
+
+    handles: list[RemovableHandle] = [network.register_forward_hook(count) for network in networks]
     try:
         yield counter
     finally:

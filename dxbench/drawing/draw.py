@@ -51,7 +51,7 @@ def draw_samples(
                 batches.append(array if keep is None else keep(array))
     if bad:
         raise ValueError(f"{bad:,} of {n:,} samples are not finite")
-    return np.concatenate(batches), counter.rows / n
+    return np.concatenate(batches), counter.total / n
 
 
 def draw_chains(

@@ -76,7 +76,7 @@ class DistributedSampling:
                 with self._parallel.autocast():
                     parts.append(model.sample(*(argument[rows] for argument in mine)))
         samples = torch.cat(parts)
-        passes = 0 if idle else counter.rows
+        passes = 0 if idle else counter.total
         total = torch.tensor([passes], dtype=torch.int64, device=samples.device)
         self._parallel.sum([total])
         return self._workers.gather(samples[: share.stop - share.start], of=n), int(total) - passes

@@ -130,4 +130,4 @@ def drawn(model: Any, n: int, *, seed: int, progress: Callable[[str], None]) -> 
             progress(f"sampling {start:,} of {n:,}")
             seeds = seed + torch.arange(start, min(n, start + BATCH), dtype=torch.int64)
             batches.append(model.sample(seeds).detach().cpu())
-    return torch.cat(batches), counter.rows / n
+    return torch.cat(batches), counter.total / n

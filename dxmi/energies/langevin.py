@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from dxmi.arrays import PerSample, Points, per_sample
+from dxmi.arrays import Points, per_sample
+from dxmi.energies.gradients import Potential, gradient_of
 from dxmi.geometry.spaces import Space
 
-Potential = Callable[[Points], PerSample]
 GradientRule = Callable[[Points], Points]
 
 
@@ -56,10 +56,7 @@ class Langevin:
         """Ends of the chains that begin at `start`, without a gradient."""
         x = start.detach()
         for std in self.stds:
-            with torch.enable_grad():
-                x.requires_grad_(True)
-                (gradient,) = torch.autograd.grad(potential(x).sum(), x)
-            x = x.detach()
+            gradient = gradient_of(potential, x)
             eps = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
             drift = self.rule(self.space.tangent(x, gradient))
             x = self.space.move(x, std * eps - self.step_size * drift)

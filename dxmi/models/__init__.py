@@ -4,5 +4,14 @@ from dxmi.models.consistency import ConsistencySampler, check_jumps
 from dxmi.models.denoiser import DenoiserSampler
 from dxmi.models.flow import FlowSampler
 from dxmi.models.policy import PolicySampler, ValueGuidance
+from dxmi.models.potential import PotentialSampler
 
-__all__ = ["ConsistencySampler", "DenoiserSampler", "FlowSampler", "PolicySampler", "ValueGuidance", "check_jumps"]
+__all__ = [
+    "ConsistencySampler",
+    "DenoiserSampler",
+    "FlowSampler",
+    "PolicySampler",
+    "PotentialSampler",
+    "ValueGuidance",
+    "check_jumps",
+]

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from dxmi.arrays import ClassLabels, Points, SampleSeeds, States
+from dxmi.energies.gradients import gradient_of
 from dxmi.protocols import GuidingValue
 from dxmi.sampling.noise import Noise, SeededNoise, SilencedNoise
 from dxmi.sampling.policies import GaussianPolicy
@@ -23,11 +24,9 @@ class ValueGuidance:
     strength: float
 
     def __call__(self, x: Points, step: int, std: float) -> Points:
-        with torch.enable_grad():
-            x = x.detach().requires_grad_(True)
-            k = x.new_full((len(x),), step + 1, dtype=torch.int64)
-            (gradient,) = torch.autograd.grad(self.value.value(x, k).sum(), x)
-        return (x - self.strength * std * gradient).detach()
+        k = x.new_full((len(x),), step + 1, dtype=torch.int64)
+        gradient = gradient_of(lambda x: self.value.value(x, k), x)
+        return x.detach() - self.strength * std * gradient
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,12 +1,13 @@
 """Step-conditioned multi-layer perceptron for points in the plane and other small vectors."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
 from dxmi.arrays import Points, StepIndex
@@ -34,7 +35,7 @@ def unrounded(layer: nn.Linear, x: Float[Tensor, " b _"]) -> Float[Tensor, " b _
 class StepMLP(nn.Module):
     """[b, *event] of `dim_in` entries and step indices 0 .. num_levels - 1 to [b, dim_out].
 
-    ReLU; step features beside the flattened x at the input.
+    Step features beside the flattened x at the input; ReLU, or another `activation`.
 
     With `x_octaves` > 0 the net also sees cos and sin of each coordinate at that many octaves, the slowest of
     period `x_period`: it then learns an energy with narrow modes sooner (Tancik et al. 2020, arXiv:2006.10739).
@@ -59,10 +60,12 @@ class StepMLP(nn.Module):
         num_frequencies: int = 6,
         x_octaves: int = 0,
         x_period: float = 16.0,
+        activation: Callable[[Tensor], Tensor] = F.relu,
     ) -> None:
         super().__init__()
         if depth < 1 or num_levels < 1:
             raise ValueError(f"got depth={depth}, num_levels={num_levels}; both must be at least 1")
+        self.activation = activation
         self.register_buffer("features", fourier_features(num_levels, num_frequencies), persistent=False)
         angular = 2.0 * math.pi / x_period * 2.0 ** torch.arange(x_octaves)
         self.register_buffer("angular", angular, persistent=False)
@@ -78,7 +81,7 @@ class StepMLP(nn.Module):
         angle = (x[:, :, None] * self.angular).flatten(1)
         hidden = torch.cat([x, angle.cos(), angle.sin(), self.features[k]], dim=1)
         for layer in self.hidden:
-            hidden = layer(hidden).relu()
+            hidden = self.activation(layer(hidden))
         return unrounded(self.output, hidden)
 
 
@@ -154,5 +157,5 @@ class Unconditional(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, x: Points) -> Float[Tensor, " b dim_out"]:
+    def forward(self, x: Points) -> Float[Tensor, " b *out"]:
         return self.net(x, x.new_zeros(len(x), dtype=torch.int64))

@@ -45,6 +45,10 @@ SMALL = {
     "head_start": 2,
     "backbone": {"network": {"hidden": 8, "depth": 1}, "pretraining": {"iterations": 4, "batch_size": 8}},
 }
+SHORT: dict[str, dict[str, object]] = {
+    "energy_matching": {"contrast_iterations": 4, "chain_steps": 12, "step_size": 0.1, "sampling_steps": 3},
+    "eqm": {"sampling_steps": 3},
+}
 EXTRACTED = ("holdout_mnist", "screw", "screw_lite2")  # real data that take a while to be read
 DETECTORS = ("iforest", "kde", "knn", "mahalanobis", "pca")
 TRAINED_DETECTORS = ("ae", "dte", "dxmi_detection", "igebm", "mpdr", "nae", "patchcore", "vgs")
@@ -78,6 +82,8 @@ FORMS = [
     ("sid", "digits", {"adversarial": 0.1}),
     ("drifting", "digits", {"unit": "rms"}),
     ("mmd", "digits", {"kernels": [{"kind": "polynomial"}]}),
+    *[(name, "digits", {"potential": {"kind": "inner_product", "hidden": 8, "depth": 1}, **SHORT[name]})
+      for name in ("energy_matching", "eqm")],
     *[(name, "holdout_digit", {}) for name in DETECTORS],
     ("ae", "holdout_digit", {}),
     ("ae", "holdout_digit", {"features": "sphere"}),
@@ -133,6 +139,12 @@ FORMS = [
     ("drifting", "gaussians8", {}),
     ("drifting", "gaussians8", {"field": {"kind": "mean_shift"}, "kernels": [{"kind": "gaussian", "width": 0.1},
                                 {"kind": "laplace", "width": 0.2}], "backbone": {"pretraining": {"iterations": 2}}}),
+    ("energy_matching", "gaussians8", {**SHORT["energy_matching"]}),
+    ("energy_matching", "gaussians8", {**SHORT["energy_matching"], "solver": "heun", "data_chains": "ramped",
+                                       "tau": 1.0, "coupling": "independent", "contrast_floor": 0.01, "trim": 0.1}),
+    ("energy_matching", "gaussians8", {"contrast_iterations": 0, "sampling_steps": 3}),
+    ("eqm", "gaussians8", {**SHORT["eqm"]}),
+    ("eqm", "gaussians8", {**SHORT["eqm"], "momentum": 0.3, "coupling": "optimal"}),
     ("gcd", "gaussians8", {}),
     ("gcd", "gaussians8", {"tau": 0.0, "avr_decay": 1.0, "num_steps": 1}),
     ("sft_pg", "gaussians8", {"num_steps": 3}),
@@ -144,6 +156,7 @@ SAMPLING = {"classes", "shapes", "range", "seeds", "batch-size", "nfe"}
 LACKS = {
     ("dxmi", "gaussians8"): set(),
     ("dxmi", "digits"): set(),
+    **{(name, task): {"value"} for name in ("energy_matching", "eqm") for task in ("gaussians8", "digits")},
     ("gcd", "gaussians8"): {"value"},
     ("gcd", "digits"): {"value"},
     ("data", "gaussians8"): {"value", "resume"},

@@ -76,6 +76,21 @@ def test_passes_of_every_listed_network_count_and_of_no_other():
     assert both.rows == 12
 
 
+def test_a_gradient_is_a_forward_and_a_backward_pass():
+    net = nn.Linear(2, 1)
+    with torch.no_grad(), counted_passes([net]) as counter:
+        net(torch.zeros(7, 2))
+        assert (counter.rows, counter.backward, counter.total) == (7, 0, 7)
+        with torch.enable_grad():
+            x = torch.zeros(5, 2, requires_grad=True)
+            torch.autograd.grad(net(x).sum(), x)
+        assert (counter.rows, counter.backward, counter.total) == (12, 5, 17)
+        with torch.enable_grad():
+            kept = net(torch.zeros(3, 2, requires_grad=True))
+    kept.sum().backward()
+    assert counter.total == 20, "nothing is counted any more"
+
+
 def test_hooks_are_removed_after_an_error():
     model = Stub(change=lambda x: x[:, :1])
     with pytest.raises(ValueError, match="wanted samples of shape"):
