@@ -2,6 +2,7 @@
 
 from dxmi.sampling.denoisers import Clipped, EDMDenoiser, EpsilonScaled, VPDenoiser, check_denoiser, conditioned
 from dxmi.sampling.noise import Noise, NoiseOfRows, SeededNoise, SilencedNoise, StreamNoise, philox4x32
+from dxmi.sampling.noising import InUnits, NoisingChain
 from dxmi.sampling.policies import GaussianPolicy, LatentPolicy
 from dxmi.sampling.rollouts import Guidance, chain, reparametrised_rollout, rollout, sample
 from dxmi.sampling.samplers import (
@@ -30,9 +31,11 @@ __all__ = [
     "GaussianPolicy",
     "Guidance",
     "Heun",
+    "InUnits",
     "LatentPolicy",
     "Noise",
     "NoiseOfRows",
+    "NoisingChain",
     "Sampler",
     "SeededNoise",
     "SilencedNoise",

@@ -2,6 +2,7 @@
 
 from dxmi.training.costs import (
     TIME_COSTS,
+    PathCost,
     RunningCost,
     StepCost,
     TimeCost,
@@ -41,6 +42,7 @@ __all__ = [
     "OneProcess",
     "OptimizedModule",
     "Parallel",
+    "PathCost",
     "RunningCost",
     "StepCost",
     "TimeCost",
