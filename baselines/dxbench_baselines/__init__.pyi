@@ -3,9 +3,11 @@ from .consistency import Consistency as Consistency
 from .data import Data as Data
 from .ddim import DDIM as DDIM
 from .ddpm import DDPM as DDPM
+from .dds import DDS as DDS
 from .distribution_matching import DistributionMatching as DistributionMatching
 from .drifting import Drifting as Drifting
 from .dte import DTE as DTE
+from .dxdp import DxDP as DxDP
 from .dxmi import DxMI as DxMI
 from .dxmi_detection import DxMIDetection as DxMIDetection
 from .ect import ECT as ECT
@@ -16,10 +18,12 @@ from .fastdpm import FastDPM as FastDPM
 from .flow import Flow as Flow
 from .gan_finetune import GANFinetune as GANFinetune
 from .gcd import GCD as GCD
+from .hmc import HMC as HMC
 from .iforest import IForest as IForest
 from .igebm import IGEBM as IGEBM
 from .kde import KDE as KDE
 from .knn import KNN as KNN
+from .langevin import LangevinSampler as LangevinSampler
 from .mahalanobis import Mahalanobis as Mahalanobis
 from .mmd import MMD as MMD
 from .mpdr import MPDR as MPDR

@@ -7,6 +7,7 @@ from dxbench.api.detectors import Detector, PatchDetector, array_energy, array_m
 from dxbench.api.measuring import (
     AdjustableMetric,
     DescribedMetric,
+    EnergyCalls,
     Estimate,
     EvaluationInputs,
     Metric,
@@ -29,7 +30,16 @@ from dxbench.api.methods import (
     Training,
 )
 from dxbench.api.models import Model, require_model
-from dxbench.api.problems import DataSource, FiniteData, LabelledData, PatchData, Pretrained, Problem, ProblemSet
+from dxbench.api.problems import (
+    DataSource,
+    FiniteData,
+    LabelledData,
+    NoData,
+    PatchData,
+    Pretrained,
+    Problem,
+    ProblemSet,
+)
 from dxbench.api.records import (
     CURVE_POINTS,
     RECORD_SCHEMA_VERSION,
@@ -73,6 +83,7 @@ __all__ = [
     "DescribedMetric",
     "Detector",
     "Direction",
+    "EnergyCalls",
     "Estimate",
     "Evaluation",
     "EvaluationInputs",
@@ -91,6 +102,7 @@ __all__ = [
     "Model",
     "Natural",
     "Need",
+    "NoData",
     "NoTraining",
     "NonNegative",
     "NotApplicable",

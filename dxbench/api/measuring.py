@@ -49,6 +49,19 @@ class Estimate(Frozen):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EnergyCalls:
+    """Points that a method called a given energy at; a gradient counts as one call more.
+
+    Attributes:
+        training: points, in the whole training.
+        sampling: points per sample.
+    """
+
+    training: int
+    sampling: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationInputs:
     """Everything that metrics see of one model: its draws, its energy, and the task's reference.
 
@@ -61,6 +74,9 @@ class EvaluationInputs:
         start_samples: draws of the model that training began from, or None where there is no such model.
         scores: what the task itself made of the energy at its test points, once for all metrics; their form is
             the task's. None where the task makes nothing of it.
+        log_weights: [n] nats, of draws from exp(-E) over the model's density (`Model.weighted_sampler`); None for a
+            model without.
+        calls: of a given energy; None for samples of a file, and where no energy is given.
     """
 
     samples: "np.ndarray | None"
@@ -70,12 +86,14 @@ class EvaluationInputs:
     reference: Any
     start_samples: "np.ndarray | None" = None
     scores: Any = None
+    log_weights: "np.ndarray | None" = None
+    calls: EnergyCalls | None = None
 
     def of_start(self) -> "EvaluationInputs":
         """The same of the model that training began from; raises NotApplicable where there is none."""
         if self.start_samples is None:
             raise NotApplicable("the model was not fine-tuned from another")
-        return replace(self, samples=self.start_samples, start_samples=None, energy=None)
+        return replace(self, samples=self.start_samples, start_samples=None, energy=None, log_weights=None, calls=None)
 
 
 class NotApplicable(Exception):

@@ -60,6 +60,7 @@ class Need(StrEnum):
     IMAGES = "images"
     PATCHES = "patches of images"
     ORACLE = "the true distribution"
+    ENERGY = "a given energy to call"
     TRUE_SCORE = "the scores of the true distribution under noise"
     CUDA = "a CUDA device"
 

@@ -22,6 +22,8 @@ class Model:
             `num_classes`. Sample i depends on seeds[i] and labels[i] alone.
         trajectory_sampler: as `sampler`, to all states from noise on, [K + 1, b, *event]; the last are the samples.
             Drawn in reports.
+        weighted_sampler: seeds [b] to the samples of `sampler` and log weights [b] in nats, exp(-E) of the given energy
+            (`Problem.energy`) over the model's density, or the same of whole chains; exp of one is Z on average.
         num_classes: samples are drawn of a class, 0 .. num_classes - 1; None where they are drawn without.
         energy: points [b, *event] to [b]; low = likely, p proportional to exp(-E / temperature).
         temperature: of the energy; None where it has no scale.
@@ -41,6 +43,7 @@ class Model:
     networks: "Sequence[torch.nn.Module]" = ()
     sampler: "Callable[..., Tensor] | None" = None
     trajectory_sampler: "Callable[..., Tensor] | None" = None
+    weighted_sampler: "Callable[[Tensor], tuple[Tensor, Tensor]] | None" = None
     num_classes: int | None = None
     energy: "Callable[[Tensor], Tensor] | None" = None
     temperature: float | None = None
@@ -56,7 +59,7 @@ class Model:
 
         if not isinstance(self.networks, tuple | list) or not all(isinstance(n, Module) for n in self.networks):
             raise TypeError(f"networks is {self.networks!r}, wanted a tuple of torch modules")
-        for name in ("sampler", "trajectory_sampler", "energy", "maps", "denoiser", "value"):
+        for name in ("sampler", "trajectory_sampler", "weighted_sampler", "energy", "maps", "denoiser", "value"):
             if not (getattr(self, name) is None or callable(getattr(self, name))):
                 kind = type(getattr(self, name)).__name__
                 raise TypeError(f"{name} is a {kind}, wanted a function; give the method of it that is one")
@@ -64,8 +67,10 @@ class Model:
             require_model(model)
         if (self.value is None) != (self.num_steps is None):
             raise ValueError("value and num_steps go together: value(x, k) for k = 0 .. num_steps")
-        if self.sampler is None and not (self.trajectory_sampler is None and self.num_classes is None):
-            raise ValueError("trajectory_sampler and num_classes are of a model that samples; give sampler too")
+        if self.sampler is None and (self.trajectory_sampler, self.weighted_sampler, self.num_classes) != (None,) * 3:
+            raise ValueError(
+                "trajectory_sampler, weighted_sampler and num_classes are of a model that samples; give sampler too"
+            )
         if self.energy is None and self.temperature is not None:
             raise ValueError(f"temperature is {self.temperature} and there is no energy; give energy too")
 

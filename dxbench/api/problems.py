@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
+    from torch import Tensor, nn
 
 from dxbench.api.models import Model
+from dxbench.errors import UsageError
 
 
 class DataSource(Protocol):
@@ -17,6 +18,17 @@ class DataSource(Protocol):
     def batch(self, n: int, *, rng: "np.random.Generator") -> "Tensor":
         """[n, *event] float32 on the CPU; the only source of randomness is `rng`."""
         ...
+
+
+class NoData:
+    """The training data of a task that gives an energy to call, and none: a `DataSource` that refuses."""
+
+    def batch(self, n: int, *, rng: "np.random.Generator") -> "Tensor":
+        """Raises UsageError, with the remedy, in a method that takes data for granted."""
+        raise UsageError(
+            "the task gives an energy to call and no training data; list Need.TRAINING_DATA in the method's `needs`, "
+            "so that it is skipped here, or call `problem.energy`"
+        )
 
 
 @runtime_checkable
@@ -78,11 +90,15 @@ class Problem:
     """All that a method may see of a task. Images are events (C, H, W) in [-1, 1].
 
     Attributes:
-        data: training data; `LabelledData` where there are classes.
-        data_std: standard deviation of one coordinate of the data, a fact tasks publish.
+        data: training data; `LabelledData` where there are classes, `NoData` where an energy is given in their place.
+        data_std: standard deviation of one coordinate of the data, a fact tasks publish; of a given energy, that of its
+            law at temperature 1.
         num_classes: a model draws samples of a class (`Model.num_classes`); None where it draws without.
         pretrained: official weights to begin from; None where the task grants none.
         oracle: the truth as a model, handed only to reference rows (`Need.ORACLE`).
+        energy: a given energy to sample from (`Need.ENERGY`), points [b, *event] to [b] in nats, without parameters,
+            differentiable by torch; p is proportional to exp(-E). The harness counts the points that it is called at,
+            and those whose gradient is taken. A model that calls it to draw samples lists it among its `networks`.
     """
 
     task: str
@@ -92,6 +108,7 @@ class Problem:
     num_classes: int | None = None
     pretrained: Pretrained | None = None
     oracle: "Model | None" = None
+    energy: "nn.Module | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)

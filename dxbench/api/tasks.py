@@ -80,8 +80,8 @@ class Task(ABC):
         headline: the metrics of its tables, in order.
         assets: files that are not shipped, all that `dxbench prepare` fetches for it.
         family: the family of data whose presets serve here, where a method has none for the task itself: "plane",
-            "small_images", "images", "vectors" or "patches", or one within one of these such as "images/cifar10", for
-            tasks that are alike. "" for none.
+            "small_images", "images", "vectors", "patches" or "boltzmann", or one within one of these such as
+            "images/cifar10", for tasks that are alike. "" for none.
         problem_is_quick: False where `problem` may take minutes, so that looking ahead (`--dry-run`) does not ask it.
         image_bytes: images made elsewhere are scored as bytes [n, H, W, C]; else as floats [n, C, H, W] in [-1, 1].
         num_samples: how many samples each run of it is scored on; 0 where that is not one number.

@@ -13,7 +13,9 @@ from dxbench.api import (
     Evaluation,
     EvaluationInputs,
     LabelledData,
+    NoData,
     NotApplicable,
+    Problem,
     canonical_json,
 )
 from dxbench.conformance.hidden import require_hidden
@@ -22,7 +24,7 @@ from dxbench.conformance.task_subject import REFUSALS, SEED, TaskSubject, parts_
 from dxbench.conformance.training import differing_generators
 from dxbench.engine.process import global_generator_state
 
-FAMILIES = ("plane", "small_images", "images", "vectors", "patches")
+FAMILIES = ("plane", "small_images", "images", "vectors", "patches", "boltzmann")
 CLOSE = 1e-6
 """Relative difference that sums in another order make."""
 
@@ -81,6 +83,9 @@ def check_protocols(subject: TaskSubject) -> None:
 
 def check_data(subject: TaskSubject) -> None:
     for problem in subject.problems:
+        if isinstance(problem.data, NoData):
+            _require_energy(problem)
+            continue
         batch = problem.data.batch(256, rng=np.random.default_rng(SEED))
         if tuple(batch.shape) != (256, *problem.event_shape):
             raise Broken(f"a batch of 256 has shape {tuple(batch.shape)}, wanted {(256, *problem.event_shape)}")
@@ -102,8 +107,28 @@ def check_data(subject: TaskSubject) -> None:
                 raise Broken(f"labels reach from {int(labels.min())} to {int(labels.max())}")
 
 
+def _require_energy(problem: Problem) -> None:
+    """Raises Broken unless there is an energy that is a number per point, point by point, with its own gradient."""
+    if problem.energy is None:
+        raise Broken("the task gives neither data nor an energy")
+    x = problem.data_std * torch.randn((64, *problem.event_shape), generator=torch.Generator().manual_seed(SEED))
+    x.requires_grad_(True)
+    try:
+        energies = problem.energy(x)
+    except ValueError as error:
+        raise Broken(str(error)) from None
+    if not torch.isfinite(energies).any():
+        raise Broken("the energy is infinite at all of 64 points of the size of the data")
+    if not torch.allclose(problem.energy(x[:5]), energies[:5], rtol=1e-4, atol=1e-4):
+        raise Broken("the energy of a point depends on the others of its batch")
+    if not energies.requires_grad or not torch.isfinite(torch.autograd.grad(energies.sum(), x)[0]).all():
+        raise Broken("torch finds no finite gradient of the energy at points of the size of the data")
+
+
 def check_reproducible(subject: TaskSubject) -> None:
     for first, second in zip(subject.problems, parts_of(subject.kind().problem(oracle=False)), strict=True):
+        if isinstance(first.data, NoData):
+            continue
         one, same, other = (
             problem.data.batch(64, rng=np.random.default_rng(seed))
             for problem, seed in ((first, 1), (second, 1), (first, 2))

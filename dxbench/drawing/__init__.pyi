@@ -1,7 +1,9 @@
+from .counting import CountedEnergy as CountedEnergy
 from .counting import OperationCounter as OperationCounter
 from .counting import counted_passes as counted_passes
 from .draw import count_parameters as count_parameters
 from .draw import draw_chains as draw_chains
+from .draw import draw_log_weights as draw_log_weights
 from .draw import draw_samples as draw_samples
 from .draw import energy_function as energy_function
 from .draw import energy_maps as energy_maps

@@ -1,11 +1,12 @@
-"""Counting what networks do: rows that pass through them, and floating-point operations."""
+"""Counting what networks do: rows that pass through them, floating-point operations, and calls of a given energy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from torch.utils.hooks import RemovableHandle
@@ -83,3 +84,71 @@ class OperationCounter(TorchDispatchMode):
             else:
                 self.backward += operations
         return out
+
+
+class CountedEnergy(torch.nn.Module):
+    """An energy that a task gives: points [b, *event] to [b] in nats, each call and each gradient counted per point.
+
+    It has no parameters, and a copy of a network that holds it holds the same object, so that nothing goes uncounted.
+
+    Attributes:
+        calls: points whose energy was asked.
+        gradients: points whose gradient was taken, by a backward pass through a call.
+    """
+
+    def __init__(self, energy: Callable[[Tensor], Tensor], *, event_shape: tuple[int, ...], task: str) -> None:
+        super().__init__()
+        self._energy, self._event_shape, self._task = energy, event_shape, task
+        self.calls = self.gradients = 0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CountedEnergy":
+        return self
+
+    @property
+    def total(self) -> int:
+        """The sum of both, which is what the energy costs."""
+        return self.calls + self.gradients
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Count from zero while the context is open; what was counted in it is forgotten when it closes."""
+        before = self.calls, self.gradients
+        self.calls = self.gradients = 0
+        try:
+            yield
+        finally:
+            self.calls, self.gradients = before
+
+    def forward(self, x: Tensor) -> Tensor:
+        """E(x), [b].
+
+        Raises:
+            ValueError: if the points have another shape or are not finite, or the energy gives NaN or another shape.
+        """
+        if x.shape[1:] != self._event_shape or x.ndim != 1 + len(self._event_shape):
+            wanted = ", ".join(["b", *map(str, self._event_shape)])
+            raise ValueError(f"{self._task} wants points of shape [{wanted}], got {list(x.shape)}")
+        energies = self._energy(x)
+        if not isinstance(energies, Tensor) or energies.shape != x.shape[:1]:
+            got = list(energies.shape) if isinstance(energies, Tensor) else f"a {type(energies).__name__}"
+            raise ValueError(
+                f"the energy of {self._task} gave {got} for {len(x)} points, wanted [{len(x)}]; sum over all axes but "
+                "the first"
+            )
+        if not torch.isfinite(x).all():
+            raise ValueError(
+                f"{self._task} was asked for the energy of points that are not finite: the method has diverged; lower "
+                "its rates or its steps"
+            )
+        if torch.isnan(energies).any():
+            raise ValueError(
+                f"the energy of {self._task} is NaN at {int(torch.isnan(energies).sum()):,} of {len(x):,} finite "
+                "points; an energy may be infinite, where p is 0, and is a number everywhere else"
+            )
+        self.calls += len(x)
+        if energies.requires_grad:
+            energies.register_hook(self._count_gradient)
+        return energies
+
+    def _count_gradient(self, gradient: Tensor) -> None:
+        self.gradients += len(gradient)

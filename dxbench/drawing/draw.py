@@ -65,6 +65,32 @@ def draw_chains(
         return model.trajectory(first_seed + torch.arange(n), classes).double().cpu().numpy()
 
 
+def draw_log_weights(
+    model: Model, n: int, *, first_seed: int, batch_size: int, progress: Callable[[str], None]
+) -> NDArray[np.float64] | None:
+    """Log weights [n] of the samples of seeds first_seed .. first_seed + n - 1; None for a model that gives none.
+
+    Raises:
+        ValueError: if there is not one per seed, or one is NaN or plus infinity.
+    """
+    if model.weighted_sampler is None:
+        return None
+    parts = []
+    with torch.no_grad():
+        for start in range(0, n, batch_size):
+            progress(f"weighing {start:,} of {n:,}")
+            size = min(batch_size, n - start)
+            _, weights = model.weighted_sampler(first_seed + torch.arange(start, start + size, dtype=torch.int64))
+            if weights.shape != (size,):
+                raise ValueError(f"wanted log weights of shape ({size},), got {tuple(weights.shape)}; one per seed")
+            parts.append(weights.double().cpu().numpy())
+    found = np.concatenate(parts)
+    bad = int((np.isnan(found) | (found == np.inf)).sum())
+    if bad:
+        raise ValueError(f"{bad:,} of {n:,} log weights are NaN or infinite; minus infinity alone is a weight, of 0")
+    return found
+
+
 def energy_function(
     energy_of: Callable[[torch.Tensor], torch.Tensor], *, device: str, batch_size: int
 ) -> Callable[[NDArray[Any]], NDArray[Any]]:

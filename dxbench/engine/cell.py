@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 from dxbench import paths
-from dxbench.api import Compute, Evaluation, Failure, Model, ResultRecord, Status, Training
+from dxbench.api import Compute, Evaluation, Failure, Model, Problem, ResultRecord, Status, Training
 from dxbench.api.streams import derive_seed
+from dxbench.drawing.counting import CountedEnergy
 from dxbench.engine import process
 from dxbench.engine.attempt import Attempt, RunOptions
 from dxbench.engine.distributed_sampling import DistributedSampling, sampling_together
@@ -208,6 +209,8 @@ class _Run:
         self.compilation.clear()
         process.seed_global_generators(progress.rng)
         problem = problem_for(attempt.task, attempt.method, attempt.config, self.compute)
+        energy = problem.energy if isinstance(problem, Problem) else None
+        progress.ledger.energy = energy if isinstance(energy, CountedEnergy) else None
         begun = time.monotonic()
         training = start_training(attempt.method, problem, attempt.config, compute=self.compute, rng=progress.rng)
         # Some methods fit here and take no step.

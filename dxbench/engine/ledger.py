@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from dxbench.api import TrainingCost
-from dxbench.drawing.counting import OperationCounter
+from dxbench.drawing.counting import CountedEnergy, OperationCounter
 
 WINDOWS = 64
 """Steps of a run that are counted: the middle one of as many equal windows, each for its window."""
@@ -131,17 +131,19 @@ class Ledger:
 
     Attributes:
         meter: of the run's own steps; None until their number is known.
+        energy: the given energy that the run calls, whose counts a resumed run takes up; None where none is given.
         seconds: of the run's own training so far.
     """
 
     def __init__(self) -> None:
         self.meter: TrainingMeter | None = None
+        self.energy: CountedEnergy | None = None
         self.seconds = 0.0
         self._found: dict[str, TrainingCost] = {}
 
     def clear(self) -> None:
         """Begin anew: nothing spent, nothing found."""
-        self.meter, self.seconds = None, 0.0
+        self.meter, self.energy, self.seconds = None, None, 0.0
         self._found.clear()
 
     def spent(self) -> TrainingCost:
@@ -164,10 +166,13 @@ class Ledger:
 
     def state_dict(self) -> dict[str, Any]:
         found = {key: cost.model_dump() for key, cost in self._found.items()}
-        return {"meter": self.meter.state_dict() if self.meter else None, "found": found}
+        calls = [self.energy.calls, self.energy.gradients] if self.energy else None
+        return {"meter": self.meter.state_dict() if self.meter else None, "found": found, "energy": calls}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """A resumed run found what it had found before; its own part, which it meets again, is none of it."""
         self._found = {key: TrainingCost.model_validate(cost) for key, cost in state["found"].items()}
         if self.meter and state["meter"] is not None:
             self.meter.load_state_dict(state["meter"])
+        if self.energy and (calls := state.get("energy")) is not None:  # absent in checkpoints of before
+            self.energy.calls, self.energy.gradients = map(int, calls)

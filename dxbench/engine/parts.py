@@ -14,6 +14,7 @@ from dxbench.api import (
     Method,
     Model,
     Need,
+    NoData,
     PatchData,
     Problem,
     ProblemSet,
@@ -67,6 +68,8 @@ def unmet_needs(needs: Set[Need], problem: Problem | ProblemSet, compute: Comput
     problems = [problem] if isinstance(problem, Problem) else list(problem.parts.values())
     met = {
         Need.CUDA: compute.device == "cuda",
+        Need.TRAINING_DATA: not any(isinstance(p.data, NoData) for p in problems),
+        Need.ENERGY: all(p.energy is not None for p in problems),
         Need.ORACLE: all(p.oracle is not None for p in problems),
         Need.TRUE_SCORE: all(p.oracle is not None and p.oracle.denoiser is not None for p in problems),
         Need.FINITE_DATA: all(isinstance(p.data, FiniteData) for p in problems),

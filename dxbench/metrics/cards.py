@@ -120,6 +120,34 @@ STEMS = {
         "noise.",
         BONNEEL,
     ),
+    "w2": _distance(
+        "Wasserstein-2 distance, rooted, of samples to as many exact draws, by exact optimal transport; two sets of "
+        "exact draws are at the floor that the reference row shows, not at 0.",
+        "Flamary et al. 2021, JMLR 22(78), as Akhound-Sadegh et al. 2024, arXiv:2402.06121 report it",
+    ),
+    "energy_tv": _share(
+        "Total variation of histograms of the given energy, of samples against exact draws: wrong widths and invented "
+        "points raise it, and lost modes of equal energy do not.",
+        "as Yoon et al. 2025, arXiv:2502.13280 report it",
+        "lower",
+    ),
+    "ess": _share(
+        "Effective sample size of a model's weighted samples, as a share of their number; modes that were lost are not "
+        "seen.",
+        "Kish 1965",
+    ),
+    "log_z_error": _distance(
+        "Absolute error of log Z, estimated by the log of the mean weight of a model's samples; with one mode of n "
+        "left, it is log n.",
+        "as Midgley et al. 2023, arXiv:2208.01893 report it",
+        unit="nats",
+    ),
+    "elbo_error": _distance(
+        "How far the mean log weight of a model's samples lies from log Z: the divergence of its chains from the true "
+        "ones.",
+        "as Blessing et al. 2024, arXiv:2406.07423 report it",
+        unit="nats",
+    ),
     "energy_auc": _share(
         "Probability that a test point has a lower energy than a point that is none, ties half.",
         "arXiv:2407.00626, App. C.1",

@@ -1,4 +1,5 @@
 from .base import CaptionedFigure as CaptionedFigure
+from .boltzmann import energy_pictures as energy_pictures
 from .curves import learning_curves as learning_curves
 from .detection import detection_pictures as detection_pictures
 from .images import CHAIN_COLUMNS as CHAIN_COLUMNS
@@ -8,6 +9,7 @@ from .images import image_pictures as image_pictures
 from .images import mosaic as mosaic
 from .localisation import localisation_pictures as localisation_pictures
 from .plane import plane_pictures as plane_pictures
+from .plane import scatter as scatter
 from .tiles import STAGES as STAGES
 from .tiles import image_tiles as image_tiles
 from .tiles import localisation_tiles as localisation_tiles

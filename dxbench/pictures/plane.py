@@ -42,7 +42,7 @@ def _overview(arrays: Mapping[str, Array], box: tuple[float, float]) -> Captione
         if arrays[key].ndim == 2 and arrays[key].shape[1] != 2:
             figure.colorbar(_energy_map(axes, arrays[key], box), ax=axes, shrink=0.75)
         else:
-            _scatter(axes, arrays[key][:10_000], box)
+            scatter(axes, arrays[key][:10_000], box)
         axes.set_title(title, fontsize=10)
     return CaptionedFigure(
         title="Energy and samples",
@@ -98,6 +98,7 @@ def _map(
     return axes.imshow(field.T, origin="lower", extent=(*box, *box), cmap=cmap, vmin=low, vmax=high)
 
 
-def _scatter(axes: Axes, points: Array, box: tuple[float, float]) -> None:
+def scatter(axes: Axes, points: Array, box: tuple[float, float]) -> None:
+    """Points [n, 2] within a square, without ticks."""
     axes.scatter(points[:, 0], points[:, 1], s=0.6, alpha=0.5, linewidths=0, color="C0", rasterized=True)
     axes.set(xlim=box, ylim=box, xticks=[], yticks=[], aspect="equal")

@@ -13,7 +13,9 @@ from dxbench.errors import UsageError, unknown
 DEFAULT_PRESET, QUICK_PRESET = "default", "quick"
 ANY = "any"
 """The place of recipes that serve on data of every family."""
-FAMILY_REMEDY = "Say `family` in the class of the task (plane, small_images, images, vectors or patches) for more."
+FAMILY_REMEDY = (
+    "Say `family` in the class of the task (plane, small_images, images, vectors, patches or boltzmann) for more."
+)
 Recipes = Mapping[tuple[str, str], Callable[[], Config]]
 
 

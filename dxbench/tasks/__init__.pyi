@@ -1,3 +1,8 @@
+from .boltzmann import BoltzmannTask as BoltzmannTask
+from .boltzmann_targets import GMM9 as GMM9
+from .boltzmann_targets import GMM40 as GMM40
+from .boltzmann_targets import Funnel10 as Funnel10
+from .boltzmann_targets import ManyWell32 as ManyWell32
 from .cifar10 import FD_RESNET56_FLOOR as FD_RESNET56_FLOOR
 from .cifar10 import HALF as HALF
 from .cifar10 import Cifar10Subset as Cifar10Subset

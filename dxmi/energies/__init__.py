@@ -3,6 +3,7 @@
 from dxmi.energies.autoencoder import SphereAutoencoder
 from dxmi.energies.critics import AnyCritic, ConvolutionCritic, Critic, MLPCritic, ResNetCritic
 from dxmi.energies.feature_energy import FeatureEnergy
+from dxmi.energies.given import GivenEnergyValue, hamiltonian_chain, langevin_chain
 from dxmi.energies.langevin import (
     GradientRule,
     Langevin,
@@ -28,6 +29,7 @@ __all__ = [
     "CorrectedEnergy",
     "Critic",
     "FeatureEnergy",
+    "GivenEnergyValue",
     "GradientRule",
     "Langevin",
     "MLPCritic",
@@ -40,7 +42,9 @@ __all__ = [
     "TimeIndependentValue",
     "ValueNet",
     "clipped",
+    "hamiltonian_chain",
     "harmonic",
+    "langevin_chain",
     "make_value",
     "normalised",
     "unchanged",

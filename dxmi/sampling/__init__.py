@@ -11,6 +11,7 @@ from dxmi.sampling.denoisers import (
 )
 from dxmi.sampling.flows import EulerFlow, FlowSteps, HeunFlow, straight_path
 from dxmi.sampling.noise import Noise, NoiseOfRows, SeededNoise, SilencedNoise, StreamNoise, philox4x32
+from dxmi.sampling.noising import InUnits, NoisingChain
 from dxmi.sampling.policies import GaussianPolicy, LatentPolicy
 from dxmi.sampling.rollouts import Guidance, chain, reparametrised_rollout, rollout, sample
 from dxmi.sampling.samplers import (
@@ -43,9 +44,11 @@ __all__ = [
     "Guidance",
     "Heun",
     "HeunFlow",
+    "InUnits",
     "LatentPolicy",
     "Noise",
     "NoiseOfRows",
+    "NoisingChain",
     "Sampler",
     "SeededNoise",
     "SilencedNoise",

@@ -2,6 +2,7 @@
 
 from dxmi.training.costs import (
     TIME_COSTS,
+    PathCost,
     RunningCost,
     StepCost,
     TimeCost,
@@ -56,6 +57,7 @@ __all__ = [
     "OptimalCoupling",
     "OptimizedModule",
     "Parallel",
+    "PathCost",
     "RunningCost",
     "StepCost",
     "TimeCost",

@@ -44,6 +44,20 @@ class RunningCost:
 
 
 @dataclass(frozen=True)
+class PathCost:
+    """log pi(x_{k+1} | x_k) - log q(x_k | x_{k+1}) in nats, the first by its expectation (DxMI Eq. 8 at temperature 1).
+
+    q is the auxiliary chain, N(x_{k+1}, s_k^2 I). Unlike `RunningCost` it is summed over dimensions and keeps
+    constants, so that energy and costs of a chain add up to minus the log of its weight, on average.
+    """
+
+    def __call__(self, x: Points, x_next: Points, k: StepIndex, log_std: PerSample, avr_var: PerSample) -> PerSample:
+        step = (x_next - x).flatten(1)
+        per_dim = 0.5 * avr_var.log() - log_std - 0.5
+        return 0.5 * step.square().sum(dim=1) / avr_var + step.shape[1] * per_dim
+
+
+@dataclass(frozen=True)
 class TimeCost:
     """A fixed cost R(k) per step in place of the running cost inside the value target (DxMI Eq. 12)."""
 

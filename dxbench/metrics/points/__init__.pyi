@@ -2,6 +2,10 @@ from .densities import GaussianMixture as GaussianMixture
 from .densities import ProjectedMixture as ProjectedMixture
 from .energy_distance import ROWS as ROWS
 from .energy_distance import EnergyDistance as EnergyDistance
+from .given_energy import CallsOfEnergy as CallsOfEnergy
+from .given_energy import EffectiveShare as EffectiveShare
+from .given_energy import EnergyTV as EnergyTV
+from .given_energy import LogZError as LogZError
 from .modes import ModeShare as ModeShare
 from .modes import OutlierShare as OutlierShare
 from .modes import share_tolerance as share_tolerance
@@ -12,3 +16,5 @@ from .sliced import random_directions as random_directions
 from .sliced import sampling_distance as sampling_distance
 from .sliced import sliced_wasserstein2 as sliced_wasserstein2
 from .sliced import sliced_wasserstein2_to_mixture as sliced_wasserstein2_to_mixture
+from .transport import Wasserstein2 as Wasserstein2
+from .transport import wasserstein2 as wasserstein2
