@@ -66,7 +66,7 @@ def test_levels_chosen_along_trajectories_are_those_of_the_run_s_seed_and_take_a
 
 
 def test_more_steps_than_trajectories_have_are_refused():
-    with pytest.raises(ValidationError, match="raise retiming.steps"):
+    with pytest.raises(ValidationError, match="raise retiming"):
         EDMConfig(sampler="ipndm", nfe=30, retiming=Retiming(steps=20))
 
 

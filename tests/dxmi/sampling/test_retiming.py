@@ -1,6 +1,6 @@
 """Levels chosen along trajectories: the path against every other, misses and gain on a Gaussian's flow."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def some_misses(levels: int) -> np.ndarray:
 
 
 def cost(misses: np.ndarray, path: list[int], weight: float) -> float:
-    return sum(weight**k * misses[i, j] for k, (i, j) in enumerate(zip(path[:-1], path[1:], strict=True)))
+    return sum(weight**k * misses[i, j] for k, (i, j) in enumerate(pairwise(path)))
 
 
 @pytest.mark.parametrize("weight", [0.8, 1.0, 1.15])
