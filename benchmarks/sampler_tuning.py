@@ -129,15 +129,20 @@ def main() -> None:
     if arguments.task == "fashion_mnist":
         compiling.begin()
     seconds = time.process_time()
+
+    def look(step: int) -> None:
+        used = time.process_time() - seconds
+        for way, config in ways.items():
+            training.config = config  # type: ignore[attr-defined]
+            print(f"{name}  {way}  step {step}  {used:.0f} s  {distance(training.model()):.4f}", flush=True)
+        training.config = ways[""]  # type: ignore[attr-defined]
+
     for step in range(1, training.total_steps + 1):
         training.step()
         if step % arguments.every == 0 or step == training.total_steps:
-            used = time.process_time() - seconds
-            for way, config in ways.items():
-                training.config = config  # type: ignore[attr-defined]
-                model = training.model()
-                print(f"{name}  {way}  step {step}  {used:.0f} s  {distance(model):.4f}", flush=True)
-            training.config = ways[""]  # type: ignore[attr-defined]
+            look(step)
+    if training.total_steps == 0:  # what was trained before is sampled, as `edm` does
+        look(0)
     model = training.model()
     if model.start is not None:
         print(f"{name}  start  {distance(model.start):.4f}", flush=True)

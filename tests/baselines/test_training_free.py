@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from dxbench.drawing.draw import draw_samples
 from dxmi.backbones.small import DDPMMLP, EDMMLP
 from dxmi.nets.families import denoising_net
+from dxmi.sampling.retiming import Retiming
 
 TRAINED = {"iterations": 600, "lr": 3e-3, "ema_decay": 0.98}
 UNTRAINED = small(EDMMLP, iterations=0)
@@ -47,6 +48,26 @@ def test_counted_passes_are_the_nfe_that_was_asked_for(sampler, nfe):
     model = start(EDM, EDMConfig(backbone=UNTRAINED, sampler=sampler, nfe=nfe)).model()
     _, counted = draw_samples(model, 6, event_shape=(2,), first_seed=0, batch_size=3, progress=lambda text: None)
     assert counted == nfe
+
+
+def test_levels_chosen_along_trajectories_are_those_of_the_run_s_seed_and_take_as_many_passes():
+    config = EDMConfig(backbone=UNTRAINED, sampler="ipndm", nfe=6, retiming=Retiming(steps=20, trajectories=32))
+    chosen = []
+    for _ in range(2):
+        training = start(EDM, config)
+        model = training.model()
+        _, counted = draw_samples(model, 6, event_shape=(2,), first_seed=0, batch_size=3, progress=lambda text: None)
+        assert counted == 6
+        chosen.append(training.levels.sigmas)
+        training.model()
+        assert torch.equal(training.levels.sigmas, chosen[-1])
+    assert torch.equal(chosen[0], chosen[1])
+    assert not torch.equal(chosen[0], config.sampling()[1].sigmas)
+
+
+def test_more_steps_than_trajectories_have_are_refused():
+    with pytest.raises(ValidationError, match="raise retiming"):
+        EDMConfig(sampler="ipndm", nfe=30, retiming=Retiming(steps=20))
 
 
 def test_epsilon_scaling_above_one_takes_less_noise_away():
