@@ -11,7 +11,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, FiniteFloat, PositiveFloat
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from dxmi.arrays import ClassLabels, PerSample, Points
@@ -19,6 +18,7 @@ from dxmi.losses import mean_square
 from dxmi.protocols import Velocity
 from dxmi.sampling.flows import straight_path
 from dxmi.sampling.noise import StreamNoise
+from dxmi.training.coupling import optimal_pairs
 from dxmi.training.denoising import Batch
 
 
@@ -44,9 +44,7 @@ class OptimalCoupling:
     def __call__(self, batch: Batch, z: Points) -> Points:
         paired = z.clone()
         for rows in _rows_by_class(len(z), *batch.labels):
-            distances = torch.cdist(batch.data[rows].flatten(1), z[rows].flatten(1)).square()
-            _, partner = linear_sum_assignment(distances.cpu().numpy())
-            paired[rows] = z[rows][torch.from_numpy(partner).to(z.device)]
+            paired[rows] = z[rows][optimal_pairs(z[rows], batch.data[rows])]
         return paired
 
 
