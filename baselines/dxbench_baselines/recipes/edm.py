@@ -21,7 +21,7 @@ from dxmi.sampling.retiming import Retiming
 OFFICIAL: dict[str, Any] = {"init": "official", "flips": True}
 GITS: dict[str, Any] = {"sampler": "ipndm", "nfe": 10, "retiming": Retiming()}
 # On images the samples that end nearest to the trajectories are not those of the best distance (docs/methods/edm.md).
-IMAGE_GITS = GITS | {"retiming": Retiming(weights=(1.0,))}
+IMAGE_GITS: dict[str, Any] = GITS | {"retiming": Retiming(weights=(1.0,))}
 
 
 def gaussians8() -> EDMConfig:

@@ -18,7 +18,8 @@ def gaussians8() -> EnergyMatchingConfig:
 
 def gaussians8_flow() -> EnergyMatchingConfig:
     """The first stage alone, as long: what the contrast is worth."""
-    return EnergyMatchingConfig(**PLANE | {"contrast_iterations": 0})
+    alone: dict[str, Any] = {"contrast_iterations": 0}
+    return EnergyMatchingConfig(**PLANE | alone)
 
 
 def quick() -> EnergyMatchingConfig:
