@@ -18,6 +18,7 @@ from .igebm import IGEBM as IGEBM
 from .kde import KDE as KDE
 from .knn import KNN as KNN
 from .mahalanobis import Mahalanobis as Mahalanobis
+from .meanflow import MeanFlow as MeanFlow
 from .mpdr import MPDR as MPDR
 from .nae import NAE as NAE
 from .padim import PaDiM as PaDiM

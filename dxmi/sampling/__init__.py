@@ -9,7 +9,7 @@ from dxmi.sampling.denoisers import (
     check_denoiser,
     conditioned,
 )
-from dxmi.sampling.flows import EulerFlow, FlowSteps, HeunFlow, straight_path
+from dxmi.sampling.flows import EulerFlow, FlowSteps, HeunFlow, MeanSteps, straight_path
 from dxmi.sampling.noise import Noise, NoiseOfRows, SeededNoise, SilencedNoise, StreamNoise, philox4x32
 from dxmi.sampling.policies import GaussianPolicy, LatentPolicy
 from dxmi.sampling.rollouts import Guidance, chain, reparametrised_rollout, rollout, sample
@@ -44,6 +44,7 @@ __all__ = [
     "Heun",
     "HeunFlow",
     "LatentPolicy",
+    "MeanSteps",
     "Noise",
     "NoiseOfRows",
     "Sampler",
