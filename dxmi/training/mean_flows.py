@@ -35,12 +35,12 @@ def along_the_path(
     """d/dt of u(x_t, t, r) while x_t moves with `direction` and r stays: one forward-mode derivative."""
     # No other kernel of attention has a forward-mode derivative.
     with sdpa_kernel(SDPBackend.MATH):
-        _, derivative = torch.func.jvp(lambda x, t: field(x, t, r, *labels), (x, t), (direction, torch.ones_like(t)))
-    return derivative
+        moved = torch.func.jvp(lambda x, t: field(x, t, r, *labels), (x, t), (direction, torch.ones_like(t)))
+    return moved[1]
 
 
 class MeanTarget(ABC):
-    """What u(x_t, t, r) is regressed on."""
+    """The target that u(x_t, t, r) is regressed on."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
@@ -79,16 +79,20 @@ class MeanTarget(ABC):
         return share * along + (1 - share) * field(x - per_sample(t - s, x) * along, s, r, *labels)
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeanFlowTarget(MeanTarget):
-    """v - (t - r) (v d_x u + d_t u), v the velocity of the pair (MeanFlow, Eq. 8 to 10)."""
-
-    kind: Literal["meanflow"] = "meanflow"
+class _AlongThePair(MeanTarget):
+    """w is the velocity of the pair."""
 
     def direction(
         self, field: AverageVelocity, x: Points, velocity: Points, t: PerSample, s: PerSample, *labels: ClassLabels
     ) -> Points:
         return velocity
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanFlowTarget(_AlongThePair):
+    """v - (t - r) (v d_x u + d_t u), v the velocity of the pair (MeanFlow, Eq. 8 to 10)."""
+
+    kind: Literal["meanflow"] = "meanflow"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +111,7 @@ class ImprovedTarget(MeanTarget):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlphaFlowTarget(MeanFlowTarget):
+class AlphaFlowTarget(_AlongThePair):
     """alpha v + (1 - alpha) u(x_s, s, r), alpha falling from 1, flow matching, to 0, MeanFlow, along a sigmoid.
 
     Attributes:

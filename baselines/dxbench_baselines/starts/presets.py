@@ -117,7 +117,7 @@ GARMENT_EDM = Backbone(
 GARMENT_FLOW = Backbone(network=FlowUNet(**GARMENTS), pretraining=GARMENT_PRETRAINING)
 GARMENT_FLOW_CLASSES = replace(GARMENT_FLOW, network=FlowUNet(**GARMENTS, classes=10))
 GARMENT_MEANFLOW = Backbone(
-    network=MeanFlowUNet(**GARMENTS | {"precision": "float32"}, target=ImprovedTarget(), power=0.75),
+    network=replace(MeanFlowUNet(**GARMENTS, target=ImprovedTarget(), power=0.75), precision="float32"),
     pretraining=GARMENT_PRETRAINING,
 )
 GARMENT_MEANFLOW_CLASSES = replace(GARMENT_MEANFLOW, network=replace(GARMENT_MEANFLOW.network, classes=10))
