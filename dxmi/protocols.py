@@ -51,6 +51,13 @@ class Velocity(Protocol):
 
 
 @runtime_checkable
+class AverageVelocity(Protocol):
+    """u(x, t, r): mean of dx/dt along the flow from x at time t down to r <= t; by class, or by none."""
+
+    def __call__(self, x: Points, t: PerSample, r: PerSample, *labels: ClassLabels) -> Points: ...
+
+
+@runtime_checkable
 class ClassDenoiser(Protocol):
     """A denoiser conditioned on the class labels of its rows, or on none."""
 

@@ -25,6 +25,7 @@ from .kde import KDE as KDE
 from .knn import KNN as KNN
 from .langevin import LangevinSampler as LangevinSampler
 from .mahalanobis import Mahalanobis as Mahalanobis
+from .meanflow import MeanFlow as MeanFlow
 from .mmd import MMD as MMD
 from .mpdr import MPDR as MPDR
 from .nae import NAE as NAE

@@ -14,7 +14,16 @@ from dxmi.backbones.few_steps import (
     T,
     strided_steps,
 )
-from dxmi.backbones.flows import FlowMLP, FlowNetwork, FlowUNet, VelocityMLP, VelocityNetwork
+from dxmi.backbones.flows import (
+    FlowMLP,
+    FlowNetwork,
+    FlowUNet,
+    MeanFlowMLP,
+    MeanFlowNetwork,
+    MeanFlowUNet,
+    VelocityMLP,
+    VelocityNetwork,
+)
 from dxmi.backbones.images import DDPM_CHAIN, DataPredictionLoss, DDGANUNet, DDPMUNet, FractionalDDPMLoss, UNetNetwork
 from dxmi.backbones.small import DDPMMLP, EDMMLP, SIGMA_DATA, ChainNetwork, MLPNetwork, Network, StepsMLP
 
@@ -46,6 +55,9 @@ __all__ = [
     "KarrasSteps",
     "LaidOutUNet",
     "MLPNetwork",
+    "MeanFlowMLP",
+    "MeanFlowNetwork",
+    "MeanFlowUNet",
     "Network",
     "ResidualSteps",
     "StepsMLP",

@@ -33,11 +33,13 @@ class Network(ABC):
     Attributes:
         events: kind of data that it has layers for.
         few_steps: trained for one number of sampling steps, so that no other method has a use for its weights.
+        differentiated: its loss holds derivatives of the network, for which it is executed as written.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     events: ClassVar[Literal["vectors", "small", "images"]]
     few_steps: ClassVar[bool] = False
+    differentiated: ClassVar[bool] = False
 
     @property
     def num_classes(self) -> int | None:

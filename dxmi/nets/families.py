@@ -21,6 +21,7 @@ def denoising_net(
     generator: Generator,
     condition_scale: float = 1.0,
     num_conditions: int = 1,
+    num_frequencies: int = 6,
 ) -> nn.Module:
     """A net (x, one number per sample or several) to the shape of x: ln(sigma) / 4 for EDM, times for flows.
 
@@ -35,6 +36,7 @@ def denoising_net(
             generator=generator,
             condition_scale=condition_scale,
             num_conditions=num_conditions,
+            num_frequencies=num_frequencies,
         )
     return NoiseMLP(
         dim=event_shape[0],
@@ -43,6 +45,7 @@ def denoising_net(
         generator=generator,
         condition_scale=condition_scale,
         num_conditions=num_conditions,
+        num_frequencies=num_frequencies,
     )
 
 

@@ -9,7 +9,7 @@ from dxmi.sampling.denoisers import (
     check_denoiser,
     conditioned,
 )
-from dxmi.sampling.flows import EulerFlow, FlowSteps, HeunFlow, straight_path
+from dxmi.sampling.flows import EulerFlow, FlowSteps, HeunFlow, MeanSteps, straight_path
 from dxmi.sampling.noise import Noise, NoiseOfRows, SeededNoise, SilencedNoise, StreamNoise, philox4x32
 from dxmi.sampling.noising import InUnits, NoisingChain
 from dxmi.sampling.policies import GaussianPolicy, LatentPolicy
@@ -46,6 +46,7 @@ __all__ = [
     "HeunFlow",
     "InUnits",
     "LatentPolicy",
+    "MeanSteps",
     "Noise",
     "NoiseOfRows",
     "NoisingChain",

@@ -72,3 +72,11 @@ class HeunFlow(FlowSteps):
         length = per_sample(after - t, x)
         first = field(x, t)
         return x + length * (first + field(x + length * first, after)) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanSteps(FlowSteps):
+    """Steps along the average velocity from where they begin to where they end: u(x, t, r), exact for any length."""
+
+    def step(self, field: Callable[..., Points], x: Points, t: PerSample, after: PerSample) -> Points:
+        return x + per_sample(after - t, x) * field(x, t, after)

@@ -72,6 +72,7 @@ FORMS = [
     ("data", "digits", {}),
     ("edm", "digits", {"nfe": 5}),
     ("flow", "digits", {"nfe": 4}),
+    ("meanflow", "digits", {"num_steps": 2}),
     ("ddim", "digits", {"num_steps": 4}),
     ("fastdpm", "digits", {"num_steps": 4}),
     ("ect", "digits", {"middle_sigmas": [0.8]}),
@@ -116,6 +117,10 @@ FORMS = [
     ("flow", "gaussians8", {"nfe": 4}),
     ("flow", "gaussians8", {"sampler": "euler", "nfe": 3, "backbone": {"network": {"hidden": 8, "coupling":
      {"kind": "optimal_transport"}}, "pretraining": {"iterations": 4, "batch_size": 8}}}),
+    ("meanflow", "gaussians8", {}),
+    *[("meanflow", "gaussians8", {"backbone": {"network": {"hidden": 8, "target": {"kind": kind},
+       "pairs": {"kind": "dyadic", "apart": 0.8}}, "pretraining": {"iterations": 4, "batch_size": 8}}})
+      for kind in ("improved", "alpha", "shortcut")],
     ("ddim", "gaussians8", {}),
     ("ddim", "gaussians8", {"schedule": "linear", "num_steps": 4}),
     *[("fastdpm", "gaussians8", {"approximation": way, "schedule": schedule, "num_steps": 4})

@@ -145,7 +145,7 @@ def data_of(network: Network, problem: Problem, compute: Compute, *, flips: bool
 
 def prepared(network: Network, net: nn.Module, compute: Compute) -> nn.Module:
     """The net that `network` has made, or a copy of it, to be trained; one of images is compiled where this pays."""
-    if network.events == "images":
+    if network.events == "images" and not network.differentiated:
         compute.prepare(net)
     return net
 

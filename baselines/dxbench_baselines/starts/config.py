@@ -11,7 +11,7 @@ from dxbench_baselines.starts.backbone import Backbone, N, Start, StreamNames, o
 from dxbench_baselines.starts.presets import POINTS_DDPM
 from dxmi.backbones.edm import ADMUNet, EDMUNet
 from dxmi.backbones.few_steps import AnyFewSteps, ResidualSteps
-from dxmi.backbones.flows import FlowMLP, FlowUNet
+from dxmi.backbones.flows import FlowMLP, FlowUNet, MeanFlowMLP, MeanFlowUNet
 from dxmi.backbones.images import DDGANUNet, DDPMUNet
 from dxmi.backbones.small import DDPMMLP, EDMMLP, Network, StepsMLP
 from dxmi.sampling.policies import GaussianPolicy
@@ -26,6 +26,8 @@ DDPMNetwork = Annotated[DDPMMLP | DDPMUNet, Field(discriminator="kind")]
 """Noise predictors on a chain of many steps."""
 FlowNetwork = Annotated[FlowMLP | FlowUNet, Field(discriminator="kind")]
 """Velocities of the straight path between data and noise."""
+MeanFlowNetwork = Annotated[MeanFlowMLP | MeanFlowUNet, Field(discriminator="kind")]
+"""Average velocities of the flow along it."""
 FewStepNetwork = Annotated[
     StepsMLP | DDPMMLP | EDMMLP | DDPMUNet | DDGANUNet | EDMUNet | ADMUNet, Field(discriminator="kind")
 ]

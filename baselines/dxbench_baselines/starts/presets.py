@@ -8,14 +8,17 @@ from typing import Any, TypeVar
 from dxbench.api import Config
 from dxbench_baselines.starts.backbone import Backbone, Pretraining
 from dxmi.backbones.edm import ADMUNet, EDMUNet
-from dxmi.backbones.flows import FlowMLP, FlowUNet
+from dxmi.backbones.flows import FlowMLP, FlowUNet, MeanFlowMLP, MeanFlowUNet
 from dxmi.backbones.images import DDGANUNet, DDPMUNet
 from dxmi.backbones.small import DDPMMLP, EDMMLP, StepsMLP
+from dxmi.training.flows import LogitNormalTimes
+from dxmi.training.mean_flows import ImprovedTarget, SortedTimes
 
 # Points in the plane.
 POINTS_DDPM = Backbone(network=DDPMMLP())
 POINTS_EDM = Backbone(network=EDMMLP())
 POINTS_FLOW = Backbone(network=FlowMLP())
+POINTS_MEANFLOW = Backbone(network=MeanFlowMLP(target=ImprovedTarget()))
 # A net of as many steps as are sampled, which is 0 at first and not pretrained.
 SCRATCH = Backbone(network=StepsMLP(depth=2, zero_output=True), pretraining=Pretraining(iterations=0))
 
@@ -24,6 +27,10 @@ IMAGE_PRETRAINING = Pretraining(iterations=6000, batch_size=128)
 IMAGE_DDPM = Backbone(network=DDPMMLP(hidden=256), pretraining=IMAGE_PRETRAINING)
 IMAGE_EDM = Backbone(network=EDMMLP(hidden=256), pretraining=IMAGE_PRETRAINING)
 IMAGE_FLOW = Backbone(network=FlowMLP(hidden=256), pretraining=IMAGE_PRETRAINING)
+IMAGE_MEANFLOW = Backbone(
+    network=MeanFlowMLP(hidden=256, target=ImprovedTarget()),
+    pretraining=replace(IMAGE_PRETRAINING, iterations=12_000),
+)
 
 # CIFAR-10: DDPM, DDGAN, EDM's DDPM++, and its NCSN++, the network of the consistency models there too. EDM's are
 # trained in batches of 512 at 1e-3 for about 200 million images, as the released command does, without its dropout and
@@ -47,6 +54,11 @@ EDM_VE = Backbone(network=EDMUNet(preset="ncsnpp"), pretraining=EDM_PRETRAINING,
 FLOW = Backbone(
     network=FlowUNet(),
     pretraining=Pretraining(iterations=400_000, batch_size=128, lr=2e-4, ema_decay=0.9999, max_grad_norm=1.0),
+)
+# MeanFlow's released command for CIFAR-10, with the times of its paper, without its dropout, augmentation and warm-up.
+MEANFLOW = Backbone(
+    network=MeanFlowUNet(pairs=SortedTimes(law=LogitNormalTimes(mean=-2.0, std=2.0)), power=0.75),
+    pretraining=Pretraining(iterations=800_000, batch_size=1024, lr=6e-4, ema_decay=0.9999),
 )
 
 # ImageNet 64x64: the consistency models' EDM, and EDM's own ADM.
@@ -104,6 +116,11 @@ GARMENT_EDM = Backbone(
 )
 GARMENT_FLOW = Backbone(network=FlowUNet(**GARMENTS), pretraining=GARMENT_PRETRAINING)
 GARMENT_FLOW_CLASSES = replace(GARMENT_FLOW, network=FlowUNet(**GARMENTS, classes=10))
+GARMENT_MEANFLOW = Backbone(
+    network=replace(MeanFlowUNet(**GARMENTS, target=ImprovedTarget(), power=0.75), precision="float32"),
+    pretraining=GARMENT_PRETRAINING,
+)
+GARMENT_MEANFLOW_CLASSES = replace(GARMENT_MEANFLOW, network=replace(GARMENT_MEANFLOW.network, classes=10))
 GARMENT_EDM_CLASSES = replace(GARMENT_EDM, network=EDMUNet(**GARMENTS, classes=10), weights=None)
 
 # For minutes of a GPU: 6.5 million parameters, in bfloat16.
@@ -117,9 +134,13 @@ QUICK = Pretraining(iterations=300, batch_size=128)
 QUICK_POINTS_DDPM = replace(POINTS_DDPM, pretraining=QUICK)
 QUICK_POINTS_EDM = replace(POINTS_EDM, pretraining=QUICK)
 QUICK_POINTS_FLOW = replace(POINTS_FLOW, pretraining=QUICK)
+QUICK_POINTS_MEANFLOW = replace(POINTS_MEANFLOW, pretraining=QUICK)
 QUICK_IMAGE_DDPM = Backbone(network=DDPMMLP(hidden=64, depth=1), pretraining=replace(QUICK, iterations=200))
 QUICK_IMAGE_EDM = Backbone(network=EDMMLP(hidden=64, depth=1), pretraining=replace(QUICK, iterations=200))
 QUICK_IMAGE_FLOW = Backbone(network=FlowMLP(hidden=64, depth=1), pretraining=replace(QUICK, iterations=200))
+QUICK_IMAGE_MEANFLOW = Backbone(
+    network=MeanFlowMLP(hidden=64, depth=1, target=ImprovedTarget()), pretraining=replace(QUICK, iterations=200)
+)
 SMALL_DDPM = replace(
     DDPM,
     network=DDPMUNet(width=16, multipliers=(1, 2), blocks_per_level=1, attention_levels=()),
@@ -134,6 +155,11 @@ SMALL_FLOW = replace(
     FLOW,
     network=FlowUNet(width=16, multipliers=(1, 2), blocks_per_level=1, attention_levels=()),
     pretraining=replace(FLOW.pretraining, iterations=100, batch_size=16),
+)
+SMALL_MEANFLOW = replace(
+    MEANFLOW,
+    network=MeanFlowUNet(width=16, multipliers=(1, 2), blocks_per_level=1, attention_levels=()),
+    pretraining=replace(MEANFLOW.pretraining, iterations=100, batch_size=16),
 )
 
 K = TypeVar("K", bound=Config)
