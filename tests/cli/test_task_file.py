@@ -121,10 +121,9 @@ def test_every_command_of_the_page_works(dxbench: Command, ring: Path) -> None:
 
 def test_every_method_that_can_has_a_quick_preset_on_it(dxbench: Command, ring: Path) -> None:
     names = """
-    consistency ddim ddpm distribution_matching dxmi ect edm fastdpm flow gan_finetune gcd meanflow
-    sft_pg sid
+    consistency ddim ddpm ddpo distribution_matching drifting dxmi ect edm energy_matching eqm
+    fastdpm flow gan_finetune gcd meanflow mmd sft_pg sid
     """
-    for name in names.split():
     for name in names.split():
         planned = dxbench("run", "-t", TASK, "-m", name, "--preset", "quick", "--dry-run")
         assert planned.code == 0, planned.err
