@@ -1,4 +1,4 @@
-"""Training: optimised modules, parallel batches, losses of denoisers and policies."""
+"""Training: optimised modules, parallel batches, losses of denoisers, policies and sets of points."""
 
 from dxmi.training.costs import (
     TIME_COSTS,
@@ -25,33 +25,69 @@ from dxmi.training.denoising import (
     lognormal_sigmas,
     noised,
 )
+from dxmi.training.kernels import (
+    AnyDecayingKernel,
+    AnyDriftField,
+    AnyKernel,
+    DecayingKernel,
+    DriftField,
+    GaussianKernel,
+    Kernel,
+    LaplaceKernel,
+    MeanShift,
+    PolynomialKernel,
+    SharedAffinity,
+    distances,
+    unbiased_mmd2,
+)
 from dxmi.training.optimisers import FusedAdam, Learner, OptimizedModule, ema, make_optimizer
 from dxmi.training.parallel import ONE_PROCESS, OneProcess, Parallel
-from dxmi.training.policy_gradient import centred, critic_loss, policy_gradient_loss
+from dxmi.training.policy_gradient import (
+    centred,
+    clipped_loss,
+    critic_loss,
+    group_relative,
+    policy_gradient_loss,
+    step_divergence,
+)
 
 __all__ = [
     "ONE_PROCESS",
     "TIME_COSTS",
+    "AnyDecayingKernel",
+    "AnyDriftField",
+    "AnyKernel",
     "DDPMLoss",
+    "DecayingKernel",
     "DenoiserTraining",
     "DenoisingLoss",
+    "DriftField",
     "EDMLoss",
     "FusedAdam",
+    "GaussianKernel",
+    "Kernel",
+    "LaplaceKernel",
     "Learner",
+    "MeanShift",
     "OneProcess",
     "OptimizedModule",
     "Parallel",
+    "PolynomialKernel",
     "RunningCost",
+    "SharedAffinity",
     "StepCost",
     "TimeCost",
     "ValueCostName",
     "VelocityVariance",
     "centred",
+    "clipped_loss",
     "critic_loss",
     "denoising_loss",
+    "distances",
     "drawn_steps",
     "edm_loss",
     "ema",
+    "group_relative",
     "linear_time_cost",
     "lognormal_sigmas",
     "make_optimizer",
@@ -60,6 +96,8 @@ __all__ = [
     "observed_velocity",
     "policy_gradient_loss",
     "sigmoid_time_cost",
+    "step_divergence",
+    "unbiased_mmd2",
     "value_cost",
     "velocity_of_noise",
 ]
