@@ -3,6 +3,7 @@ from .consistency import Consistency as Consistency
 from .data import Data as Data
 from .ddim import DDIM as DDIM
 from .ddpm import DDPM as DDPM
+from .ddpo import DDPO as DDPO
 from .dds import DDS as DDS
 from .distribution_matching import DistributionMatching as DistributionMatching
 from .drifting import Drifting as Drifting

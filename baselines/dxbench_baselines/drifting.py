@@ -23,8 +23,8 @@ from dxbench_baselines.starts.models import jumping_model
 from dxbench_baselines.starts.presets import POINTS_EDM
 from dxbench_baselines.starts.stages import Tuning
 from dxmi.arrays import Points
-from dxmi.kernels import AnyDecayingKernel, AnyDriftField, LaplaceKernel, SharedAffinity
 from dxmi.losses import mean_square
+from dxmi.training.kernels import AnyDecayingKernel, AnyDriftField, LaplaceKernel, SharedAffinity
 from dxmi.training.optimisers import Learner
 
 

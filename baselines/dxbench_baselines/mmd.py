@@ -22,9 +22,9 @@ from dxbench_baselines.starts.backbone import prepared
 from dxbench_baselines.starts.config import WholeStepsConfig
 from dxbench_baselines.starts.models import model_of
 from dxbench_baselines.starts.stages import Tuning
-from dxmi.kernels import AnyKernel, GaussianKernel, unbiased_mmd2
 from dxmi.models import DenoiserSampler
 from dxmi.sampling.samplers import euler
+from dxmi.training.kernels import AnyKernel, GaussianKernel, unbiased_mmd2
 from dxmi.training.optimisers import Learner
 
 

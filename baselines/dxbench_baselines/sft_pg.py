@@ -14,67 +14,33 @@ for policy and critic, with cosine decay; MLPs, rates and lengths are for points
 
 import math
 from collections.abc import Callable, Mapping
-from copy import deepcopy
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field, JsonValue, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from pydantic import Field, JsonValue, NonNegativeFloat, PositiveFloat
+from torch import Tensor
 
-from dxbench.api import Compute, Method, Model, Problem, RandomStreams, Training
-from dxbench_baselines.starts.backbone import Backbone, prepared
-from dxbench_baselines.starts.config import FewStepConfig, FewStepNetwork
+from dxbench.api import Compute, Method, Problem, RandomStreams, Training
 from dxbench_baselines.starts.migration import complete, take, with_start
-from dxbench_baselines.starts.models import model_of
-from dxbench_baselines.starts.presets import POINTS_DDPM
-from dxbench_baselines.starts.stages import Tuning
-from dxmi.backbones.few_steps import AnyFewSteps, FastDPMSteps
-from dxmi.backbones.small import SIGMA_DATA
-from dxmi.energies.critics import AnyCritic, MLPCritic
-from dxmi.energies.values import SharedValue, TimeIndependentValue
+from dxbench_baselines.starts.policy_gradient import PolicyGradient, PolicyGradientConfig
+from dxmi.energies.values import SharedValue
 from dxmi.losses import bellman_error
-from dxmi.models import PolicySampler
-from dxmi.sampling.policies import GaussianPolicy
 from dxmi.sampling.rollouts import rollout
 from dxmi.sampling.trajectory import Trajectory
 from dxmi.training.optimisers import Learner
-from dxmi.training.policy_gradient import centred, critic_loss, policy_gradient_loss
-
-# Policy and critic chase each other: with momentum both overshoot, and the chain's score swings around its average.
-GAME_BETAS = (0.0, 0.99)
+from dxmi.training.policy_gradient import centred, policy_gradient_loss
 
 
-class SFTPGConfig(FewStepConfig):
+class SFTPGConfig(PolicyGradientConfig):
     """Settings of shortcut finetuning by policy gradient."""
 
-    num_steps: int = Field(default=10, ge=2, description="sampling steps = NFE")
-    backbone: Backbone[FewStepNetwork] = Field(
-        default=POINTS_DDPM, description="the DDPM that is the start, and its training"
-    )
-    sampler: AnyFewSteps = Field(
-        default=FastDPMSteps(last_std=0.05, min_std=0.05), description="the start's steps, whose stds stay"
-    )
-    critic: AnyCritic = Field(default=MLPCritic(), description="the layout of critic and value")
     rollouts: Literal["one", "several"] = Field(
         default="one",
         description="one rollout per iteration, a critic with a gradient penalty, the policy on all transitions; or, "
         "as released, a rollout per critic step, the policy on shuffled transitions of them all",
     )
-    critic_steps: PositiveInt = Field(default=4, description="critic steps per iteration")
-    critic_warmup: NonNegativeInt = Field(default=100, description="iterations before the policy moves, rollouts=one")
     penalty: NonNegativeFloat = Field(default=0.3, description="weight of the critic's gradient penalty, rollouts=one")
-    policy_passes: PositiveInt = Field(default=1, description="policy steps per iteration")
-    data_noise: NonNegativeFloat = Field(default=0.0, description="std of noise on the data that the critic sees")
-    iterations: PositiveInt = 1500
-    batch_size: PositiveInt = 256
-    betas: tuple[float, float] = Field(default=GAME_BETAS, description="of the optimisers of policy and critic")
-    policy_lr: PositiveFloat = 1e-4
-    critic_lr: PositiveFloat = 2e-3
     value_lr: PositiveFloat = 1e-3
-    lr_decay: Literal["cosine", "none"] = "cosine"
-    max_grad_norm: PositiveFloat = Field(default=1.0, description="of the policy's gradient")
-    ema_decay: float = Field(default=0.997, ge=0, lt=1)
 
 
 class SFTPG(Method):
@@ -106,63 +72,22 @@ class SFTPG(Method):
         return SFTPGTraining(problem, config, compute, rng)
 
 
-class SFTPGTraining(Tuning):
-    """A DDPM first, then its few-step sampler against the critic; averaged weights sample."""
+class SFTPGTraining(PolicyGradient):
+    """Policy gradient with a learned value as its baseline."""
+
+    config: SFTPGConfig
 
     def __init__(self, problem: Problem, config: SFTPGConfig, compute: Compute, rng: RandomStreams) -> None:
-        begun, size = config.begin(problem, compute, rng), config.batch_size
-        super().__init__(problem, begun, compute, rng, batch_size=size, iterations=config.iterations)
-        self.config = config
-        self.steps = self._few_steps(prepared(config.network, deepcopy(begun.net), compute))
-        self.cost = TimeIndependentValue(self._critic(None, rng.torch("init critic"))).to(self.device)
-        value = self._critic(config.num_steps, rng.torch("init value"))
+        super().__init__(problem, config, compute, rng)
+        value = self.critic_net(config.num_steps, rng.torch("init value"))
         self.baseline = SharedValue(value, num_steps=config.num_steps).to(self.device)
-        self.policy = self._learner(
-            self.steps, config.policy_lr, config.policy_passes, betas=config.betas, max_grad_norm=config.max_grad_norm
-        )
-        self.critic = self._learner(self.cost, config.critic_lr, config.critic_steps, betas=config.betas)
-        self.value = self._learner(self.baseline, config.value_lr, config.policy_passes)
-
-    def _few_steps(self, net: nn.Module) -> GaussianPolicy:
-        return self.config.policy(net, self.problem.event_shape, trainable=False).to(self.device)
-
-    def _critic(self, num_levels: int | None, generator: torch.Generator) -> nn.Module:
-        shape = self.problem.event_shape
-        return self.config.critic.net(shape, num_levels=num_levels, data_std=SIGMA_DATA, generator=generator)
-
-    def _learner(self, module: nn.Module, lr: float, per_step: int, **rest: Any) -> Learner:
-        config, iterations = self.config, self.config.iterations * per_step
-        return Learner(
-            module, lr=lr, iterations=iterations, ema_decay=config.ema_decay, lr_decay=config.lr_decay, **rest
-        )
+        self.value = self.learner(self.baseline, config.value_lr, config.policy_passes)
 
     def parts(self) -> dict[str, Learner]:
-        return {"policy": self.policy, "critic": self.critic, "value": self.value}
-
-    def begin(self) -> None:
-        self.policy.begin_from(self._few_steps(self.begun.average).state_dict())
+        return {**super().parts(), "value": self.value}
 
     def advance(self) -> dict[str, float | Tensor]:
         return ITERATIONS[self.config.rollouts](self)
-
-    def data(self) -> Tensor:
-        """A batch as the critic sees it."""
-        data, *_ = self.begun.data.batch(self.config.batch_size, rng=self.data_rng)
-        noise = self.config.data_noise
-        return data if noise == 0 else data + noise * self.noise.normal(0)
-
-    def model(self) -> Model:
-        policy = self.policy.average
-        assert isinstance(policy, GaussianPolicy)
-        return replace(self._model_of(policy), start=self._model_of(self._few_steps(self.begun.average)))
-
-    def _model_of(self, policy: GaussianPolicy) -> Model:
-        sampler = PolicySampler(
-            policy=policy,
-            noiseless_last_step=self.config.sampler.noiseless_last_step,
-            scale=self.begun.data.scale,
-        )
-        return model_of(sampler, self.begun.data)
 
 
 def one_rollout(training: SFTPGTraining) -> dict[str, float | Tensor]:
@@ -171,12 +96,7 @@ def one_rollout(training: SFTPGTraining) -> dict[str, float | Tensor]:
     policy_moves = training.done >= config.critic_warmup
     trajectory = rollout(steps, training.noise)
     samples = trajectory.samples
-
-    def critic_step() -> Tensor:
-        mix = torch.rand(len(samples), generator=training.noise.generator, device=samples.device)
-        return training.critic.descend(critic_loss(cost, training.data(), samples, mix, penalty=config.penalty).mean())
-
-    critic_losses = [critic_step() for _ in range(config.critic_steps)]
+    critic_losses = [training.penalised_step(samples, config.penalty) for _ in range(config.critic_steps)]
     move = trajectory.transitions(tuple(range(trajectory.num_steps)))
     with torch.no_grad():
         # The critic's constant is free and drifts; against the data's mean the value has nothing to chase.

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from dxmi.backbones.small import EDMMLP
-from dxmi.kernels import DriftField, GaussianKernel, LaplaceKernel, MeanShift, SharedAffinity, distances
+from dxmi.training.kernels import DriftField, GaussianKernel, LaplaceKernel, MeanShift, SharedAffinity, distances
 
 FIELDS = [MeanShift(), SharedAffinity()]
 KERNELS = [LaplaceKernel(width=0.4), GaussianKernel(width=0.3)]

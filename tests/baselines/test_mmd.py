@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from dxmi.backbones.small import DDPMMLP
-from dxmi.kernels import GaussianKernel, LaplaceKernel, PolynomialKernel, distances, unbiased_mmd2
 from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.samplers import euler
+from dxmi.training.kernels import GaussianKernel, LaplaceKernel, PolynomialKernel, distances, unbiased_mmd2
 
 KERNELS = [GaussianKernel(width=0.5), LaplaceKernel(width=0.5), PolynomialKernel()]
 

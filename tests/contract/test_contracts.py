@@ -83,6 +83,7 @@ FORMS = [
     ("distribution_matching", "digits", {"adversarial": 0.1, "middle_sigmas": [0.5]}),
     ("sid", "digits", {"adversarial": 0.1}),
     ("drifting", "digits", {"unit": "rms"}),
+    ("ddpo", "digits", {}),
     ("mmd", "digits", {"kernels": [{"kind": "polynomial"}]}),
     *[(name, "digits", {"potential": {"kind": "inner_product", "hidden": 8, "depth": 1}, **SHORT[name]})
       for name in ("energy_matching", "eqm")],
@@ -140,6 +141,9 @@ FORMS = [
     ("sid", "gaussians8", {}),
     ("sid", "gaussians8", {"alpha": 1.0, "distance": {"kind": "pseudo_huber"}, "adversarial": 0.1}),
     ("sid_true_score", "gaussians8", {}),
+    ("ddpo", "gaussians8", {"num_steps": 3}),
+    ("ddpo", "gaussians8", {"num_steps": 2, "group_size": 4, "policy_passes": 2, "kl": 0.1, "scaled": False,
+                            "reward": {"kind": "fixed"}}),
     ("mmd", "gaussians8", {}),
     ("mmd", "gaussians8", {"num_steps": 2, "schedule": "linear", "kernels": [{"kind": "laplace", "width": 0.2}]}),
     ("drifting", "gaussians8", {}),
@@ -247,7 +251,7 @@ def test_the_start_of_dxmi_is_the_ddpm_of_the_same_training_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ect", "consistency", "distribution_matching", "gan_finetune", "gcd", "mmd", "sft_pg", "sid"]
+    "name", ["ect", "consistency", "ddpo", "distribution_matching", "gan_finetune", "gcd", "mmd", "sft_pg", "sid"]
 )
 def test_a_tuned_model_has_its_start_beside_it_at_equal_nfe(name: str) -> None:
     counts, moved = [], []
@@ -269,7 +273,7 @@ def test_a_tuned_model_has_its_start_beside_it_at_equal_nfe(name: str) -> None:
     assert not np.allclose(*moved)
 
 
-@pytest.mark.parametrize("name", ["gcd", "sft_pg"])
+@pytest.mark.parametrize("name", ["ddpo", "gcd", "sft_pg"])
 def test_methods_that_start_from_the_ddpm_have_the_start_of_dxmi(name: str) -> None:
     model, dxmi = trained(name, "digits", {}), trained("dxmi", "digits", {})
     assert model.start is not None

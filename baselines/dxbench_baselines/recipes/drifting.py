@@ -7,7 +7,7 @@ from typing import Any
 from dxbench_baselines.drifting import DriftingConfig
 from dxbench_baselines.starts.backbone import Backbone, Pretraining
 from dxbench_baselines.starts.presets import GARMENT_EDM, IMAGE_EDM, QUICK_IMAGE_EDM
-from dxmi.kernels import LaplaceKernel
+from dxmi.training.kernels import LaplaceKernel
 
 
 def gaussians8() -> DriftingConfig:

@@ -5,7 +5,7 @@ from typing import Any
 
 from dxbench_baselines.mmd import MMDConfig
 from dxbench_baselines.starts.presets import GARMENT_DDPM, IMAGE_DDPM, QUICK_IMAGE_DDPM, QUICK_POINTS_DDPM
-from dxmi.kernels import GaussianKernel, PolynomialKernel
+from dxmi.training.kernels import GaussianKernel, PolynomialKernel
 
 
 def gaussians8() -> MMDConfig:
