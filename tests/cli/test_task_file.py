@@ -124,9 +124,6 @@ def test_every_method_that_can_has_a_quick_preset_on_it(dxbench: Command, ring: 
     consistency ddim ddpm ddpo distribution_matching drifting dxmi ect edm energy_matching eqm
     fastdpm flow gan_finetune gcd meanflow mmd sft_pg sid
     """
-    names = (
-        "consistency ddim ddpm ddpo distribution_matching drifting dxmi ect edm fastdpm gan_finetune gcd mmd sft_pg sid"
-    )
     for name in names.split():
         planned = dxbench("run", "-t", TASK, "-m", name, "--preset", "quick", "--dry-run")
         assert planned.code == 0, planned.err
