@@ -6,20 +6,18 @@ from typing import Any
 from dxbench_baselines.energy_matching import EnergyMatchingConfig
 from dxmi.energies.potentials import InnerProduct, UNetTransformer
 
-PLANE: dict[str, Any] = {
-    "noise_std": 2.0, "iterations": 600, "contrast_iterations": 2000, "batch_size": 128, "tau": 0.5, "contrast": 40.0,
-}  # fmt: skip
-
 
 def gaussians8() -> EnergyMatchingConfig:
     """Both stages. The noise is as wide as the data, so that chains come from outside too (docs/methods)."""
-    return EnergyMatchingConfig(**PLANE)
+    return _plane()
 
 
 def gaussians8_flow() -> EnergyMatchingConfig:
     """The first stage alone, as long: what the contrast is worth."""
     alone: dict[str, Any] = {"contrast_iterations": 0}
     return EnergyMatchingConfig(**PLANE | alone)
+    """The first stage alone: what the contrast is worth."""
+    return _plane(contrast_iterations=0)
 
 
 def quick() -> EnergyMatchingConfig:
@@ -31,8 +29,8 @@ def digits() -> EnergyMatchingConfig:
     """Temperature, lambda and its floor of the released images (inferred: not searched)."""
     return EnergyMatchingConfig(
         potential=InnerProduct(), iterations=4000, contrast_iterations=300, batch_size=128, epsilon_max=0.01, tau=1.0,
-        contrast=1e-3, contrast_floor=0.02, trim=0.1, chain_steps=40, sampling_steps=60, contrast_ema_decay=0.99,
-        max_grad_norm=1.0,
+        contrast=1e-3, contrast_floor=0.02, trim=0.1, chain_steps=40, step_size=0.05, sampling_steps=60,
+        contrast_ema_decay=0.99, max_grad_norm=1.0,
     )  # fmt: skip
 
 
@@ -80,6 +78,14 @@ def images_quick() -> EnergyMatchingConfig:
             "sampling_steps": 5,
         }
     )  # fmt: skip
+
+
+def _plane(**settings: Any) -> EnergyMatchingConfig:
+    chosen: dict[str, Any] = {
+        "noise_std": 2.0, "iterations": 600, "contrast_iterations": 2000, "batch_size": 128, "tau": 0.5,
+        "contrast": 40.0,
+    }  # fmt: skip
+    return EnergyMatchingConfig(**chosen | settings)
 
 
 RECIPES: dict[tuple[str, str], Callable[[], EnergyMatchingConfig]] = {

@@ -7,8 +7,8 @@ from dxmi.energies.potentials import InnerProduct
 
 
 def gaussians8() -> EqMConfig:
-    """Plain descent."""
-    return EqMConfig()
+    """Plain descent, ended before all samples of a mode have met at its centre."""
+    return EqMConfig(noise_std=2.0, iterations=6000, batch_size=128, step_size=0.05, sampling_steps=25)
 
 
 def quick() -> EqMConfig:
