@@ -42,7 +42,7 @@ def explain_command(
     known = dict.fromkeys(name for pair in pairs for record in pair for name in record.scores)
     for name in metrics or []:
         if name not in known:
-            raise unknown("metric", name, known)
+            raise unknown("metric", name, known, remedy="See `dxbench list metrics`.")
     wanted = metrics or _headline(pairs[0][0], list(known))
     with status("reading") as tell:
         found = explain(

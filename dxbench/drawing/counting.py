@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 
 @dataclass(slots=True)
@@ -45,7 +44,10 @@ class OperationCounter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
+        from torch.utils.flop_counter import flop_registry  # imports triton, which takes half a second
+
         super().__init__()
+        self._formulas = flop_registry
         self.forward = 0
         self.backward = 0
 
@@ -56,7 +58,7 @@ class OperationCounter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
+        formula = self._formulas.get(func._overloadpacket)
         if formula is not None:
             operations = formula(*args, **(kwargs or {}), out_val=out)
             if torch._C._current_graph_task_id() == -1:  # no backward pass is under way

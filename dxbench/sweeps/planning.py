@@ -152,7 +152,7 @@ def _add_rows(
     keys = _keys(tasks, [row for row, _ in rows]) if overrides and len(rows) > 1 else {}
     for key in overrides:
         if keys and not any(key in known for known in keys.values()):
-            raise unknown(f"key of {of}", key, set().union(*keys.values()))
+            raise unknown(f"key of {of}", key, set().union(*keys.values()), remedy="See `dxbench info METHOD`.")
     for task in tasks:
         for row, seeds in rows:
             known = keys.get((task, row.method, row.preset), overrides)
