@@ -38,7 +38,7 @@ def claims_command(
         InvalidFile: for published rows without a source, or a record that is none.
     """
     if published is not None and not published.is_dir():
-        raise UsageError(f"no folder {published}")
+        raise UsageError(f"no folder {published}; give a folder of published rows, or leave the option out")
     rows = _chosen(read_published(published or paths.published()), paper, task)
     with open_records(folders, task=task) as index:
         found = claims(index, rows)

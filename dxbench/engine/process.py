@@ -48,7 +48,7 @@ def check_devices(device: str, count: int) -> None:
     there = torch.cuda.device_count() if device == "cuda" else max(2, os.cpu_count() or 1)
     if count > there:
         kind = "CUDA devices" if device == "cuda" else "CPU cores"
-        raise UsageError(f"--devices {count}: there are {there} {kind} here")
+        raise UsageError(f"--devices {count}: there are {there} {kind} here; ask for no more than these")
 
 
 def end_with_parent() -> None:

@@ -104,7 +104,7 @@ def read_blocks(file: Path) -> list[Block]:
         content = tomllib.loads(read_regular(file, limit=FILE_LIMIT).decode("utf-8-sig"))
         return _SweepFile.model_validate(content).sweep
     except FileNotFoundError:
-        raise UsageError(f"no sweep file {file}") from None
+        raise UsageError(f"no sweep file {file}; check the path, docs/sweeps.md shows such a file") from None
     except ValidationError as error:
         raise UsageError(f"sweep file {file} is not valid: {refusal(error)}") from None
     except (OSError, InvalidFile, ValueError) as error:
