@@ -19,8 +19,9 @@ $(SETUP): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev]'
 	@touch $(SETUP)
 
-demo: $(SETUP)  ## set up, run DxMI on 8 Gaussians, print the result and the path of its report
-	$(BIN)/dxbench run --task gaussians8 --method dxmi
+# 3,500 of the recipe's 6,000 iterations: under a minute on two idle cores, and the picture is as good.
+demo: $(SETUP)  ## set up, run DxMI on 8 Gaussians for a minute, print the result and the path of its report
+	$(BIN)/dxbench run --task gaussians8 --method dxmi --set iterations=3500
 
 test: $(SETUP)  ## set up and run everything but the slow tests and the attacks
 	$(BIN)/python -m pytest -n 2 -m "not slow and not attack"

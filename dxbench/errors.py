@@ -110,8 +110,13 @@ MANY = 40
 """Names that an error lists; of more it lists the nearest."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str], *, remedy: str = "") -> UsageError:
-    """`UsageError` for a name that is not there, with the nearest that is."""
+def unknown(kind: str, name: str, known: Iterable[str], *, remedy: str) -> UsageError:
+    """`UsageError` for a name that is not there, with the nearest that is.
+
+    Args:
+        kind: the user's word for what the name should be of, such as tracker.
+        remedy: a sentence with the command that lists the names; "" where the words are few and all are shown.
+    """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=MANY, cutoff=0.5)
     guess = f" Did you mean {near[0]!r}?" if near else ""

@@ -31,5 +31,6 @@ class PretrainedFiles:
 
     def _file(self, name: str) -> Asset:
         if name not in self.files:
-            raise unknown(f"pretrained weights of {self.task}", name, self.files)
+            remedy = f"See `dxbench prepare --task {self.task} --list`."
+            raise unknown(f"pretrained weights of {self.task}", name, self.files, remedy=remedy)
         return replace(self.files[name], task=self.task)  # the remedy names this task

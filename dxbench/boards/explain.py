@@ -87,7 +87,10 @@ def pair_up(a: Selection, b: Selection) -> list[tuple[ResultRecord, ResultRecord
     """
     of_a, of_b = list(a.by_seed.values()), list(b.by_seed.values())
     if of_a[0].task != of_b[0].task:
-        raise NothingMeasured(f"A is of task {of_a[0].task!r}, B of {of_b[0].task!r}: their numbers cannot be compared")
+        raise NothingMeasured(
+            f"A is of task {of_a[0].task!r}, B of {of_b[0].task!r}: their numbers "
+            "cannot be compared; name two rows of one task"
+        )
     common = sorted(set(a.by_seed) & set(b.by_seed))
     pairs = [(a.by_seed[seed], b.by_seed[seed]) for seed in common]
     if len(of_a) == len(of_b) == 1:

@@ -43,7 +43,7 @@ def check_folders(folders: Sequence[Path] | None, *, task: str | None) -> Sequen
         check_folder(folder)
     for folder in folders or []:
         if not folder.exists():
-            raise UsageError(f"no folder {folder}")
+            raise UsageError(f"no folder {folder}; give a folder of records")
     if task is not None:
         check_task(task, chosen)
     return chosen

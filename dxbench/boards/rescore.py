@@ -64,7 +64,7 @@ def with_left_out(record: ResultRecord, kept: KeptSamples, *, progress: Callable
         )
     every = [metric.metric for metric in task.metrics if isinstance(metric, Later)]
     if not every:
-        raise UsageError(f"{record.task} has no metric that runs leave out")
+        raise UsageError(f"{record.task} has no metric that runs leave out, so nothing is left to score")
     lacking = [metric for metric in every if metric.name not in record.scores]
     if not lacking:
         return record

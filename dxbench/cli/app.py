@@ -45,7 +45,7 @@ Pictures = Annotated[
         "--pictures", help="With the pictures that lie beside records, and of runs whose arrays are under DXBENCH_HOME."
     ),
 ]
-ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "listeners", "suites"]
+ListKind = Literal["tasks", "methods", "metrics", "protocols", "launchers", "trackers", "suites"]
 Start = Literal["official", "train"]
 Precision = Literal["32", "bf16", "fp16"]
 Compiling = Literal["auto", "always", "never"]
@@ -64,7 +64,7 @@ def _one_of(kind: str, words: Any, metavar: str | None = None) -> dict[str, Any]
 
     def read(word: str) -> str:
         if word not in known:
-            raise unknown(kind, word, known)
+            raise unknown(kind, word, known, remedy="")
         return word
 
     def begun(incomplete: str) -> list[str]:
@@ -189,7 +189,7 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            autocompletion=completion.listeners,
+            autocompletion=completion.trackers,
             help="Send runs to a tracker: csv, tensorboard, wandb, trackio; repeatable. See docs/trackers.md.",
         ),
     ] = None,
@@ -635,7 +635,10 @@ def list_(
 @app.command(epilog=_examples("dxbench info dxmi", "dxbench info gaussians8 --json", "dxbench info agents"))
 def info(
     name: Annotated[
-        str, typer.Argument(help="A task, method, metric, suite, or file.py:Class.", autocompletion=completion.names)
+        str,
+        typer.Argument(
+            help="A task, method, metric, suite, launcher, tracker, or file.py:Class.", autocompletion=completion.names
+        ),
     ],
     as_json: Json = False,
 ) -> None:

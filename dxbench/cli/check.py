@@ -40,9 +40,9 @@ def check_command(
         raise UsageError(f"--rel-tol is a share of the baseline's mean, 0 or more, got {rel_tol}")
     candidate = results or paths.results()
     if not baseline.is_dir():
-        raise UsageError(f"no folder {baseline}")
+        raise UsageError(f"no folder {baseline}; --baseline takes the folder of records to compare with")
     if results is not None and not results.is_dir():
-        raise UsageError(f"no folder {results}")
+        raise UsageError(f"no folder {results}; --results takes the folder of your own records")
     if candidate.resolve() == baseline.resolve():
         raise UsageError(f"{baseline} would be compared with itself; give your own records with --results")
     if task is not None:

@@ -38,7 +38,7 @@ def claims_command(
         InvalidFile: for published rows without a source, or a record that is none.
     """
     if published is not None and not published.is_dir():
-        raise UsageError(f"no folder {published}")
+        raise UsageError(f"no folder {published}; give a folder of published rows, or leave the option out")
     rows = _chosen(read_published(published or paths.published()), paper, task)
     with open_records(folders, task=task) as index:
         found = claims(index, rows)
@@ -55,9 +55,9 @@ def _chosen(
 ) -> list[tuple[Source, PublishedRow]]:
     papers, tasks = {source.key for source, _ in rows}, {row.task for _, row in rows}
     if paper is not None and paper not in papers:
-        raise unknown("paper", paper, papers)
+        raise unknown("paper", paper, papers, remedy="See `dxbench claims`.")
     if task is not None and task not in tasks:
-        raise unknown("task", task, tasks, remedy="No published row is of it.")
+        raise unknown("task", task, tasks, remedy="No published row is of it; see `dxbench claims`.")
     return [(source, row) for source, row in rows if paper in (None, source.key) and task in (None, row.task)]
 
 

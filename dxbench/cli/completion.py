@@ -25,9 +25,9 @@ def methods(incomplete: str) -> list[str]:
     return _listed(incomplete, _plugins("methods"))
 
 
-def listeners(incomplete: str) -> list[str]:
+def trackers(incomplete: str) -> list[str]:
     """Names of installed trackers."""
-    return _begun(incomplete, _plugins("listeners"))
+    return _begun(incomplete, _plugins("trackers"))
 
 
 def suites(incomplete: str) -> list[str]:
@@ -38,8 +38,10 @@ def suites(incomplete: str) -> list[str]:
 
 
 def names(incomplete: str) -> list[str]:
-    """Names of tasks, methods, launchers and suites, as `dxbench info` takes them."""
-    plugins = _begun(incomplete, {*_plugins("tasks"), *_plugins("methods"), *_plugins("launchers")})
+    """Names of tasks, methods, launchers, trackers and suites, as `dxbench info` takes them."""
+    plugins = _begun(
+        incomplete, {*_plugins("tasks"), *_plugins("methods"), *_plugins("launchers"), *_plugins("trackers")}
+    )
     return sorted({*plugins, *suites(incomplete)})
 
 

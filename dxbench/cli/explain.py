@@ -42,7 +42,7 @@ def explain_command(
     known = dict.fromkeys(name for pair in pairs for record in pair for name in record.scores)
     for name in metrics or []:
         if name not in known:
-            raise unknown("metric", name, known)
+            raise unknown("metric", name, known, remedy="See `dxbench list metrics`.")
     wanted = metrics or _headline(pairs[0][0], list(known))
     with status("reading") as tell:
         found = explain(
@@ -75,7 +75,7 @@ def _selected(name: str, task: str | None, folders: Sequence[Path] | None) -> Se
     """A row of the records, or the one run of a record file."""
     if name.endswith(".json"):
         if not Path(name).is_file():
-            raise UsageError(f"no record file {name}")
+            raise UsageError(f"no record file {name}; check the path, or name a row with --task")
         record = read_record(name)
         if isinstance(record, Unreadable):
             raise InvalidFile(f"{record.path}: {record.reason}")

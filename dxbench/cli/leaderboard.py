@@ -72,7 +72,7 @@ def export_command(
     """
     for page in pages:
         if not page.is_file():
-            raise UsageError(f"no page {page} to put tables into")
+            raise UsageError(f"no page {page} to put tables into; check the path behind --page")
     with open_records(folders or [paths.reference_results()]) as index:
         texts = export_files(index, folder, pages=pages)
         drawn = {path for path, _, _ in pictured(index, folder)}

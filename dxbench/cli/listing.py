@@ -155,8 +155,9 @@ def facts_of(name: str) -> dict[str, Any]:
         return _method_facts(registry.load_method(name))
     if name in registry.plugins("tasks"):
         return _task_facts(name) | (_suite_facts(name) if name in suite_names() else {})
-    if name in registry.plugins("launchers"):
-        return {f"launcher {name}": inspect.getdoc(registry.load("launchers", name)) or ""}
+    for kind in ("launchers", "trackers"):
+        if name in registry.plugins(kind):
+            return {f"{kind[:-1]} {name}": inspect.getdoc(registry.load(kind, name)) or ""}
     if name in suite_names() or name.endswith(".toml"):
         return _suite_facts(name)
     recorded = recorded_tasks([paths.results()])
@@ -169,8 +170,9 @@ def facts_of(name: str) -> dict[str, Any]:
     if family:
         rows = {row["name"]: row["summary"] for row in metric_rows()}
         return {f"metrics {name}@N": {known: rows[known] for known in family}}
-    plugins = {known for kind in ("methods", "tasks", "launchers") for known in registry.plugins(kind)}
-    raise unknown("name", name, {*plugins, *metrics, *map(stem_of, metrics), *suite_names(), *recorded})
+    plugins = {known for kind in ("methods", "tasks", "launchers", "trackers") for known in registry.plugins(kind)}
+    names = {*plugins, *metrics, *map(stem_of, metrics), *suite_names(), *recorded}
+    raise unknown("name", name, names, remedy="See `dxbench list tasks`, or methods, metrics, suites and so on.")
 
 
 def _suite_facts(name: str) -> dict[str, Any]:
@@ -258,7 +260,7 @@ def _row_facts(row: RowName) -> dict[str, Any]:
             found.setdefault(canonical_json(settings), (settings, []))[1].append(task.name)
     if not found:
         known = {preset for task in map(registry.load_task, named) for preset in presets(method, task)}
-        raise unknown(f"preset of {row.method}", row.preset, known)
+        raise unknown(f"preset of {row.method}", row.preset, known, remedy=f"See `dxbench info {row.method}`.")
     configurations = {f"configuration on {', '.join(tasks)}": settings for settings, tasks in found.values()}
     return {f"row {row}": inspect.getdoc(method) or "", **configurations}
 

@@ -79,7 +79,7 @@ def _chosen(task: str, what: str, assets: Sequence[Asset], only: Sequence[str]) 
     by_name = {asset.name: asset for asset in assets}
     for name in only:
         if name not in by_name:
-            raise unknown(f"file of {what}", name, by_name)
+            raise unknown(f"file of {what}", name, by_name, remedy=f"See `dxbench prepare --task {task} --list`.")
     return [replace(asset, task=task) for asset in assets if not only or asset.name in only]
 
 

@@ -65,7 +65,9 @@ class OperationCounter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
+
         super().__init__()
+        self._formulas = flop_registry
         self.forward = 0
         self.backward = 0
 
@@ -76,7 +78,7 @@ class OperationCounter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
+        formula = self._formulas.get(func._overloadpacket)
         if formula is not None:
             operations = formula(*args, **(kwargs or {}), out_val=out)
             if torch._C._current_graph_task_id() == -1:  # no backward pass is under way

@@ -31,7 +31,7 @@ class RunOptions:
         compiling: when networks of images are compiled.
         fresh: begin anew although a checkpoint is there.
         command: what was typed, for the record; None for the command line of this process.
-        trackers: names of listeners that are told of a run beside those of the terminal.
+        trackers: names of trackers that are told of a run beside those of the terminal.
     """
 
     home: Path

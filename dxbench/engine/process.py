@@ -20,7 +20,7 @@ import torch
 
 from dxbench.api import Compute
 from dxbench.api.streams import RandomStreams
-from dxbench.errors import UsageError
+from dxbench.errors import UsageError, unknown
 from dxbench.threads import fix_threads
 
 
@@ -33,7 +33,7 @@ def choose_device(asked: str, *, auto: str) -> str:
     if asked == "auto":
         return "cuda" if auto == "cuda" and torch.cuda.is_available() else "cpu"
     if asked not in ("cpu", "cuda"):
-        raise UsageError(f"unknown device {asked!r}; use auto, cpu or cuda")
+        raise unknown("device", asked, ("auto", "cpu", "cuda"), remedy="See `dxbench doctor`.")
     if asked == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu")
     return asked
@@ -48,7 +48,7 @@ def check_devices(device: str, count: int) -> None:
     there = torch.cuda.device_count() if device == "cuda" else max(2, os.cpu_count() or 1)
     if count > there:
         kind = "CUDA devices" if device == "cuda" else "CPU cores"
-        raise UsageError(f"--devices {count}: there are {there} {kind} here")
+        raise UsageError(f"--devices {count}: there are {there} {kind} here; ask for no more than these")
 
 
 def end_with_parent() -> None:

@@ -17,7 +17,7 @@ def check_trackers(names: Sequence[str]) -> None:
         UsageError: for an unknown one, or one that is not installed or needs a network, with the remedy.
     """
     for name in names:
-        registry.load("listeners", name).check()
+        registry.load("trackers", name).check()
 
 
 class Tracked:
@@ -25,7 +25,7 @@ class Tracked:
 
     def __init__(self, name: str, folder: Path, home: Listener) -> None:
         self._name, self._home = name, home
-        self._kind = registry.load("listeners", name)
+        self._kind = registry.load("trackers", name)
         self._told = self._kind(folder)
         self._alive = True
 

@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from dxbench.api import Curve
-from dxbench.pictures.base import CaptionedFigure
+from dxbench.pictures.base import CaptionedFigure, new_figure
 
 
 def learning_curves(curves: Mapping[str, Curve]) -> CaptionedFigure:
     """One panel per logged scalar."""
     columns = min(len(curves), 3)
     rows = -(-len(curves) // columns)
-    figure = Figure(figsize=(3.3 * columns, 2.1 * rows), layout="constrained")
+    figure = new_figure(figsize=(3.3 * columns, 2.1 * rows), layout="constrained")
     for axes, name in zip(figure.subplots(rows, columns, squeeze=False).flat, [*curves], strict=False):
         axes.plot(curves[name].step, curves[name].value, lw=1)
         axes.set_title(name.replace("_", " "), fontsize=9)

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dxbench.metrics.detection.ranking import FalseAlarms, auroc_standard_error
-from dxbench.pictures.base import CaptionedFigure
+from dxbench.pictures.base import CaptionedFigure, new_figure
 
 Scored = dict[str, tuple[NDArray[Any], NDArray[Any]]]
 _COLUMNS = 5
@@ -30,7 +29,7 @@ def detection_pictures(arrays: Mapping[str, NDArray[Any]]) -> list[CaptionedFigu
 
 
 def _bars(groups: Scored) -> CaptionedFigure:
-    figure = Figure(figsize=(8, 0.9 + 0.22 * len(groups)), layout="constrained")
+    figure = new_figure(figsize=(8, 0.9 + 0.22 * len(groups)), layout="constrained")
     axes = figure.subplots()
     values = [100 * FalseAlarms.at(anomalous, normal).auroc for normal, anomalous in groups.values()]
     place = np.arange(len(groups))
@@ -51,7 +50,7 @@ def _bars(groups: Scored) -> CaptionedFigure:
 
 def _histograms(groups: Scored) -> CaptionedFigure:
     rows = -(-len(groups) // _COLUMNS)
-    figure = Figure(figsize=(10, 1.6 * rows), layout="constrained")
+    figure = new_figure(figsize=(10, 1.6 * rows), layout="constrained")
     grid = figure.subplots(rows, min(_COLUMNS, len(groups)), squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
@@ -73,7 +72,7 @@ def _histograms(groups: Scored) -> CaptionedFigure:
 
 def _roc(groups: Scored) -> CaptionedFigure:
     columns = -(-len(groups) // _NAMES)
-    figure = Figure(figsize=(4.2 + 1.3 * columns, 4.2), layout="constrained")
+    figure = new_figure(figsize=(4.2 + 1.3 * columns, 4.2), layout="constrained")
     axes = figure.subplots()
     for i, (name, (normal, anomalous)) in enumerate(groups.items()):
         thresholds = np.sort(np.concatenate([normal, anomalous]))[::-1]

@@ -1,13 +1,15 @@
 """Pictures of images, grey or RGB: sample grids, denoising strips, energy histograms."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dxbench.pictures.base import CaptionedFigure
+from dxbench.pictures.base import CaptionedFigure, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
 ImagePicture = CaptionedFigure
@@ -49,7 +51,7 @@ def mosaic(images: Array, *, columns: int, gap: int = 1) -> Array:
 def _grids(arrays: Mapping[str, Array]) -> CaptionedFigure:
     panels = [("samples", "samples"), ("start: before fine-tuning", "start_samples"), ("test images", "test")]
     panels = [(title, key) for title, key in panels if key in arrays]
-    figure = Figure(figsize=(3.3 * len(panels), 3.5), layout="constrained")
+    figure = new_figure(figsize=(3.3 * len(panels), 3.5), layout="constrained")
     for axes, (title, key) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
         _show(axes, mosaic(arrays[key][: GRID_SIDE**2], columns=GRID_SIDE))
         axes.set_title(title, fontsize=10)
@@ -63,7 +65,7 @@ def _grids(arrays: Mapping[str, Array]) -> CaptionedFigure:
 def _strips(chain: Array) -> CaptionedFigure:
     shown = np.unique(np.linspace(0, len(chain) - 1, min(len(chain), CHAIN_ROWS)).round().astype(int))
     columns = chain.shape[1]
-    figure = Figure(figsize=(0.42 * columns + 0.8, 0.44 * len(shown) + 0.1), layout="constrained")
+    figure = new_figure(figsize=(0.42 * columns + 0.8, 0.44 * len(shown) + 0.1), layout="constrained")
     axes = figure.subplots()
     image = mosaic(chain[shown].reshape(-1, *chain.shape[2:]), columns=columns)
     _show(axes, image)
@@ -78,7 +80,7 @@ def _strips(chain: Array) -> CaptionedFigure:
 
 
 def _energy_histograms(energies: Mapping[str, Array]) -> CaptionedFigure:
-    figure = Figure(figsize=(7.5, 3.0), layout="constrained")
+    figure = new_figure(figsize=(7.5, 3.0), layout="constrained")
     axes = figure.subplots()
     # Outliers of one kind would squeeze the others into one bin.
     low, high = np.percentile(np.concatenate([*energies.values()]), [0.5, 99.5])
@@ -94,7 +96,7 @@ def _energy_histograms(energies: Mapping[str, Array]) -> CaptionedFigure:
     )
 
 
-def _show(axes: Axes, image: Array) -> None:
+def _show(axes: "Axes", image: Array) -> None:
     shown = image
     if image.ndim == 3:  # matplotlib takes RGB in [0, 1], and what is not there as transparent
         there = ~np.isnan(image[..., :1])

@@ -1,15 +1,16 @@
 """Pictures of localisation: anomaly maps over images, and how many defects are found at which cost."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dxbench.metrics.detection.regions import FPR_LIMIT
-from dxbench.pictures.base import CaptionedFigure
+from dxbench.pictures.base import CaptionedFigure, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Arrays = Mapping[str, NDArray[Any]]
 SHOWN = ("defect, median score", "defect, lowest score", "good, highest score")
@@ -27,7 +28,7 @@ def _maps(groups: list[str], arrays: Arrays) -> CaptionedFigure:
     """A row per group; image and map side by side, or the map alone where images are not there."""
     with_images = any(f"{name}/shown_images" in arrays for name in groups)
     wide = 2 if with_images else 1
-    figure = Figure(figsize=(1.55 * wide * len(SHOWN) + 0.6, 1.65 * len(groups) + 0.5), layout="constrained")
+    figure = new_figure(figsize=(1.55 * wide * len(SHOWN) + 0.6, 1.65 * len(groups) + 0.5), layout="constrained")
     grid = figure.subplots(len(groups), wide * len(SHOWN), squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
@@ -52,13 +53,13 @@ def _maps(groups: list[str], arrays: Arrays) -> CaptionedFigure:
     )
 
 
-def _image(axes: Axes, image: NDArray[np.uint8], mask: NDArray[np.bool_] | None) -> None:
+def _image(axes: "Axes", image: NDArray[np.uint8], mask: NDArray[np.bool_] | None) -> None:
     axes.imshow(image)
     _outline(axes, mask, image.shape[0])
 
 
 def _heat(
-    axes: Axes,
+    axes: "Axes",
     heat: NDArray[Any],
     image: NDArray[np.uint8] | None,
     mask: NDArray[np.bool_] | None,
@@ -72,7 +73,7 @@ def _heat(
     _outline(axes, mask, side)
 
 
-def _outline(axes: Axes, mask: NDArray[np.bool_] | None, side: int) -> None:
+def _outline(axes: "Axes", mask: NDArray[np.bool_] | None, side: int) -> None:
     if mask is None or not mask.any():
         return
     place = (np.arange(len(mask)) + 0.5) * side / len(mask) - (0.5 if side == len(mask) else 0.0)
@@ -80,7 +81,7 @@ def _outline(axes: Axes, mask: NDArray[np.bool_] | None, side: int) -> None:
 
 
 def _curves(groups: list[str], arrays: Arrays) -> CaptionedFigure:
-    figure = Figure(figsize=(8.4, 4.0), layout="constrained")
+    figure = new_figure(figsize=(8.4, 4.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     for axes, kind, label in ((left, "roc", "defect pixels found"), (right, "pro", "defects covered (PRO)")):
         for i, name in enumerate(groups):

@@ -1,14 +1,16 @@
 """Pictures of densities, energies, samples and values in the plane."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from dxbench.pictures.base import CaptionedFigure
+from dxbench.pictures.base import CaptionedFigure, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 Array = NDArray[np.float64]
 _SIDE = 2.9
@@ -30,14 +32,14 @@ def plane_pictures(arrays: Mapping[str, Array], *, box: tuple[float, float]) -> 
     return pictures
 
 
-def _energy_map(axes: Axes, energy: Array, box: tuple[float, float]) -> AxesImage:
+def _energy_map(axes: "Axes", energy: Array, box: tuple[float, float]) -> "AxesImage":
     return _map(axes, np.clip(energy - energy.min(), 0, _TOP), box, cmap="magma")
 
 
 def _overview(arrays: Mapping[str, Array], box: tuple[float, float]) -> CaptionedFigure:
     panels = [("true energy", "true_energy"), ("learned energy", "energy"), ("samples", "samples"), ("data", "test")]
     panels = [(title, key) for title, key in panels if key in arrays]
-    figure = Figure(figsize=(_SIDE * len(panels), _SIDE + 0.2), layout="constrained")
+    figure = new_figure(figsize=(_SIDE * len(panels), _SIDE + 0.2), layout="constrained")
     for axes, (title, key) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
         if arrays[key].ndim == 2 and arrays[key].shape[1] != 2:
             figure.colorbar(_energy_map(axes, arrays[key], box), ax=axes, shrink=0.75)
@@ -54,7 +56,7 @@ def _overview(arrays: Mapping[str, Array], box: tuple[float, float]) -> Captione
 def _values(values: Array, box: tuple[float, float]) -> CaptionedFigure:
     columns = min(len(values), 6)
     rows = -(-len(values) // columns)
-    figure = Figure(figsize=(2.2 * columns + 0.6, 2.3 * rows), layout="constrained")
+    figure = new_figure(figsize=(2.2 * columns + 0.6, 2.3 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     # Levels differ by a constant per step that no policy sees; each map is drawn from its own 1 % to 90 %.
     for k, axes in enumerate(grid.flat):
@@ -71,7 +73,7 @@ def _values(values: Array, box: tuple[float, float]) -> CaptionedFigure:
 
 
 def _marginals(samples: Array, test: Array) -> CaptionedFigure:
-    figure = Figure(figsize=(7.5, 2.4), layout="constrained")
+    figure = new_figure(figsize=(7.5, 2.4), layout="constrained")
     bins = np.linspace(-4.2, 4.2, 121)
     for i, axes in enumerate(figure.subplots(1, 2)):
         axes.hist(test[:, i], bins=bins, density=True, color="0.75", label="data")
@@ -85,14 +87,14 @@ def _marginals(samples: Array, test: Array) -> CaptionedFigure:
 
 
 def _map(
-    axes: Axes,
+    axes: "Axes",
     field: Array,
     box: tuple[float, float],
     *,
     cmap: str,
     low: float | None = None,
     high: float | None = None,
-) -> AxesImage:
+) -> "AxesImage":
     axes.set_xticks([])
     axes.set_yticks([])
     return axes.imshow(field.T, origin="lower", extent=(*box, *box), cmap=cmap, vmin=low, vmax=high)
@@ -100,5 +102,8 @@ def _map(
 
 def scatter(axes: Axes, points: Array, box: tuple[float, float]) -> None:
     """Points [n, 2] within a square, without ticks."""
+
+
+def _scatter(axes: "Axes", points: Array, box: tuple[float, float]) -> None:
     axes.scatter(points[:, 0], points[:, 1], s=0.6, alpha=0.5, linewidths=0, color="C0", rasterized=True)
     axes.set(xlim=box, ylim=box, xticks=[], yticks=[], aspect="equal")

@@ -16,6 +16,8 @@ ANY = "any"
 FAMILY_REMEDY = (
     "Say `family` in the class of the task (plane, small_images, images, vectors, patches or boltzmann) for more."
 )
+SEE_METHOD = "See `dxbench info {}`."
+FAMILY_REMEDY = "Say `family` in the class of the task (plane, small_images, images, vectors or patches) for more."
 Recipes = Mapping[tuple[str, str], Callable[[], Config]]
 
 
@@ -75,8 +77,9 @@ def _recipe(method: type[Method], task: Task, preset: str) -> Callable[[], Confi
     """
     available = presets(method, task)
     if preset not in available:
-        remedy = "" if task.family else FAMILY_REMEDY
-        raise UnknownPreset(str(unknown(f"preset of {method.name} for {task.name}", preset, available, remedy=remedy)))
+        remedies = [SEE_METHOD.format(method.name)] + ([] if task.family else [FAMILY_REMEDY])
+        of = f"preset of {method.name} for {task.name}"
+        raise UnknownPreset(str(unknown(of, preset, available, remedy=" ".join(remedies))))
     named = preset if available[preset] else DEFAULT_PRESET
     place = available[named]
     return recipes(method)[place, named] if place else None
@@ -146,7 +149,7 @@ def configure(method: type[Method], task: Task, preset: str, overrides: Mapping[
     kind = type(recipe()) if recipe else method.Config
     for key in overrides:
         if key not in kind.model_fields:
-            raise unknown(f"key of {method.name}", key, kind.model_fields)
+            raise unknown(f"key of {method.name}", key, kind.model_fields, remedy=SEE_METHOD.format(method.name))
     try:
         base = recipe().model_dump() if recipe else {}
         return kind.model_validate(_merged(base, overrides))

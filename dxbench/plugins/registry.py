@@ -20,7 +20,7 @@ from dxbench.api import Method, MethodCard, Metric, Task, short_hash
 from dxbench.errors import UsageError, unknown
 from dxbench.paths import BESIDE_TASKS
 
-Kind = Literal["tasks", "methods", "launchers", "listeners", "suites"]
+Kind = Literal["tasks", "methods", "launchers", "trackers", "suites"]
 OWN_DISTRIBUTION = "dxmi-bench"
 TaskRef = str | Task | type[Task]
 """A task as a user names it: by name, by `path/to/file.py:Class`, by its class, or itself."""
@@ -276,7 +276,7 @@ def load_file(reference: str) -> Any:
         raise UsageError(f"{path_text} fails to import: {type(error).__name__}: {error}") from error
     if attribute not in vars(module):
         own = [n for n, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
-        raise unknown(f"name in {path_text}", attribute, own)
+        raise unknown(f"name in {path_text}", attribute, own, remedy="Write one of these behind the colon.")
     return vars(module)[attribute]
 
 

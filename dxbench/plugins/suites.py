@@ -83,9 +83,9 @@ def load_suite(name: str, *, within: tuple[str, ...] = ()) -> Suite:
     is_file = name.lower().endswith(".toml")
     shipped = {} if is_file else {found.name: found.content for found in _shipped()}
     if is_file and not Path(name).exists():
-        raise UsageError(f"no suite file {name!r}")
+        raise UsageError(f"no suite file {name!r}; check the path, or see `dxbench list suites`")
     if not is_file and name not in shipped:
-        raise unknown("suite", name, shipped)
+        raise unknown("suite", name, shipped, remedy="See `dxbench list suites`.")
     try:
         content = read_regular(name, limit=FILE_LIMIT) if is_file else shipped[name]
         settings = tomllib.loads(content.decode("utf-8-sig"))

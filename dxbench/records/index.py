@@ -130,7 +130,8 @@ def entries_named(index: RecordIndex, name: str) -> list[Entry]:
     entries = [entry for task in index.tasks for entry in index.entries(task)]
     chosen = [entry for entry in entries if name in (entry.run_id, entry.config_id)]
     if not chosen:
-        raise unknown("run or configuration", name, {entry.run_id for entry in entries})
+        known = {entry.run_id for entry in entries}
+        raise unknown("run or configuration", name, known, remedy="See `dxbench table --task TASK --format json`.")
     return chosen
 
 

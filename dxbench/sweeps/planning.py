@@ -104,7 +104,7 @@ def read_blocks(file: Path) -> list[Block]:
         content = tomllib.loads(read_regular(file, limit=FILE_LIMIT).decode("utf-8-sig"))
         return _SweepFile.model_validate(content).sweep
     except FileNotFoundError:
-        raise UsageError(f"no sweep file {file}") from None
+        raise UsageError(f"no sweep file {file}; check the path, docs/sweeps.md shows such a file") from None
     except ValidationError as error:
         raise UsageError(f"sweep file {file} is not valid: {refusal(error)}") from None
     except (OSError, InvalidFile, ValueError) as error:
@@ -152,7 +152,7 @@ def _add_rows(
     keys = _keys(tasks, [row for row, _ in rows]) if overrides and len(rows) > 1 else {}
     for key in overrides:
         if keys and not any(key in known for known in keys.values()):
-            raise unknown(f"key of {of}", key, set().union(*keys.values()))
+            raise unknown(f"key of {of}", key, set().union(*keys.values()), remedy="See `dxbench info METHOD`.")
     for task in tasks:
         for row, seeds in rows:
             known = keys.get((task, row.method, row.preset), overrides)

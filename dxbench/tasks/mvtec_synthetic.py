@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.fft import idctn
 
 from dxbench import paths
 from dxbench.api import Problem, ProblemSet, array_energy, short_hash
@@ -84,7 +84,7 @@ def _wave(index: int) -> Array:
     """Element of the orthonormal cosine basis of patches [PATCH, PATCH, 3], as a vector."""
     coefficients = np.zeros(DIM)
     coefficients[index] = 1.0
-    return np.asarray(idctn(coefficients.reshape(PATCH, PATCH, 3), norm="ortho")).ravel()
+    return np.asarray(scipy.fft.idctn(coefficients.reshape(PATCH, PATCH, 3), norm="ortho")).ravel()
 
 
 def write_set(folder: Path, *draw: str) -> None:

@@ -20,7 +20,7 @@ EVERY = 1.0
 class Tracker(Silent, ABC):
     """A listener that follows one run.
 
-    A subclass is named by an entry point of the group `dxbench.listeners`, and there is an object of it per run. What
+    A subclass is named by an entry point of the group `dxbench.trackers`, and there is an object of it per run. What
     it raises while the run is under way ends the tracking with a warning, and never the run.
 
     Attributes:

@@ -248,6 +248,19 @@ def test_quick_commands_import_no_torch(arguments: tuple[str, ...], dxbench: Com
     assert "HEAVY []" in ended.stdout
 
 
+@pytest.mark.parametrize("arguments", [("list", "metrics"), ("info", "sft_pg")])
+def test_naming_every_task_imports_nothing_that_draws_or_counts(arguments: tuple[str, ...]) -> None:
+    script = (
+        "import sys\nfrom dxbench.cli import main\n"
+        f"sys.argv = ['dxbench', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "print('HEAVY', [m for m in ('matplotlib', 'triton', 'scipy.special', 'scipy.fft') if m in sys.modules])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "HEAVY []" in ended.stdout
+
+
 def test_every_command_has_help_with_an_example(dxbench: Command) -> None:
     out = dxbench("--help").out
     for command in ("run", "eval", "table", "compare", "list", "info", "doctor"):

@@ -44,6 +44,13 @@ TASK = "unknown task 'gausians8'. Did you mean 'gaussians8'?"
         (("check-method", "dxmi", "--preset", "quik"), "Did you mean 'quick'?"),
         (("prepare", *ON, "-m", "dxmi", "--set", "tua=1"), "Did you mean 'tau'?"),
         (("run", *ON, "-m", "dxmi", "--launcher", "locl"), "Did you mean 'local'?"),
+        (
+            ("run", *ON, "-m", "dxmi", "--track", "tensorbord"),
+            "unknown tracker 'tensorbord'. Did you mean 'tensorboard'?",
+        ),
+        (("run", *ON, "-m", "dxmi", "--device", "cdua"), "unknown device 'cdua'. Did you mean 'cuda'?"),
+        (("info", "tensorbord"), "Did you mean 'tensorboard'?"),
+        (("list", "tracker"), "unknown kind 'tracker'. Did you mean 'trackers'?"),
         (("run", *ON, "-m", "dxmi", "--init", "trian"), "Did you mean 'train'?"),
         (("run", *ON, "-m", "dxmi", "--precision", "bf61"), "Did you mean 'bf16'?"),
         (("prepare", "-t", "cifar10", "--only", "inception-2051"), "Did you mean 'inception-2015'?"),
@@ -65,6 +72,41 @@ def test_a_wrong_name_ends_with_2_and_a_guess(
     assert words in ended.err
     assert not ended.out
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (("run", "-t", "gausians8", "-m", "dxmi"), "list tasks"),
+        (("run", *ON, "-m", "dxim"), "list methods"),
+        (("run", *ON, "-m", "dxmi", "--launcher", "locl"), "list launchers"),
+        (("run", *ON, "-m", "dxmi", "--track", "tensorbord"), "list trackers"),
+        (("run", *ON, "-m", "dxmi", "--device", "cdua"), "doctor"),
+        (("run", *ON, "-m", "dxmi", "--preset", "quik"), "info dxmi"),
+        (("run", *ON, "-m", "dxmi", "--set", "tua=1"), "info dxmi"),
+        (("run", *ON, "-m", "dxmi,ddpm", "--set", "nosuch=1"), "info METHOD"),
+        (("info", "dxmi:quik"), "info dxmi"),
+        (("info", "nosuch"), "list tasks"),
+        (("table", "--suite", "dxmi-tabel1"), "list suites"),
+        (("table", *ON, "--metric", "sw3"), "list metrics"),
+        (("explain", "dxmi", "ddpm[num_steps=10]", *ON, "--metric", "sw3"), "list metrics"),
+        (("compare", "dxim", "ddpm", *ON), "table --task gaussians8"),
+        (("claims", "--paper", "DxMI 2042"), "claims"),
+        (("claims", "-t", "nosuch"), "claims"),
+        (("prepare", "-t", "cifar10", "--only", "inception-2051"), "prepare --task cifar10 --list"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_a_wrong_name_ends_with_the_command_that_lists_them(
+    dxbench: Command, arguments: tuple[object, ...], command: str
+) -> None:
+    ended = dxbench(*arguments)
+    assert ended.code == 2, ended
+    assert f"ee `dxbench {command}`" in ended.err
+
+
+def test_a_tracker_describes_itself(dxbench: Command) -> None:
+    assert "tracker csv" in dxbench("info", "csv").out
 
 
 def test_a_known_name_without_a_record_is_no_wrong_name(dxbench: Command) -> None:

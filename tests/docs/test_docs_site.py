@@ -128,6 +128,8 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(so
         assert page.stat().st_size < PAGES_KB * 1000, page
     styles = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "site").rglob("*.css"))
     assert re.findall(r"url\(['\"]?(?:https?:)?//[^)]*", styles) == []
+    assert "white-space: pre-wrap" in styles  # commands are not cut off
+    assert 'href="site.css"' in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     heun = (tmp_path / "site" / "api" / "dxmi.sampling.html").read_text(encoding="utf-8")
     assert 'id="dxmi.sampling.Heun"' in heun
 

@@ -59,7 +59,7 @@ def trackers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         registry,
         "load",
-        lambda kind, name: known[name] if kind == "listeners" and name in known else load(kind, name),
+        lambda kind, name: known[name] if kind == "trackers" and name in known else load(kind, name),
     )
 
 
@@ -147,7 +147,7 @@ def test_a_tracker_that_is_not_installed_is_refused_with_the_command(
 ) -> None:
     monkeypatch.setattr(base.importlib.util, "find_spec", lambda package: None)
     with pytest.raises(UsageError, match=f"pip install 'dxmi-bench\\[{name}\\]'"):
-        registry.load("listeners", name).check()
+        registry.load("trackers", name).check()
     with pytest.raises(UsageError, match="is not installed"):
         package.run("gaussians8", "dxmi", preset="quick", track=[name])
     assert not (home / "work").exists()  # before anything runs
@@ -168,7 +168,7 @@ def test_a_tracker_that_needs_a_network_is_refused_offline(
     monkeypatch.delenv("WANDB_MODE", raising=False)
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
-    kind = registry.load("listeners", name)
+    kind = registry.load("trackers", name)
     with pytest.raises(UsageError, match=remedy):
         kind.check()
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -179,6 +179,6 @@ def test_a_tracker_that_needs_a_network_is_refused_offline(
 def test_an_unknown_tracker_is_refused_with_a_guess(dxbench: Command) -> None:
     ended = dxbench(*RUN, "--track", "wanbd")
     assert (ended.code, "Did you mean 'wandb'?" in ended.err) == (2, True), ended.err
-    listed = {row["name"]: row["summary"] for row in dxbench("list", "listeners", "--json").json}
+    listed = {row["name"]: row["summary"] for row in dxbench("list", "trackers", "--json").json}
     assert set(listed) == {"csv", "tensorboard", "trackio", "wandb"}
     assert all(listed.values())

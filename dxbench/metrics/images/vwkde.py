@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 Array = NDArray[np.float64]
 Features = NDArray[np.floating]
@@ -147,7 +147,7 @@ def bandwidth(n: int, dim: int) -> float:
 def _log_mean(squared: Array, h: float, log_weight: Array) -> Array:
     """log of the mean of weighted kernels exp(-r^2 / (2 h^2)) per row; infinite distances are left out."""
     counted = np.isfinite(squared[0]).sum()
-    return logsumexp(log_weight - squared / (2 * h**2), axis=1) - np.log(counted)
+    return scipy.special.logsumexp(log_weight - squared / (2 * h**2), axis=1) - np.log(counted)
 
 
 def _whitened(x: Array, y: Array) -> tuple[Array, Array]:

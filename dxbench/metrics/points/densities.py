@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import logsumexp, ndtr
 
 Array = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ class GaussianMixture:
         """Log density in nats, [n]."""
         square = ((x[:, None, :] - self.centres) ** 2).sum(-1)
         normaliser = 0.5 * self.dim * np.log(2 * np.pi * self.std**2)
-        return logsumexp(np.log(self.weights) - square / (2 * self.std**2), axis=1) - normaliser
+        return scipy.special.logsumexp(np.log(self.weights) - square / (2 * self.std**2), axis=1) - normaliser
 
     def project(self, direction: Array) -> "ProjectedMixture":
         """The law of <direction, x> for a unit vector `direction` [D]."""
@@ -59,13 +59,13 @@ class ProjectedMixture:
     std: float
 
     def cdf(self, t: Array) -> Array:
-        return ndtr((t[:, None] - self.means) / self.std) @ self.weights
+        return scipy.special.ndtr((t[:, None] - self.means) / self.std) @ self.weights
 
     def partial_mean(self, t: Array) -> Array:
         """E[X; X <= t] = sum_j w_j (m_j Phi(z_j) - std phi(z_j)), z_j = (t - m_j) / std."""
         z = (t[:, None] - self.means) / self.std
         density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
-        return (self.means * ndtr(z) - self.std * density) @ self.weights
+        return (self.means * scipy.special.ndtr(z) - self.std * density) @ self.weights
 
     @property
     def second_moment(self) -> float:
