@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 from torch.utils.hooks import RemovableHandle
 
 
@@ -65,6 +64,7 @@ class OperationCounter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
+        from torch.utils.flop_counter import flop_registry  # imports triton, which takes half a second
 
         super().__init__()
         self._formulas = flop_registry

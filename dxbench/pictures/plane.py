@@ -100,10 +100,7 @@ def _map(
     return axes.imshow(field.T, origin="lower", extent=(*box, *box), cmap=cmap, vmin=low, vmax=high)
 
 
-def scatter(axes: Axes, points: Array, box: tuple[float, float]) -> None:
+def scatter(axes: "Axes", points: Array, box: tuple[float, float]) -> None:
     """Points [n, 2] within a square, without ticks."""
-
-
-def _scatter(axes: "Axes", points: Array, box: tuple[float, float]) -> None:
     axes.scatter(points[:, 0], points[:, 1], s=0.6, alpha=0.5, linewidths=0, color="C0", rasterized=True)
     axes.set(xlim=box, ylim=box, xticks=[], yticks=[], aspect="equal")

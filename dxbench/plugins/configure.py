@@ -17,7 +17,6 @@ FAMILY_REMEDY = (
     "Say `family` in the class of the task (plane, small_images, images, vectors, patches or boltzmann) for more."
 )
 SEE_METHOD = "See `dxbench info {}`."
-FAMILY_REMEDY = "Say `family` in the class of the task (plane, small_images, images, vectors or patches) for more."
 Recipes = Mapping[tuple[str, str], Callable[[], Config]]
 
 

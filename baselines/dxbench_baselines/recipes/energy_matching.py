@@ -13,9 +13,6 @@ def gaussians8() -> EnergyMatchingConfig:
 
 
 def gaussians8_flow() -> EnergyMatchingConfig:
-    """The first stage alone, as long: what the contrast is worth."""
-    alone: dict[str, Any] = {"contrast_iterations": 0}
-    return EnergyMatchingConfig(**PLANE | alone)
     """The first stage alone: what the contrast is worth."""
     return _plane(contrast_iterations=0)
 
