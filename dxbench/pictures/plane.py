@@ -28,7 +28,7 @@ def plane_pictures(arrays: Mapping[str, Array], *, box: tuple[float, float]) -> 
     if "values" in arrays:
         pictures.append(_values(arrays["values"], box))
     if "samples" in arrays:
-        pictures.append(_marginals(arrays["samples"], arrays["test"]))
+        pictures.append(_marginals(arrays["samples"], arrays["test"], box))
     return pictures
 
 
@@ -72,9 +72,9 @@ def _values(values: Array, box: tuple[float, float]) -> CaptionedFigure:
     )
 
 
-def _marginals(samples: Array, test: Array) -> CaptionedFigure:
+def _marginals(samples: Array, test: Array, box: tuple[float, float]) -> CaptionedFigure:
     figure = new_figure(figsize=(7.5, 2.4), layout="constrained")
-    bins = np.linspace(-4.2, 4.2, 121)
+    bins = np.linspace(*box, 121)
     for i, axes in enumerate(figure.subplots(1, 2)):
         axes.hist(test[:, i], bins=bins, density=True, color="0.75", label="data")
         axes.hist(samples[:, i], bins=bins, density=True, histtype="step", color="C3", label="samples")
