@@ -24,6 +24,20 @@ class HasTestDraws(Protocol):
     test_draws: Sequence[Array]
 
 
+def blocks_and_draws(inputs: EvaluationInputs, *, num_samples: int, repeats: int) -> list[tuple[Array, Array]]:
+    """The i-th block of samples beside as many of the i-th set of test draws, `repeats` times [num_samples, d].
+
+    Raises:
+        NotApplicable: if there are too few samples, or the reference has too few draws.
+    """
+    samples = require_samples(inputs, num_samples * repeats)
+    reference: HasTestDraws = inputs.reference
+    if repeats > len(reference.test_draws) or num_samples > len(reference.test_draws[0]):
+        raise NotApplicable(f"the reference has fewer than {repeats} sets of {num_samples:,} draws")
+    blocks = samples[: num_samples * repeats].reshape(repeats, num_samples, -1)
+    return [(block, draws[:num_samples]) for block, draws in zip(blocks, reference.test_draws, strict=False)]
+
+
 class HasMixture(Protocol):
     """A reference that is a Gaussian mixture in the plane, known in closed form."""
 
@@ -121,15 +135,11 @@ class SlicedWasserstein(Adjustable):
         )
 
     def measure(self, inputs: EvaluationInputs) -> Estimate:
-        samples = require_samples(inputs, self.num_samples * self.repeats)
-        reference: HasTestDraws = inputs.reference
-        if self.repeats > len(reference.test_draws) or self.num_samples > len(reference.test_draws[0]):
-            raise NotApplicable(f"the reference has fewer than {self.repeats} sets of {self.num_samples:,} draws")
-        values = []
-        for i in range(self.repeats):
-            directions = self._directions(i, samples.shape[1])
-            block = samples[i * self.num_samples : (i + 1) * self.num_samples]
-            values.append(sliced_wasserstein2(block, reference.test_draws[i][: self.num_samples], directions))
+        pairs = blocks_and_draws(inputs, num_samples=self.num_samples, repeats=self.repeats)
+        values = [
+            sliced_wasserstein2(block, draws, self._directions(i, block.shape[1]))
+            for i, (block, draws) in enumerate(pairs)
+        ]
         return repeated(self.protocol, values, better="lower")
 
     def recheck(self, inputs: EvaluationInputs) -> Recheck:

@@ -6,10 +6,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dxbench.api import Estimate, EvaluationInputs, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, EvaluationInputs, MetricProtocol
 from dxbench.metrics.adjust import Adjustable, Choice, whole
-from dxbench.metrics.points.sliced import HasTestDraws
-from dxbench.metrics.scoring import repeated, require_samples
+from dxbench.metrics.points.sliced import blocks_and_draws
+from dxbench.metrics.scoring import repeated
 
 Array = NDArray[np.float64]
 ITERATIONS = 10_000_000
@@ -63,12 +63,5 @@ class Wasserstein2(Adjustable):
         )
 
     def measure(self, inputs: EvaluationInputs) -> Estimate:
-        samples = require_samples(inputs, self.num_samples * self.repeats)
-        reference: HasTestDraws = inputs.reference
-        if self.repeats > len(reference.test_draws) or self.num_samples > len(reference.test_draws[0]):
-            raise NotApplicable(f"the reference has fewer than {self.repeats} sets of {self.num_samples:,} draws")
-        blocks = samples.reshape(self.repeats, self.num_samples, -1)
-        pairs = zip(blocks, reference.test_draws, strict=False)
-        return repeated(
-            self.protocol, [wasserstein2(block, draws[: self.num_samples]) for block, draws in pairs], better="lower"
-        )
+        pairs = blocks_and_draws(inputs, num_samples=self.num_samples, repeats=self.repeats)
+        return repeated(self.protocol, [wasserstein2(block, draws) for block, draws in pairs], better="lower")
