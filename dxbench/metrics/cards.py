@@ -131,6 +131,12 @@ STEMS = {
         "as Yoon et al. 2025, arXiv:2502.13280 report it",
         "lower",
     ),
+    "sampling_calls": _distance(
+        "Points that the given energy was called at per sample that is drawn; a gradient counts as one call more.", OWN
+    ),
+    "training_calls": _distance(
+        "Points that the given energy was called at in the whole training; a gradient counts as one call more.", OWN
+    ),
     "ess": _share(
         "Effective sample size of a model's weighted samples, as a share of their number; modes that were lost are not "
         "seen.",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import statistics
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 from test_ranking import measured, table_of
 
+from dxbench.boards.aggregate import Summary
 from dxbench.boards.render import render
-from dxbench.boards.render.cells import quantity
+from dxbench.boards.render.cells import decimals, number, quantity
 from dxbench.boards.render.latex import escape
 from dxbench.boards.tables import Table
 
@@ -89,6 +91,23 @@ def test_latex_compiles_as_it_is(nasty: Table, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout[-2000:]
     assert (tmp_path / "table.pdf").stat().st_size > 1000
     assert b"Overfull" not in ended.stdout
+
+
+def of_seeds(*values: float) -> Summary:
+    return Summary(
+        value=statistics.fmean(values),
+        std=statistics.stdev(values),
+        better="lower",
+        fingerprint="f",
+        by_seed=dict(enumerate(values)),
+    )
+
+
+def test_counts_have_no_decimals_and_measured_numbers_keep_theirs() -> None:
+    counts = [of_seeds(402.0, 402.0), of_seeds(460_800.0, 460_801.0), of_seeds(0.0, 0.0)]
+    assert [number(count, decimals(counts)) for count in counts] == ["402 ± 0", "460800 ± 1", "0 ± 0"]
+    assert decimals([of_seeds(0.0, 0.0), of_seeds(1.0, 1.0)]) == 4
+    assert decimals([of_seeds(3.0, 4.5)]) == 2
 
 
 @pytest.mark.parametrize(

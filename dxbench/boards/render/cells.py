@@ -48,8 +48,11 @@ def _fixed(value: float, places: int) -> str:
 
 
 def decimals(summaries: Iterable[Summary]) -> int:
-    """Decimals of a column: two of percentages and of numbers from 1 on, four below, one from 1,000 on."""
+    """Decimals of a column: none of counts, two of percentages and from 1 on, four below, one from 1,000 on."""
     ours = [summary for summary in summaries if summary.printed is None]
+    measured = [value for summary in ours for value in summary.by_seed.values()]
+    if any(value >= 2 for value in measured) and all(float(value).is_integer() for value in measured):
+        return 0
     if any(summary.unit == "%" for summary in ours):
         return 2
     middle = median(abs(summary.value) for summary in ours) if ours else 0.0

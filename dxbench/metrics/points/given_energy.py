@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from dxbench.api import Estimate, EvaluationInputs, MetricCard, MetricProtocol, NotApplicable
+from dxbench.api import Estimate, EvaluationInputs, MetricProtocol, NotApplicable
 from dxbench.metrics.adjust import Adjustable, Choice, whole
 from dxbench.metrics.scoring import require_samples, single
 
@@ -179,13 +179,6 @@ class CallsOfEnergy:
             version=1,
             fields={"counts": "points, and once more where a gradient is taken", "reference": self.reference},
         )
-
-    @property
-    def card(self) -> MetricCard:
-        """The explanation of the number."""
-        of = "in the whole training" if self.when == "training" else "per sample that is drawn"
-        summary = f"Points that the given energy was called at {of}; a gradient counts as one call more."
-        return MetricCard(summary=summary, unit="", low=0.0, high=None, better="lower", source="dxbench")
 
     def measure(self, inputs: EvaluationInputs) -> Estimate:
         if inputs.calls is None:
