@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dxbench.pictures.base import CaptionedFigure
+from dxbench.pictures.base import CaptionedFigure, new_figure
 from dxbench.pictures.plane import scatter
 
 Array = NDArray[np.float64]
@@ -18,7 +17,7 @@ def energy_pictures(arrays: Mapping[str, Array], *, box: tuple[float, float]) ->
     Only the first two coordinates are drawn, within `box`.
     """
     panels = [(title, key) for title, key in (("samples", "samples"), ("truth", "test")) if key in arrays]
-    figure = Figure(figsize=(2.9 * len(panels), 3.1), layout="constrained")
+    figure = new_figure(figsize=(2.9 * len(panels), 3.1), layout="constrained")
     for axes, (title, key) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
         scatter(axes, arrays[key][:10_000, :2], box)
         axes.set_title(title, fontsize=10)
@@ -30,7 +29,7 @@ def energy_pictures(arrays: Mapping[str, Array], *, box: tuple[float, float]) ->
 
 
 def _energies(samples: Array, test: Array) -> CaptionedFigure:
-    figure = Figure(figsize=(5.0, 2.4), layout="constrained")
+    figure = new_figure(figsize=(5.0, 2.4), layout="constrained")
     axes = figure.subplots()
     low, high = np.quantile(test, [1e-3, 1 - 1e-3])
     bins = np.linspace(low - 0.1 * (high - low), high + 0.2 * (high - low), 101)

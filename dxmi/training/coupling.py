@@ -1,7 +1,6 @@
 """Couplings of noise and data within a batch, for interpolants that go straight from one to the other."""
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from dxmi.arrays import Points
@@ -16,6 +15,8 @@ def optimal_pairs(noise: Points, data: Points) -> Tensor:
     Raises:
         ValueError: if a number is not finite.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import, and few methods pair
+
     cost = torch.cdist(data.flatten(1).double(), noise.flatten(1).double()).square()
     if not bool(cost.isfinite().all()):
         raise ValueError("noise or data has numbers that are not finite, and no pairing; look for NaN in the data")

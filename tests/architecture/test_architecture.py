@@ -71,7 +71,7 @@ def test_nothing_is_unpickled_or_evaluated() -> None:
 
 def test_a_method_imports_no_sibling_and_only_the_house_method_the_algorithms() -> None:
     def of(path: Path) -> set[str]:
-        house = path.name in ("dxmi.py", "dxmi_detection.py")
+        house = path.name in ("dxmi.py", "dxmi_detection.py", "dxdp.py")
         return {
             name
             for name in imports(path)

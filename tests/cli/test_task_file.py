@@ -192,7 +192,7 @@ def test_without_a_family_there_is_what_serves_on_any_data(dxbench: Command, rin
     assert dxbench(*RUN, "--dry-run").code == 0
     refused = dxbench("run", "-t", TASK, "-m", "consistency", "--preset", "ct")
     assert refused.code == 2
-    assert "Known: default, quick. Say `family` in the class of the task" in refused.err
+    assert "Known: default, quick. See `dxbench info consistency`. Say `family` in the class of the task" in refused.err
 
 
 def test_a_new_process_finds_the_file_where_it_stands(ring: Path) -> None:

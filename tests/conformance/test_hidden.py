@@ -11,7 +11,7 @@ import torch
 from bad_methods import Good
 from torch import Tensor
 
-from dxbench.api import Problem, ProblemSet
+from dxbench.api import NoData, Problem, ProblemSet
 from dxbench.conformance import check_method
 from dxbench.conformance.hidden import reachable, revealed
 from dxbench.errors import MissingData
@@ -87,7 +87,8 @@ def problems(name: str) -> list[Problem]:
         problem = load_task(name).problem(oracle=False)
         parts = list(problem.parts.values()) if isinstance(problem, ProblemSet) else [problem]
         for part in parts:
-            part.data.batch(2, rng=np.random.default_rng(0))
+            if not isinstance(part.data, NoData):
+                part.data.batch(2, rng=np.random.default_rng(0))
     except MissingData as missing:
         pytest.skip(str(missing))
     return parts

@@ -297,7 +297,7 @@ def test_counted_nfe_includes_guidance() -> None:
             progress=lambda text: None,  # type: ignore[arg-type]
         )
         counts.append(nfe)
-    assert counts == [4.0, 8.0]
+    assert counts == [4.0, 12.0]  # a gradient is two passes
 
 
 @pytest.mark.parametrize("name", METHODS)

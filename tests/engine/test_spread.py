@@ -92,7 +92,7 @@ def test_a_distributed_model_is_able_to_do_what_the_model_is() -> None:
     with sampling_together(model, workers) as spread:
         lacking = {field.name for field in fields(Model) if getattr(model, field.name) is None}
         assert {field.name for field in fields(Model) if getattr(spread, field.name) is None} == lacking
-        assert lacking == {"num_classes", "maps", "parts", "denoiser"}
+        assert lacking == {"num_classes", "maps", "parts", "denoiser", "weighted_sampler"}
         assert torch.equal(spread.energy(x), model.energy(x))
         for one, of in ((spread, model), (spread.start, model.start)):
             torch.testing.assert_close(one.sample(seeds), of.sample(seeds), rtol=1e-4, atol=1e-5)

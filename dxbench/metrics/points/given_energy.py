@@ -7,7 +7,6 @@ from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from dxbench.api import Estimate, EvaluationInputs, MetricProtocol, NotApplicable
 from dxbench.metrics.adjust import Adjustable, Choice, whole
@@ -84,6 +83,8 @@ def require_log_weights(inputs: EvaluationInputs) -> Array:
 
 def log_sum_exp(logs: Array) -> float:
     """The log of the sum of exponentials, of [n]."""
+    from scipy.special import logsumexp  # slow to import: naming a metric takes none
+
     return float(np.asarray(logsumexp(logs)))
 
 
