@@ -125,6 +125,12 @@ STEMS = {
         "exact draws are at the floor that the reference row shows, not at 0.",
         "Flamary et al. 2021, JMLR 22(78), as Akhound-Sadegh et al. 2024, arXiv:2402.06121 report it",
     ),
+    "marginal_ks": _share(
+        "Largest distance between the distribution functions of samples and of exact draws in any coordinate; it sees "
+        "modes that are lost along a coordinate, and not how coordinates hang together.",
+        "Smirnov 1948, doi:10.1214/aoms/1177730256",
+        "lower",
+    ),
     "energy_tv": _share(
         "Total variation of histograms of the given energy, of samples against exact draws: wrong widths and invented "
         "points raise it, and lost modes of equal energy do not.",

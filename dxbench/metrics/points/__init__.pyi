@@ -6,6 +6,8 @@ from .given_energy import CallsOfEnergy as CallsOfEnergy
 from .given_energy import EffectiveShare as EffectiveShare
 from .given_energy import EnergyTV as EnergyTV
 from .given_energy import LogZError as LogZError
+from .marginals import MarginalKS as MarginalKS
+from .marginals import largest_ks as largest_ks
 from .modes import ModeShare as ModeShare
 from .modes import OutlierShare as OutlierShare
 from .modes import share_tolerance as share_tolerance

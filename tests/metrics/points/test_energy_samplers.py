@@ -17,6 +17,7 @@ from dxbench.metrics.points.given_energy import (
     log_mean_exp,
     total_variation,
 )
+from dxbench.metrics.points.marginals import largest_ks
 from dxbench.metrics.points.transport import Wasserstein2, wasserstein2
 
 RNG = np.random.default_rng
@@ -111,3 +112,14 @@ def test_calls_are_shown_as_they_were_counted() -> None:
     seen = inputs(calls=EnergyCalls(training=12, sampling=2.5))
     assert CallsOfEnergy(when="training", reference="x").measure(seen).value == 12
     assert CallsOfEnergy(when="sampling", reference="x").measure(seen).value == 2.5
+
+
+def test_the_largest_ks_distance_is_scipy_s_of_the_worst_coordinate_and_sees_a_lost_half_of_heavy_tails() -> None:
+    rng = np.random.default_rng(0)
+    tails = np.exp(1.5 * rng.standard_normal((4000, 1))) * rng.standard_normal((4000, 3))
+    other = np.exp(1.5 * rng.standard_normal((4000, 1))) * rng.standard_normal((4000, 3))
+    assert largest_ks(tails, other) < 0.05
+    assert largest_ks(tails[tails[:, 1] < 0], other) == pytest.approx(0.5, abs=0.05)
+    assert largest_ks(np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[0.0, 2.0], [1.0, 3.0]])) == 1.0
+    with pytest.raises(ValueError, match="two sets of points of one width"):
+        largest_ks(tails, other[:, :2])
