@@ -1,7 +1,7 @@
 """Kolmogorov and Smirnov's distance of coordinates, which no heavy tail hides (doi:10.1214/aoms/1177730256)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ def largest_ks(x: Array, y: Array) -> float:
 
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or not min(len(x), len(y)):
         raise ValueError(f"wants two sets of points of one width, got {x.shape} and {y.shape}")
-    return max(float(ks_2samp(x[:, i], y[:, i], method="asymp").statistic) for i in range(x.shape[1]))
+    found: list[Any] = [ks_2samp(x[:, i], y[:, i], method="asymp") for i in range(x.shape[1])]
+    return max(float(each.statistic) for each in found)
 
 
 @dataclass(frozen=True, kw_only=True)
