@@ -91,7 +91,7 @@ def test_a_descent_without_noise_has_its_order(kind: type[LangevinDescent], orde
     ("kind", "a", "b"), [(LangevinDescent, 0.9, 1.0), (HeunLangevinDescent, 0.905, 0.95)], ids=["euler", "heun"]
 )
 def test_full_noise_leads_to_the_boltzmann_law(kind: type[LangevinDescent], a: float, b: float) -> None:
-    """Of x^2 / 2 at temperature 1/2 with steps h of 0.1: x <- a x + b kick, and a kick has the variance h."""
+    """The target is x^2 / 2 at temperature 1/2; with steps h of 0.1, x <- a x + b kick, a kick of variance h."""
     way = kind(step_size=0.1, steps=100, temperature=Temperature(highest=0.5, ramp=0.0), begun=1.0)
     x = last(way, 1.0, torch.zeros(20_000, 2, dtype=torch.float64), noise(20_000))
     variance = 0.1 * b**2 / (1 - a**2)
@@ -160,7 +160,10 @@ def test_a_gradient_can_be_taken_where_gradients_are_off() -> None:
 
 
 def test_the_contrast_is_minus_the_likelihoods_gradient_times_the_temperature() -> None:
-    """Of V = a x^2 / 2 at temperature T against data N(0, s^2): d/da (a s^2 / 2 - T / 2 ln a) = s^2 / 2 - T / (2 a)."""
+    """The closed form is that of V = a x^2 / 2 at temperature T against data N(0, s^2).
+
+    d/da (a s^2 / 2 - T / 2 ln a) = s^2 / 2 - T / (2 a).
+    """
     temperature, s = 0.3, 0.8
     a = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
     data = s * torch.randn(400_000, generator=generator(), dtype=torch.float64)
@@ -186,7 +189,7 @@ def test_the_flow_fades_where_the_noise_rises_in_the_second_stage() -> None:
 
 
 def test_the_contrast_is_not_pushed_below_its_floor() -> None:
-    """With the gap at its floor the step is that of the flow alone."""
+    """The step with the gap at its floor is that of the flow alone."""
     moved = []
     for contrast in (1e-6, 1e6):
         training = start(
@@ -229,7 +232,7 @@ def test_eqms_target_falls_to_zero_at_the_data() -> None:
 
 
 def test_eqm_comes_to_rest_at_the_data() -> None:
-    """Of a point mass all samples end at one place, close to it for the length of their way, some 2."""
+    """All samples of a point mass end at one place, close to it for the length of their way, some 2."""
 
     class Point:
         def batch(self, n: int, *, rng: object) -> Tensor:

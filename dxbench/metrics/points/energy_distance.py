@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dxbench.api import Estimate, EvaluationInputs, MetricProtocol
-from dxbench.metrics.adjust import Adjustable, Choice, whole
-from dxbench.metrics.points.sliced import blocks_and_draws
+from dxbench.metrics.adjust import Adjustable
+from dxbench.metrics.points.sliced import BLOCKS, blocks_and_draws
 from dxbench.metrics.scoring import repeated
 
 Array = NDArray[np.floating]
@@ -49,11 +49,7 @@ def _mean_within(x: Array) -> float:
 class EnergyDistance(Adjustable):
     """Energy distance of samples to test draws of equal number, mean and std over disjoint blocks and draws."""
 
-    choices: ClassVar = {
-        "n_samples": Choice(attribute="num_samples", read=whole),
-        "n_reference": Choice(attribute="num_samples", read=whole),
-        "repeats": Choice(attribute="repeats", read=whole),
-    }
+    choices: ClassVar = BLOCKS
     name: str = "energy_distance"
     title: str = "energy distance"
     num_samples: int = 5_000

@@ -17,6 +17,13 @@ Array = NDArray[np.float64]
 
 ROUNDING = 1e-4  # claims rest on the samples in full precision, parts on what is kept of them
 
+BLOCKS = {
+    "n_samples": Choice(attribute="num_samples", read=whole),
+    "n_reference": Choice(attribute="num_samples", read=whole),
+    "repeats": Choice(attribute="repeats", read=whole),
+}
+"""Settings of a metric that compares blocks of samples with sets of test draws (`blocks_and_draws`)."""
+
 
 class HasTestDraws(Protocol):
     """A reference with disjoint sets of test draws, each [n, D]."""
@@ -105,9 +112,7 @@ class SlicedWasserstein(Adjustable):
 
     choices: ClassVar = {
         "projections": Choice(attribute="num_projections", read=whole),
-        "n_samples": Choice(attribute="num_samples", read=whole),
-        "n_reference": Choice(attribute="num_samples", read=whole),
-        "repeats": Choice(attribute="repeats", read=whole),
+        **BLOCKS,
     }
 
     name: str = "sw2"

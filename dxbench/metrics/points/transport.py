@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dxbench.api import Estimate, EvaluationInputs, MetricProtocol
-from dxbench.metrics.adjust import Adjustable, Choice, whole
-from dxbench.metrics.points.sliced import blocks_and_draws
+from dxbench.metrics.adjust import Adjustable
+from dxbench.metrics.points.sliced import BLOCKS, blocks_and_draws
 from dxbench.metrics.scoring import repeated
 
 Array = NDArray[np.float64]
@@ -35,11 +35,7 @@ def wasserstein2(x: Array, y: Array) -> float:
 class Wasserstein2(Adjustable):
     """W2 of samples to test draws of equal number, mean and std over disjoint blocks and draws."""
 
-    choices: ClassVar = {
-        "n_samples": Choice(attribute="num_samples", read=whole),
-        "n_reference": Choice(attribute="num_samples", read=whole),
-        "repeats": Choice(attribute="repeats", read=whole),
-    }
+    choices: ClassVar = BLOCKS
     name: str = "w2"
     title: str = "W2"
     num_samples: int = 2_000

@@ -55,7 +55,7 @@ def test_the_loss_of_the_exact_velocity_is_the_variance_of_what_is_left(times: U
 
 @pytest.mark.parametrize(("kind", "order"), [(EulerFlow, 1), (HeunFlow, 2)])
 def test_steps_along_the_exact_velocity_end_at_the_data_with_their_order(kind: type[FlowSteps], order: int) -> None:
-    """From z the flow goes to MEAN + STD z, and the error falls by 2^order where steps are halved."""
+    """The flow goes from z to MEAN + STD z, and the error falls by 2^order where steps are halved."""
     z = stream(3, 50).normal(0)
     errors = []
     for num_steps in (40, 80):
