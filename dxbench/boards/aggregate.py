@@ -13,7 +13,7 @@ from dxbench.boards.stats import bounded, mean, rounded_moments
 from dxbench.plugins.rows import RowName
 from dxbench.records.entries import YOURS, Entry
 
-Kind = Literal["measured", "external", "reference", "published"]
+Kind = Literal["measured", "external", "reference", "told", "published"]
 RANKING: Sequence[Kind] = ("measured", "external")
 """Kinds that rank, each among its own."""
 
@@ -89,8 +89,8 @@ class Row:
     """One line of a table.
 
     Attributes:
-        kind: "measured" by us, "external" of samples that others drew, "reference" (floor or ideal), or "published"
-            by a paper.
+        kind: "measured" by us, "external" of samples that others drew, "reference" of draws of the true distribution,
+            "told" of a method that knows that distribution, which no other may, or "published" by a paper.
         selector: what to type for it; see `compare.select`.
         origin: where its records are from, if the label has to say so.
         marks: why it does not rank.
@@ -221,7 +221,7 @@ def _row(group: Sequence[Entry], *, label: str, superseded: bool) -> Row:
     first = group[0]
     return Row(
         label=located(label, first.origin),
-        kind="reference" if first.reference else "external" if found else "measured",
+        kind=_kind(first),
         method=first.method,
         family=first.family,
         selector=str(name_of(first)),
@@ -234,6 +234,12 @@ def _row(group: Sequence[Entry], *, label: str, superseded: bool) -> Row:
         marks=tuple(_marks(group, standing, superseded)),
         remarks=tuple(remarks),
     )
+
+
+def _kind(entry: Entry) -> Kind:
+    if entry.reference:
+        return "reference" if entry.floor else "told"
+    return "measured" if entry.external is None else "external"
 
 
 def _withdrawals(group: Sequence[Entry]) -> list[str]:

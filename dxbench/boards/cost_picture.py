@@ -20,7 +20,7 @@ LABELLED = (2, 3, 5)
 
 
 def cost_picture(table: Table, labels: Set[str]) -> Figure:
-    """Rows with these labels, a panel per cost that some has; a line for the reference row, which no method saw."""
+    """Rows with these labels, a panel per cost that some has; a line for the floor, which no method saw."""
     metric = table.metrics[0]
     rows = [row for row in table.rows if row.label in labels and metric in row.scores and row.kind != "published"]
     costs = {cost: of for cost, of in COSTS.items() if any((of(row) or 0) > 0 for row in rows)}

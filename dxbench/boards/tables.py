@@ -187,8 +187,8 @@ def samples_beside_others(
 
 
 def _floor(index: RecordIndex, task: str) -> list[Entry]:
-    """Runs of the reference rows that stand."""
-    return [e for e in index.entries(task) if e.reference and e.scores and e.withdrawn is None]
+    """Runs of the floor that stand."""
+    return [e for e in index.entries(task) if e.floor and e.scores and e.withdrawn is None]
 
 
 def _best_first(rows: Sequence[Row], metrics: Sequence[str] | None) -> list[Row]:
@@ -228,7 +228,7 @@ def _table(
     present = dict.fromkeys(name for row in rows for name in row.scores)
     columns = tuple(name for name in (metrics or present) if name in present)
     # Stable: within each kind the order stays; a suite keeps its papers' rows behind its own.
-    ordered = sorted(rows, key=lambda row: row.kind == "reference")
+    ordered = sorted(rows, key=lambda row: row.kind in ("told", "reference"))
     remarks = [f"{row.label}: {remark}." for row in ordered for remark in row.remarks]
     return Table(
         title=title,

@@ -105,6 +105,11 @@ class Entry:
             withdrawn=record.withdrawn,
         )
 
+    @property
+    def floor(self) -> bool:
+        """Draws of the true distribution: a reference for which nothing was trained."""
+        return self.reference and not self.training_passes
+
     def record(self) -> ResultRecord:
         """The whole record, read again.
 

@@ -12,9 +12,10 @@ from conftest import Ended
 from made_up_records import PROVENANCE, record
 from old_records import fields_then, write_then
 
-from dxbench.api import Estimate, Failure, ResultRecord
+from dxbench.api import Cost, Estimate, Failure, ResultRecord, TrainingCost
 from dxbench.boards.aggregate import Mark, Row, rows_of, summarise
-from dxbench.boards.tables import task_table
+from dxbench.boards.render.cells import notes
+from dxbench.boards.tables import result_beside_published, task_table
 from dxbench.records.entries import Entry
 from dxbench.records.files import RECORD_LIMIT, Unreadable, read_record, write_record
 from dxbench.records.index import open_index
@@ -201,6 +202,31 @@ def test_suite_rows_come_in_its_order_with_published_ones_behind_and_the_floor_l
     assert len(labels) == 2 + 9
     assert len(dxbench(*suite, "--format", "json").json["blocks"][0]["rows"]) == 2
     assert "Not run: DDPM, T=5; DDPM, T=10;" in dxbench(*suite).out
+
+
+def test_a_method_that_knows_the_truth_is_no_floor(tmp_path: Path) -> None:
+    own = record(0, 0.5)
+    floor = record(0, 0.04, method="data", config={}, reference=True)
+    spent = Cost(
+        train_seconds=1.0,
+        eval_seconds=1.0,
+        train=TrainingCost(seconds=1.0, flops=10, passes=4),
+        stored=TrainingCost(seconds=0.0, flops=0, passes=0),
+        steps=1,
+        peak_memory_bytes=1,
+        device="cpu",
+        threads=1,
+    )
+    told = record(0, 0.03, method="told", reference=True, cost=spent)
+    for made in (own, floor, told):
+        write_record(tmp_path, made)
+    index = open_index([tmp_path])
+    kinds = {row.method: row.kind for row in task_table(index, "gaussians8", published=False).rows}
+    assert kinds == {"made-up": "measured", "data": "reference", "told": "told"}
+    legend = " ".join(notes(task_table(index, "gaussians8", published=False)))
+    assert "= reference: real data, scored like samples of a model, or a method that knows the truth." in legend
+    beside = result_beside_published(index, [Entry.of(own, "nowhere")])
+    assert [row.method for row in beside.rows if row.kind != "published"] == ["made-up", "data"]
 
 
 def test_a_suite_without_records_shows_the_papers_rows_where_they_are_asked_for(

@@ -11,7 +11,7 @@ from dxbench.boards.tables import Block, Table
 from dxbench.plain import plain
 
 ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
-KIND_SIGNS = {"published": "† ", "external": "* ", "reference": "= ", "measured": ""}
+KIND_SIGNS = {"published": "† ", "external": "* ", "reference": "= ", "told": "= ", "measured": ""}
 MISSING = "–"
 _LONG = 1e12
 
@@ -135,8 +135,9 @@ def notes(table: Table) -> list[str]:
         found.append("† published in a paper, not measured here; ± as published.")
     if "external" in kinds:
         found.append("* from outside: dxbench did not draw these samples; such rows rank only among themselves.")
-    if "reference" in kinds:
-        found.append("= reference: real data, scored like samples of a model.")
+    references = {"reference": "real data, scored like samples of a model", "told": "a method that knows the truth"}
+    if shown := [text for kind, text in references.items() if kind in kinds]:
+        found.append(f"= reference: {', or '.join(shown)}.")
     marks = {mark for row in table.rows for mark in row.shown_marks}
     found += [f"[{mark}] {mark.meaning}; does not rank." for mark in Mark if mark in marks]
     if any(row.seeds > 1 for row in table.rows):

@@ -174,7 +174,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def dot_plot(rows: Sequence[Row], metric: str, better: Direction, *, most: int = DOTS) -> DotPlot | None:
-    """The best rows that have the metric and stand, reference rows as the floor; None if there is none to draw."""
+    """The best rows that have the metric and stand, draws of the truth as the floor; None if there is none to draw."""
     standing = [row for row in rows if metric in row.scores and not row.withdrawn]
     shown = sorted((row for row in standing if row.kind != "reference"), key=_by(metric, better))
     floor = next((row.scores[metric] for row in standing if row.kind == "reference"), None)
