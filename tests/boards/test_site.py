@@ -24,7 +24,7 @@ from site_records import EVIL, make_site, record, write_records
 
 from dxbench.api import Failure, ResultRecord
 from dxbench.boards.site.build import MARKER, Built, build_site
-from dxbench.boards.site.names import run_page, slug
+from dxbench.boards.site.names import FAMILIES, run_page, slug, tone
 from dxbench.boards.site.pictures import KeptPictures, NoPictures, PicturesBeside
 from dxbench.boards.site.rendering import STYLE, linked
 from dxbench.boards.site.runs import repeat_command
@@ -400,3 +400,17 @@ def test_serve_says_its_address_serves_and_ends_cleanly(folder: Path, ignored: b
             assert server.stderr.read() == ""
         finally:
             server.kill()  # a server that outlives a failed test would be waited for
+
+
+def test_every_family_has_a_colour_in_both_schemes_and_a_filter() -> None:
+    for number in range(len(FAMILIES) + 1):
+        assert len(re.findall(rf"--f{number}:", STYLE)) == 2
+        assert f".f{number} {{ --tone: var(--f{number});" in STYLE
+        assert f"#show-f{number}:not(:checked)" in STYLE
+
+
+def test_no_two_families_of_a_committed_board_share_a_colour() -> None:
+    index = open_index([reference_results()])
+    for task in index.tasks:
+        families = {entry.family for entry in index.entries(task) if not entry.reference}
+        assert len({tone(family) for family in families}) == len(families), task

@@ -41,7 +41,17 @@ def run_page(task: str, method: str, run_id: str, *, origin: str) -> str:
     return f"{run_folder(task, method)}/{slug(run_id)}{_from(origin)}.html"
 
 
-FAMILIES = ("energy-based", "diffusion", "consistency", "adversarial", "detector")
+FAMILIES = (
+    "energy-based",
+    "diffusion",
+    "consistency",
+    "adversarial",
+    "detector",
+    "score distillation",
+    "kernel matching",
+    "flow maps",
+    "given energy",
+)
 """Families that have a colour of their own; all others share one."""
 
 
