@@ -30,6 +30,7 @@ from .meanflow import MeanFlow as MeanFlow
 from .mmd import MMD as MMD
 from .mpdr import MPDR as MPDR
 from .nae import NAE as NAE
+from .neon import Neon as Neon
 from .padim import PaDiM as PaDiM
 from .patchcore import PatchCore as PatchCore
 from .pca import PCA as PCA

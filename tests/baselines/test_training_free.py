@@ -3,8 +3,9 @@
 import pytest
 import torch
 from dxbench_baselines.ddim import DDIM, DDIMConfig
-from dxbench_baselines.edm import EDM, SAMPLERS, EDMConfig
+from dxbench_baselines.edm import EDM, EDMConfig
 from dxbench_baselines.fastdpm import FastDPM, FastDPMConfig
+from dxbench_baselines.starts.solved import SAMPLERS
 from gaussian_task import errors, samples, small, solve, start
 from pydantic import ValidationError
 

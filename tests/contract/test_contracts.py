@@ -71,6 +71,7 @@ FORMS = [
     ("ddpm", "digits", {}),
     ("data", "digits", {}),
     ("edm", "digits", {"nfe": 5}),
+    ("neon", "digits", {}),
     ("flow", "digits", {"nfe": 4}),
     ("meanflow", "digits", {"num_steps": 2}),
     ("ddim", "digits", {"num_steps": 4}),
@@ -142,6 +143,7 @@ FORMS = [
     ("sid", "gaussians8", {"alpha": 1.0, "distance": {"kind": "pseudo_huber"}, "adversarial": 0.1}),
     ("sid_true_score", "gaussians8", {}),
     ("ddpo", "gaussians8", {"num_steps": 3}),
+    ("neon", "gaussians8", {"sampler": "ipndm", "weight": 2.0}),
     ("ddpo", "gaussians8", {"num_steps": 2, "group_size": 4, "policy_passes": 2, "kl": 0.1, "scaled": False,
                             "reward": {"kind": "fixed"}}),
     ("mmd", "gaussians8", {}),
@@ -251,7 +253,8 @@ def test_the_start_of_dxmi_is_the_ddpm_of_the_same_training_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ect", "consistency", "ddpo", "distribution_matching", "gan_finetune", "gcd", "mmd", "sft_pg", "sid"]
+    "name",
+    ["ect", "consistency", "ddpo", "distribution_matching", "gan_finetune", "gcd", "mmd", "neon", "sft_pg", "sid"],
 )
 def test_a_tuned_model_has_its_start_beside_it_at_equal_nfe(name: str) -> None:
     counts, moved = [], []
