@@ -23,7 +23,7 @@ from dxmi.backbones.few_steps import DDGANSteps, ResidualSteps
 from dxmi.energies.gradients import gradient_of
 from dxmi.protocols import Energy
 from dxmi.sampling.policies import GaussianPolicy
-from dxmi.training.adjoint import adjoint_matching_loss, lean_adjoint, local_rollout, random_walk
+from dxmi.training.adjoint import RandomWalk, adjoint_matching_loss, lean_adjoint, local_rollout
 
 
 class AdjointMatchingConfig(EnergyGameConfig):
@@ -96,7 +96,7 @@ class AdjointMatchingTraining(EnergyGame):
         if not isinstance(steps, ResidualSteps):
             return self.few_steps(self.begun.average)
         std = torch.full((self.config.num_steps,), steps.std)
-        walk = random_walk(std, event_shape=self.problem.event_shape, start_std=self.sampler.start_std)
+        walk = RandomWalk(std, event_shape=self.problem.event_shape, start_std=self.sampler.start_std)
         return walk.to(self.device)
 
     def few_steps(self, net: nn.Module) -> GaussianPolicy:

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dxmi.arrays import PerSample, PerStep, Points, StepIndex
+from dxmi.arrays import PerSample, PerStep, Points, StepIndex, per_sample
 from dxmi.sampling.noise import Noise
 from dxmi.sampling.policies import GaussianPolicy
 from dxmi.sampling.trajectory import Trajectory
@@ -102,20 +102,23 @@ def adjoint_matching_loss(
     return cost.transpose(0, 1).flatten(1).sum(dim=1)
 
 
-def random_walk(std: PerStep, *, event_shape: tuple[int, ...], start_std: float) -> GaussianPolicy:
-    """x_{k+1} = x_k + std_k eps from N(0, start_std^2 I): the start of a sampler from scratch, without a network."""
-    ones = torch.ones(len(std))
-    held = [False] * len(std)
-    return GaussianPolicy(
-        Still(), event_shape=event_shape, scale=ones, gain=ones, std=std, trainable_std=held, start_std=start_std
-    )
+class RandomWalk(GaussianPolicy):
+    """x_{k+1} = x_k + std_k eps from N(0, start_std^2 I): the start of a sampler from scratch, without a net."""
 
+    def __init__(self, std: PerStep, *, event_shape: tuple[int, ...], start_std: float) -> None:
+        ones, held = torch.ones(len(std)), [False] * len(std)
+        super().__init__(
+            nn.Identity(),
+            event_shape=event_shape,
+            scale=ones,
+            gain=torch.zeros(len(std)),
+            std=std,
+            trainable_std=held,
+            start_std=start_std,
+        )
 
-class Still(nn.Module):
-    """The net that moves nothing: 0 at every x and k."""
-
-    def forward(self, x: Points, k: StepIndex) -> Points:
-        return torch.zeros_like(x)
+    def mean(self, x: Points, k: StepIndex, given: Tensor | None = None) -> Points:
+        return per_sample(self.scale[k], x) * x
 
 
 def _index(x: Points, step: int) -> StepIndex:

@@ -19,7 +19,7 @@ from dxmi.backbones.small import StepsMLP
 from dxmi.energies.critics import MLPCritic
 from dxmi.sampling.noise import SeededNoise
 from dxmi.sampling.rollouts import sample
-from dxmi.training.adjoint import Still
+from dxmi.training.adjoint import RandomWalk
 
 FROM_NOTHING = replace(SCRATCH, network=replace(SCRATCH.network, **NET))
 BRIEF: dict[str, Any] = {
@@ -74,7 +74,7 @@ def test_a_start_is_tuned() -> None:
 
 def test_steps_from_scratch_depart_from_a_random_walk_and_others_from_their_start() -> None:
     training = begun(memoryless=True, sampler={"kind": "residual", "std": 0.3})
-    assert isinstance(training.before.net, Still)
+    assert isinstance(training.before, RandomWalk)
     assert training.before.start_std == training.sampler.start_std == 0
     energy = training.model().energy
     assert isinstance(energy, DensityEnergy)

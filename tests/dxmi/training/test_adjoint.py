@@ -10,7 +10,7 @@ from dxmi.energies.gradients import gradient_of
 from dxmi.sampling.noise import SeededNoise, StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
 from dxmi.sampling.rollouts import rollout
-from dxmi.training.adjoint import adjoint_matching_loss, lean_adjoint, local_rollout, random_walk
+from dxmi.training.adjoint import RandomWalk, adjoint_matching_loss, lean_adjoint, local_rollout
 
 TARGET, TEMPERATURE = torch.tensor([1.5, -0.5], dtype=torch.float64), 0.7
 STD = torch.tensor([0.9, 0.6, 0.4], dtype=torch.float64)
@@ -210,7 +210,7 @@ def test_the_gradient_is_that_of_the_objective_where_steps_are_independent() -> 
 
 
 def test_a_random_walk_moves_by_its_noise_alone() -> None:
-    walk = random_walk(torch.tensor([0.5, 0.2]), event_shape=(2,), start_std=0.0)
+    walk = RandomWalk(torch.tensor([0.5, 0.2]), event_shape=(2,), start_std=0.0)
     chains = rollout(walk, SeededNoise(seeds=torch.arange(3), event_shape=(2,)))
     assert torch.equal(chains.states[0], torch.zeros(3, 2))
     adjoint, means = lean_adjoint(walk, chains, torch.ones(3, 2))
