@@ -1,14 +1,16 @@
 """Measure what DxDP costs and gains against back-propagation through the chain as the number of steps T grows.
 
 DxMI (all value steps in one pass, or one by one as in Algorithm 1) against GCD, the same objective with the gradient of
-the whole chain, on gaussians8. Milliseconds per iteration are measured interleaved; memory is the peak of what autograd
-keeps for a backward pass, parameters left out. With --train each is trained for as many counted network passes as the
-default of DxMI takes, or a --share of them, in its own batches, and sw2 is against draws of its own.
+the whole chain, and adjoint matching, on gaussians8. Milliseconds per iteration are measured interleaved; memory is the
+peak of what autograd keeps for a backward pass, parameters left out. With --train each is trained for as many counted
+network passes as the default of DxMI takes, or a --share of them, in its own batches, and sw2 is against draws of its
+own.
 """
 
 import argparse
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -31,8 +33,10 @@ METHODS = {
     "DxMI, one by one": ("dxmi", {"sweep": "sequential"}),
     "GCD": ("gcd", {"batch_size": 200}),  # DxMI's, so that memory and time are of one batch
     "GCD, own batch": ("gcd", {}),
+    "Adjoint matching": ("adjoint_matching", {"batch_size": 200}),
+    "Adjoint matching, own batch": ("adjoint_matching", {}),
 }
-TIMED = ("DxMI, batched", "DxMI, one by one", "GCD")
+TIMED = ("DxMI, batched", "DxMI, one by one", "GCD", "Adjoint matching")
 TRAINED = ("DxMI, batched", "GCD, own batch")
 STEPS = (2, 5, 10, 20)
 
@@ -125,14 +129,14 @@ def speed_and_memory(rounds: int) -> None:
             )
 
 
-def quality(seed: int, share: float) -> None:
+def quality(seed: int, share: float, titles: Sequence[str]) -> None:
     """Train each for a share of the passes of DxMI's default at five steps; sw2 against fresh draws."""
     draws = np.random.default_rng(4711 + seed)
     directions = random_directions(500, 2, draws)
     default = training("DxMI, batched", 5, {})
     budget = share * passes_per_iteration(default) * default.total_steps
     for num_steps in STEPS:
-        for title in TRAINED:
+        for title in titles:
             iterations = round(budget / passes_per_iteration(training(title, num_steps, {})))
             run = training(title, num_steps, {"iterations": iterations})
             start = time.perf_counter()
@@ -159,12 +163,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10, help="interleaved rounds of 5 iterations each; 0: no timing")
     parser.add_argument("--train", type=int, metavar="SEED", help="train each to the end and print sw2")
     parser.add_argument("--share", type=float, default=1.0, help="of the passes of DxMI's default, with --train")
+    parser.add_argument("--title", action="append", choices=METHODS, help=f"what --train trains; by default {TRAINED}")
     arguments = parser.parse_args()
     prepare_process(Compute(device="cpu", threads=1))
     if arguments.rounds:
         speed_and_memory(arguments.rounds)
     if arguments.train is not None:
-        quality(arguments.train, arguments.share)
+        quality(arguments.train, arguments.share, arguments.title or TRAINED)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+from .adjoint_matching import AdjointMatching as AdjointMatching
 from .ae import AE as AE
 from .consistency import Consistency as Consistency
 from .data import Data as Data

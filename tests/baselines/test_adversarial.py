@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from dxbench_baselines.adjoint_matching import AdjointMatching
 from dxbench_baselines.dxmi import DxMI
 from dxbench_baselines.gan_finetune import GANFinetune, GANFinetuneConfig, critic_loss, generator_loss
 from dxbench_baselines.gcd import GCD, GCDConfig, chain_cost
+from dxbench_baselines.recipes.adjoint_matching import gaussians8 as adjoint_recipe
 from dxbench_baselines.recipes.dxmi import gaussians8 as dxmi_recipe
 from dxbench_baselines.recipes.gan_finetune import gaussians8 as gan_recipe
 from dxbench_baselines.recipes.gcd import gaussians8 as gcd_recipe
@@ -270,8 +272,10 @@ def passes(method, config) -> float:
     return counter.rows / 10 * config.iterations
 
 
-def test_gcd_and_gan_finetuning_take_as_many_network_passes_as_dxmi():
+def test_gcd_adjoint_matching_and_gan_finetuning_take_as_many_network_passes_as_dxmi():
     ours = passes(DxMI, dxmi_recipe())
+    # Its start is a random walk, which has no network.
+    assert passes(AdjointMatching, adjoint_recipe()) == pytest.approx(ours, rel=0.02)
     assert passes(GCD, gcd_recipe()) == pytest.approx(ours, rel=0.02)
     start = gan_recipe().backbone
     plan = start.pretraining

@@ -9,6 +9,7 @@ from dxbench.plugins.configure import configure
 from dxbench.plugins.registry import load_method, load_task
 
 NETS = {
+    "adjoint_matching": lambda run: [run.sampler.net, run.before.net, run.cost_to_go.net],
     "dxmi": lambda run: [run.learner.policy.net, run.learner.value.net],
     "gcd": lambda run: [run.sampler.net, run.cost_to_go.net],
     "gan_finetune": lambda run: [run.generator.module, run.energy.net],
@@ -38,8 +39,8 @@ def passes(name: str) -> int:
     return config.head_start * before + config.iterations * after
 
 
-@pytest.mark.parametrize("name", ["gcd", "gan_finetune"])
-def test_gcd_and_gan_finetuning_take_as_many_network_passes_as_dxmi_from_as_long_a_backbone(name):
+@pytest.mark.parametrize("name", ["adjoint_matching", "gcd", "gan_finetune"])
+def test_methods_of_a_game_take_as_many_network_passes_as_dxmi_from_as_long_a_backbone(name):
     assert passes(name) == pytest.approx(passes("dxmi"), rel=0.02)
     ours, theirs = (
         configure(load_method(n), load_task("digits"), "default", {}).backbone.pretraining for n in ("dxmi", name)

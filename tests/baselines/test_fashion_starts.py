@@ -63,6 +63,7 @@ def test_a_file_that_was_changed_is_refused_and_one_that_is_gone_names_the_remed
 @pytest.mark.parametrize(
     "name",
     [
+        "adjoint_matching",
         "consistency",
         "ddim",
         "ddpm",

@@ -80,6 +80,7 @@ FORMS = [
     ("consistency", "digits", {"middle_levels": [10]}),
     ("gan_finetune", "digits", {"head_start": 1}),
     ("gcd", "digits", {"head_start": 1}),
+    ("adjoint_matching", "digits", {"head_start": 1}),
     ("sft_pg", "digits", {}),
     ("distribution_matching", "digits", {"adversarial": 0.1, "middle_sigmas": [0.5]}),
     ("sid", "digits", {"adversarial": 0.1}),
@@ -157,6 +158,8 @@ FORMS = [
     ("energy_matching", "gaussians8", {"contrast_iterations": 0, "sampling_steps": 3}),
     ("eqm", "gaussians8", {**SHORT["eqm"]}),
     ("eqm", "gaussians8", {**SHORT["eqm"], "momentum": 0.3, "coupling": "optimal"}),
+    ("adjoint_matching", "gaussians8", {}),
+    ("adjoint_matching", "gaussians8", {"num_steps": 1, "memoryless": True, "learn_std": False}),
     ("gcd", "gaussians8", {}),
     ("gcd", "gaussians8", {"tau": 0.0, "avr_decay": 1.0, "num_steps": 1}),
     ("sft_pg", "gaussians8", {"num_steps": 3}),
@@ -175,8 +178,7 @@ LACKS = {
     ("dxmi", "gaussians8"): set(),
     ("dxmi", "digits"): set(),
     **{(name, task): {"value"} for name in ("energy_matching", "eqm") for task in ("gaussians8", "digits")},
-    ("gcd", "gaussians8"): {"value"},
-    ("gcd", "digits"): {"value"},
+    **{(name, task): {"value"} for name in ("adjoint_matching", "gcd") for task in ("gaussians8", "digits")},
     ("data", "gaussians8"): {"value", "resume"},
     ("data", "digits"): {"energy", "value", "resume"},
     ("data", "gmm40"): {"value", "resume"},
@@ -254,7 +256,19 @@ def test_the_start_of_dxmi_is_the_ddpm_of_the_same_training_seed() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["ect", "consistency", "ddpo", "distribution_matching", "gan_finetune", "gcd", "mmd", "neon", "sft_pg", "sid"],
+    [
+        "adjoint_matching",
+        "ect",
+        "consistency",
+        "ddpo",
+        "distribution_matching",
+        "gan_finetune",
+        "gcd",
+        "mmd",
+        "neon",
+        "sft_pg",
+        "sid",
+    ],
 )
 def test_a_tuned_model_has_its_start_beside_it_at_equal_nfe(name: str) -> None:
     counts, moved = [], []
@@ -276,7 +290,7 @@ def test_a_tuned_model_has_its_start_beside_it_at_equal_nfe(name: str) -> None:
     assert not np.allclose(*moved)
 
 
-@pytest.mark.parametrize("name", ["ddpo", "gcd", "sft_pg"])
+@pytest.mark.parametrize("name", ["adjoint_matching", "ddpo", "gcd", "sft_pg"])
 def test_methods_that_start_from_the_ddpm_have_the_start_of_dxmi(name: str) -> None:
     model, dxmi = trained(name, "digits", {}), trained("dxmi", "digits", {})
     assert model.start is not None

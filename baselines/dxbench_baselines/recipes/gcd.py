@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from dxbench_baselines.gcd import IMAGE_BETAS, GCDConfig
+from dxbench_baselines.gcd import GCDConfig
+from dxbench_baselines.starts.energy_game import IMAGE_BETAS
 from dxbench_baselines.starts.presets import GARMENT_DDPM, IMAGE_DDPM, QUICK_IMAGE_DDPM
 from dxmi.backbones.few_steps import FastDPMSteps, StridedSteps
 from dxmi.energies.critics import MLPCritic, ResNetCritic
