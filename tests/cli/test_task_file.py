@@ -121,7 +121,7 @@ def test_every_command_of_the_page_works(dxbench: Command, ring: Path) -> None:
 
 def test_every_method_that_can_has_a_quick_preset_on_it(dxbench: Command, ring: Path) -> None:
     names = """
-    consistency ddim ddpm ddpo distribution_matching drifting dxmi ect edm energy_matching eqm
+    consistency ddim ddpm ddpo diffclf distribution_matching drifting dxmi ect edm energy_matching eqm
     fastdpm flow gan_finetune gcd meanflow mmd neon sft_pg sid
     """
     for name in names.split():
