@@ -6,6 +6,7 @@ from .ddim import DDIM as DDIM
 from .ddpm import DDPM as DDPM
 from .ddpo import DDPO as DDPO
 from .dds import DDS as DDS
+from .diffclf import DiffCLF as DiffCLF
 from .distribution_matching import DistributionMatching as DistributionMatching
 from .drifting import Drifting as Drifting
 from .dte import DTE as DTE

@@ -86,7 +86,9 @@ class StepMLP(nn.Module):
 
 
 class NoiseMLP(nn.Module):
-    """[b, dim] and one number per sample, or several, to [b, dim]; ReLU, their cos and sin beside x at the input.
+    """[b, dim] and one number per sample, or several, to [b, dim] or [b, dim_out]; ReLU, or another `activation`.
+
+    The cos and sin of the numbers stand beside x at the input.
 
     A number, such as a noise level in a log clock or a step of a long chain, is multiplied by `condition_scale`, which
     is to bring it to a range of at most 4; beside it the net sees its octaves from period 8 down.
@@ -104,24 +106,26 @@ class NoiseMLP(nn.Module):
         hidden: int,
         depth: int,
         generator: Generator,
+        dim_out: int | None = None,
         condition_scale: float = 1.0,
         num_conditions: int = 1,
         num_frequencies: int = 6,
+        activation: Callable[[Tensor], Tensor] = F.relu,
     ) -> None:
         super().__init__()
         if depth < 1:
             raise ValueError(f"got depth={depth}; it must be at least 1")
-        self.condition_scale = condition_scale
+        self.condition_scale, self.activation = condition_scale, activation
         self.register_buffer("octaves", condition_octaves(num_frequencies), persistent=False)
         widths = [dim + num_conditions * (1 + 2 * num_frequencies)] + [hidden] * depth
         self.hidden = nn.ModuleList(linear(a, b, generator) for a, b in pairwise(widths))
-        self.output = linear(hidden, dim, generator)
+        self.output = linear(hidden, dim if dim_out is None else dim_out, generator)
 
-    def forward(self, x: Float[Tensor, " b dim"], *conditions: Float[Tensor, " b"]) -> Float[Tensor, " b dim"]:
+    def forward(self, x: Float[Tensor, " b dim"], *conditions: Float[Tensor, " b"]) -> Float[Tensor, " b dim_out"]:
         numbers = [self.condition_scale * condition for condition in conditions]
         hidden = torch.cat([x, condition_features(numbers, self.octaves)], dim=1)
         for layer in self.hidden:
-            hidden = layer(hidden).relu()
+            hidden = self.activation(layer(hidden))
         return self.output(hidden)
 
 

@@ -1,18 +1,52 @@
-"""Scalar potentials: the inner product of EqM-E, and the network of Energy Matching on images."""
+"""Scalar potentials: of noisy points, the inner product of EqM-E, and the network of Energy Matching on images."""
+
+import math
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from dxmi.arrays import Points
+from dxmi.arrays import PerSample, Points
 from dxmi.nets.layers import ADM_INITIALISER, Image, Layers
+from dxmi.nets.mlp import NoiseMLP
 from dxmi.nets.unet import UNet
 from dxmi.nets.unet_config import UNetConfig
 
 Tokens = Float[Tensor, " b tokens channels"]
 # The UNet is one of diffusion models and takes a time; a potential has none, so it is always told this one.
 NO_TIME = 0.5
+
+
+class NoisyPotential(nn.Module):
+    """E(x, sigma), [b], of points under noise: that of a Gaussian under the noise, and a perceptron's on top.
+
+    E = ||x||^2 / (2 s^2) + D ln s + (sigma_data / s) f(x / s, ln(sigma) / 4), s^2 = sigma^2 + sigma_data^2: under any
+    noise f moves x - sigma^2 grad E by no more than sigma_data times its slope. The perceptron f is smooth (SiLU), so
+    that E can be trained through its gradient, and sees cos and sin of `octaves` of x / s too, of periods from eight
+    down.
+    """
+
+    angular: Tensor
+
+    def __init__(
+        self, dim: int, *, hidden: int, depth: int, octaves: int, sigma_data: float, generator: Generator
+    ) -> None:
+        super().__init__()
+        self.sigma_data = sigma_data
+        self.register_buffer("angular", math.pi / 4 * 2.0 ** torch.arange(octaves), persistent=False)
+        self.net = NoiseMLP(
+            dim=dim * (1 + 2 * octaves), hidden=hidden, depth=depth, generator=generator, dim_out=1, activation=F.silu
+        )
+
+    def forward(self, x: Points, sigma: PerSample) -> PerSample:
+        x = x.flatten(1)
+        variance = sigma.square() + self.sigma_data**2
+        seen = x / variance.sqrt()[:, None]
+        angle = (seen[:, :, None] * self.angular).flatten(1)
+        correction = self.net(torch.cat([seen, angle.cos(), angle.sin()], dim=1), sigma.log() / 4).squeeze(1)
+        gaussian = (seen.square().sum(dim=1) + x.shape[1] * variance.log()) / 2
+        return gaussian + self.sigma_data / variance.sqrt() * correction
 
 
 class InnerProductNet(nn.Module):

@@ -72,6 +72,7 @@ FORMS = [
     ("data", "digits", {}),
     ("edm", "digits", {"nfe": 5}),
     ("neon", "digits", {}),
+    ("diffclf", "digits", {"octaves": 0, "steps": 3}),
     ("flow", "digits", {"nfe": 4}),
     ("meanflow", "digits", {"num_steps": 2}),
     ("ddim", "digits", {"num_steps": 4}),
@@ -144,6 +145,8 @@ FORMS = [
     ("sid", "gaussians8", {"alpha": 1.0, "distance": {"kind": "pseudo_huber"}, "adversarial": 0.1}),
     ("sid_true_score", "gaussians8", {}),
     ("ddpo", "gaussians8", {"num_steps": 3}),
+    ("diffclf", "gaussians8", {"levels": 3, "steps": 4}),
+    ("diffclf", "gaussians8", {"classification": 0.0, "steps": 2}),
     ("neon", "gaussians8", {"sampler": "ipndm", "weight": 2.0}),
     ("ddpo", "gaussians8", {"num_steps": 2, "group_size": 4, "policy_passes": 2, "kl": 0.1, "scaled": False,
                             "reward": {"kind": "fixed"}}),
@@ -177,8 +180,11 @@ SAMPLING = {"classes", "shapes", "range", "seeds", "batch-size", "nfe"}
 LACKS = {
     ("dxmi", "gaussians8"): set(),
     ("dxmi", "digits"): set(),
-    **{(name, task): {"value"} for name in ("energy_matching", "eqm") for task in ("gaussians8", "digits")},
-    **{(name, task): {"value"} for name in ("adjoint_matching", "gcd") for task in ("gaussians8", "digits")},
+    **{
+        (name, task): {"value"}
+        for name in ("adjoint_matching", "diffclf", "energy_matching", "eqm", "gcd")
+        for task in ("gaussians8", "digits")
+    },
     ("data", "gaussians8"): {"value", "resume"},
     ("data", "digits"): {"energy", "value", "resume"},
     ("data", "gmm40"): {"value", "resume"},

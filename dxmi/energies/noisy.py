@@ -1,0 +1,53 @@
+"""Energies of points under noise, and what trains them without samples of a model."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dxmi.arrays import PerSample, Points, per_sample
+from dxmi.energies.gradients import gradient_of
+from dxmi.losses import mean_square
+
+
+class GradientDenoiser(nn.Module):
+    """D(x, sigma) = x - sigma^2 grad E(x, sigma), the denoiser whose score is that of exp(-E) (Tweedie's formula).
+
+    `differentiable` keeps the graph, for training E through it.
+    """
+
+    def __init__(self, potential: nn.Module, *, differentiable: bool = False) -> None:
+        super().__init__()
+        self.potential, self.differentiable = potential, differentiable
+
+    def forward(self, x: Points, sigma: PerSample) -> Points:
+        slope = gradient_of(lambda points: self.potential(points, sigma), x, differentiable=self.differentiable)
+        return x - per_sample(sigma.square(), x) * slope
+
+
+def score_matching_loss(
+    potential: nn.Module, data: Points, sigma: PerSample, eps: Points, *, sigma_data: float
+) -> PerSample:
+    """w(sigma) ||D(data + sigma eps, sigma) - data||^2 / D of the gradient's denoiser, weighted as EDM's loss.
+
+    w = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2 (Karras et al. 2022, Table 1).
+    """
+    weight = (sigma.square() + sigma_data**2) / (sigma * sigma_data).square()
+    noisy = data + per_sample(sigma, data) * eps
+    return weight * mean_square(GradientDenoiser(potential, differentiable=True)(noisy, sigma) - data)
+
+
+def classification_loss(potential: nn.Module, data: Points, eps: Points, sigmas: Float[Tensor, " levels"]) -> PerSample:
+    """-ln of the share of exp(-E(x, sigma_k)) among all levels, x = data + sigma_k eps, a level k per row in turn.
+
+    The cross-entropy of telling the level that made x, each as likely as another (DiffCLF, arXiv:2601.21025). Its least
+    mean fixes the energies at every x up to one function of x, which score matching beside it makes a constant.
+
+    Args:
+        sigmas: the levels, [levels].
+    """
+    count, levels = len(data), len(sigmas)
+    made_by = torch.arange(count, device=data.device) % levels
+    x = data + per_sample(sigmas[made_by], data) * eps
+    energies = potential(x.repeat_interleave(levels, dim=0), sigmas.repeat(count)).reshape(count, levels)
+    return F.cross_entropy(-energies, made_by, reduction="none")
