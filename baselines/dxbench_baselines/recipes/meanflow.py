@@ -16,6 +16,7 @@ from dxbench_baselines.starts.presets import (
     QUICK_POINTS_MEANFLOW,
     SMALL_MEANFLOW,
 )
+from dxmi.training.flows import UniformTimes
 from dxmi.training.mean_flows import (
     AlphaFlowTarget,
     DyadicTimes,
@@ -39,7 +40,7 @@ def gaussians8_original() -> MeanFlowConfig:
 
 def gaussians8_alpha() -> MeanFlowConfig:
     """alpha-flow; half of the pairs are flow matching."""
-    return _regressed_on(AlphaFlowTarget(), POINTS_MEANFLOW, SortedTimes(apart=0.5))
+    return _regressed_on(AlphaFlowTarget(), POINTS_MEANFLOW, SortedTimes(law=UniformTimes(), apart=0.5))
 
 
 def gaussians8_shortcut() -> MeanFlowConfig:

@@ -11,14 +11,18 @@ from dxmi.backbones.edm import ADMUNet, EDMUNet
 from dxmi.backbones.flows import FlowMLP, FlowUNet, MeanFlowMLP, MeanFlowUNet
 from dxmi.backbones.images import DDGANUNet, DDPMUNet
 from dxmi.backbones.small import DDPMMLP, EDMMLP, StepsMLP
-from dxmi.training.flows import LogitNormalTimes
+from dxmi.training.flows import LogitNormalTimes, OptimalCoupling, UniformTimes
 from dxmi.training.mean_flows import ImprovedTarget, SortedTimes
 
 # Points in the plane.
 POINTS_DDPM = Backbone(network=DDPMMLP())
 POINTS_EDM = Backbone(network=EDMMLP())
 POINTS_FLOW = Backbone(network=FlowMLP())
-POINTS_MEANFLOW = Backbone(network=MeanFlowMLP(target=ImprovedTarget()))
+# Pairs of optimal transport, and times up to both ends, which one pass is asked for (docs/methods/meanflow.md).
+POINTS_MEANFLOW = Backbone(
+    network=MeanFlowMLP(target=ImprovedTarget(), coupling=OptimalCoupling(), pairs=SortedTimes(law=UniformTimes())),
+    pretraining=Pretraining(lr=3e-3),
+)
 # A net of as many steps as are sampled, which is 0 at first and not pretrained.
 SCRATCH = Backbone(network=StepsMLP(depth=2, zero_output=True), pretraining=Pretraining(iterations=0))
 
