@@ -8,15 +8,16 @@ docs/methods/diffclf.md has the deviations.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
 from dxmi.arrays import PerSample, Points
-from dxmi.energies.noisy import GradientDenoiser, classification_loss, score_matching_loss
+from dxmi.energies.noisy import GradientDenoiser, NoisyEnergy, classification_loss, score_matching_loss
 from dxmi.models import DenoiserSampler
 from dxmi.nets.potentials import NoisyPotential
 from dxmi.sampling.noise import StreamNoise
@@ -103,9 +104,10 @@ class DiffCLFTraining(Training):
 
     def step(self) -> dict[str, float | Tensor]:
         config, potential = self.config, self.learner.module
+        assert isinstance(potential, NoisyEnergy)
         data = self.batch()
         sigma = lognormal_sigmas(self.noise, mean=config.sigma_mean, std=config.sigma_std)
-        matching = score_matching_loss(potential, data, sigma, self.noise.normal(0), sigma_data=SIGMA_DATA).mean()
+        matching = score_matching_loss(potential, data, sigma, self.noise.normal(0)).mean()
         telling = classification_loss(potential, data, self.noise.normal(0), self.told_apart()).mean()
         self.learner.descend(matching + config.classification * telling)
         return {"score_loss": matching.detach(), "classification_loss": telling.detach()}
@@ -118,6 +120,7 @@ class DiffCLFTraining(Training):
 
     def model(self) -> Model:
         config, potential = self.config, self.learner.average
+        assert isinstance(potential, NoisyEnergy)
         sampler = DenoiserSampler(
             denoiser=GradientDenoiser(potential),
             sampler=Heun(),
@@ -133,7 +136,7 @@ class DiffCLFTraining(Training):
             temperature=1.0,
         )
 
-    def energy_of(self, potential: nn.Module) -> Any:
+    def energy_of(self, potential: NoisyEnergy) -> Callable[[Points], PerSample]:
         """E of points in units of the data, at the least level."""
 
         def energy(x: Points) -> PerSample:

@@ -1,5 +1,7 @@
 """Energies of points under noise, and what trains them without samples of a model."""
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -7,7 +9,16 @@ from torch.nn import functional as F
 
 from dxmi.arrays import PerSample, Points, per_sample
 from dxmi.energies.gradients import gradient_of
-from dxmi.losses import mean_square
+from dxmi.training.denoising import edm_loss
+
+
+@runtime_checkable
+class NoisyEnergy(Protocol):
+    """E(x, sigma), [b], of points under noise, for data of a known std."""
+
+    sigma_data: float
+
+    def __call__(self, x: Points, sigma: PerSample) -> PerSample: ...
 
 
 class GradientDenoiser(nn.Module):
@@ -16,28 +27,27 @@ class GradientDenoiser(nn.Module):
     `differentiable` keeps the graph, for training E through it.
     """
 
-    def __init__(self, potential: nn.Module, *, differentiable: bool = False) -> None:
+    def __init__(self, potential: NoisyEnergy, *, differentiable: bool = False) -> None:
         super().__init__()
         self.potential, self.differentiable = potential, differentiable
+
+    @property
+    def sigma_data(self) -> float:
+        return self.potential.sigma_data
 
     def forward(self, x: Points, sigma: PerSample) -> Points:
         slope = gradient_of(lambda points: self.potential(points, sigma), x, differentiable=self.differentiable)
         return x - per_sample(sigma.square(), x) * slope
 
 
-def score_matching_loss(
-    potential: nn.Module, data: Points, sigma: PerSample, eps: Points, *, sigma_data: float
+def score_matching_loss(potential: NoisyEnergy, data: Points, sigma: PerSample, eps: Points) -> PerSample:
+    """EDM's denoising loss of the gradient's denoiser, which E is trained through."""
+    return edm_loss(GradientDenoiser(potential, differentiable=True), data, sigma, eps)
+
+
+def classification_loss(
+    potential: NoisyEnergy, data: Points, eps: Points, sigmas: Float[Tensor, " levels"]
 ) -> PerSample:
-    """w(sigma) ||D(data + sigma eps, sigma) - data||^2 / D of the gradient's denoiser, weighted as EDM's loss.
-
-    w = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2 (Karras et al. 2022, Table 1).
-    """
-    weight = (sigma.square() + sigma_data**2) / (sigma * sigma_data).square()
-    noisy = data + per_sample(sigma, data) * eps
-    return weight * mean_square(GradientDenoiser(potential, differentiable=True)(noisy, sigma) - data)
-
-
-def classification_loss(potential: nn.Module, data: Points, eps: Points, sigmas: Float[Tensor, " levels"]) -> PerSample:
     """-ln of the share of exp(-E(x, sigma_k)) among all levels, x = data + sigma_k eps, a level k per row in turn.
 
     The cross-entropy of telling the level that made x, each as likely as another (DiffCLF, arXiv:2601.21025). Its least

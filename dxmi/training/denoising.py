@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from dxmi.arrays import ClassLabels, PerSample, Points, StepIndex, per_sample
 from dxmi.losses import mean_square, noise_prediction_loss
 from dxmi.protocols import NoisePredictor
-from dxmi.sampling.denoisers import EDMDenoiser
 from dxmi.sampling.noise import StreamNoise
 from dxmi.schedules.levels import VPSchedule
 from dxmi.training.optimisers import Learner
@@ -173,12 +172,20 @@ def lognormal_sigmas(noise: StreamNoise, *, mean: float, std: float) -> PerSampl
     return (mean + std * z).exp()
 
 
-def edm_loss(
-    denoiser: EDMDenoiser, data: Points, sigma: PerSample, eps: Points, labels: ClassLabels | None = None
-) -> PerSample:
+@runtime_checkable
+class ScaledDenoiser(Protocol):
+    """D(x, sigma), of a class where it is conditioned, for data of a known std."""
+
+    @property
+    def sigma_data(self) -> float: ...
+
+    def __call__(self, x: Points, sigma: PerSample, *labels: ClassLabels) -> Points: ...
+
+
+def edm_loss(denoiser: ScaledDenoiser, data: Points, sigma: PerSample, eps: Points, *labels: ClassLabels) -> PerSample:
     """w(sigma) ||D(data + sigma eps, sigma) - data||^2 / D (Karras et al. 2022, Table 1).
 
     w = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2, which makes the net's own error count alike at every level.
     """
     weight = (sigma.square() + denoiser.sigma_data**2) / (sigma * denoiser.sigma_data).square()
-    return weight * mean_square(denoiser(data + per_sample(sigma, data) * eps, sigma, labels) - data)
+    return weight * mean_square(denoiser(data + per_sample(sigma, data) * eps, sigma, *labels) - data)

@@ -14,7 +14,9 @@ SIGMAS = torch.tensor([0.1, 0.5, 2.0, 8.0], dtype=torch.float64)
 
 
 class GaussianPotential(nn.Module):
-    """-ln of N(0, std^2 + sigma^2) in one dimension, up to a constant; `tilt(sigma)` is added."""
+    """-ln of N(0, std^2 + sigma^2) in one dimension, up to a constant; `tilt` times ln sigma is added."""
+
+    sigma_data = 0.5
 
     def __init__(self, *, std: float = STD, tilt: float = 0.0) -> None:
         super().__init__()
@@ -43,11 +45,11 @@ def test_score_matching_is_least_at_the_data_and_its_gradient_is_that_of_finite_
     sigma = torch.full((len(data),), 0.5, dtype=torch.float64)
 
     def loss(std: float) -> float:
-        return score_matching_loss(GaussianPotential(std=std), data, sigma, eps, sigma_data=0.5).mean().item()
+        return score_matching_loss(GaussianPotential(std=std), data, sigma, eps).mean().item()
 
     assert loss(STD) < min(loss(0.9 * STD), loss(1.1 * STD))
     potential = GaussianPotential(std=0.6)
-    mean = score_matching_loss(potential, data, sigma, eps, sigma_data=0.5).mean()
+    mean = score_matching_loss(potential, data, sigma, eps).mean()
     (slope,) = torch.autograd.grad(mean, potential.std)
     assert slope.item() == pytest.approx((loss(0.6 + 1e-5) - loss(0.6 - 1e-5)) / 2e-5, rel=1e-5)
 
@@ -78,6 +80,8 @@ def test_score_matching_does_not_see_the_weights_of_far_modes_and_telling_levels
 
     def mixture(first: float) -> nn.Module:
         class Mixture(nn.Module):
+            sigma_data = 0.5
+
             def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
                 variance = sigma.square() + 1
                 parts = [
@@ -95,7 +99,7 @@ def test_score_matching_does_not_see_the_weights_of_far_modes_and_telling_levels
     eps = torch.randn(40_000, 1, generator=generator, dtype=torch.float64)
     low = torch.full((len(data),), 0.5, dtype=torch.float64)
     right, wrong = mixture(0.8), mixture(0.2)
-    matching = [score_matching_loss(one, data, low, eps, sigma_data=0.5).mean().item() for one in (right, wrong)]
+    matching = [score_matching_loss(one, data, low, eps).mean().item() for one in (right, wrong)]
     assert matching[1] == pytest.approx(matching[0], rel=1e-6)
     levels = torch.tensor([0.5, 5.0, 20.0, 80.0], dtype=torch.float64)
     telling = [classification_loss(one, data, eps, levels).mean().item() for one in (right, wrong)]
