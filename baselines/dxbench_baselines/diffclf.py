@@ -9,10 +9,10 @@ docs/methods/diffclf.md has the deviations.
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
@@ -47,6 +47,13 @@ class DiffCLFConfig(Config):
     batch_size: PositiveInt = 256
     lr: PositiveFloat = 1e-3
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _levels_fall(self) -> Self:
+        for name, sigma in (("sigma_min", self.sigma_min), ("energy_sigma", self.energy_sigma)):
+            if sigma >= self.sigma_max:
+                raise ValueError(f"{name}={sigma:g} has to be below sigma_max={self.sigma_max:g}")
+        return self
 
 
 class DiffCLF(Method):

@@ -196,7 +196,7 @@ def unmeasured(entries: Iterable[Entry]) -> list[str]:
     for group in groups.values():
         if not any(entry.scores for entry in group):
             ends = Counter(entry.status.replace("_", " ") for entry in group)
-            reasons = dict.fromkeys(entry.failure for entry in group if entry.failure)
+            reasons = dict.fromkeys(why for entry in group if (why := entry.failure or entry.unmeasured))
             told = ", ".join(f"{count} {status}" for status, count in ends.items())
             found.append(f"No number of {located(label_of(group[0]), group[0].origin)} ({told}): {'; '.join(reasons)}")
     return found

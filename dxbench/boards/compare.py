@@ -15,7 +15,7 @@ from dxbench.errors import UsageError, unknown
 from dxbench.plugins.rows import RowName
 from dxbench.records.entries import Entry
 
-Verdict = Literal["better", "worse", "not separable", "not comparable", "too few seeds"]
+Verdict = Literal["better", "worse", "higher", "lower", "not separable", "not comparable", "too few seeds"]
 
 
 _OLD_ID = (
@@ -37,6 +37,7 @@ class MetricComparison:
     """One metric's comparison of A with B.
 
     Attributes:
+        verdict: of A; "higher" and "lower" of a metric of which neither is better.
         difference: mean of A minus mean of B, with the simultaneous interval of all metrics compared; None where
             either has fewer than two seeds.
         p_value: adjusted over the metrics compared (Bonferroni), so that it is below alpha where the interval, of
@@ -129,7 +130,9 @@ def _judge(one: MetricComparison, test: TStatistic, alpha: float, count: int) ->
     """The verdict of one of `count` tests."""
     p_value = min(1.0, count * test.p_value)
     verdict: Verdict = "not separable"
-    if p_value < alpha and one.better != "none":
+    if p_value < alpha and one.better == "none":
+        verdict = "lower" if test.effect < 0 else "higher"
+    elif p_value < alpha:
         verdict = "better" if (test.effect < 0) == (one.better == "lower") else "worse"
     interval = replace(test.interval(1 - alpha / count), level=1 - alpha)
     return replace(one, verdict=verdict, difference=interval, p_value=p_value)

@@ -1,12 +1,14 @@
 """A board as a picture: its first metric against network passes per sample, and operations of the whole training."""
 
+import math
 from collections.abc import Callable, Set
+from typing import TypeGuard
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
 from dxbench.boards.aggregate import Row
+from dxbench.boards.render.cells import quantity
 from dxbench.boards.tables import Table
 
 COSTS: dict[str, Callable[[Row], float | None]] = {
@@ -15,8 +17,11 @@ COSTS: dict[str, Callable[[Row], float | None]] = {
 }
 
 
-# Within a decade; every digit would run into the next decade's first.
-LABELLED = (2, 3, 5)
+TICKS = 7
+FEW = 3
+"""Different costs that are named themselves, in place of round numbers near them."""
+LEGEND_ROWS = 24
+"""Names one below the other that the figure's height has room for."""
 
 
 def cost_picture(table: Table, labels: Set[str]) -> Figure:
@@ -24,7 +29,8 @@ def cost_picture(table: Table, labels: Set[str]) -> Figure:
     metric = table.metrics[0]
     rows = [row for row in table.rows if row.label in labels and metric in row.scores and row.kind != "published"]
     costs = {cost: of for cost, of in COSTS.items() if any((of(row) or 0) > 0 for row in rows)}
-    figure = Figure(figsize=(3 + 4 * len(costs), 4.6), layout="constrained")
+    columns = -(-len(rows) // LEGEND_ROWS)
+    figure = Figure(figsize=(4 * len(costs) + 3.2 * columns, 4.6), layout="constrained")
     panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     for axes, (cost, cost_of) in zip(panels, costs.items(), strict=True):
         for number, row in enumerate(row for row in rows if row.kind != "reference"):
@@ -33,19 +39,43 @@ def cost_picture(table: Table, labels: Set[str]) -> Figure:
             if row.kind == "reference":
                 axes.axhline(row.scores[metric].value, color="grey", linestyle=":", label=row.label)
         axes.set(xscale="log", yscale="log", xlabel=cost)
-        axes.grid(alpha=0.3, which="both")
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter("{x:g}")
-            axis.set_minor_locator(LogLocator(subs=LABELLED))
-            axis.set_minor_formatter("{x:g}")
+        axes.grid(alpha=0.3)
+        costs_drawn = sorted({found for row in rows if _placed(found := cost_of(row))})
+        ticks = costs_drawn if len(costs_drawn) <= FEW else _ticks(*axes.get_xlim())
+        axes.set_xticks(ticks, [quantity(tick) for tick in ticks])
+        axes.minorticks_off()
+        absent = sum(not _placed(cost_of(row)) for row in rows if row.kind != "reference")
+        if absent:
+            axes.set_title(f"{absent} without a count", fontsize=8, color="grey", loc="right")
     axes, *_ = figure.axes
+    ticks = _ticks(*axes.get_ylim())
+    axes.set_yticks(ticks, [quantity(tick) for tick in ticks])
     axes.set_ylabel(f"{metric}, mean ± std over training seeds")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    named = {
+        label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    drawn = [row.label for row in rows if row.label in named]
+    figure.legend([named[label] for label in drawn], drawn, loc="outside right center", fontsize=8, ncols=columns)
     return figure
 
 
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two ends of a logarithmic axis, of which at most seven are named; both ends if none is."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1, 2, 3, 5), (1, 3), (1,)):
+        found = [digit * 10.0**decade for decade in decades for digit in digits]
+        found = [tick for tick in found if low <= tick <= high]
+        if len(found) <= TICKS:
+            break
+    return found if len(found) > 1 else [low, high]
+
+
+def _placed(cost: float | None) -> TypeGuard[float]:
+    """What was not counted, and what trains nothing, has no place on a logarithm."""
+    return cost is not None and cost > 1e-9
+
+
 def _dot(axes: Axes, row: Row, metric: str, cost: float | None, *, colour: str, marker: str) -> None:
-    # What was not counted, and what trains nothing, has no place on a logarithm.
-    if cost is not None and cost > 1e-9:
+    if _placed(cost):
         score = row.scores[metric]
         axes.errorbar(cost, score.value, yerr=score.std, color=colour, marker=marker, capsize=3, label=row.label)

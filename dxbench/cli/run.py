@@ -24,7 +24,7 @@ from dxbench.files.writing import check_writable
 from dxbench.launchers.contract import Launch, Launcher, LaunchSettings, Outcome
 from dxbench.plugins import registry
 from dxbench.plugins.registry import load_method, load_task, shadowed
-from dxbench.records.entries import Entry
+from dxbench.records.entries import Entry, why_unmeasured
 from dxbench.records.files import record_path, work_folder
 from dxbench.records.index import RecordIndex, open_index
 from dxbench.sweeps.asked import Asked
@@ -264,4 +264,8 @@ def _exit_code(outcomes: Sequence[Outcome], records: Sequence[ResultRecord], con
     bad = [record for record in records if record.status not in ("ok", "partial")]
     if any(record.failure is not None and record.failure.type == "MissingData" for record in bad):
         return int(ExitCode.MISSING_DATA)
-    return int(ExitCode.RUN_FAILED if bad else ExitCode.OK)
+    silent = [record for record in records if record.status == "ok" and not record.scores]
+    for record in silent:
+        run = f"{record.method} on {record.task}, seed {record.seed}"
+        console.print(f"dxbench: {run}: nothing was measured: {why_unmeasured(record)}; choose another method")
+    return int(ExitCode.RUN_FAILED if bad else ExitCode.NOT_COMPARABLE if silent else ExitCode.OK)

@@ -12,6 +12,11 @@ YOURS = "yours"
 """Where entries of `paths.results()` are from."""
 
 
+def why_unmeasured(record: ResultRecord) -> str:
+    """The reasons of a run's metrics that none has a number, each once."""
+    return "; ".join(dict.fromkeys(record.notes.values())) or "its record does not say why"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """One run as boards see it; names are those of `ResultRecord`.
@@ -21,6 +26,7 @@ class Entry:
         origin: the folder it is from, where rows have to say so: YOURS, or its path.
         dirty: the code had uncommitted changes.
         failure: why the run did not end well, in a line.
+        unmeasured: why a run has no score; None where it has one.
         training_flops: of the run and of the trained parts that it found; `training_passes` and `training_seconds`
             likewise. None where they were not counted.
         on_trust: what of a submitted run is believed because its sender says so; empty of a run made here.
@@ -45,6 +51,7 @@ class Entry:
     seed: int
     status: str
     failure: str | None
+    unmeasured: str | None
     nfe: float | None
     headline: tuple[str, ...]
     scores: dict[str, Estimate]
@@ -86,6 +93,7 @@ class Entry:
             seed=record.seed,
             status=record.status,
             failure=None if failure is None else f"{failure.phase}: {failure.type}: {failure.message}",
+            unmeasured=None if record.scores else why_unmeasured(record),
             nfe=record.nfe,
             headline=tuple(record.headline),
             scores=record.scores,

@@ -63,6 +63,8 @@ def test_images_are_refused_with_the_reason() -> None:
         ({"levels": 1}, "greater than or equal to 2"),
         ({"classification": -1.0}, "greater than or equal to 0"),
         ({"energy_sigma": 0.0}, "greater than 0"),
+        ({"sigma_min": 90.0}, "sigma_min=90 has to be below sigma_max=80"),
+        ({"energy_sigma": 90.0}, "energy_sigma=90 has to be below sigma_max=80"),
     ],
 )
 def test_what_is_refused(settings: dict[str, Any], why: str) -> None:

@@ -91,6 +91,7 @@ def test_what_a_coarse_solver_takes_from_the_covariance_comes_back() -> None:
     [
         ({"weight": -1.0}, "greater than or equal to 0"),
         ({"nfe": 4}, "heun takes 2N - 1 passes for N steps, got nfe=4; use 3 or 5"),
+        ({"sigma_min": 90.0}, "sigma_min=90 has to be below sigma_max=80"),
         ({"init": "official"}, "nobody has released weights of this backbone; set init=train"),
     ],
 )

@@ -34,6 +34,12 @@ class SolvedConfig(StartConfig[EDMNetwork]):
     backbone: Backbone[EDMNetwork] = Field(default=POINTS_EDM, description="the denoiser and its training")
 
     @model_validator(mode="after")
+    def _levels_fall(self) -> Self:
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(f"sigma_min={self.sigma_min:g} has to be below sigma_max={self.sigma_max:g}")
+        return self
+
+    @model_validator(mode="after")
     def _sampler_can_do_it(self) -> Self:
         if self.sampler == "heun" and self.nfe % 2 == 0:
             raise ValueError(
