@@ -9,7 +9,7 @@ import pytest
 from conftest import Ended
 from made_up_records import record
 
-from dxbench.api import Estimate, MetricProtocol
+from dxbench.api import Estimate, MetricProtocol, ResultRecord
 from dxbench.records.files import write_record
 
 RNG = np.random.default_rng(0)
@@ -153,3 +153,17 @@ def test_your_runs_of_a_row_are_held_against_the_references_of_it(
     wrong = dxbench("compare", "same@mine", "same", *folders)
     assert wrong.code == 2
     assert "Did you mean 'same'" in wrong.err
+
+
+def test_a_metric_without_a_direction_is_higher_or_lower_and_neither_better(compare: Callable[..., Ended]) -> None:
+    def side(method: str, shift: float) -> list[ResultRecord]:
+        return [
+            record(s, 0.0, method=method, scores={"m": Estimate(value=v, better="none", fingerprint="f" * 16)})
+            for s, v in enumerate(shift + NOISE)
+        ]
+
+    (found,) = compare(side("a", 0.5) + side("b", 0.9), "a", "b", "--json").json["metrics"]
+    assert found["verdict"] == "lower"
+    assert found["p_value"] < 0.05
+    (turned,) = compare([], "b", "a", "--json").json["metrics"]
+    assert turned["verdict"] == "higher"

@@ -295,3 +295,12 @@ def test_threads_that_wait_sleep_unless_the_environment_wants_them_to_spin(asked
     if not told:
         pytest.skip("torch's OpenMP does not tell its settings here")
     assert all(f"'{found}'" in line for line in told), told
+
+
+def test_a_run_that_measures_nothing_says_why_and_is_exit_6(dxbench: Command) -> None:
+    run = ("run", "-t", "holdout_digit", "-m", "ddim:quick", "--no-report")
+    ended = dxbench(*run)
+    assert ended.code == 6, ended
+    assert "ddim on holdout_digit, seed 0: nothing was measured: the model has no energy" in ended.err
+    table = dxbench("table", "-t", "holdout_digit").out
+    assert "(1 ok): the model has no energy" in table
