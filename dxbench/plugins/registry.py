@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Literal
 
 from dxbench.api import Method, MethodCard, Metric, Task, short_hash
@@ -275,9 +275,17 @@ def load_file(reference: str) -> Any:
     except Exception as error:
         raise UsageError(f"{path_text} fails to import: {type(error).__name__}: {error}") from error
     if attribute not in vars(module):
-        own = [n for n, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+        own = [name for name, value in vars(module).items() if _is_own(name, value, module)]
         raise unknown(f"name in {path_text}", attribute, own, remedy="Write one of these behind the colon.")
     return vars(module)[attribute]
+
+
+def _is_own(name: str, value: object, module: ModuleType) -> bool:
+    """A public name that a file gives to something: to what it defines, or to an instance of anything."""
+    if name.startswith("_") or isinstance(value, ModuleType):
+        return False
+    defined = isinstance(value, type | FunctionType)
+    return getattr(value, "__module__", None) == module.__name__ if defined else True
 
 
 @cache

@@ -52,8 +52,8 @@ def source_of(samples: Any, task: Task, settings: Mapping[str, JsonValue]) -> An
         settings: arguments that the sampler is called with, beside the seeds.
 
     Raises:
-        UsageError: for a file that has no such sampler, settings without one, or a folder that cannot be used; when
-            drawing, if the sampler fails.
+        UsageError: for a file of code without a name behind it, one that has no such sampler, settings without a
+            sampler, or a folder that cannot be used; when drawing, if the sampler fails.
         InvalidFile: for a folder that holds code or pickles; when drawing, for samples that do not fit.
         MissingData: if diffusers is not installed, with the command that installs it.
         NothingMeasured: for a task that is no single problem.
@@ -62,6 +62,8 @@ def source_of(samples: Any, task: Task, settings: Mapping[str, JsonValue]) -> An
     if not named:
         if settings:
             raise UsageError("--set says what a sampler is called with, and these are samples or a model; leave it out")
+        if isinstance(samples, str | Path) and Path(samples).suffix == ".py":
+            raise UsageError(f"{samples} is code: write the name of its sampler behind it, {samples}:NAME")
         return samples
     problem = task.problem(oracle=False)
     if isinstance(problem, ProblemSet):

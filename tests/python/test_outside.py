@@ -201,6 +201,8 @@ def test_a_name_that_is_taken_or_none_is_refused(
         (["huge.npz", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 5, "huge.npz"),
         (["mine.py:COUNTED", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 5, "2 passes per sample were counted"),
         (["mine.py:sample", "--task", "tiny", "--name", "Mine"], 2, "give --nfe N"),
+        (["mine.py", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 2, "write the name of its sampler behind it, "),
+        (["mine.py:COUNTET", "--task", "tiny", "--name", "Mine"], 2, "Did you mean 'COUNTED'?"),
         (["mine.py:sampel", "--task", "tiny", "--name", "Mine"], 2, "Did you mean 'sample'?"),
         (["mine.py:OTHER", "--task", "tiny", "--name", "Mine"], 2, "wanted a function of int64 seeds"),
         (["mine.py:Model", "--task", "tiny", "--name", "Mine"], 2, "is a class, wanted a function"),
