@@ -414,3 +414,12 @@ def test_no_two_families_of_a_committed_board_share_a_colour() -> None:
     for task in index.tasks:
         families = {entry.family for entry in index.entries(task) if not entry.reference}
         assert len({tone(family) for family in families}) == len(families), task
+
+
+def test_a_card_names_the_rows_of_one_seed_that_are_ahead(tmp_path: Path) -> None:
+    records = write_records(tmp_path / "records")
+    site = make_site(records, tmp_path / "before").folder
+    assert "of one seed, which" not in (site / "index.html").read_text()
+    write_record(records, record("lucky", 0, 0.01, nfe=3))
+    site = make_site(records, tmp_path / "after").folder
+    assert "1 row of one seed, which does not rank, is ahead" in (site / "index.html").read_text()

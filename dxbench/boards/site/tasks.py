@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dxbench.api import Direction
-from dxbench.boards.aggregate import Row
+from dxbench.boards.aggregate import Mark, Row
 from dxbench.boards.render import Format
 from dxbench.boards.render import render as render_table
 from dxbench.boards.render.cells import ARROWS, Cell, cells, directions, header, notes
@@ -78,6 +78,7 @@ class TaskSummary:
         metric: its first column, with an arrow; "" without any.
         lines: all rows, papers' included.
         best: those measured here that may be the first by the first column.
+        ahead: rows of one seed, which do not rank, that are ahead of all of these by that column.
         pictured: pictures of its rows, best first.
         plot: quality against cost in small, or `dots` where no row has a cost.
         date: the day of the newest run.
@@ -90,6 +91,7 @@ class TaskSummary:
     header: list[str]
     lines: list[Line]
     best: list[Line]
+    ahead: list[Line]
     pictured: list[Shown]
     plot: ParetoPlot | None
     dots: DotPlot | None
@@ -199,6 +201,7 @@ def _summary(
     better = directions(table).get(first, "none")
     rows = [row for row in table.blocks[0].rows if row.kind != "published" or not entries] if table.blocks else []
     small = _paretos_of(rows, first, better, height=CARD_HEIGHT)
+    best = [line for line in lines if line.row.kind == "measured" and line.row.ranks and line.cells[2].best]
     return TaskSummary(
         task=task,
         about=about,
@@ -206,14 +209,28 @@ def _summary(
         metric=f"{first}{ARROWS[better]}" if first else "",
         header=header(table),
         lines=lines,
-        best=[line for line in lines if line.row.kind == "measured" and line.row.ranks and line.cells[2].best]
-        if first
-        else [],
+        best=best if first else [],
+        ahead=list(_ahead(lines, best, first, better)) if first else [],
         pictured=list(_pictured(lines, groups_of(entries), pictures)),
         plot=small[0] if small else None,
         dots=dot_plot(rows, first, better, most=CARD_DOTS) if first and not small else None,
         date=max((entry.created for entry in entries), default="")[:10],
     )
+
+
+def _ahead(lines: Sequence[Line], best: Sequence[Line], metric: str, better: Direction) -> Iterator[Line]:
+    """Rows of one seed with a better number than all that may be the first, the best of them first."""
+    if not best or better == "none":
+        return
+    sign = -1 if better == "higher" else 1
+    least = min(sign * line.row.scores[metric].value for line in best)
+    alone = [
+        line
+        for line in lines
+        if line.row.kind == "measured" and line.row.marks == (Mark.ONE_SEED,) and metric in line.row.scores
+    ]
+    alone.sort(key=lambda line: sign * line.row.scores[metric].value)
+    yield from (line for line in alone if sign * line.row.scores[metric].value < least)
 
 
 def _beside(page: str, ending: str) -> str:
