@@ -274,6 +274,20 @@ def test_the_result_of_a_report_fits_a_phone(browser: Browser, dxbench: Callable
     page.close()
 
 
+def test_the_name_of_a_row_stays_in_sight_on_a_phone_while_its_numbers_scroll(browser: Browser, pictured: Path) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(f"file://{pictured}/tasks/gaussians8.html")
+    region = page.locator(".scroll", has=page.locator("table.board")).first
+    name = region.locator("tbody th").first
+    before = name.bounding_box()
+    region.evaluate("(found) => { found.scrollLeft = 500; }")
+    assert region.evaluate("(found) => found.scrollLeft") == 500
+    assert before == name.bounding_box()
+    assert before is not None
+    assert before["width"] < 195, "half of the phone is for numbers"
+    page.close()
+
+
 def test_the_reasons_of_verdicts_need_no_scrolling(browser: Browser, pictured: Path) -> None:
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.goto(f"file://{pictured}/claims.html")
