@@ -71,7 +71,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _placed(cost: float | None) -> TypeGuard[float]:
-    """What was not counted, and what trains nothing, has no place on a logarithm."""
+    """True of a cost above 0; a logarithm has no place for one that was not counted, or is none."""
     return cost is not None and cost > 1e-9
 
 
