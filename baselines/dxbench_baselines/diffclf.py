@@ -16,6 +16,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from torch import Tensor
 
 from dxbench.api import Compute, Config, Method, Model, Need, Problem, RandomStreams, Training
+from dxbench_baselines.starts.data import refuse_classes
 from dxmi.arrays import PerSample, Points
 from dxmi.energies.noisy import GradientDenoiser, NoisyEnergy, classification_loss, score_matching_loss
 from dxmi.models import DenoiserSampler
@@ -75,6 +76,7 @@ class DiffCLFTraining(Training):
     """One network and both losses; the averaged weights are the model."""
 
     def __init__(self, problem: Problem, config: DiffCLFConfig, compute: Compute, rng: RandomStreams) -> None:
+        refuse_classes(problem)
         self.problem, self.config, self.device = problem, config, compute.device
         self.scale = SIGMA_DATA / problem.data_std
         self.data_rng = rng.numpy("data")

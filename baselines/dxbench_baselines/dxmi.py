@@ -25,7 +25,7 @@ from dxbench_baselines.starts.backbone import Backbone, converted, prepared
 from dxbench_baselines.starts.config import FewStepConfig, FewStepNetwork
 from dxbench_baselines.starts.migration import complete, of_steps, take, with_start
 from dxbench_baselines.starts.models import model_of
-from dxbench_baselines.starts.presets import SCRATCH
+from dxbench_baselines.starts.presets import IMAGE_BETAS, POINTS_BETAS, SCRATCH
 from dxbench_baselines.starts.stages import Stateful, Tuning
 from dxmi.algorithms.learner import DxMILearner, Rates
 from dxmi.algorithms.sweeps import PolicySweep, ShuffledSteps, batched_sweep, sequential_sweep
@@ -38,11 +38,6 @@ from dxmi.nets.dropout import set_dropout
 from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
 from dxmi.training.costs import RunningCost, ValueCostName, value_cost
-
-# Sampler and energy chase each other, so a long memory of squared gradients is out of date.
-POINTS_BETAS = (0.9, 0.99)
-# On images no memory of gradients at all damps the chase, and a long one of their squares lets steps shrink with them.
-IMAGE_BETAS = (0.0, 0.999)
 
 SWEEPS = {"batched": batched_sweep, "sequential": sequential_sweep}
 

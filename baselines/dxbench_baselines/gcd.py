@@ -14,8 +14,9 @@ from pydantic import Field, JsonValue
 from torch import Tensor
 
 from dxbench.api import Compute, Method, Problem, RandomStreams, Training
-from dxbench_baselines.starts.energy_game import IMAGE_BETAS, EnergyGame, EnergyGameConfig
+from dxbench_baselines.starts.energy_game import EnergyGame, EnergyGameConfig
 from dxbench_baselines.starts.migration import complete, of_steps, take, with_start
+from dxbench_baselines.starts.presets import IMAGE_BETAS
 from dxbench_baselines.starts.stages import Stateful
 from dxmi.arrays import PerSample
 from dxmi.protocols import Energy

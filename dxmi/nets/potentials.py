@@ -1,7 +1,5 @@
 """Scalar potentials: of noisy points, the inner product of EqM-E, and the network of Energy Matching on images."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
@@ -9,7 +7,7 @@ from torch.nn import functional as F
 
 from dxmi.arrays import PerSample, Points
 from dxmi.nets.layers import ADM_INITIALISER, Image, Layers
-from dxmi.nets.mlp import NoiseMLP
+from dxmi.nets.mlp import NoiseMLP, condition_octaves
 from dxmi.nets.unet import UNet
 from dxmi.nets.unet_config import UNetConfig
 
@@ -34,7 +32,7 @@ class NoisyPotential(nn.Module):
     ) -> None:
         super().__init__()
         self.sigma_data = sigma_data
-        self.register_buffer("angular", math.pi / 4 * 2.0 ** torch.arange(octaves), persistent=False)
+        self.register_buffer("angular", condition_octaves(octaves), persistent=False)
         self.net = NoiseMLP(
             dim=dim * (1 + 2 * octaves), hidden=hidden, depth=depth, generator=generator, dim_out=1, activation=F.silu
         )

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import torch
 from dxbench_baselines.diffclf import DiffCLF, DiffCLFConfig
-from gaussian_task import COVARIANCE, MEAN, errors, samples, start
+from gaussian_task import COVARIANCE, MEAN, GaussianData, errors, samples, start
 from pydantic import ValidationError
 
-from dxbench.api import Compute
+from dxbench.api import Compute, Problem, RandomStreams
 from dxbench.drawing.draw import draw_samples
 from dxbench.engine.parts import UnmetNeed, problem_for
 from dxbench.plugins.registry import load_method, load_task
@@ -55,6 +55,17 @@ def test_images_are_refused_with_the_reason() -> None:
     method, task = load_method("diffclf"), load_task("cifar10_subset")
     with pytest.raises(UnmetNeed, match="diffclf needs vectors, or images of at most 1,024 values"):
         problem_for(task, method, method.Config(), Compute(device="cpu", threads=1))
+
+
+def test_a_task_of_given_classes_is_refused_before_anything_is_trained() -> None:
+    problem = Problem(task="classes", event_shape=(2,), data=GaussianData(), data_std=1.4, num_classes=3)
+    with pytest.raises(ValueError, match="the energy knows no classes and classes draws samples of 3"):
+        DiffCLF().start(
+            problem,
+            DiffCLFConfig(**BRIEF),
+            compute=Compute(device="cpu", threads=1),
+            rng=RandomStreams("diffclf", 0),
+        )
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 from dxbench_baselines.adjoint_matching import AdjointMatchingConfig
 from dxbench_baselines.starts.backbone import Backbone, Pretraining
-from dxbench_baselines.starts.energy_game import IMAGE_BETAS
+from dxbench_baselines.starts.energy_game import IMAGE_GAME
 from dxbench_baselines.starts.presets import GARMENT_DDPM, IMAGE_DDPM, QUICK_IMAGE_DDPM
 from dxmi.backbones.few_steps import FastDPMSteps, ResidualSteps, StridedSteps
 from dxmi.backbones.small import StepsMLP
@@ -65,17 +65,7 @@ def fashion_mnist() -> AdjointMatchingConfig:
 
 
 def _images(**settings: Any) -> AdjointMatchingConfig:
-    return AdjointMatchingConfig(
-        num_steps=4,
-        sampler=StridedSteps(first_level=400, last_std=0.15, noiseless_last_step=True),
-        tau=0.01,
-        gamma=1.0,
-        data_noise=0.15,
-        policy_lr=1.5e-5,
-        betas=IMAGE_BETAS,
-        ema_decay=0.98,
-        **settings,
-    )
+    return AdjointMatchingConfig(**IMAGE_GAME | settings)
 
 
 RECIPES: dict[tuple[str, str], Callable[[], AdjointMatchingConfig]] = {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from dxbench_baselines.dxmi import IMAGE_BETAS, DxMIConfig
+from dxbench_baselines.dxmi import DxMIConfig
 from dxbench_baselines.starts.backbone import Backbone, Pretraining
 from dxbench_baselines.starts.config import FewStepNetwork
 from dxbench_baselines.starts.presets import (
@@ -15,6 +15,7 @@ from dxbench_baselines.starts.presets import (
     GARMENT_DDPM,
     GARMENT_EDM_CLASSES,
     GPU_DDPM,
+    IMAGE_BETAS,
     IMAGE_DDPM,
     QUICK_IMAGE_DDPM,
     SMALL_DDPM,

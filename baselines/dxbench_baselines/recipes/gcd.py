@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from dxbench_baselines.gcd import GCDConfig
-from dxbench_baselines.starts.energy_game import IMAGE_BETAS
+from dxbench_baselines.starts.energy_game import IMAGE_GAME
 from dxbench_baselines.starts.presets import GARMENT_DDPM, IMAGE_DDPM, QUICK_IMAGE_DDPM
-from dxmi.backbones.few_steps import FastDPMSteps, StridedSteps
+from dxmi.backbones.few_steps import FastDPMSteps
 from dxmi.energies.critics import MLPCritic, ResNetCritic
 
 
@@ -42,17 +42,7 @@ def fashion_mnist() -> GCDConfig:
 
 
 def _images(**settings: Any) -> GCDConfig:
-    return GCDConfig(
-        num_steps=4,
-        sampler=StridedSteps(first_level=400, last_std=0.15, noiseless_last_step=True),
-        tau=0.01,
-        gamma=1.0,
-        data_noise=0.15,
-        policy_lr=1.5e-5,
-        betas=IMAGE_BETAS,
-        ema_decay=0.98,
-        **settings,
-    )
+    return GCDConfig(**IMAGE_GAME | settings)
 
 
 RECIPES: dict[tuple[str, str], Callable[[], GCDConfig]] = {

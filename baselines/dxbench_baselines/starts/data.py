@@ -6,7 +6,20 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from dxbench.api import DataSource, LabelledData
+from dxbench.api import DataSource, LabelledData, Problem
+
+
+def refuse_classes(problem: Problem) -> None:
+    """Refuse a task of given classes, for a method whose energy knows none.
+
+    Raises:
+        ValueError: if the problem has classes.
+    """
+    if problem.num_classes is not None:
+        raise ValueError(
+            f"the energy knows no classes and {problem.task} draws samples of {problem.num_classes}; take a task "
+            "without classes"
+        )
 
 
 @dataclass(frozen=True)

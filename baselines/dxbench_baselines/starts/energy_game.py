@@ -12,10 +12,10 @@ from dxbench.api import Compute, Model, Problem, RandomStreams
 from dxbench_baselines.starts.backbone import Backbone, prepared
 from dxbench_baselines.starts.config import FewStepConfig, FewStepNetwork
 from dxbench_baselines.starts.models import model_of
-from dxbench_baselines.starts.presets import SCRATCH
+from dxbench_baselines.starts.presets import IMAGE_BETAS, POINTS_BETAS, SCRATCH
 from dxbench_baselines.starts.stages import Stateful, Tuning
 from dxmi.arrays import Points
-from dxmi.backbones.few_steps import AnyFewSteps, ResidualSteps
+from dxmi.backbones.few_steps import AnyFewSteps, ResidualSteps, StridedSteps
 from dxmi.energies.critics import AnyCritic, MLPCritic
 from dxmi.energies.values import TimeIndependentValue
 from dxmi.losses import energy_loss
@@ -23,10 +23,17 @@ from dxmi.models import PolicySampler
 from dxmi.sampling.policies import GaussianPolicy
 from dxmi.training.optimisers import Learner
 
-# As DxMI's: sampler and energy chase each other, so a long memory of squared gradients is out of date in the plane; on
-# images no memory of gradients at all damps the chase, and a long one of their squares lets steps shrink with them.
-POINTS_BETAS = (0.9, 0.99)
-IMAGE_BETAS = (0.0, 0.999)
+IMAGE_GAME: dict[str, Any] = {
+    "num_steps": 4,
+    "sampler": StridedSteps(first_level=400, last_std=0.15, noiseless_last_step=True),
+    "tau": 0.01,
+    "gamma": 1.0,
+    "data_noise": 0.15,
+    "policy_lr": 1.5e-5,
+    "betas": IMAGE_BETAS,
+    "ema_decay": 0.98,
+}
+"""Settings of the game on small images, as `dxmi` has them there."""
 
 
 class EnergyGameConfig(FewStepConfig):

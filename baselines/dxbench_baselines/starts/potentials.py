@@ -9,7 +9,7 @@ from torch import nn
 
 from dxbench.api import Compute, Config, Model, Need, Problem, RandomStreams, Training
 from dxbench_baselines.starts.config import NEEDS
-from dxbench_baselines.starts.data import HorizontalFlips
+from dxbench_baselines.starts.data import HorizontalFlips, refuse_classes
 from dxmi.arrays import PerSample, Points, per_sample
 from dxmi.energies.gradients import gradient_matching_loss
 from dxmi.energies.potentials import AnyPotential, SmoothMLP
@@ -55,11 +55,7 @@ class PotentialTraining(Training):
     """
 
     def __init__(self, problem: Problem, config: PotentialConfig, compute: Compute, rng: RandomStreams) -> None:
-        if problem.num_classes is not None:
-            raise ValueError(
-                f"the energy knows no classes and {problem.task} draws samples of {problem.num_classes}; take a task "
-                "without classes"
-            )
+        refuse_classes(problem)
         self.config, self.problem, self.device = config, problem, compute.device
         self.source = HorizontalFlips(problem.data) if config.flips else problem.data
         self.data_rng = rng.numpy("data")

@@ -24,6 +24,10 @@ POINTS_MEANFLOW = Backbone(
     pretraining=Pretraining(lr=3e-3),
 )
 # A net of as many steps as are sampled, which is 0 at first and not pretrained.
+# Sampler and energy chase each other, so a long memory of squared gradients is out of date.
+POINTS_BETAS = (0.9, 0.99)
+# On images no memory of gradients at all damps the chase, and a long one of their squares lets steps shrink with them.
+IMAGE_BETAS = (0.0, 0.999)
 SCRATCH = Backbone(network=StepsMLP(depth=2, zero_output=True), pretraining=Pretraining(iterations=0))
 
 # Small images: each family by one net.

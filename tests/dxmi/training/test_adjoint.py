@@ -174,7 +174,7 @@ def test_a_linear_problem_is_solved_as_dynamic_programming_solves_it(*, memoryle
 
 @pytest.mark.parametrize("memoryless", [True, False])
 def test_the_best_chain_ends_in_the_tilted_law_of_a_memoryless_start_and_of_no_other(*, memoryless: bool) -> None:
-    """With one curvature in all directions: the exact steps have one std each then, and are among the Gaussian ones."""
+    """One curvature in all directions lets the exact steps have one std each, and so be among the Gaussian ones."""
     begin, precision = start(memoryless=memoryless), torch.tensor([1.4, 1.4], dtype=torch.float64)
     mean, var = begin.end()
     tilted_var = 1 / (1 / var + precision / TEMPERATURE)
