@@ -5,6 +5,7 @@ import json
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic_core import ErrorDetails
 
 Direction = Literal["lower", "higher", "none"]
 
@@ -50,7 +51,32 @@ Positive = Annotated[int, Field(ge=1, le=10**30)]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
+_PLAIN = {
+    "int_parsing": "Input should be a valid integer",
+    "int_from_float": "Input should be a valid integer",
+    "float_parsing": "Input should be a valid number",
+    "bool_parsing": "Input should be true or false",
+    "missing": "It is missing",
+    "unexpected_keyword_argument": "There is no such key",
+    "extra_forbidden": "There is no such key",
+    "union_tag_invalid": "Its kind should be one of {expected_tags}",
+    "union_tag_not_found": "Its kind is missing",
+    "dataclass_type": "Input should be keys with values",
+    "model_type": "Input should be keys with values",
+    "model_attributes_type": "Input should be keys with values",
+    "value_error": "{error}",
+    "assertion_error": "{error}",
+}
+"""What pydantic says in its own terms, in a user's: by its types of errors."""
+
+
+def reason(error: ErrorDetails) -> str:
+    """Why a value was refused, in words that need no knowledge of pydantic."""
+    return _PLAIN[error["type"]].format(**error.get("ctx", {})) if error["type"] in _PLAIN else error["msg"]
+
+
 def refusal(error: ValidationError) -> str:
     """Place where a file was first refused, and the reason."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {reason(first)}" if place else reason(first)

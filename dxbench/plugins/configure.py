@@ -2,12 +2,13 @@
 
 import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
 from dxbench.api import Config, Detector, Method, PatchDetector, Task
+from dxbench.api.values import reason
 from dxbench.errors import UsageError, unknown
 
 DEFAULT_PRESET, QUICK_PRESET = "default", "quick"
@@ -87,26 +88,63 @@ def _recipe(method: type[Method], task: Task, preset: str) -> Callable[[], Confi
 def parse_assignments(assignments: list[str]) -> dict[str, JsonValue]:
     """`key=value` texts to a dict; values are read as JSON where they are JSON, else as text.
 
+    A dot leads into nested settings: `sampler.std=0.2` is `sampler={"std": 0.2}`.
+
     Raises:
-        UsageError: for a text without "=" or a key given twice.
+        UsageError: for a text without "=", a key with an empty part or a key given twice.
     """
     overrides: dict[str, JsonValue] = {}
     for text in assignments:
         key, separator, value = text.partition("=")
-        if not separator or not key:
+        if not separator or not all(key.split(".")):
             raise UsageError(f"--set takes key=value, got {text!r}")
-        if key in overrides:
-            raise UsageError(f"--set {key} is given twice")
         try:
-            overrides[key] = json.loads(value)
+            read = json.loads(value)
         except json.JSONDecodeError:
-            overrides[key] = {"True": True, "False": False, "None": None}.get(value, value)
+            read = {"True": True, "False": False, "None": None}.get(value, value)
+        for part in reversed(key.split(".")):
+            read = {part: read}
+        overrides = together(overrides, read, twice=lambda key: f"--set {key} is given twice")
     return overrides
+
+
+def together(
+    one: Mapping[str, JsonValue], other: Mapping[str, JsonValue], *, twice: Callable[[str], str]
+) -> dict[str, JsonValue]:
+    """Overrides of two places as one.
+
+    Args:
+        twice: what to say of a key that both set.
+
+    Raises:
+        UsageError: if both set a key.
+    """
+    joined: dict[str, Any] = {}
+    for key, value in (*_leaves(one), *_leaves(other)):
+        *path, last = key.split(".")
+        place = joined
+        for part in path:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise UsageError(twice(key))
+        if last in place:
+            raise UsageError(twice(key))
+        place[last] = value
+    return joined
 
 
 def assignments(overrides: Mapping[str, JsonValue]) -> list[str]:
     """The `key=value` texts that `parse_assignments` reads as these overrides."""
-    return [f"{key}={_as_typed(value)}" for key, value in overrides.items()]
+    return [f"{key}={_as_typed(value)}" for key, value in _leaves(overrides)]
+
+
+def _leaves(overrides: Mapping[str, JsonValue], *, within: str = "") -> Iterator[tuple[str, JsonValue]]:
+    """Keys with dots, each with a value that has no keys of its own to set one by one."""
+    for key, value in overrides.items():
+        if isinstance(value, dict) and value and all(inner.isidentifier() for inner in value):
+            yield from _leaves(value, within=f"{within}{key}.")
+        else:
+            yield f"{within}{key}", value
 
 
 def _as_typed(value: JsonValue) -> str:
@@ -116,10 +154,10 @@ def _as_typed(value: JsonValue) -> str:
     return json.dumps(value)
 
 
-def _merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The base with the overrides on top, inside nested settings too, but for those of another `kind`."""
     nested = {
-        key: _merged(base[key], value)
+        key: merged(base[key], value)
         for key, value in overrides.items()
         if isinstance(value, Mapping)
         and isinstance(base.get(key), Mapping)
@@ -145,15 +183,32 @@ def configure(method: type[Method], task: Task, preset: str, overrides: Mapping[
         UsageError: for an unknown preset, an unknown key or a value that does not validate.
     """
     recipe = _recipe(method, task, preset)
-    kind = type(recipe()) if recipe else method.Config
+    begun = recipe() if recipe else method.Config.model_construct()
+    kind, base = type(begun), begun.model_dump()
     for key in overrides:
         if key not in kind.model_fields:
             raise unknown(f"key of {method.name}", key, kind.model_fields, remedy=SEE_METHOD.format(method.name))
+    given = merged(base, overrides)
     try:
-        base = recipe().model_dump() if recipe else {}
-        return kind.model_validate(_merged(base, overrides))
+        return kind.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "configuration"
-        given = "" if not first["loc"] else f", got {first['input']!r}"
-        raise UsageError(f"{method.name}: {key}: {first['msg']}{given}") from None
+        raise _refused(method, error, base=base, given=given) from None
+
+
+def _refused(method: type[Method], error: ValidationError, *, base: Mapping[str, Any], given: Any) -> UsageError:
+    """What to say of a configuration that does not validate: the key as it is typed, the reason and the value."""
+    first = error.errors()[0]
+    path, known = [], base
+    for part in first["loc"]:
+        if isinstance(given, Mapping) and part not in given and part == given.get("kind"):
+            continue  # pydantic names the kind of an alternative, which is no key
+        path.append(str(part))
+        given = given.get(part) if isinstance(given, Mapping) else None
+    key = ".".join(path) or "configuration"
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        for part in path[:-1]:
+            known = known.get(part, {})
+        found = unknown("key", path[-1], known, remedy=SEE_METHOD.format(method.name))
+        return UsageError(f"{method.name}: {key}: {found}")
+    shown = f", got {first['input']!r}" if path and first["type"] != "missing" else ""
+    return UsageError(f"{method.name}: {key}: {reason(first)}{shown}")

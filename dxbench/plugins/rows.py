@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from dxbench.api import Precision
 from dxbench.errors import UsageError
-from dxbench.plugins.configure import DEFAULT_PRESET, assignments, parse_assignments
+from dxbench.plugins.configure import DEFAULT_PRESET, assignments, parse_assignments, together
 
 FORM = "method:preset[key=value,...]"
 _NAME = re.compile(
@@ -72,19 +72,17 @@ class RowName:
         Raises:
             UsageError: as `parse`; if name and options both say something; if the name has a folder of records.
         """
-        row, more = cls.parse(text), dict(overrides or {})
+        row, more = cls.parse(text), overrides or {}
         if row.origin:
             raise UsageError(f"{text!r}: @{row.origin} says where records are from; a run has none yet")
         if preset is not None and row.preset != DEFAULT_PRESET:
             raise UsageError(f"the preset is said twice, in {text!r} and as {preset!r}")
         if "32" not in (precision, row.precision):
             raise UsageError(f"the precision is said twice, in {text!r} and as {precision!r}")
-        if twice := sorted(more.keys() & row.overrides.keys()):
-            raise UsageError(f"{', '.join(twice)} is set twice, in {text!r} and beside it")
         return replace(
             row,
             preset=row.preset if preset is None else preset,
-            overrides={**row.overrides, **more},
+            overrides=together(row.overrides, more, twice=lambda key: f"{key} is set twice, in {text!r} and beside it"),
             precision=row.precision if precision == "32" else precision,
         )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from dxbench.api import MethodCard, MetricProtocol, ResultRecord
+from dxbench.api import MethodCard, MetricProtocol, ResultRecord, refusal
 from dxbench.errors import InvalidFile
 from dxbench.files.reading import read_regular
 from dxbench.files.writing import sweep_temporaries, write_text_atomically
@@ -97,7 +97,7 @@ def _read(results: str, kind: str, fingerprint: str) -> MetricProtocol | MethodC
             "it comes from"
         ) from None
     except (OSError, InvalidFile, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        reason = refusal(error) if isinstance(error, ValidationError) else error
         raise InvalidFile(f"it names {path}, which cannot be read ({reason}); {_REMEDY}") from None
     if part.fingerprint != fingerprint:
         raise InvalidFile(f"it names {path}, which has the fingerprint {part.fingerprint}: changed since; {_REMEDY}")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from dxbench.api import Frozen, canonical_json
+from dxbench.api import Frozen, canonical_json, refusal
 from dxbench.errors import InvalidFile
 
 MANIFEST_SCHEMA_VERSION = 1
@@ -97,9 +97,7 @@ def parse_manifest(text: bytes) -> Manifest:
     try:
         manifest = Manifest.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InvalidFile(f"not a valid manifest ({where}: {first['msg']})") from None
+        raise InvalidFile(f"not a valid manifest ({refusal(error)})") from None
     if manifest.text() != text:
         raise InvalidFile("not written in the canonical form, from which the challenge follows")
     return manifest

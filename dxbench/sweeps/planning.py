@@ -12,7 +12,7 @@ from dxbench.api import Frozen, Precision, refusal
 from dxbench.engine.plan import Cell, plan_row
 from dxbench.errors import InvalidFile, UsageError, unknown
 from dxbench.files.reading import read_regular
-from dxbench.plugins.configure import UnknownPreset, config_class, parse_assignments, presets
+from dxbench.plugins.configure import UnknownPreset, config_class, merged, parse_assignments, presets, together
 from dxbench.plugins.registry import TaskRef, load_method, load_task
 from dxbench.plugins.rows import RowName
 from dxbench.plugins.suites import load_suite
@@ -135,8 +135,11 @@ def _add_grid(draft: _Draft, block: Block) -> None:
     for chosen in grid.settings(block.set):
         overrides = parse_assignments(chosen)
         for row in typed:
-            if twice := sorted(overrides.keys() & row.overrides.keys()):
-                raise UsageError(f"{', '.join(twice)} is set twice, in {str(row)!r} and beside it")
+            together(
+                row.overrides,
+                overrides,
+                twice=lambda key, row=row: f"{key} is set twice, in {str(row)!r} and beside it",
+            )
         _add_rows(draft, tasks, [(row, seeds) for row in typed], overrides, of="any of the methods")
 
 
@@ -157,7 +160,7 @@ def _add_rows(
         for row, seeds in rows:
             known = keys.get((task, row.method, row.preset), overrides)
             reaching = {key: value for key, value in overrides.items() if key in known}
-            draft.add(task, replace(row, overrides={**row.overrides, **reaching}), seeds)
+            draft.add(task, replace(row, overrides=merged(row.overrides, reaching)), seeds)
 
 
 def _keys(tasks: Iterable[str], rows: Sequence[RowName]) -> dict[tuple[str, str, str], Collection[str]]:

@@ -12,7 +12,7 @@ from dxbench.api import Compute, Problem
 from dxbench.engine.parts import unmet_needs
 from dxbench.errors import UsageError
 from dxbench.plugins import registry
-from dxbench.plugins.configure import configure, presets, recipes
+from dxbench.plugins.configure import assignments, configure, parse_assignments, presets, recipes
 from dxbench.plugins.registry import load_method, load_task, plugins
 from dxbench.tasks.detection import PatchSet, PointSet
 
@@ -42,6 +42,57 @@ def test_a_part_of_another_kind_takes_the_place_of_the_recipes():
 def test_a_typo_in_a_nested_setting_is_refused_by_its_place():
     with pytest.raises(UsageError, match=r"ddpm: backbone.pretraining.iteratoins: "):
         configure(load_method("ddpm"), load_task("digits"), "default", {"backbone": {"pretraining": {"iteratoins": 7}}})
+
+
+def test_a_dot_leads_into_nested_settings():
+    typed = ["backbone.pretraining.iterations=7", "num_steps=3", "backbone.pretraining.lr=0.1"]
+    overrides = parse_assignments(typed)
+    assert overrides == {"backbone": {"pretraining": {"iterations": 7, "lr": 0.1}}, "num_steps": 3}
+    assert parse_assignments(assignments(overrides)) == overrides
+    assert sorted(assignments(overrides)) == sorted(typed)
+    config = configure(load_method("ddpm"), load_task("digits"), "default", overrides).model_dump()
+    assert (config["backbone"]["pretraining"]["lr"], config["num_steps"]) == (0.1, 3)
+
+
+def test_a_key_may_come_before_the_kind_that_has_it():
+    typed = ["sampler.schedule=step_linear", "sampler.kind=fastdpm"]
+    made = configure(load_method("dxmi"), load_task("gaussians8"), "default", parse_assignments(typed)).model_dump()
+    assert (made["sampler"]["kind"], made["sampler"]["schedule"]) == ("fastdpm", "step_linear")
+
+
+@pytest.mark.parametrize("typed", [["a.b=1", "a.b=2"], ["a.b=1", "a=2"], ["a=1", "a.b=2"], ['a={"b": 1}', "a.b=2"]])
+def test_a_nested_key_is_set_once(typed):
+    with pytest.raises(UsageError, match=r"--set a(\.b)? is given twice"):
+        parse_assignments(typed)
+
+
+@pytest.mark.parametrize("typed", ["a..b=1", ".a=1", "a.=1", "=1"])
+def test_a_key_has_no_empty_part(typed):
+    with pytest.raises(UsageError, match="--set takes key=value"):
+        parse_assignments([typed])
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("iterations=abc", "dxmi: iterations: Input should be a valid integer, got 'abc'"),
+        ("iterations=1.5", "dxmi: iterations: Input should be a valid integer, got 1.5"),
+        ("betas=[1]", "dxmi: betas.1: It is missing"),
+        ("sampler=residual", "dxmi: sampler: Input should be keys with values, got 'residual'"),
+        ("sampler.kind=nope", "dxmi: sampler: Its kind should be one of 'residual', 'strided'"),
+        ("sampler.std=-1", "dxmi: sampler.std: Input should be greater than 0, got -1"),
+        ("sampler.stdd=1", "dxmi: sampler.stdd: unknown key 'stdd'. Did you mean 'std'? Known: fix_last, kind"),
+    ],
+)
+def test_a_refusal_names_the_key_as_typed_in_a_users_words(typed, said):
+    with pytest.raises(UsageError) as refused:
+        configure(load_method("dxmi"), load_task("gaussians8"), "default", parse_assignments([typed]))
+    assert str(refused.value).startswith(said)
+
+
+def test_a_rule_between_settings_is_told_without_the_validators_name():
+    with pytest.raises(UsageError, match=r"^edm: configuration: sigma_min=5 has to be below sigma_max=2$"):
+        configure(load_method("edm"), load_task("gaussians8"), "default", {"sigma_min": 5, "sigma_max": 2})
 
 
 SHAPES = {"plane": (2,), "vectors": (5,), "small_images": (1, 8, 8), "images": (3, 32, 32), "patches": (6,)}

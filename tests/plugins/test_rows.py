@@ -34,6 +34,7 @@ VALUES = st.recursive(
             "edm[sigmas=[80, 0.8],sampler=heun]",
             RowName(method="edm", overrides={"sigmas": [80, 0.8], "sampler": "heun"}),
         ),
+        ("ddpm[backbone.width=16]", RowName(method="ddpm", overrides={"backbone": {"width": 16}})),
         ('ddpm[backbone={"width": 16}]', RowName(method="ddpm", overrides={"backbone": {"width": 16}})),
         ("dxmi[precision=bf16]", RowName(method="dxmi", precision="bf16")),
         ("a/b.py:Mine:quick[tau=1]", RowName(method="a/b.py:Mine", preset="quick", overrides={"tau": 1})),
