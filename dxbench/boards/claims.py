@@ -40,6 +40,7 @@ class Claim:
         disputed: why the printed number itself is doubtful.
         reason: what decided the verdict.
         assumed: how our protocol reads what the paper leaves open.
+        unstated: what of its setting the paper does not name; "" where it names all.
         row: label of our row; `selector` is what to type for it.
         ours: our number over training seeds; its interval is of the mean.
         marks: what is to be held against our row.
@@ -58,6 +59,7 @@ class Claim:
     verdict: Verdict
     reason: str
     assumed: str = ""
+    unstated: str = ""
     row: str | None = None
     selector: str | None = None
     ours: Summary | None = None
@@ -69,6 +71,19 @@ def claims(index: RecordIndex, published: Sequence[tuple[Source, PublishedRow]])
     """A claim per published cell and configuration of ours that it describes, in the order published."""
     entries = {task: index.entries(task) for task in {row.task for _, row in published}}
     return [claim for source, row in published for claim in _claims_of(source, row, entries[row.task])]
+
+
+def in_part(found: Sequence[Claim]) -> str:
+    """What to read beside the counts where papers do not name all of a setting; "" where they do."""
+    open_ones = [claim for claim in found if claim.unstated]
+    agreeing = sum(claim.verdict.judged for claim in open_ones)
+    apart = sum(claim.verdict == Verdict.OTHER_SETTING for claim in open_ones)
+    if not agreeing:
+        return ""
+    return (
+        f"In {agreeing + apart} of these cells the paper does not name all of its setting: {agreeing} agree and "
+        f"{apart} do not. A difference there is not counted against anybody, so the agreement is no rate."
+    )
 
 
 def _claims_of(source: Source, row: PublishedRow, entries: Sequence[Entry]) -> Iterator[Claim]:
@@ -117,6 +132,7 @@ def _claim(source: Source, row: PublishedRow, metric: str, candidate: Row | None
         verdict=verdict,
         reason=reason,
         assumed=equivalent.assumed if equivalent else "",
+        unstated=row.unstated,
         row=candidate.label if candidate else None,
         selector=candidate.selector if candidate else None,
         ours=summary,

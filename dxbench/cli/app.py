@@ -132,7 +132,10 @@ def run(
     ] = None,
     assign: Annotated[
         list[str] | None,
-        typer.Option("--set", help="key=value, or key.inner=value of nested settings, overrides the preset; alternatives as key=1|2; repeatable."),
+        typer.Option(
+            "--set",
+            help="key=value or key.inner=value, overrides the preset; alternatives as key=1|2; repeatable.",
+        ),
     ] = None,
     init: Annotated[
         Start | None,

@@ -10,7 +10,7 @@ from textwrap import fill
 from typing import Any, Literal
 
 from dxbench import paths
-from dxbench.boards.claims import Claim, Verdict, claims
+from dxbench.boards.claims import Claim, Verdict, claims, in_part
 from dxbench.boards.opening import open_records
 from dxbench.boards.published import PublishedRow, Source, read_published
 from dxbench.boards.render.cells import number
@@ -76,6 +76,8 @@ def _lines(found: Sequence[Claim], format: Format) -> Iterator[str]:
 
     counts = Counter(one.verdict for one in found)
     yield ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    if note := in_part(found):
+        yield broken(note)
     for (key, table, task), group in groupby(found, key=lambda one: (one.source.key, one.table, one.task)):
         cells = list(group)
         source = cells[0].source

@@ -12,7 +12,7 @@ from test_check import row, write
 from dxbench import paths
 from dxbench.api import Estimate
 from dxbench.boards.aggregate import summarise
-from dxbench.boards.claims import Claim, Verdict, claims, judge
+from dxbench.boards.claims import Claim, Verdict, claims, in_part, judge
 from dxbench.boards.published import PublishedRow, PublishedScore, Source, read_published
 from dxbench.plugins.registry import load_task, plugins
 from dxbench.records.index import open_index
@@ -90,6 +90,16 @@ def test_apart_from_a_paper_that_does_not_name_its_setting_is_neither_better_nor
     for near in (0.496 + 0.03, 0.496 + 0.06):
         alike = judge(PublishedScore(value=near), summary(OURS), unstated="its network or noise schedule")
         assert alike == judge(PublishedScore(value=near), summary(OURS))
+
+
+def test_agreement_where_a_paper_names_no_setting_stands_beside_the_differences_that_are_not_counted() -> None:
+    found = claims(open_index([paths.reference_results()]), read_published(paths.published()))
+    agreeing = [one for one in found if one.unstated and one.verdict.judged]
+    apart = [one for one in found if one.verdict == Verdict.OTHER_SETTING]
+    assert agreeing
+    assert apart
+    assert f"{len(agreeing)} agree and {len(apart)} do not" in in_part(found)
+    assert in_part([one for one in found if not one.verdict.judged]) == ""
 
 
 def test_one_seed_of_ours_decides_only_within_the_printed_spread() -> None:

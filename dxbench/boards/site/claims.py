@@ -6,7 +6,7 @@ from itertools import groupby
 
 from pydantic import JsonValue
 
-from dxbench.boards.claims import Claim, Verdict
+from dxbench.boards.claims import Claim, Verdict, in_part
 from dxbench.boards.published import PublishedRow, Source
 from dxbench.boards.render.cells import number, quantity
 from dxbench.boards.site.names import task_page
@@ -29,6 +29,7 @@ def claims_text(claims: Sequence[Claim], published: Sequence[tuple[Source, Publi
         depth=0,
         title="Claims",
         counts={verdict: counts[verdict] for verdict in Verdict if counts[verdict]},
+        in_part=in_part(claims),
         agreeing=[claim for claim in run if claim.verdict in AGREES],
         differing=[claim for claim in run if claim.verdict not in AGREES],
         absent=[(f"{table[0].source.key}, {table[0].table}", table) for table in tables],
