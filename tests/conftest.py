@@ -19,12 +19,17 @@ let_waiting_threads_sleep()
 install_import_hook("dxmi", "beartype.beartype")
 
 import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from dxbench.assets import WheelMember  # noqa: E402
 from dxbench.cli import main  # noqa: E402
 
 # Tests run side by side and on small tensors; threads only get in each other's way.
 torch.set_num_threads(1)
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("loaded machine", deadline=None)
+settings.load_profile("loaded machine")
 
 SLOW_SECONDS = 1800
 """Limit of a slow or an attacking test, which on a loaded machine takes several times what it takes alone."""

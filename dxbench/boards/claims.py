@@ -81,7 +81,7 @@ def in_part(found: Sequence[Claim]) -> str:
     if not agreeing:
         return ""
     return (
-        f"In {agreeing + apart} of these cells the paper does not name all of its setting: {agreeing} agree and "
+        f"In {agreeing + apart} of these cells the paper does not name its whole setting: {agreeing} agree and "
         f"{apart} do not. A difference there is not counted against anybody, so the agreement is no rate."
     )
 

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dxbench.api import CURVE_POINTS, Curve, Direction
@@ -57,7 +57,6 @@ def percent(text: str) -> float:
 POINTS = st.lists(st.tuples(st.integers(0, 6).map(float), st.integers(0, 6).map(float)), max_size=12)
 
 
-@settings(deadline=None)
 @given(POINTS)
 def test_the_front_is_what_the_definition_says(points: list[tuple[float, float]]) -> None:
     def beaten(a: tuple[float, float]) -> bool:
@@ -68,7 +67,6 @@ def test_the_front_is_what_the_definition_says(points: list[tuple[float, float]]
     assert [points[i] for i in front] == sorted(points[i] for i in front)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9))
 def test_a_scale_keeps_order_and_holds_its_values_and_ticks(values: list[float]) -> None:
     scale = Scale.over(values)
@@ -145,7 +143,6 @@ def test_where_higher_is_better_the_front_rises() -> None:
     assert pareto_plot(rows[:1], "m", "higher", cost="NFE", cost_of=lambda row: row.nfe) is None
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=400))
 def test_a_curve_fits_its_box_and_has_its_ends(values: list[float]) -> None:
     curve = Curve(step=list(range(1, len(values) + 1)), value=values)
@@ -161,3 +158,55 @@ def test_a_curve_fits_its_box_and_has_its_ends(values: list[float]) -> None:
 
 def test_an_empty_curve_is_none() -> None:
     assert line("loss", Curve(step=[], value=[])) is None
+
+
+def crowd(*, better: Direction = "lower") -> list[Row]:
+    """Thirty rows between 1 and 4 in steps, and two that went wrong."""
+    values = [1 + index / 10 for index in range(30)] + ([1e3, 1e6] if better == "lower" else [-1e3, -1e6])
+    return [row(f"r{index}", value, better=better) for index, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(("better", "arrow"), [("lower", "▲"), ("higher", "▼")])
+def test_rows_that_went_wrong_do_not_press_a_crowd_into_a_corner(better: Direction, arrow: str) -> None:
+    plot = pareto_plot(crowd(better=better), "m", better, cost="NFE", cost_of=lambda row: row.nfe)
+    assert plot is not None
+    beyond = {mark.label: mark for mark in plot.marks if mark.beyond}
+    assert set(beyond) == {"r30", "r31"}
+    assert {mark.beyond for mark in beyond.values()} == {arrow}
+    assert {mark.low for mark in beyond.values()} == {None}
+    within = [mark.y for mark in plot.marks if not mark.beyond]
+    assert max(within) - min(within) > plot.height / 2, "the crowd has the plot"
+    assert len(plot.marks) == 32
+    assert all("1e+0" in mark.text or "1000" in mark.text for mark in beyond.values())
+
+
+def test_a_plot_of_few_rows_reaches_all_of_them() -> None:
+    plot = pareto_plot(crowd()[-3:], "m", "lower", cost="NFE", cost_of=lambda row: row.nfe)
+    assert plot is not None
+    assert not any(mark.beyond for mark in plot.marks)
+
+
+@given(st.lists(any_size, min_size=2, max_size=30), st.sampled_from(["lower", "higher"]))
+def test_plots_of_any_values_lie_within_their_height(values: list[float], better: Direction) -> None:
+    rows = [row(f"r{index}", value, better=better) for index, value in enumerate(values)]
+    plot = pareto_plot(rows, "m", better, cost="NFE", cost_of=lambda row: row.nfe)
+    assert plot is not None
+    assert all(0 <= mark.y <= plot.height for mark in plot.marks)
+    assert not any(mark.beyond for mark in plot.front)
+
+
+def test_a_plot_grows_with_its_rows_and_names_keep_off_the_axis() -> None:
+    few, many = (
+        pareto_plot(crowd()[:count], "m", "lower", cost="NFE", cost_of=lambda row: row.nfe) for count in (5, 30)
+    )
+    assert few is not None
+    assert many is not None
+    assert few.height < many.height
+    left = 0.03 * 760
+    for tick in many.row_ticks:
+        for mark in many.marks:
+            for name in mark.names:
+                x = percent(mark.x) / 100 * 760 + name.dx
+                over = {"start": x, "middle": x - 3.1 * len(name.text), "end": x - 6.2 * len(name.text)}[name.anchor]
+                apart = abs(name.y - (int(tick.at) - 3)) >= 10
+                assert apart or over >= left + 6.2 * len(tick.text) or name.width == "narrow"

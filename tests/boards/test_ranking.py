@@ -143,7 +143,7 @@ def test_equal_rows_are_told_apart_in_one_board_of_twenty_at_most(skewed: bool) 
     assert apart / boards < 0.05 + 4 * (0.05 * 0.95 / boards) ** 0.5
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.floats(-5, 5), min_size=4, max_size=4), min_size=1, max_size=8))
 def test_places_say_what_holm_over_all_pairs_says_and_nothing_else(values: list[list[float]]) -> None:
     found = places([row(str(i), v) for i, v in enumerate(values)])

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Ended
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from site_records import EVIL, make_site, record, write_records
 
@@ -173,7 +173,6 @@ def test_a_name_cannot_leave_its_folder(name: str) -> None:
     assert ".." not in run_page(name, name, name, origin=name).split("/")
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(min_size=0, max_size=30), unique=True, max_size=20))
 def test_different_names_have_different_files_even_where_case_is_folded(names: list[str]) -> None:
     assert len({slug(name).casefold() for name in names}) == len(names)
@@ -289,7 +288,6 @@ def test_the_command_of_a_run_names_that_run(dxbench: Callable[..., Ended], tmp_
     assert entry.run_id in json.dumps(planned)
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         st.text(st.characters(codec="utf-8", exclude_characters="="), min_size=1, max_size=8),

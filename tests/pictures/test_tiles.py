@@ -108,7 +108,7 @@ def test_what_is_no_tile_is_refused(file: bytes) -> None:
         read_tile("samples", file, of="abc")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_tile_is_a_tile_or_refused(data: st.DataObject) -> None:
     (tile,) = plane_tiles({"samples": np.zeros((5, 2)), "test": np.zeros((1, 2))}, box=(-4, 4))

@@ -20,6 +20,8 @@ POINTS = 120
 """Rows of a plot of quality against cost, besides those on the front."""
 LINE_WIDTH, LINE_HEIGHT = 144, 28
 SCATTER_HEIGHT, CARD_HEIGHT = 400, 150
+CROWD, ROOM, SCATTER_MOST = 20, 6, 640
+"""Rows whose names `SCATTER_HEIGHT` has room for, pixels more for each further one, and the highest plot."""
 DOT_STEP = 34
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.03, 0.97, 14, 26
 WIDE, NARROW = 760, 340
@@ -39,10 +41,14 @@ class Scale:
     log: bool
 
     @classmethod
-    def over(cls, values: Sequence[float]) -> "Scale":
-        """The scale of some finite values, at least one."""
+    def over(cls, values: Sequence[float], *, log_from: float = _LOG_FROM) -> "Scale":
+        """The scale of some finite values, at least one.
+
+        Args:
+            log_from: the factor from which on positive values have a logarithmic one.
+        """
         low, high = _drawn(min(values)), _drawn(max(values))
-        log = low > _LOG_LOW and high < _LOG_HIGH and high / low > _LOG_FROM
+        log = low > _LOG_LOW and high < _LOG_HIGH and high / low > log_from
         if low == high:
             pad = abs(low) / 2 or 1.0
             return cls(low=low - pad, high=high + pad, log=False)
@@ -108,6 +114,7 @@ class Mark:
         x, y: percent of the width, pixels from the top.
         low, high: ends of the error bar, in the unit of the axis along which it lies; None without one.
         place: its number on the front, from the cheapest, or None.
+        beyond: a triangle that points to where it lies, at the end of an axis that does not reach it.
         text: what it says, for those who point at it or hear it.
     """
 
@@ -121,6 +128,7 @@ class Mark:
     low: str | None = None
     high: str | None = None
     place: int | None = None
+    beyond: str = ""
     names: tuple[Name, ...] = ()
 
     @property
@@ -204,9 +212,12 @@ def pareto_plot(
     *,
     cost: str,
     cost_of: Callable[[Row], float | None],
-    height: int = SCATTER_HEIGHT,
+    height: int | None = None,
 ) -> ParetoPlot | None:
-    """Rows that have the metric and a cost, and stand; None for fewer than two, or where no way is better."""
+    """Rows that have the metric and a cost, and stand; None for fewer than two, or where no way is better.
+
+    Without a height the plot grows with its rows.
+    """
     candidates = [row for row in rows if metric in row.scores and row.kind != "reference" and not row.withdrawn]
     costs = {id(row): found for row in candidates if (found := cost_of(row)) is not None and found > 0}
     priced = sorted((row for row in candidates if id(row) in costs), key=_by(metric, better))
@@ -217,21 +228,29 @@ def pareto_plot(
     best = [ranked[i] for i in pareto_front([(costs[id(r)], sign * r.scores[metric].value) for r in ranked])]
     places = {id(row): place for place, row in enumerate(best, 1)}
     shown = [row for index, row in enumerate(priced) if index < POINTS or id(row) in places]
+    if height is None:
+        height = min(SCATTER_MOST, SCATTER_HEIGHT + ROOM * max(0, len(shown) - CROWD))
     across = Scale.over([costs[id(row)] for row in shown])
-    down = Scale.over(_ends([row.scores[metric] for row in shown]))
+    whole = Scale.over(_ends([row.scores[metric] for row in shown]))
+    reached = _reached([row.scores[metric].value for row in shown], log=whole.log)
+    ends = _ends([row.scores[metric] for row in shown[:reached]])
+    down = Scale.over(ends, log_from=1.0 if whole.log else math.inf)
+    arrow = "▲" if sign > 0 else "▼"
 
-    def at(value: float) -> int:
+    def at(value: float, height: int = height) -> int:
         return _down(down, value, height)
 
     marks = []
-    for row in shown:
+    for index, row in enumerate(shown):
         summary = row.scores[metric]
         low, high = [str(at(end)) for end in _bar(summary)] or (None, None)
         text = f"{row.label}: {number(summary)} at {quantity(costs[id(row)])} {cost}"
         x = _percent(across.at(costs[id(row)]))
         place = places.get(id(row))
-        marks.append(_mark(row, x=x, y=at(summary.value), text=text, low=low, high=high, place=place))
-    marks = _named(marks, height)
+        mark = _mark(row, x=x, y=at(summary.value), text=text, low=low, high=high, place=place)
+        marks.append(mark if index < reached else replace(mark, low=None, high=None, beyond=arrow))
+    levels = [Tick(at=str(at(t)), text=f"{t:g}") for t in down.ticks(4)]
+    marks = _named(marks, levels, height)
     front = sorted((mark for mark in marks if mark.place), key=lambda mark: mark.place or 0)
     return ParetoPlot(
         cost=cost,
@@ -239,18 +258,32 @@ def pareto_plot(
         front=front,
         steps=_steps(front),
         ticks=[Tick(at=_percent(across.at(t)), text=quantity(t)) for t in across.ticks(4)],
-        row_ticks=[Tick(at=str(at(t)), text=f"{t:g}") for t in down.ticks(4)],
+        row_ticks=levels,
         height=height,
         left_out=len(priced) - len(shown),
     )
 
 
-def _named(marks: Sequence[Mark], height: int) -> list[Mark]:
-    """The marks with their names, as many as there is room for: those on the front first, papers' last."""
+def _reached(values: Sequence[float], *, log: bool) -> int:
+    """How many of some values, the best first, an axis reaches, which is logarithmic or not.
+
+    In a crowd it goes as far beyond the third quartile as that is from the best: a few rows that went wrong would
+    press all others into a corner.
+    """
+    if len(values) <= CROWD:
+        return len(values)
+    best = values[0]
+    away = [abs(math.log(value / best) if log else _drawn(value) - _drawn(best)) for value in values]
+    fence = 2 * away[3 * (len(away) - 1) // 4]
+    return sum(distance <= fence for distance in away) if fence else len(values)
+
+
+def _named(marks: Sequence[Mark], levels: Sequence[Tick], height: int) -> list[Mark]:
+    """The marks with their names, as many as there is room for beside the axis: the front's first, papers' last."""
     order = sorted(range(len(marks)), key=lambda i: (marks[i].place is None, marks[i].kind == "published", i))
     found: dict[int, dict[str, Name]] = {index: {} for index in order}
     for width, pixels in (("wide", WIDE), ("narrow", NARROW)):
-        taken = [_around(mark, pixels) for mark in marks]
+        taken = [_around(mark, pixels) for mark in marks] + [_of_level(tick, pixels) for tick in levels]
         for index in order:
             for name, box in _placed(marks[index], width, pixels, height):
                 if not any(_overlap(box, other) for other in taken):
@@ -273,6 +306,11 @@ def _around(mark: Mark, pixels: int) -> _Box:
     x = float(mark.x.removesuffix("%")) / 100 * pixels
     reach = 9 if mark.place else 5
     return x - reach, mark.y - reach, x + reach, mark.y + reach
+
+
+def _of_level(tick: Tick, pixels: int) -> _Box:
+    left, bottom = _LEFT * pixels, int(tick.at)
+    return left, bottom - _LINE, left + _LETTER * len(tick.text), bottom
 
 
 def _placed(mark: Mark, width: str, pixels: int, height: int) -> Iterator[tuple[Name, _Box]]:

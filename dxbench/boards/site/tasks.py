@@ -16,7 +16,6 @@ from dxbench.boards.site.pictures import PictureSource
 from dxbench.boards.site.plots import (
     CARD_DOTS,
     CARD_HEIGHT,
-    SCATTER_HEIGHT,
     DotPlot,
     ParetoPlot,
     dot_plot,
@@ -247,9 +246,7 @@ def _figures_of(table: Table, block: Block) -> Iterator[Figures]:
             )
 
 
-def _paretos_of(
-    rows: Sequence[Row], metric: str, better: Direction, *, height: int = SCATTER_HEIGHT
-) -> list[ParetoPlot]:
+def _paretos_of(rows: Sequence[Row], metric: str, better: Direction, *, height: int | None = None) -> list[ParetoPlot]:
     plots = (pareto_plot(rows, metric, better, cost=name, cost_of=of, height=height) for name, of in COSTS.items())
     return [plot for plot in plots if plot is not None]
 

@@ -34,7 +34,7 @@ def test_auroc_ap_and_f1_equal_scikit_learn(seed: int, ties: bool) -> None:
     assert f1_max(normal, anomalous) == pytest.approx(best, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(-3, 3), min_size=1, max_size=12),
     st.lists(st.integers(-3, 3), min_size=1, max_size=12),
