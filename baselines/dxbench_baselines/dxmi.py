@@ -98,6 +98,10 @@ class DxMIConfig(FewStepConfig):
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:
+        if self.policy_from >= self.num_steps:
+            raise ValueError(f"policy_from={self.policy_from} has to be below num_steps={self.num_steps}")
+        if self.skip_last > self.num_steps:
+            raise ValueError(f"skip_last={self.skip_last} is more than num_steps={self.num_steps}")
         self.policy_sweep()
         if isinstance(self.critic, ResNetCritic) and self.value != "time_independent":
             raise ValueError("an energy net of images takes no step; set value=time_independent, or critic.kind=mlp")
@@ -136,7 +140,7 @@ class DxMIConfig(FewStepConfig):
         """The transitions that the policy learns from."""
         if self.policy_minibatches is None:
             return SWEEPS[self.sweep](self.num_steps, self.policy_from)
-        return ShuffledSteps(num_steps=self.num_steps, minibatches=self.policy_minibatches)
+        return ShuffledSteps(num_steps=self.num_steps, minibatches=self.policy_minibatches, first=self.policy_from)
 
     def value_net(self, problem: Problem, rng: RandomStreams) -> ValueNet:
         """Energy and values before training."""

@@ -45,17 +45,24 @@ class ShuffledSteps:
     together. Here each chain gives one row to a minibatch, so that a batch can be cut by chains; a row is as likely to
     be any transition.)
 
+    Attributes:
+        first: the step that the transitions begin at.
+
     Raises:
-        ValueError: unless 1 <= minibatches <= num_steps.
+        ValueError: unless 1 <= minibatches <= num_steps - first.
     """
 
     num_steps: int
     minibatches: int
+    first: int = 0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.minibatches <= self.num_steps:
-            raise ValueError(f"got {self.minibatches} minibatches for {self.num_steps} steps; wanted 1 to that many")
+        if not 1 <= self.minibatches <= self.num_steps - self.first:
+            raise ValueError(
+                f"got {self.minibatches} minibatches for {self.num_steps - self.first} steps; wanted 1 to that many"
+            )
 
     def steps(self, chains: int, generator: Generator) -> Iterable[Int[Tensor, " s b"]]:
-        order = torch.rand((self.num_steps, chains), generator=generator, device=generator.device).argsort(dim=0)
+        shape = (self.num_steps - self.first, chains)
+        order = torch.rand(shape, generator=generator, device=generator.device).argsort(dim=0) + self.first
         yield from order[: self.minibatches, None]

@@ -113,6 +113,8 @@ def test_what_all_settings_have_in_common(setting: str) -> None:
     assert (config.flips, config.lr_decay, config.init, config.guidance) == (True, "none", "official", 0.0)
     assert DxMI.pretrained(config) == (config.backbone.weights,)
     assert DxMI.pretrained(config.model_copy(update={"init": "train"})) == ()
+    later = type(config).model_validate(config.model_dump() | {"policy_from": 1, "policy_minibatches": 1})
+    assert later.policy_sweep() == ShuffledSteps(num_steps=config.num_steps, minibatches=1, first=1)
     assert config.policy_sweep() == ShuffledSteps(num_steps=config.num_steps, minibatches=config.policy_minibatches)
     assert not DxMI.selected_on_test
     assert DxMIConfig.model_validate(config.model_dump(mode="json")) == config
@@ -140,7 +142,9 @@ def test_the_sigmoid_time_cost_is_the_papers() -> None:
         assert cost[0].item() == pytest.approx(first.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{"num_steps": 5}, {"policy_minibatches": 5}])
+@pytest.mark.parametrize(
+    "changes", [{"num_steps": 5}, {"policy_minibatches": 5}, {"policy_from": 9}, {"skip_last": 99}]
+)
 def test_settings_that_cannot_be_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="steps"):
         DxMIConfig.model_validate(recipes.cifar10_ddgan().model_dump() | changes)

@@ -90,6 +90,13 @@ def test_shuffled_minibatches_walk_over_every_transition_once() -> None:
     assert isinstance(sweep, PolicySweep)
 
 
+def test_shuffled_minibatches_leave_out_the_steps_before_the_first() -> None:
+    minibatches = list(ShuffledSteps(num_steps=STEPS, minibatches=2, first=STEPS - 2).steps(BATCH, generator()))
+    assert torch.cat(minibatches).sort(dim=0).values.tolist() == [[k] * BATCH for k in (STEPS - 2, STEPS - 1)]
+    with pytest.raises(ValueError, match="got 3 minibatches for 2 steps"):
+        ShuffledSteps(num_steps=STEPS, minibatches=3, first=STEPS - 2)
+
+
 def test_one_shuffled_minibatch_takes_each_step_of_a_chain_alike() -> None:
     (steps,) = ShuffledSteps(num_steps=STEPS, minibatches=1).steps(40_000, generator())
     share = torch.bincount(steps.flatten(), minlength=STEPS) / 40_000
