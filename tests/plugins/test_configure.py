@@ -55,9 +55,9 @@ def test_a_dot_leads_into_nested_settings():
 
 
 def test_a_key_may_come_before_the_kind_that_has_it():
-    typed = ["sampler.first_level=2", "sampler.kind=strided"]
+    typed = ["sampler.last_std=0.2", "sampler.kind=strided"]
     made = configure(load_method("dxmi"), load_task("gaussians8"), "default", parse_assignments(typed)).model_dump()
-    assert (made["sampler"]["kind"], made["sampler"]["first_level"]) == ("strided", 2)
+    assert (made["sampler"]["kind"], made["sampler"]["last_std"]) == ("strided", 0.2)
 
 
 @pytest.mark.parametrize("typed", [["a.b=1", "a.b=2"], ["a.b=1", "a=2"], ["a=1", "a.b=2"], ['a={"b": 1}', "a.b=2"]])
