@@ -126,6 +126,25 @@ def test_info_of_a_method_shows_keys_and_presets(dxbench: Command) -> None:
     assert "arXiv:2407.00626" in out
 
 
+@pytest.mark.parametrize(
+    ("method", "runs", "task", "reason"),
+    [
+        ("meanflow", "digits", "imagenet64", "plain vectors, or images of at most 1,024 values"),
+        ("gcd", "gaussians8", "lsun_bedroom", "data that are plain vectors, not images"),
+        ("dxmi_detection", "tabular_clean", "gmm9", "a finite training set"),
+        ("edm", "gaussians8", "funnel10", "training data"),
+        ("dds", "gmm40", "tabular_clean", "a given energy to call"),
+    ],
+)
+def test_info_lists_presets_where_a_method_can_run(
+    dxbench: Command, method: str, runs: str, task: str, reason: str
+) -> None:
+    facts = dxbench("info", method, "--json").json
+    assert runs in facts["presets"]
+    assert task not in facts["presets"]
+    assert task in facts["where it cannot run"][f"needs {reason}"]
+
+
 def test_run_prints_result_paper_and_floor(dxbench: Command) -> None:
     dxbench(*RUN, "-m", "data")
     nets = ("--set", 'backbone={"network": {"hidden": 8}}', "--set", 'critic={"hidden": 8}')

@@ -58,7 +58,10 @@ def test_events_that_a_configuration_has_no_networks_for_end_as_skipped(
     (record,) = records(home)
     assert record.status == "skipped"
     assert record.failure is not None
-    assert record.failure.message == "points needs events that are vectors, which digits does not have here"
+    assert (
+        record.failure.message
+        == "points needs data that are plain vectors, not images, which digits does not have here"
+    )
 
 
 def test_samples_of_the_run_are_kept(dxbench: Callable[..., Ended], home: Path) -> None:
