@@ -1,4 +1,4 @@
-"""Text of strangers made safe to show: no control character, no mark that reorders what a reader sees."""
+"""Text for people: counts with their nouns, and text of strangers made safe, with no mark that reorders it."""
 
 import re
 
@@ -11,6 +11,11 @@ _UNSAFE = (
 )
 _WITHIN_A_LINE = re.compile(f"[{_UNSAFE}]")
 _ANYWHERE = re.compile(f"[\n{_UNSAFE}]")
+
+
+def counted(count: int, word: str, plural: str = "") -> str:
+    """A count with its noun, such as "1 record" and "2,000 records"."""
+    return f"{count:,} {word if count == 1 else plural or f'{word}s'}"
 
 
 def is_plain(text: str) -> bool:
