@@ -262,6 +262,8 @@ def _exit_code(outcomes: Sequence[Outcome], records: Sequence[ResultRecord], con
     if errors:
         return int(errors[0].exit_code)
     bad = [record for record in records if record.status not in ("ok", "partial")]
+    if failed := [record.run_id for record in bad if record.status == "failed"]:
+        console.print(f"dxbench: `dxbench logs {failed[0]}` prints the whole traceback")
     if any(record.failure is not None and record.failure.type == "MissingData" for record in bad):
         return int(ExitCode.MISSING_DATA)
     silent = [record for record in records if record.status == "ok" and not record.scores]

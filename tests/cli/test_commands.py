@@ -232,6 +232,17 @@ def test_eval_refuses_what_it_cannot_score(
     assert words in ended.err
 
 
+def test_a_metric_of_the_user_that_fails_is_told_by_its_line(dxbench: Command, tmp_path: Path) -> None:
+    np.savez(tmp_path / "samples.npz", arr_0=np.random.default_rng(0).normal(size=(60_000, 2)))
+    code = (
+        "class M:\n    name, title, protocol = 'm', 'M', None\n    def measure(self, inputs):\n        return 1 / 0\n"
+    )
+    (tmp_path / "mine.py").write_text(f"{code}\nM = M()\n")
+    ended = dxbench("eval", tmp_path / "samples.npz", "-t", "gaussians8", "--metric", f"{tmp_path / 'mine.py'}:M")
+    assert (ended.code, "Traceback" in ended.err) == (2, False)
+    assert "ZeroDivisionError: division by zero (mine.py, line 4: return 1 / 0); mend that line" in ended.err
+
+
 def test_eval_executes_nothing_and_names_what_is_missing(dxbench: Command, tmp_path: Path) -> None:
     np.save(tmp_path / "pickle.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     assert dxbench("eval", tmp_path / "pickle.npy", "-t", "gaussians8").code == 5

@@ -46,6 +46,14 @@ def lost(seeds):
     return sample(seeds) / 0
 
 
+def away(seeds):
+    return sample(seeds) * 1e30
+
+
+def fails(seeds):
+    return sample(seeds) + 1 / (len(seeds) - len(seeds))
+
+
 COUNTED = Model(networks=(net,), sampler=twice)
 """
 
@@ -221,6 +229,17 @@ def test_a_name_that_is_taken_or_none_is_refused(
             2,
             "mine.py:sample fails: TypeError",
         ),
+        (
+            ["mine.py:away", "--task", "tiny", "--name", "Mine", "--nfe", "4"],
+            5,
+            "mine.py:away: coordinates of 1,000 of 1,000 samples are beyond 10,000 standard deviations of the data",
+        ),
+        (
+            ["mine.py:fails", "--task", "tiny", "--name", "Mine", "--nfe", "4"],
+            2,
+            "mine.py:fails fails: ZeroDivisionError: division by zero (mine.py, line ",
+        ),
+        (["syntax.py:f", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 2, "(syntax.py, line 1): def f(:"),
         (["mine.py:sample", "--task", "tiny", "--name", "M", "--set", "nfe=4"], 2, "give that argument"),
     ],
 )
@@ -232,6 +251,7 @@ def test_what_cannot_be_a_record_is_refused_in_a_sentence(
     bad["huge"][0, 0] = 1e200
     for name, array in bad.items():
         np.savez(files / f"{name}.npz", samples=array)
+    (files / "syntax.py").write_text("def f(:\n")
     ended = refused(dxbench, home, *arguments)
     assert (ended.code, words in ended.err) == (code, True), ended.err
 
