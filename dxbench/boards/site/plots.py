@@ -13,6 +13,7 @@ from dxbench.api import Curve, Direction
 from dxbench.boards.aggregate import RANKING, Row, Summary
 from dxbench.boards.render.cells import number, quantity
 from dxbench.boards.site.names import row_anchor, tone
+from dxbench.metrics.cards import UNLIMITED, Limits, limits
 
 DOTS, CARD_DOTS = 24, 4
 """Rows of a dot plot on the page of a task and on a card; more than that nobody reads, the table has all."""
@@ -39,8 +40,13 @@ class Scale:
     log: bool
 
     @classmethod
-    def over(cls, values: Sequence[float]) -> "Scale":
-        """The scale of some finite values, at least one."""
+    def over(cls, values: Sequence[float], within: Limits = UNLIMITED) -> "Scale":
+        """The scale of some finite values, at least one; it ends where a metric does."""
+        free = cls._free([within.cut(value) for value in values])
+        return replace(free, low=within.cut(free.low), high=within.cut(free.high))
+
+    @classmethod
+    def _free(cls, values: Sequence[float]) -> "Scale":
         low, high = _drawn(min(values)), _drawn(max(values))
         log = low > _LOG_LOW and high < _LOG_HIGH and high / low > _LOG_FROM
         if low == high:
@@ -181,7 +187,8 @@ def dot_plot(rows: Sequence[Row], metric: str, better: Direction, *, most: int =
     left_out, shown = max(0, len(shown) - most), shown[:most]
     if not shown:
         return None
-    scale = Scale.over(_ends([row.scores[metric] for row in shown], *([] if floor is None else [floor.value])))
+    ends = _ends([row.scores[metric] for row in shown], *([] if floor is None else [floor.value]))
+    scale = Scale.over(ends, limits(metric))
     marks = []
     for index, row in enumerate(shown):
         summary = row.scores[metric]
@@ -218,7 +225,7 @@ def pareto_plot(
     places = {id(row): place for place, row in enumerate(best, 1)}
     shown = [row for index, row in enumerate(priced) if index < POINTS or id(row) in places]
     across = Scale.over([costs[id(row)] for row in shown])
-    down = Scale.over(_ends([row.scores[metric] for row in shown]))
+    down = Scale.over(_ends([row.scores[metric] for row in shown]), limits(metric))
 
     def at(value: float) -> int:
         return _down(down, value, height)
