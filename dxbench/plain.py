@@ -13,9 +13,10 @@ _WITHIN_A_LINE = re.compile(f"[{_UNSAFE}]")
 _ANYWHERE = re.compile(f"[\n{_UNSAFE}]")
 
 
-def counted(count: int, word: str, plural: str = "") -> str:
-    """A count with its noun, such as "1 record" and "2,000 records"."""
-    return f"{count:,} {word if count == 1 else plural or f'{word}s'}"
+def counted(count: float, word: str, plural: str = "") -> str:
+    """A count with its noun, such as "1 record", "2,000 records" and, of 1.0, "1 pass"; `plural` if no s makes it."""
+    shown = f"{count:,}" if isinstance(count, int) else f"{count:g}"
+    return f"{shown} {word if count == 1 else plural or f'{word}s'}"
 
 
 def is_plain(text: str) -> bool:

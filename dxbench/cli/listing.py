@@ -13,6 +13,7 @@ from dxbench.boards.opening import recorded_tasks
 from dxbench.cli.common import say, warn
 from dxbench.errors import UsageError, unknown
 from dxbench.metrics.cards import card_of, stem_of
+from dxbench.plain import counted
 from dxbench.plugins import registry
 from dxbench.plugins.rows import RowName
 from dxbench.terminal.console import console, grid
@@ -225,7 +226,8 @@ def _recorded_facts(name: str) -> dict[str, Any]:
         "methods": ", ".join(sorted({entry.method for entry in entries})),
         "metrics": ", ".join(sorted({metric for entry in entries for metric in entry.scores})),
     }
-    what = f"Not installed. {len(entries)} records in {paths.results()}; `dxbench table --task {name}` shows them."
+    kept = f"{counted(len(entries), 'record')} in {paths.results()}"
+    what = f"Not installed. {kept}; `dxbench table --task {name}` shows them."
     return {f"task {name}": what, "of its records": facts}
 
 

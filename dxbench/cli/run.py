@@ -22,6 +22,7 @@ from dxbench.engine.tracking import check_trackers
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, UsageError
 from dxbench.files.writing import check_writable
 from dxbench.launchers.contract import Launch, Launcher, LaunchSettings, Outcome
+from dxbench.plain import counted
 from dxbench.plugins import registry
 from dxbench.plugins.registry import load_method, load_task, shadowed
 from dxbench.records.entries import Entry, why_unmeasured
@@ -197,7 +198,9 @@ def _announce(sweep: Sweep, launcher: str, options: RunOptions, console: Console
     sweep.cancelled.unlink(missing_ok=True)
     LaunchNote.of_now(launcher, options.results, command_line()).write(sweep.folder)
     runs = sum(cell.part == "run" for cell in sweep.cells)
-    console.print(f"sweep {sweep.id}: {runs} cells; `dxbench status {sweep.id}` shows how they are, from anywhere")
+    console.print(
+        f"sweep {sweep.id}: {counted(runs, 'cell')}; `dxbench status {sweep.id}` shows how they are, from anywhere"
+    )
 
 
 def _launched(launcher: Launcher, launch: Launch, console: Console) -> tuple[list[Outcome], bool]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from dxbench.api import ResultRecord
 from dxbench.errors import InvalidFile
+from dxbench.plain import counted
 from dxbench.records.files import Unreadable
 
 _VERDICT = "submission"
@@ -39,7 +40,7 @@ class Moved:
         """Raise InvalidFile, naming everything that was left, if there is anything."""
         if self.problems:
             listing = "\n".join(f"  {problem.path}: {problem.reason}" for problem in self.problems)
-            raise InvalidFile(f"{len(self.problems)} file(s) were left where they are:\n{listing}")
+            raise InvalidFile(f"left in place: {counted(len(self.problems), 'file')}:\n{listing}")
 
 
 def endings(left: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from dxbench.exchange.layout import Chosen, Layout, bundle_name, is_record_name
 from dxbench.exchange.moved import Moved, conflict, differing, endings
 from dxbench.exchange.remote import Progress, Remote
 from dxbench.exchange.staging import Staging
+from dxbench.plain import counted
 from dxbench.records.files import Unreadable, config_id_of, stored_text
 from dxbench.records.index import list_records, read_placed
 from dxbench.records.parts import PART_LIMIT, is_sound, part_texts
@@ -182,9 +183,8 @@ def _without_number(own: Mapping[str, ResultRecord]) -> dict[str, str]:
 def _name_of_sound(bundle: Path, progress: Progress) -> str:
     report = validate(bundle, results=paths.reference_results(), progress=progress)
     if not report.valid or report.manifest is None:
-        raise InvalidFile(
-            f"{bundle} has {len(report.defects)} defects, and nothing was pushed; `dxbench validate` lists them"
-        )
+        found = counted(len(report.defects), "defect")
+        raise InvalidFile(f"{bundle} has {found}, and nothing was pushed; `dxbench validate` tells all of it")
     sha256 = file_digest(bundle).removeprefix("sha256:")
     return bundle_name(report.manifest.task, report.manifest.method, sha256)
 
@@ -194,4 +194,4 @@ def _message(names: Sequence[str], what: str) -> str:
     if not names:
         return "Add what records name, and their pictures"
     tasks = sorted({name.removeprefix("bundles/").partition("/")[0] for name in names})
-    return f"Add {len(names)} {what}{'s' if len(names) > 1 else ''} of {', '.join(tasks)}"
+    return f"Add {counted(len(names), what)} of {', '.join(tasks)}"

@@ -61,9 +61,10 @@ def _evaluations(record: ResultRecord, manifest: Manifest) -> Iterator[Defect]:
     if record.status != "ok":
         return
     if nfe != manifest.nfe:
-        yield _defect(record, "nfe", f"counted {nfe}, the manifest declares {manifest.nfe}", PACK)
+        yield _defect(record, "nfe", f"counted {_number(nfe)}, the manifest declares {_number(manifest.nfe)}", PACK)
     if (nfe is None) != (record.samples_sha256 is None):
-        yield _defect(record, "nfe", f"{nfe} with samples {record.samples_sha256}: one without the other", RUN_AGAIN)
+        problem = f"{_number(nfe)} with samples {record.samples_sha256}: one without the other"
+        yield _defect(record, "nfe", problem, RUN_AGAIN)
     if record.external is not None:
         yield from _outside(record)
         return
@@ -81,11 +82,16 @@ def _evaluations(record: ResultRecord, manifest: Manifest) -> Iterator[Defect]:
         yield _defect(record, "nfe", f"{nfe:g} evaluations, although a sample took {flops} operations", RUN_AGAIN)
 
 
+def _number(nfe: float | None) -> str:
+    return "none" if nfe is None else f"{nfe:g}"
+
+
 def _outside(record: ResultRecord) -> Iterator[Defect]:
     """Claims that samples from outside may not make: costs that nobody saw, other passes, a method's name."""
     passes = record.config.get("nfe")
     if record.nfe is None or record.nfe < 1 or record.nfe != passes:
-        problem = f"{record.external} {record.nfe}, its configuration says {passes}; wanted one number, 1 at least"
+        said = f"{record.external} {_number(record.nfe)}, its configuration says {passes}"
+        problem = f"{said}; wanted one number, 1 at least"
         yield _defect(record, "nfe", problem, SCORE_AGAIN)
     if record.cost is not None:
         yield _defect(record, "cost", "of samples from outside, whose costs nobody saw", SCORE_AGAIN)

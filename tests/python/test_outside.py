@@ -207,7 +207,11 @@ def test_a_name_that_is_taken_or_none_is_refused(
         (["few.npz", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 6, "needs 5,000 samples, got 100"),
         (["nan.npz", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 5, "nan.npz"),
         (["huge.npz", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 5, "huge.npz"),
-        (["mine.py:COUNTED", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 5, "2 passes per sample were counted"),
+        (
+            ["mine.py:COUNTED", "--task", "tiny", "--name", "Mine", "--nfe", "4"],
+            5,
+            "dxbench counted 2 passes per sample",
+        ),
         (["mine.py:sample", "--task", "tiny", "--name", "Mine"], 2, "give --nfe N"),
         (["mine.py", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 2, "write the name of its sampler behind it, "),
         (["mine.py:COUNTET", "--task", "tiny", "--name", "Mine"], 2, "Did you mean 'COUNTED'?"),
@@ -283,7 +287,7 @@ def test_python_puts_the_same_on_record(dxbench: Callable[..., Ended], files: Pa
     assert found["Twice"].provenance.command == (
         "dxbench.add_result('mine.py:COUNTED', 'tiny', name='Twice', nfe=None, seed=3)"
     )
-    with pytest.raises(InvalidFile, match="2 passes per sample were counted"):
+    with pytest.raises(InvalidFile, match="dxbench counted 2 passes per sample"):
         package.add_result("mine.py:COUNTED", "tiny", name="Twice", nfe=1)
 
 
