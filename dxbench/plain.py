@@ -19,6 +19,11 @@ def counted(count: float, word: str, plural: str = "") -> str:
     return f"{shown} {word if count == 1 else plural or f'{word}s'}"
 
 
+def shown_number(number: float | None) -> str:
+    """A number without decimals that say nothing, such as "4" of 4.0; "none" of None."""
+    return "none" if number is None else f"{number:g}"
+
+
 def is_plain(text: str) -> bool:
     """True where a reader sees all of a text, in its order."""
     return _ANYWHERE.search(text) is None

@@ -44,7 +44,7 @@ class Moved:
 
 
 def endings(left: Mapping[str, str]) -> str:
-    """How runs ended, counted, such as "3 failed, 1 skipped"."""
+    """The ends of runs, counted, such as "3 failed, 1 skipped"."""
     return ", ".join(f"{count} {ended.replace('_', ' ')}" for ended, count in Counter(left.values()).items())
 
 
