@@ -218,7 +218,7 @@ def test_a_bundle_with_a_defect_does_not_leave_and_does_not_land(
 ) -> None:
     bundle = workshop.build(records=workshop.changed(nfe=1.0))
     pushed = dxbench("push", place.address, "--bundle", bundle)
-    assert (pushed.code, "`dxbench validate` lists them" in pushed.err, place.messages) == (5, True, [])
+    assert (pushed.code, "`dxbench validate` tells all of it" in pushed.err, place.messages) == (5, True, [])
     content = bundle.read_bytes()
     place.put({f"bundles/tiny/sound/{sha256(content)}.zip": content, f"bundles/tiny/sound/{'0' * 64}.zip": content})
     pulled = dxbench("pull", place.address, "--results", tmp_path / "board", "--bundles")
