@@ -87,7 +87,7 @@ def leader_power(rng: np.random.Generator, draws: int) -> Iterator[list[str]]:
 
 
 def lost_best(rng: np.random.Generator, draws: int) -> Iterator[list[str]]:
-    """Five equal best rows before five that are d spreads worse: P(one of the best is not bold)."""
+    """Five equal best rows before five that are d spreads worse: P(one of the best is called worse)."""
     for seeds in SEEDS:
         for behind in (0.5, 1, 2, 4):
             lost = 0
@@ -257,7 +257,7 @@ def main() -> None:
     )
     _markdown(
         "Five equal best rows before five equal worse ones:",
-        ["seeds", "sd behind", "P(one of the best is not bold)"],
+        ["seeds", "sd behind", "P(one of the best is called worse)"],
         lost_best(rng, draws),
     )
     _markdown(

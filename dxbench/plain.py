@@ -1,4 +1,4 @@
-"""Text of strangers made safe to show: no control character, no mark that reorders what a reader sees."""
+"""Text for people: counts with their nouns, and text of strangers made safe, with no mark that reorders it."""
 
 import re
 
@@ -11,6 +11,17 @@ _UNSAFE = (
 )
 _WITHIN_A_LINE = re.compile(f"[{_UNSAFE}]")
 _ANYWHERE = re.compile(f"[\n{_UNSAFE}]")
+
+
+def counted(count: float, word: str, plural: str = "") -> str:
+    """A count with its noun, such as "1 record", "2,000 records" and, of 1.0, "1 pass"; `plural` if no s makes it."""
+    shown = f"{count:,}" if isinstance(count, int) else f"{count:g}"
+    return f"{shown} {word if count == 1 else plural or f'{word}s'}"
+
+
+def shown_number(number: float | None) -> str:
+    """A number without decimals that say nothing, such as "4" of 4.0; "none" of None."""
+    return "none" if number is None else f"{number:g}"
 
 
 def is_plain(text: str) -> bool:

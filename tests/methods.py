@@ -123,6 +123,15 @@ class Poisoned(Toy):
     training = PoisonedTraining
 
 
+class Far(Toy):
+    """Its samples are finite and of no use to anybody."""
+
+    name = "far"
+
+    def start(self, problem: Problem, config: ToyConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+        return NoTraining(Model(sampler=lambda seeds: torch.full((len(seeds), 2), 1e30)))
+
+
 class Crash(Toy):
     """Fails when set up."""
 

@@ -14,7 +14,7 @@ from dxbench.boards.aggregate import Row, Summary
 from dxbench.boards.render import render
 from dxbench.boards.tables import Block, Table
 from dxbench.cli.streams import plain_streams
-from dxbench.plain import is_plain, plain, plain_lines, plain_markup
+from dxbench.plain import counted, is_plain, plain, plain_lines, plain_markup
 from dxbench.terminal.console import console
 
 Command = Callable[..., Ended]
@@ -33,6 +33,11 @@ ODD = [
     "\ufffe",
     "\U000e0041",
 ]
+
+
+def test_a_count_agrees_with_its_noun():
+    assert [counted(n, "record") for n in (0, 1, 2_000)] == ["0 records", "1 record", "2,000 records"]
+    assert [counted(n, "pass", "passes") for n in (1.0, 2.5)] == ["1 pass", "2.5 passes"]
 
 
 @pytest.mark.parametrize("odd", [*ODD, "\ud800", "\x00"])

@@ -55,8 +55,8 @@ class Need(StrEnum):
 
     TRAINING_DATA = "training data"
     FINITE_DATA = "a finite training set"
-    VECTORS = "events that are vectors"
-    SMALL_EVENTS = "vectors, or images of at most 1,024 values"
+    VECTORS = "data that are plain vectors, not images"
+    SMALL_EVENTS = "plain vectors, or images of at most 1,024 values"
     IMAGES = "images"
     PATCHES = "patches of images"
     ORACLE = "the true distribution"

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from dxbench.api import Direction, Estimate
 from dxbench.boards.stats import bounded, mean, rounded_moments
+from dxbench.plain import counted
 from dxbench.plugins.rows import RowName
 from dxbench.records.entries import YOURS, Entry
 
@@ -213,7 +214,7 @@ def _row(group: Sequence[Entry], *, label: str, superseded: bool) -> Row:
     remarks += _withdrawals(group)
     for status in sorted({entry.status for entry in group} - {"ok"}):
         count = sum(entry.status == status for entry in group)
-        remarks.append(f"{count} of {len(group)} seeds {status.replace('_', ' ')}")
+        remarks.append(f"{count} of {counted(len(group), 'seed')} {status.replace('_', ' ')}")
     if trusted := dict.fromkeys(what for entry in group for what in entry.on_trust):
         remarks.append(f"submitted from elsewhere; on trust are {', '.join(trusted)}")
     if found := sorted({entry.external for entry in group if entry.external is not None}):

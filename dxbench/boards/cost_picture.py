@@ -10,12 +10,15 @@ from matplotlib.figure import Figure
 from dxbench.boards.aggregate import Row
 from dxbench.boards.render.cells import quantity
 from dxbench.boards.tables import Table
+from dxbench.metrics.cards import limits
 
 COSTS: dict[str, Callable[[Row], float | None]] = {
     "network passes per sample": lambda row: row.nfe,
     "FLOP of the whole training, a teacher included": lambda row: row.cost.training_flops,
 }
 
+NONE = dict(zip(COSTS, ("without a network", "without training"), strict=True))
+"""What is said of rows that cost nothing of a kind: there is no network of theirs to call, or to train."""
 
 TICKS = 7
 FEW = 3
@@ -44,10 +47,16 @@ def cost_picture(table: Table, labels: Set[str]) -> Figure:
         ticks = costs_drawn if len(costs_drawn) <= FEW else _ticks(*axes.get_xlim())
         axes.set_xticks(ticks, [quantity(tick) for tick in ticks])
         axes.minorticks_off()
-        absent = sum(not _placed(cost_of(row)) for row in rows if row.kind != "reference")
+        absent = [row for row in rows if row.kind != "reference" and not _placed(cost_of(row))]
+        free = sum(cost_of(row) is not None or row.cost.parameters == 0 for row in absent)
+        told = {NONE[cost]: free, "without a count": len(absent) - free}
         if absent:
-            axes.set_title(f"{absent} without a count", fontsize=8, color="grey", loc="right")
+            text = ", ".join(f"{count} {why}" for why, count in told.items() if count)
+            axes.set_title(text, fontsize=8, color="grey", loc="right")
     axes, *_ = figure.axes
+    bounds = limits(metric)
+    if bounds.high is not None:
+        axes.set_ylim(top=min(axes.get_ylim()[1], bounds.high))
     ticks = _ticks(*axes.get_ylim())
     axes.set_yticks(ticks, [quantity(tick) for tick in ticks])
     axes.set_ylabel(f"{metric}, mean ± std over training seeds")

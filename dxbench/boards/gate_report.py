@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from dxbench.boards.gate import CostChange, Finding, Gate, Verdict
 from dxbench.boards.render.text import markdown_text
-from dxbench.plain import plain, plain_lines
+from dxbench.plain import counted, plain, plain_lines
 
 _GROWTH_SHOWN = 1.1
 
@@ -68,7 +68,7 @@ def _told(one: Finding) -> str:
     return (
         f"{one.metric}: {_number(one.baseline)} -> {_number(one.candidate)} ({_number(one.change, sign='+')}; "
         f"p {_number(one.p_value)}, {one.noise}, visible from {_number(one.detectable)}, "
-        f"{one.seeds[0]} and {one.seeds[1]} seeds)"
+        f"{one.seeds[0]} and {counted(one.seeds[1], 'seed')})"
     )
 
 
@@ -201,5 +201,6 @@ def _details(one: Finding) -> str:
         return one.reason
     return (
         f"change {_number(one.change, sign='+')}, p {_number(one.p_value)} (Benjamini-Hochberg), {one.noise} test over "
-        f"{one.seeds[0]} seeds of the baseline and {one.seeds[1]} now, visible from {_number(one.detectable)}"
+        f"{counted(one.seeds[0], 'seed')} of the baseline and {one.seeds[1]} now, "
+        f"visible from {_number(one.detectable)}"
     )

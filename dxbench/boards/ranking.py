@@ -15,15 +15,25 @@ ALPHA = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """The places that a row may have: behind all that are told apart as better, before all that are as worse."""
+    """The places that a row may have: behind all that are told apart as better, before all that are as worse.
+
+    Attributes:
+        of: how many rows have places.
+    """
 
     first: int
     last: int
+    of: int
 
     @property
     def best(self) -> bool:
         """No row is told apart as better."""
         return self.first == 1
+
+    @property
+    def bold(self) -> bool:
+        """No row is told apart as better, and some row is as worse: the seeds say something for it."""
+        return self.best and self.last < self.of
 
     def __str__(self) -> str:
         return f"{self.first}" if self.first == self.last else f"{self.first}–{self.last}"
@@ -44,7 +54,8 @@ def ranks(rows: Sequence[Row], metric: str) -> Mapping[int, Places]:
     for better, worse in _told_apart(samples, lower_is_better=lower):
         beats[better] += 1
         beaten[worse] += 1
-    return {index: Places(first=1 + beaten[n], last=len(indices) - beats[n]) for n, index in enumerate(indices)}
+    of = len(indices)
+    return {index: Places(first=1 + beaten[n], last=of - beats[n], of=of) for n, index in enumerate(indices)}
 
 
 def _told_apart(samples: Sequence[Sequence[float]], *, lower_is_better: bool) -> Iterator[tuple[int, int]]:

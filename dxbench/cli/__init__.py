@@ -9,6 +9,7 @@ from typing import NoReturn
 from dxbench.cli.app import app
 from dxbench.cli.streams import plain_streams
 from dxbench.errors import DxbenchError, ExitCode
+from dxbench.files.code import at_line, told
 from dxbench.files.faults import machine_fault
 from dxbench.threads import let_waiting_threads_sleep
 
@@ -35,7 +36,7 @@ def main() -> None:
 
 
 def _end(error: Exception) -> NoReturn:
-    """One line for an error that is meant for the user, and a traceback for a mistake of ours.
+    """One line for an error that is meant for the user or of a file of theirs, a traceback for a mistake of ours.
 
     Should the line quote a text of several, no further one begins as ours do.
     """
@@ -45,6 +46,10 @@ def _end(error: Exception) -> NoReturn:
     with suppress(OSError):  # nobody listens any more
         if isinstance(error, DxbenchError):
             print(f"dxbench: {error}".replace("\n", "\n  "), file=sys.stderr)
+        elif at_line(error):
+            print(f"dxbench: {told(error)}; mend that line".replace("\n", "\n  "), file=sys.stderr)
         else:
             traceback.print_exception(error)
-    sys.exit(int(error.exit_code if isinstance(error, DxbenchError) else ExitCode.INTERNAL))
+    if isinstance(error, DxbenchError):
+        sys.exit(int(error.exit_code))
+    sys.exit(int(ExitCode.USAGE if at_line(error) else ExitCode.INTERNAL))

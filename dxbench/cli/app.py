@@ -899,6 +899,9 @@ def push(
         typer.Option(metavar="FILE", help="Push this bundle of `dxbench submit` in place of records; repeatable."),
     ] = None,
     results: OwnResults = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also runs of configurations without a number, such as failed ones.")
+    ] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -910,7 +913,7 @@ def push(
 
     chosen = Chosen(task=task, method=method)
     asked = Asked(remote=remote, branch=branch, results=results, chosen=chosen, dry_run=dry_run, as_json=as_json)
-    raise typer.Exit(push_command(asked, bundle or []))
+    raise typer.Exit(push_command(asked, bundle or [], everything=everything))
 
 
 @app.command(

@@ -11,6 +11,7 @@ from rich.text import Text
 from dxbench import paths
 from dxbench.cli.common import say
 from dxbench.errors import DxbenchError, ExitCode
+from dxbench.plain import counted
 from dxbench.plugins import registry
 from dxbench.terminal.console import console
 
@@ -147,7 +148,7 @@ def _plugins() -> list[Check]:
 def _folded(loading: list[Check]) -> list[Check]:
     """Plug-ins that load, in one line."""
     count = Counter(check.name.partition(" ")[0] for check in loading)
-    found = ", ".join(f"{n} {kind}{'s' if n != 1 else ''}" for kind, n in count.items())
+    found = ", ".join(counted(n, kind) for kind, n in count.items())
     return [Check(name="plug-ins", ok=True, found=f"{found} load")] if loading else []
 
 

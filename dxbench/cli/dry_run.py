@@ -7,6 +7,7 @@ from dxbench.cli.common import say
 from dxbench.engine.lines import duration
 from dxbench.engine.plan import Cell
 from dxbench.launchers.contract import Launch
+from dxbench.plain import counted
 from dxbench.sweeps.forecast import Forecast, forecasts
 
 
@@ -22,13 +23,13 @@ def dry_run(launch: Launch, done: Mapping[str, object], *, preview: str, as_json
         print(f"{cell.task}  {what}  seed {cell.seed}  {cell.run_id}  {_told(cell, forecast)}")
     for reason in dict.fromkeys(one.skipped for one in found if one.skipped and not one.done):
         count = sum(one.skipped == reason and not one.done for one in found)
-        print(f"{count} of {len(cells)} cells will be skipped: {reason}")
+        print(f"{count} of {counted(len(cells), 'cell')} will be skipped: {reason}")
     left = [one for one in found if not one.done and not one.skipped]
     known = [one.seconds for one in left if one.seconds is not None]
     unknown_times = f"; of {len(left) - len(known)} the time is unknown" if len(known) < len(left) else ""
     at_once = min(launch.settings.jobs or 1, len(known))
     took = f", about {duration(sum(known) / at_once)} on the machines of the records" if known else ""
-    print(f"{len(left)} of {len(cells)} cells to run{took}{unknown_times}")
+    print(f"{len(left)} of {counted(len(cells), 'cell')} to run{took}{unknown_times}")
     if preview:
         print(f"\n{preview}")
 

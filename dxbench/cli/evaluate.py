@@ -10,6 +10,7 @@ from dxbench.api import ResultRecord, Task
 from dxbench.boards.aggregate import label_of
 from dxbench.cli.common import say, warn
 from dxbench.errors import ExitCode
+from dxbench.plain import counted
 from dxbench.plugins.registry import load_task
 from dxbench.python.evaluating import by_protocol, judged
 from dxbench.python.outside import Outside, keep
@@ -123,7 +124,7 @@ def _as_json(scores: Scores) -> dict[str, object]:
 
 
 def _print(scores: Scores) -> None:
-    print("statistics of an unknown number of samples" if scores.n is None else f"{scores.n:,} samples")
+    print("statistics of an unknown number of samples" if scores.n is None else counted(scores.n, "sample"))
     width = max(map(len, [*scores.estimates, *scores.notes]))
     for name, estimate in scores.estimates.items():
         spread = "" if estimate.std is None else f" ± {estimate.std:.4f} (std, ddof 1, of {estimate.n} measurements)"

@@ -17,6 +17,7 @@ from dxbench.cli.common import say, warn
 from dxbench.cli.server import SiteServer
 from dxbench.errors import ExitCode, Interrupted, InvalidFile, UsageError
 from dxbench.files.writing import write_named
+from dxbench.plain import counted
 
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -131,4 +132,6 @@ def _pictures(wanted: bool) -> PictureSource:
 
 def _summary(built: Built) -> str:
     pictures = f" and {built.picture_bytes / 1e6:.1f} MB of pictures" if built.picture_bytes else ""
-    return f"{built.tasks} tasks, {built.methods} methods, {built.runs} runs; {built.bytes / 1e6:.2f} MB{pictures}"
+    counts = {"task": built.tasks, "method": built.methods, "run": built.runs}
+    what = ", ".join(counted(count, word) for word, count in counts.items())
+    return f"{what}; {built.bytes / 1e6:.2f} MB{pictures}"

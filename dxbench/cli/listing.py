@@ -1,7 +1,7 @@
 """`dxbench list` and `dxbench info`."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -13,6 +13,7 @@ from dxbench.boards.opening import recorded_tasks
 from dxbench.cli.common import say, warn
 from dxbench.errors import UsageError, unknown
 from dxbench.metrics.cards import card_of, stem_of
+from dxbench.plain import counted
 from dxbench.plugins import registry
 from dxbench.plugins.rows import RowName
 from dxbench.terminal.console import console, grid
@@ -225,16 +226,17 @@ def _recorded_facts(name: str) -> dict[str, Any]:
         "methods": ", ".join(sorted({entry.method for entry in entries})),
         "metrics": ", ".join(sorted({metric for entry in entries for metric in entry.scores})),
     }
-    what = f"Not installed. {len(entries)} records in {paths.results()}; `dxbench table --task {name}` shows them."
+    kept = f"{counted(len(entries), 'record')} in {paths.results()}"
+    what = f"Not installed. {kept}; `dxbench table --task {name}` shows them."
     return {f"task {name}": what, "of its records": facts}
 
 
 def _method_facts(method: type[Method]) -> dict[str, Any]:
-    from dxbench.plugins.configure import DEFAULT_PRESET, config_class, presets
+    from dxbench.plugins.configure import DEFAULT_PRESET, config_class
 
     named = [name for name, plugin in sorted(registry.plugins("tasks").items()) if plugin.problem() is None]
     tasks = {task.name: task for task in map(registry.load_task, named)}
-    of_tasks = {name: presets(method, task) for name, task in tasks.items()}
+    of_tasks, cannot = _presets(method, tasks.values())
     kinds = {method.Config: "configuration (--set key=value)"}
     for name, task in tasks.items():
         kinds.setdefault(config_class(method, task, DEFAULT_PRESET), f"configuration on {name}")
@@ -243,8 +245,30 @@ def _method_facts(method: type[Method]) -> dict[str, Any]:
         "source": inspect.getdoc(inspect.getmodule(method)) or "",
         "needs": ", ".join(sorted(need.value for need in method.needs)) or "nothing",
         "presets": {name: _listed(name, found) for name, found in of_tasks.items() if any(found.values())} or "default",
+        **({"where it cannot run": cannot} if cannot else {}),
         **{title: _defaults(kind) for kind, title in kinds.items()},
     }
+
+
+def _presets(method: type[Method], tasks: Iterable[Task]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Presets that can run, by task, each with its place; and by reason those that cannot, in a line."""
+    from dxbench.engine.parts import ruled_out
+    from dxbench.plugins.configure import configure, presets
+
+    can: dict[str, dict[str, str]] = {}
+    cannot: dict[str, list[str]] = {}
+    for task in tasks:
+        found = presets(method, task)
+        unmet = {
+            preset: ruled_out(method.needs | configure(method, task, preset, {}).needs(), task) for preset in found
+        }
+        if runs := {preset: place for preset, place in found.items() if not unmet[preset]}:
+            can[task.name] = runs
+        for need in dict.fromkeys(needs[0] for needs in unmet.values() if needs):
+            named = [preset for preset, needs in unmet.items() if needs and needs[0] == need]
+            which = "" if len(named) == len(found) else f" ({', '.join(named)})"
+            cannot.setdefault(f"needs {need.value}", []).append(f"{task.name}{which}")
+    return can, {reason: ", ".join(places) for reason, places in cannot.items()}
 
 
 def _row_facts(row: RowName) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dxbench.boards.opening import check_folder, open_records
 from dxbench.cli.common import say
 from dxbench.errors import ExitCode, InvalidFile, NothingMeasured, UsageError
 from dxbench.files.writing import check_writable
-from dxbench.plain import plain
+from dxbench.plain import counted, plain
 from dxbench.records.files import write_record
 from dxbench.records.index import entries_named
 from dxbench.records.migration import Migration, migrate_folder
@@ -33,7 +33,7 @@ def migrate_command(folder: Path | None, *, as_json: bool) -> int:
             print(f"{plain(str(one.old))} -> {one.new.name}")
         for method, why in sorted(found.not_installed.items()):
             print(f"configurations of {plain(method)} are left as they are: {plain(why)}")
-        print(f"{results}: {found.migrated} records migrated, {found.current} were in today's form already")
+        print(f"{results}: {counted(found.migrated, 'record')} migrated, in today's form already: {found.current}")
     _refuse(found)
     return int(ExitCode.OK)
 
@@ -51,7 +51,7 @@ def _as_json(found: Migration) -> dict[str, object]:
 def _refuse(found: Migration) -> None:
     if found.problems:
         listing = "\n".join(f"  {problem.path}: {problem.reason}" for problem in found.problems)
-        raise InvalidFile(f"{len(found.problems)} file(s) were left as they are:\n{listing}")
+        raise InvalidFile(f"left as found: {counted(len(found.problems), 'file')}:\n{listing}")
 
 
 def prune_command(folder: Path | None, *, dry_run: bool, as_json: bool) -> int:
@@ -72,7 +72,8 @@ def prune_command(folder: Path | None, *, dry_run: bool, as_json: bool) -> int:
         else:
             for one in found:
                 print(f"{'would remove' if dry_run else 'removed'} {plain(str(one.path))}: {plain(one.reason)}")
-            print(f"{results}: {len(found)} records of superseded versions{', none removed' if dry_run else ''}")
+            what = counted(len(found), "record")
+            print(f"{results}: {what} of superseded versions{', none removed' if dry_run else ''}")
     return int(ExitCode.OK)
 
 
@@ -104,7 +105,7 @@ def draw_command(folder: Path | None, *, as_json: bool) -> int:
         if as_json:
             say({"pictures": [str(path) for path in written], "bytes": size})
         else:
-            print(f"{results}: {len(written)} pictures, {size / 1e3:.0f} kB")
+            print(f"{results}: {counted(len(written), 'picture')}, {size / 1e3:.0f} kB")
     return int(ExitCode.OK)
 
 

@@ -22,6 +22,7 @@ from dxbench.engine.tracking import check_trackers
 from dxbench.errors import DxbenchError, ExitCode, Interrupted, UsageError
 from dxbench.files.writing import check_writable
 from dxbench.launchers.contract import Launch, Launcher, LaunchSettings, Outcome
+from dxbench.plain import counted
 from dxbench.plugins import registry
 from dxbench.plugins.registry import load_method, load_task, shadowed
 from dxbench.records.entries import Entry, why_unmeasured
@@ -197,7 +198,9 @@ def _announce(sweep: Sweep, launcher: str, options: RunOptions, console: Console
     sweep.cancelled.unlink(missing_ok=True)
     LaunchNote.of_now(launcher, options.results, command_line()).write(sweep.folder)
     runs = sum(cell.part == "run" for cell in sweep.cells)
-    console.print(f"sweep {sweep.id}: {runs} cells; `dxbench status {sweep.id}` shows how they are, from anywhere")
+    console.print(
+        f"sweep {sweep.id}: {counted(runs, 'cell')}; `dxbench status {sweep.id}` shows how they are, from anywhere"
+    )
 
 
 def _launched(launcher: Launcher, launch: Launch, console: Console) -> tuple[list[Outcome], bool]:
@@ -262,6 +265,8 @@ def _exit_code(outcomes: Sequence[Outcome], records: Sequence[ResultRecord], con
     if errors:
         return int(errors[0].exit_code)
     bad = [record for record in records if record.status not in ("ok", "partial")]
+    if failed := [record.run_id for record in bad if record.status == "failed"]:
+        console.print(f"dxbench: `dxbench logs {failed[0]}` prints the whole traceback")
     if any(record.failure is not None and record.failure.type == "MissingData" for record in bad):
         return int(ExitCode.MISSING_DATA)
     silent = [record for record in records if record.status == "ok" and not record.scores]

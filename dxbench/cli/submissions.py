@@ -10,7 +10,7 @@ from dxbench.boards.compare import select
 from dxbench.boards.opening import open_records, row_name
 from dxbench.cli.common import say
 from dxbench.errors import ExitCode, NothingMeasured
-from dxbench.plain import plain
+from dxbench.plain import counted, plain
 from dxbench.plugins.registry import load_method, load_task, task_name
 from dxbench.records.entries import Entry
 from dxbench.submissions.merge import merge
@@ -72,7 +72,7 @@ def validate_command(bundle: Path, *, task: str | None, results: Path | None, as
         say(_as_json(bundle, report))
     else:
         _print(report)
-        print(f"{bundle}: {'valid' if report.valid else f'{len(report.defects)} defects'}")
+        print(f"{bundle}: {'valid' if report.valid else counted(len(report.defects), 'defect')}")
     return _exit_code(report)
 
 
@@ -87,7 +87,7 @@ def merge_command(bundle: Path, *, task: str | None, results: Path, as_json: boo
         for path in placed:
             print(f"merged: {path}")
         if not placed:
-            print(f"{bundle}: {len(report.defects)} defects, nothing merged")
+            print(f"{bundle}: {counted(len(report.defects), 'defect')}, nothing merged")
     return _exit_code(report)
 
 
@@ -114,9 +114,10 @@ def _print(report: Report) -> None:
     out = console(soft_wrap=True)
     if report.manifest is not None:
         manifest = report.manifest
+        nfe = "" if manifest.nfe is None else f"NFE {manifest.nfe:g}, "
         out.print(
             f"{manifest.method} {manifest.method_version} on {manifest.task} {manifest.task_version}, "
-            f"configuration {manifest.config_id}, NFE {manifest.nfe}, {_endings(report.records)}"
+            f"configuration {manifest.config_id}, {nfe}{_endings(report.records)}"
         )
     for one in report.rechecked:
         verdict = "REFUTED" if not one.holds else "computed" if one.exact else "possible"
@@ -133,4 +134,4 @@ def _print(report: Report) -> None:
 
 def _endings(records: list[ResultRecord]) -> str:
     statuses = [record.status for record in records]
-    return f"{len(records)} runs: " + ", ".join(f"{statuses.count(s)} {s}" for s in sorted(set(statuses)))
+    return f"{counted(len(records), 'run')}: " + ", ".join(f"{statuses.count(s)} {s}" for s in sorted(set(statuses)))

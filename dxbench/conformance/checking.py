@@ -7,6 +7,7 @@ from typing import Generic, Literal, TypeVar
 from dxbench.conformance.subject import Broken, NotChecked
 from dxbench.engine.process import global_generator_state, restore_global_generators
 from dxbench.errors import MissingData
+from dxbench.files.code import told
 
 Outcome = Literal["pass", "fail", "skipped"]
 S = TypeVar("S")
@@ -68,7 +69,7 @@ def _run(check: Check[S], subject: S) -> CheckResult:
     except Broken as got:
         found = str(got)
     except Exception as error:  # of what is examined, whatever it is
-        found = f"{type(error).__name__}: {error}"
+        found = told(error)
     else:
         return CheckResult(name=check.name, outcome="pass", wants=check.wants, found=note or "")
     return CheckResult(name=check.name, outcome="fail", wants=check.wants, found=found, remedy=check.remedy)

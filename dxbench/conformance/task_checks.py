@@ -23,6 +23,7 @@ from dxbench.conformance.subject import Broken, NotChecked
 from dxbench.conformance.task_subject import REFUSALS, SEED, TaskSubject, parts_of, refused, small_batches
 from dxbench.conformance.training import differing_generators
 from dxbench.engine.process import global_generator_state
+from dxbench.files.code import told
 
 FAMILIES = ("plane", "small_images", "images", "vectors", "patches", "boltzmann")
 CLOSE = 1e-6
@@ -67,7 +68,7 @@ def check_metrics(subject: TaskSubject) -> None:
         except NotApplicable:
             continue
         except Exception as error:
-            raise Broken(f"{metric.name} with nothing to measure: {type(error).__name__}: {error}") from None
+            raise Broken(f"{metric.name} with nothing to measure: {told(error)}") from None
         raise Broken(f"{metric.name} has a number for a model with neither samples nor an energy")
 
 

@@ -1,6 +1,7 @@
 """Drawing from models and counting what it costs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,37 @@ from numpy.typing import NDArray
 
 from dxbench.api import Model
 from dxbench.drawing.counting import OperationCounter, counted_passes
+
+FAR = 10_000
+"""Standard deviations of the data that no sample is away. An untrained DDPM multiplies noise by 160 and stays below."""
+
+
+def far_off(samples: torch.Tensor, data_std: float) -> str:
+    """Words on samples [n, *event] that are beyond FAR standard deviations of the data's; "" where none is."""
+    reach = samples.abs().flatten(1).amax(dim=1)
+    far = reach[reach.isfinite() & (reach > FAR * data_std)]
+    if not len(far):
+        return ""
+    return (
+        f"coordinates of {len(far):,} of {len(samples):,} samples are beyond {FAR:,} standard deviations of the data, "
+        f"up to {float(far.max()):.3g} where that deviation is {data_std:.3g}"
+    )
+
+
+def within_reach(model: Model, data_std: float) -> Model:
+    """The model and its start, whose samplers raise ValueError where a sample is far off, as after a divergence."""
+    sampler = model.sampler
+    if sampler is None:
+        return model
+
+    def checked(*seeds_and_labels: torch.Tensor) -> torch.Tensor:
+        samples = sampler(*seeds_and_labels)
+        if isinstance(samples, torch.Tensor) and (said := far_off(samples, data_std)):
+            raise ValueError(f"{said}; the model has diverged: lower its rates, or scale what its sampler gives")
+        return samples
+
+    start = None if model.start is None else within_reach(model.start, data_std)
+    return replace(model, sampler=checked, start=start)
 
 
 def draw_samples(

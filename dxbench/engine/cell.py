@@ -10,6 +10,7 @@ from dxbench import paths
 from dxbench.api import Compute, Evaluation, Failure, Model, Problem, ResultRecord, Status, Training
 from dxbench.api.streams import derive_seed
 from dxbench.drawing.counting import CountedEnergy
+from dxbench.drawing.draw import within_reach
 from dxbench.engine import process
 from dxbench.engine.attempt import Attempt, RunOptions
 from dxbench.engine.distributed_sampling import DistributedSampling, sampling_together
@@ -90,6 +91,7 @@ class _Run:
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         self.progress = Progress(attempt.cell)
+        self.data_std: float | None = None  # of a single problem, once that is known
         self.claim: Claim | None = None  # of the first process
         self.last_words = CrashReport(attempt.folder)
         self.store = FolderStore(attempt.trained_parts, self.progress.ledger, attempt.warn)
@@ -209,6 +211,7 @@ class _Run:
         self.compilation.clear()
         process.seed_global_generators(progress.rng)
         problem = problem_for(attempt.task, attempt.method, attempt.config, self.compute)
+        self.data_std = problem.data_std if isinstance(problem, Problem) else None
         energy = problem.energy if isinstance(problem, Problem) else None
         progress.ledger.energy = energy if isinstance(energy, CountedEnergy) else None
         begun = time.monotonic()
@@ -331,6 +334,8 @@ class _Run:
 
         seed = derive_seed(attempt.cell.method, attempt.cell.task, attempt.cell.seed, "samples")
         with sampling_together(model, attempt.workers) as scored:
+            if self.data_std is not None:
+                scored = within_reach(scored, self.data_std)
             evaluation = attempt.task.evaluate(scored, seed=seed, device=attempt.device, progress=tell)
         progress.eval_seconds = time.monotonic() - start
         for warning in evaluation.warnings:

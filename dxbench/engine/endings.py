@@ -14,6 +14,7 @@ from dxbench.engine.attempt import Attempt
 from dxbench.engine.parts import UnmetNeed
 from dxbench.engine.progress import NonFiniteScalar, Progress
 from dxbench.errors import DxbenchError, InvalidFile, MachineFault, MissingData
+from dxbench.files.code import at_line, told
 from dxbench.files.faults import machine_fault
 from dxbench.files.reading import read_regular
 from dxbench.files.writing import atomic_file
@@ -52,8 +53,9 @@ def ending_of(error: Exception, attempt: Attempt, progress: Progress) -> Ending:
             return Ending(status="skipped", failure=progress.failure("UnmetNeed", text))
     if out_of_memory(error):
         return Ending(status="out_of_memory", failure=progress.failure(kind, (text or kind) + _memory_hint(attempt)))
-    fault = machine_fault(error)
-    return Ending(status="machine" if fault else "failed", failure=progress.failure(kind, str(fault or error)))
+    if fault := machine_fault(error):
+        return Ending(status="machine", failure=progress.failure(kind, str(fault)))
+    return Ending(status="failed", failure=progress.failure(kind, told(error) if at_line(error) else text))
 
 
 def ending_of_peer(error: Exception, attempt: Attempt, progress: Progress) -> Ending | None:

@@ -11,7 +11,7 @@ from typing import Self
 from dxbench.api import ResultRecord
 from dxbench.engine.plan import Cell
 from dxbench.errors import Interrupted, Taken
-from dxbench.plain import plain
+from dxbench.plain import counted, plain
 
 _LINE_EVERY = 10.0
 _AND_AFTER = 0.05
@@ -104,7 +104,9 @@ class Lines:
     def started(self, cell: Cell, *, total_steps: int, first_step: int) -> None:
         self._totals[cell.run_id] = total_steps
         self._paces[cell.run_id] = Pace(first=first_step)
-        from_where = f"resumed at step {first_step:,} of {total_steps:,}" if first_step else f"{total_steps:,} steps"
+        from_where = (
+            f"resumed at step {first_step:,} of {total_steps:,}" if first_step else counted(total_steps, "step")
+        )
         self._say(f"{cell_name(cell)}: {from_where}")
 
     def stepped(self, cell: Cell, *, step: int, scalars: Mapping[str, float]) -> None:

@@ -27,6 +27,30 @@ from dxbench.assets import Asset
 from dxbench.errors import MissingData, UsageError, require_all
 
 SMALL_IMAGE_VALUES = 1024
+_FINITE_VECTORS = {
+    Need.TRAINING_DATA: True,
+    Need.FINITE_DATA: True,
+    Need.VECTORS: True,
+    Need.SMALL_EVENTS: True,
+    Need.CUDA: True,
+    Need.ENERGY: False,
+    Need.IMAGES: False,
+    Need.TRUE_SCORE: False,
+}
+KNOWN: Mapping[str, Mapping[Need, bool]] = {
+    "vectors": {**_FINITE_VECTORS, Need.PATCHES: False, Need.ORACLE: False},
+    "patches": _FINITE_VECTORS,
+    "small_images": {
+        Need.TRAINING_DATA: True,
+        Need.IMAGES: True,
+        Need.SMALL_EVENTS: True,
+        Need.CUDA: True,
+        Need.ENERGY: False,
+        Need.VECTORS: False,
+        Need.PATCHES: False,
+    },
+}
+"""Family of data -> what every task of it meets on some machine and none of it does. Their problems read all data."""
 
 
 class UnmetNeed(Exception):
@@ -82,6 +106,22 @@ def unmet_needs(needs: Set[Need], problem: Problem | ProblemSet, compute: Comput
         Need.PATCHES: all(isinstance(p.data, PatchData) for p in problems),
     }
     return [need for need in sorted(needs) if not met.get(need, True)]
+
+
+def ruled_out(needs: Set[Need], task: Task) -> list[Need]:
+    """Needs that a task meets on no machine, as far as that can be told without reading much; sorted."""
+    known = KNOWN.get(task.family.partition("/")[0], {})
+    if lacking := [need for need in sorted(needs) if not known.get(need, True)]:
+        return lacking
+    if needs <= known.keys():
+        return []
+    if not task.problem_is_quick:
+        return []
+    try:
+        problem = task.problem(oracle=Need.ORACLE in needs)
+    except MissingData:
+        return []
+    return unmet_needs(needs, problem, Compute(device="cuda", threads=task.threads))
 
 
 def require_pretrained(method: type[Method], config: Config, problem: Problem | ProblemSet) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dxbench.api import Method, Precision
 from dxbench.errors import UsageError
+from dxbench.plain import counted
 from dxbench.plugins import registry
 
 
@@ -128,7 +129,8 @@ def outer_rank(spread: ParallelSettings) -> int | None:
     if uneven or here != spread.devices:
         advice = "start as many on each" if uneven else f"add --devices {here}, or start one on each"
         raise UsageError(
-            f"{started.by} has started {started.processes} processes on {started.machines} machine(s) for one run, "
+            f"{started.by} has started {counted(started.processes, 'process', 'processes')} on "
+            f"{counted(started.machines, 'machine')} for one run, "
             f"which wants one for each device of a machine, and --devices is {spread.devices}; {advice}"
         )
     if started.by == "srun" and "SLURM_NTASKS_PER_NODE" not in os.environ:

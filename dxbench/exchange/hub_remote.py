@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dxbench.assets.prepare import asked_offline
 from dxbench.errors import UsageError
 from dxbench.exchange.remote import Progress, RemoteFile, RemoteRefused
-from dxbench.plain import plain
+from dxbench.plain import counted, plain
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -145,7 +145,7 @@ class HubSnapshot:
         """Commit files, as `Snapshot.add` says."""
         from huggingface_hub import CommitOperationAdd
 
-        progress(f"pushing {len(files)} files to {self.place}")
+        progress(f"pushing {counted(len(files), 'file')} to {self.place}")
         with self.remote.refusals(), _without_bars():
             made = self._api.create_commit(
                 self.remote.name,

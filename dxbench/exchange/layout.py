@@ -1,4 +1,6 @@
-"""The files of a repository of results: those of a folder of records, and bundles/<task>/<method>/<sha256>.zip.
+"""The files of a repository of results: those of a folder of records, its pictures, and bundles of `dxbench submit`.
+
+Bundles are bundles/<task>/<method>/<sha256>.zip, pictures as `dxbench.records.pictures` names them.
 
 Whatever else lies there, such as a README or a workflow, is left alone and never fetched.
 """
@@ -14,6 +16,7 @@ from dxbench.records.files import Unreadable
 _WORD = "[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 _RECORD = re.compile(rf"{_WORD}/{_WORD}/{_WORD}\.json")
 _PART = re.compile(r"(protocols|cards)/[0-9a-f]{16}\.json")
+_PICTURE = re.compile(rf"pictures/(?P<run>{_WORD}/{_WORD}/{_WORD})-[a-z][a-z_]{{0,30}}\.png")
 _BUNDLE = re.compile(rf"bundles/(?P<task>{_WORD})/(?P<method>{_WORD})/[0-9a-f]{{64}}\.zip")
 
 
@@ -39,12 +42,14 @@ class Layout:
 
     Attributes:
         parts: protocols and cards.
+        pictures: names of pictures by that of the record they are beside.
         problems: names where a record would be, and which no record has.
     """
 
     records: list[str] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     bundles: list[str] = field(default_factory=list)
+    pictures: dict[str, list[str]] = field(default_factory=dict)
     problems: list[Unreadable] = field(default_factory=list)
 
     @classmethod
@@ -54,6 +59,8 @@ class Layout:
         for name in sorted(names):
             if _PART.fullmatch(name):
                 found.parts.append(name)
+            elif picture := _PICTURE.fullmatch(name):
+                found.pictures.setdefault(f"{picture['run']}.json", []).append(name)
             elif bundle := _BUNDLE.fullmatch(name):
                 if chosen.has(bundle["task"], bundle["method"]):
                     found.bundles.append(name)

@@ -14,14 +14,16 @@ from filelock import FileLock
 from dxbench import paths
 from dxbench.api import ResultRecord
 from dxbench.assets.asset import file_digest
-from dxbench.errors import NothingMeasured, UsageError
+from dxbench.errors import InvalidFile, NothingMeasured, UsageError
 from dxbench.exchange.layout import Chosen, Layout, is_record_name
 from dxbench.exchange.moved import Moved, conflict, differing
 from dxbench.exchange.remote import Progress, Remote
 from dxbench.exchange.staging import Staging, holding
 from dxbench.files.writing import check_writable
+from dxbench.pictures.tiles import TILE_LIMIT
 from dxbench.records.files import RECORD_LIMIT, Unreadable, record_path
 from dxbench.records.index import list_records, read_placed
+from dxbench.records.pictures import read_picture, write_tiles
 from dxbench.submissions.merge import LOCK, merge, place
 from dxbench.submissions.validate import Report
 
@@ -74,10 +76,12 @@ def pull(
         if not dry_run and found.records:
             with FileLock(results / LOCK):
                 place(found.records, results)
+        pictures = _bring_pictures(layout, staging, results, found, dry_run=dry_run)
         return Moved(
             place=snapshot.place,
             records=[str(record_path(Path(), record)) for record in found.records],
             bundles=found.bundles,
+            pictures=pictures,
             same=found.same,
             problems=found.problems,
         )
@@ -120,6 +124,37 @@ def _look_at_records(layout: Layout, staging: Staging, results: Path, found: _Fo
             found.refuse(name, conflict(fields, remedy=_REMEDY))
         else:
             found.same.append(name)
+
+
+def _bring_pictures(layout: Layout, staging: Staging, results: Path, found: _Found, *, dry_run: bool) -> list[str]:
+    """Pictures of records that came or were here, read as a stranger's and written anew where there is none."""
+    records = {str(record_path(Path(), record)): record for record in found.records}
+    for name in found.same:
+        if name in layout.pictures and isinstance(ours := read_placed(results, name), ResultRecord):
+            records[name] = ours
+    wanted = {
+        picture: record
+        for name, record in records.items()
+        for picture in layout.pictures.get(name, ())
+        if not (results / picture).exists()
+    }
+    if dry_run:
+        return list(wanted)
+    staging.bring(wanted, limit=TILE_LIMIT)
+    brought = []
+    for picture, record in wanted.items():
+        if problem := staging.problems.get(picture):
+            found.problems.append(problem)
+            continue
+        try:
+            tile = read_picture(staging.folder / picture, record)
+        except InvalidFile as error:
+            found.refuse(picture, str(error))
+        else:
+            if tile is not None:
+                write_tiles(results, record, [tile])
+                brought.append(picture)
+    return brought
 
 
 def _merge_bundles(layout: Layout, staging: Staging, results: Path, found: _Found, *, dry_run: bool) -> None:

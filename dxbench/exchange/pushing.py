@@ -1,6 +1,6 @@
 """One's own records, or bundles, to a remote, in one commit. Nothing that is there is written over."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,20 +9,33 @@ from dxbench.api import ResultRecord
 from dxbench.assets.asset import file_digest
 from dxbench.errors import InvalidFile, NothingMeasured
 from dxbench.exchange.layout import Chosen, Layout, bundle_name, is_record_name
-from dxbench.exchange.moved import Moved, conflict, differing
+from dxbench.exchange.moved import Moved, conflict, differing, endings
 from dxbench.exchange.remote import Progress, Remote
 from dxbench.exchange.staging import Staging
-from dxbench.records.files import Unreadable, stored_text
+from dxbench.plain import counted
+from dxbench.records.files import Unreadable, config_id_of, stored_text
 from dxbench.records.index import list_records, read_placed
 from dxbench.records.parts import PART_LIMIT, is_sound, part_texts
+from dxbench.records.pictures import picture_paths, read_picture
 from dxbench.submissions.validate import validate
 
 ALL = Chosen()
 _REMEDY = "measure the run anew, or ask who keeps the remote to remove theirs"
 
 
-def push(remote: Remote, results: Path, *, chosen: Chosen = ALL, dry_run: bool = False, progress: Progress) -> Moved:
-    """Add records, with the protocols and cards that they name, to a remote.
+def push(
+    remote: Remote,
+    results: Path,
+    *,
+    chosen: Chosen = ALL,
+    everything: bool = False,
+    dry_run: bool = False,
+    progress: Progress,
+) -> Moved:
+    """Add records, with the protocols and cards that they name and the pictures beside them, to a remote.
+
+    Runs of a configuration of which none has a number stay. Where some has, a run that failed goes with it: without it
+    a row of the seeds that worked would rank.
 
     A file that is no sound record, and a run that is there with other content, stays where it is and is among the
     problems of the outcome; the others go, in one commit. A second time makes none.
@@ -30,27 +43,45 @@ def push(remote: Remote, results: Path, *, chosen: Chosen = ALL, dry_run: bool =
     Args:
         results: the folder of records.
         chosen: the records that are to go.
+        everything: those of configurations without a number too.
         dry_run: say what would be done.
 
     Raises:
-        NothingMeasured: without a record that is chosen.
+        NothingMeasured: without a record that is to go.
         UsageError: if the remote lacks what it needs.
         RemoteRefused: if the remote cannot be reached, or does not take it.
     """
     own, problems = _own(results, chosen)
+    left = {} if everything else _without_number(own)
+    own = {name: record for name, record in own.items() if name not in left}
     if not own and not problems:
+        if left:
+            raise NothingMeasured(
+                f"no record{chosen} in {results} has a number ({endings(left)}); --all pushes them all the same"
+            )
         raise NothingMeasured(
             f"no record{chosen} in {results}; `dxbench run` makes one, and --results names another folder"
         )
     with remote.open(progress=progress) as snapshot, TemporaryDirectory(prefix="dxbench-push-") as folder:
         staging = Staging(folder=Path(folder), snapshot=snapshot, progress=progress)
         new, same, conflicts = _compare(own, staging, results)
-        files: dict[str, bytes | Path] = dict(_missing_parts([own[name] for name in [*new, *same]], staging))
+        going = [own[name] for name in [*new, *same]]
+        files: dict[str, bytes | Path] = dict(_missing_parts(going, staging))
+        pictures, damaged = _missing_pictures(going, results, staging)
+        files |= pictures
         files |= {name: stored_text(own[name]).encode() for name in new}
         revision = ""
         if files and not dry_run:
             revision = snapshot.add(files, _message(new, "record"), progress=progress)
-        return Moved(place=snapshot.place, revision=revision, records=new, same=same, problems=[*problems, *conflicts])
+        return Moved(
+            place=snapshot.place,
+            revision=revision,
+            records=new,
+            pictures=list(pictures),
+            same=same,
+            left=left,
+            problems=[*problems, *conflicts, *damaged],
+        )
 
 
 def push_bundles(remote: Remote, bundles: Sequence[Path], *, dry_run: bool = False, progress: Progress) -> Moved:
@@ -121,12 +152,39 @@ def _missing_parts(records: Sequence[ResultRecord], staging: Staging) -> Iterato
             yield name, text
 
 
+def _missing_pictures(
+    records: Sequence[ResultRecord], results: Path, staging: Staging
+) -> tuple[dict[str, bytes], list[Unreadable]]:
+    """The pictures of records that the remote has not, by name, and those that are none."""
+    there, found, damaged = staging.snapshot.files, dict[str, bytes](), list[Unreadable]()
+    for record in records:
+        for path in picture_paths(results, record):
+            name = str(path.relative_to(results))
+            if name not in there:
+                try:
+                    tile = read_picture(path, record)
+                except (InvalidFile, OSError) as error:
+                    damaged.append(Unreadable(path=path, reason=str(error)))
+                else:
+                    found |= {} if tile is None else {name: tile.png}
+    return found, damaged
+
+
+def _without_number(own: Mapping[str, ResultRecord]) -> dict[str, str]:
+    """Records of configurations of which no run has a number: how each ended."""
+    numbered = {(record.task, config_id_of(record)) for record in own.values() if record.scores}
+    return {
+        name: "ok, nothing measured" if record.status == "ok" else record.status
+        for name, record in own.items()
+        if (record.task, config_id_of(record)) not in numbered
+    }
+
+
 def _name_of_sound(bundle: Path, progress: Progress) -> str:
     report = validate(bundle, results=paths.reference_results(), progress=progress)
     if not report.valid or report.manifest is None:
-        raise InvalidFile(
-            f"{bundle} has {len(report.defects)} defects, and nothing was pushed; `dxbench validate` lists them"
-        )
+        found = counted(len(report.defects), "defect")
+        raise InvalidFile(f"{bundle} has {found}, and nothing was pushed; `dxbench validate` tells all of it")
     sha256 = file_digest(bundle).removeprefix("sha256:")
     return bundle_name(report.manifest.task, report.manifest.method, sha256)
 
@@ -134,6 +192,6 @@ def _name_of_sound(bundle: Path, progress: Progress) -> str:
 def _message(names: Sequence[str], what: str) -> str:
     """The message of a commit."""
     if not names:
-        return "Restore protocols and cards"
+        return "Add what records name, and their pictures"
     tasks = sorted({name.removeprefix("bundles/").partition("/")[0] for name in names})
-    return f"Add {len(names)} {what}{'s' if len(names) > 1 else ''} of {', '.join(tasks)}"
+    return f"Add {counted(len(names), what)} of {', '.join(tasks)}"

@@ -11,6 +11,7 @@ from dxbench.errors import Interrupted, UsageError
 from dxbench.launchers.contract import Launch, Outcome
 from dxbench.launchers.crew import GRACE, Carrier, Crew, await_news, dismiss
 from dxbench.launchers.queue import CellQueue
+from dxbench.plain import counted
 from dxbench.plugins.registry import load_task
 from dxbench.sweeps.sweep import Sweep
 
@@ -29,8 +30,8 @@ class LocalLauncher:
             raise UsageError("--jobs and --devices do not go together: a cell takes all devices")
         if settings.nodes not in (1, spread.machines):
             raise UsageError(
-                f"--nodes {settings.nodes}: the local launcher is on {spread.machines} machine(s). Use --launcher "
-                "slurm, or start the command by srun or torchrun, which say how many there are"
+                f"--nodes {settings.nodes}: the local launcher is on {counted(spread.machines, 'machine')}. Use "
+                "--launcher slurm, or start the command by srun or torchrun, which say how many there are"
             )
         if settings.detach:
             raise UsageError(

@@ -4,6 +4,8 @@ A name is prefixes, a stem and suffixes, then @N and what was scored: `image_rob
 Each part says its sentence, so that metrics are listed without being imported and none lacks one.
 """
 
+from dataclasses import dataclass
+
 from dxbench.api import DescribedMetric, Direction, Metric, MetricCard
 
 NAEEM, KYNKAANNIEMI = "Naeem et al. 2020, arXiv:2002.09797", "Kynkaanniemi et al. 2019, arXiv:1904.06991"
@@ -287,6 +289,28 @@ def card_named(name: str) -> MetricCard | None:
     card = STEMS[stem]
     better = "none" if NO_MERIT & set(suffixes) else card.better
     return card.model_copy(update={"summary": " ".join([card.summary, *notes]), "better": better})
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The least and the largest value of a metric; None where there is none."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def cut(self, value: float) -> float:
+        """The value, or the limit that it is beyond."""
+        value = value if self.low is None else max(self.low, value)
+        return value if self.high is None else min(self.high, value)
+
+
+UNLIMITED = Limits()
+
+
+def limits(name: str) -> Limits:
+    """The limits of a metric of that name; none where its name says nothing."""
+    card = card_named(name)
+    return UNLIMITED if card is None else Limits(card.low, card.high)
 
 
 def card_of(metric: Metric) -> MetricCard | None:

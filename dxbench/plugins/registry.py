@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from dxbench.api import Method, MethodCard, Metric, Task, short_hash
 from dxbench.errors import UsageError, unknown
+from dxbench.files.code import MODULE, told
 from dxbench.paths import BESIDE_TASKS
 
 Kind = Literal["tasks", "methods", "launchers", "trackers", "suites"]
@@ -273,7 +274,7 @@ def load_file(reference: str) -> Any:
     try:
         module = _module_of(path, path.stat().st_mtime_ns)
     except Exception as error:
-        raise UsageError(f"{path_text} fails to import: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{path_text} fails to import: {told(error)}") from error
     if attribute not in vars(module):
         own = [name for name, value in vars(module).items() if _is_own(name, value, module)]
         raise unknown(f"name in {path_text}", attribute, own, remedy="Write one of these behind the colon.")
@@ -291,7 +292,7 @@ def _is_own(name: str, value: object, module: ModuleType) -> bool:
 @cache
 def _module_of(path: Path, changed: int) -> ModuleType:
     """The module of a file as it was last changed; a task and a method of one file share it."""
-    name = f"dxbench_file_{path.stem}_{short_hash(str(path))}"
+    name = f"{MODULE}{path.stem}_{short_hash(str(path))}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from dxbench.api import Evaluation, Metric, NotApplicable, Problem, ProblemSet, Task
+from dxbench.drawing.draw import far_off, within_reach
 from dxbench.engine.process import choose_device
 from dxbench.engine.undisturbed import undisturbed
 from dxbench.errors import InvalidFile, NothingMeasured, UsageError, unknown
@@ -131,7 +132,8 @@ def judged(
                 raise NotApplicable("metrics of your own want samples; draw them from the model first")
             chosen = choose_device(device, auto=task.auto_device) if device != "auto" else device_of(model)
             chosen = chosen or choose_device("auto", auto=task.auto_device)
-            found = task.evaluate(model, seed=seed, device=chosen, progress=progress)
+            scored = model if isinstance(problem, ProblemSet) else within_reach(model, problem.data_std)
+            found = task.evaluate(scored, seed=seed, device=chosen, progress=progress)
             n = (task.num_samples or None) if model.sampler is not None else None
             found = found if model.networks else replace(found, nfe=None)
         elif isinstance(problem, ProblemSet):
@@ -144,6 +146,8 @@ def judged(
                     raise NotApplicable("metrics of your own want samples, and these are statistics")
                 found = task.evaluate_statistics(read.moments, n=n, progress=progress)
             else:
+                if said := far_off(torch.from_numpy(read), problem.data_std) if read.dtype.kind == "f" else "":
+                    raise InvalidFile(f"{where}: {said}; give samples in the units of the task's data")
                 n = len(read)
                 found = task.evaluate_samples(read, progress=progress)
                 found = _with(own, found, task, read, progress) if own else found

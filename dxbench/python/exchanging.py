@@ -20,6 +20,7 @@ def push(
     bundles: Sequence[str | Path] = (),
     branch: str | None = None,
     results: str | Path | None = None,
+    everything: bool = False,
     dry_run: bool = False,
 ) -> Moved:
     """Add records to a repository of results, as `dxbench push` does; what is there is never written over.
@@ -40,10 +41,11 @@ def push(
         bundles: paths of bundles of `dxbench submit`, which go in place of records.
         branch: of a remote that is given by its address; default its own.
         results: the folder of the records; default DXBENCH_RESULTS.
+        everything: configurations of which no run has a number too, such as those that failed.
         dry_run: move nothing, and say what would be.
 
     Raises:
-        NothingMeasured: without a record to push.
+        NothingMeasured: without a record to push, or none of a configuration that has a number.
         InvalidFile: after pushing the others, if a file is no record or the remote has a run with other content; for a
             bundle with a defect, before anything.
         UsageError: for a wrong address, or where what the remote needs is not installed.
@@ -54,7 +56,7 @@ def push(
         moved = pushing.push_bundles(place, [Path(one) for one in bundles], dry_run=dry_run, progress=silent)
     else:
         folder, chosen = Path(results or paths.results()), Chosen(task=task, method=method)
-        moved = pushing.push(place, folder, chosen=chosen, dry_run=dry_run, progress=silent)
+        moved = pushing.push(place, folder, chosen=chosen, everything=everything, dry_run=dry_run, progress=silent)
     moved.refuse_problems()
     return moved
 

@@ -17,6 +17,7 @@ from dxbench.errors import InvalidFile, UsageError
 from dxbench.features.sources import silent
 from dxbench.files.arrays import array_sha256, save_arrays
 from dxbench.files.writing import check_writable
+from dxbench.plain import counted
 from dxbench.plugins.configure import DEFAULT_PRESET
 from dxbench.plugins.registry import TaskRef, load_task, plugins
 from dxbench.python.evaluating import judged
@@ -104,7 +105,8 @@ class Outside:
         """
         if found.nfe is not None and self.nfe not in (None, found.nfe):
             raise InvalidFile(
-                f"--nfe claims {self.nfe:g}, but {found.nfe:g} passes per sample were counted; leave --nfe out"
+                f"--nfe claims {self.nfe:g}, and dxbench counted {counted(found.nfe, 'pass', 'passes')} per sample; "
+                "leave --nfe out"
             )
         nfe = float(found.nfe or self.nfe or 0.0)
         config: dict[str, JsonValue] = {"nfe": int(nfe) if nfe.is_integer() else nfe, **self.settings}

@@ -10,10 +10,12 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
-from dxbench.api import Model, ProblemSet, Task
+from dxbench.api import Model, Problem, ProblemSet, Task
 from dxbench.drawing.counting import counted_passes
+from dxbench.drawing.draw import far_off
 from dxbench.engine.process import choose_device
 from dxbench.errors import DxbenchError, InvalidFile, NothingMeasured, UsageError
+from dxbench.files.code import told
 from dxbench.plugins.registry import in_file, load_file
 from dxbench.python.pipelines import is_pipeline, pipeline_model
 
@@ -75,7 +77,7 @@ def source_of(samples: Any, task: Task, settings: Mapping[str, JsonValue]) -> An
         model = pipeline_model(Path(samples), settings, device=device, num_classes=problem.num_classes)
     for network in model.networks:
         network.eval()
-    return _checked(model, str(samples), problem.event_shape)
+    return _checked(model, str(samples), problem)
 
 
 def _of_file(reference: str, settings: Mapping[str, JsonValue], num_classes: int | None) -> Model:
@@ -89,9 +91,9 @@ def _of_file(reference: str, settings: Mapping[str, JsonValue], num_classes: int
     return replace(model, sampler=partial(model.sampler, **settings))
 
 
-def _checked(model: Model, place: str, event_shape: tuple[int, ...]) -> Model:
+def _checked(model: Model, place: str, problem: Problem) -> Model:
     """The model, whose sampler says in a sentence what is wrong with it or with what it draws."""
-    draw = model.sampler
+    draw, event_shape = model.sampler, problem.event_shape
     assert draw is not None
 
     def checked(*seeds: Tensor) -> Tensor:
@@ -100,7 +102,7 @@ def _checked(model: Model, place: str, event_shape: tuple[int, ...]) -> Model:
         except DxbenchError:
             raise
         except Exception as error:
-            raise UsageError(f"{place} fails: {type(error).__name__}: {error}") from error
+            raise UsageError(f"{place} fails: {told(error)}; mend it") from error
         wanted = (len(seeds[0]), *event_shape)
         if not isinstance(batch, Tensor) or batch.shape != wanted:
             got = tuple(batch.shape) if isinstance(batch, Tensor) else f"a {type(batch).__name__}"
@@ -112,6 +114,8 @@ def _checked(model: Model, place: str, event_shape: tuple[int, ...]) -> Model:
             raise InvalidFile(
                 f"{place} draws pixels from {low:.3g} to {high:.3g}, wanted [-1, 1]; scale x in [0, 1] by 2 x - 1"
             )
+        if said := far_off(batch, problem.data_std):
+            raise InvalidFile(f"{place}: {said}; give samples in the units of the task's data")
         return batch
 
     return replace(model, sampler=checked)

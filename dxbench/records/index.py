@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from dxbench import paths
 from dxbench.api import ResultRecord
 from dxbench.errors import InvalidFile, unknown
+from dxbench.plain import counted
 from dxbench.records.entries import YOURS, Entry
 from dxbench.records.files import Unreadable, read_record
 
@@ -101,7 +102,9 @@ class RecordIndex:
         """Raise InvalidFile, naming every file that is no record, if there is one."""
         if self.problems:
             listing = "\n".join(f"  {problem.path}: {problem.reason}" for problem in self.problems)
-            raise InvalidFile(f"{len(self.problems)} file(s) among the records cannot be believed:\n{listing}")
+            raise InvalidFile(
+                f"not to be believed among the records: {counted(len(self.problems), 'file')}:\n{listing}"
+            )
 
     def entries(self, task: str) -> list[Entry]:
         """Entries of a task, folder by folder in the order of their names; none for a task without records.

@@ -33,14 +33,25 @@ def read_tiles(results: Path, record: ResultRecord) -> list[Tile]:
     Raises:
         InvalidFile: for a file among them that is no tile.
     """
-    begin = f"{record.run_id}-"
-    found = []
-    for path in sorted(_folder(results, record).glob(f"{begin}*.png")):
-        name = path.stem.removeprefix(begin)
-        if _NAME.fullmatch(name):
-            tile = read_tile(name, read_regular(path, limit=TILE_LIMIT), of=_scored(record))
-            found += [] if tile is None else [tile]
-    return sorted(found, key=lambda tile: tile.name != "samples")
+    found = [read_picture(path, record) for path in picture_paths(results, record)]
+    return sorted((tile for tile in found if tile is not None), key=lambda tile: tile.name != "samples")
+
+
+def picture_paths(results: Path, record: ResultRecord) -> list[Path]:
+    """The files where pictures of a run would be, in order."""
+    return sorted(_folder(results, record).glob(f"{record.run_id}-*.png"))
+
+
+def read_picture(path: Path, record: ResultRecord) -> Tile | None:
+    """One picture of a run; None for that of another run or of other scores.
+
+    Raises:
+        InvalidFile: if it is no tile.
+    """
+    name = path.stem.removeprefix(f"{record.run_id}-")
+    if not _NAME.fullmatch(name):
+        return None
+    return read_tile(name, read_regular(path, limit=TILE_LIMIT), of=_scored(record))
 
 
 def _folder(results: Path, record: ResultRecord) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dxbench.api import ResultRecord
+from dxbench.plain import shown_number
 from dxbench.records.index import open_index
 from dxbench.submissions.claims import PACK, RUN_AGAIN, SCORE_AGAIN
 from dxbench.submissions.defects import Defect
@@ -112,7 +113,8 @@ def known_defects(records: Sequence[ResultRecord], known: Known) -> Iterator[Def
 def _against_known(record: ResultRecord, known: Known) -> Iterator[Defect]:
     where, config = f"records/{record.run_id}", record.run_id.rpartition("-s")[0]
     if record.status == "ok" and config in known.nfe and known.nfe[config] != record.nfe:
-        problem = f"{record.nfe}, other seeds of this configuration in {known.results} have {known.nfe[config]}"
+        other = shown_number(known.nfe[config])
+        problem = f"{shown_number(record.nfe)}, other seeds of this configuration in {known.results} have {other}"
         yield Defect(where=f"{where}: nfe", problem=problem, remedy=RUN_AGAIN)
     for name, estimate in record.scores.items():
         reading, own = known.readings.get(estimate.fingerprint), (estimate.better, estimate.unit, estimate.n)

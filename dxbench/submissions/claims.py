@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from dxbench.api import MetricCard, ResultRecord, Task
 from dxbench.errors import UsageError
 from dxbench.metrics.cards import card_of
-from dxbench.plain import is_plain, plain
+from dxbench.plain import is_plain, plain, shown_number
 from dxbench.plugins import registry
 from dxbench.plugins.configure import configure
 from dxbench.plugins.registry import load_method
@@ -61,9 +61,12 @@ def _evaluations(record: ResultRecord, manifest: Manifest) -> Iterator[Defect]:
     if record.status != "ok":
         return
     if nfe != manifest.nfe:
-        yield _defect(record, "nfe", f"counted {nfe}, the manifest declares {manifest.nfe}", PACK)
+        yield _defect(
+            record, "nfe", f"counted {shown_number(nfe)}, the manifest declares {shown_number(manifest.nfe)}", PACK
+        )
     if (nfe is None) != (record.samples_sha256 is None):
-        yield _defect(record, "nfe", f"{nfe} with samples {record.samples_sha256}: one without the other", RUN_AGAIN)
+        problem = f"{shown_number(nfe)} with samples {record.samples_sha256}: one without the other"
+        yield _defect(record, "nfe", problem, RUN_AGAIN)
     if record.external is not None:
         yield from _outside(record)
         return
@@ -85,7 +88,8 @@ def _outside(record: ResultRecord) -> Iterator[Defect]:
     """Claims that samples from outside may not make: costs that nobody saw, other passes, a method's name."""
     passes = record.config.get("nfe")
     if record.nfe is None or record.nfe < 1 or record.nfe != passes:
-        problem = f"{record.external} {record.nfe}, its configuration says {passes}; wanted one number, 1 at least"
+        said = f"{record.external} {shown_number(record.nfe)}, its configuration says {passes}"
+        problem = f"{said}; wanted one number, 1 at least"
         yield _defect(record, "nfe", problem, SCORE_AGAIN)
     if record.cost is not None:
         yield _defect(record, "cost", "of samples from outside, whose costs nobody saw", SCORE_AGAIN)

@@ -11,9 +11,11 @@ one form. Along some direction w at x_t, with s = t - alpha (t - r),
 The second is the limit of the first for w = v: u(x_t, t, r) - target is alpha times as large there.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -33,10 +35,19 @@ def along_the_path(
     field: AverageVelocity, x: Points, t: PerSample, r: PerSample, direction: Points, *labels: ClassLabels
 ) -> Points:
     """d/dt of u(x_t, t, r) while x_t moves with `direction` and r stays: one forward-mode derivative."""
+    _load_forward_mode()
     # No other kernel of attention has a forward-mode derivative.
     with sdpa_kernel(SDPBackend.MATH):
         moved = torch.func.jvp(lambda x, t: field(x, t, r, *labels), (x, t), (direction, torch.ones_like(t)))
     return moved[1]
+
+
+@cache
+def _load_forward_mode() -> None:
+    """Let torch load its rules for forward-mode derivatives without the warning of a function that it uses there."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated")
+        torch.func.jvp(torch.sin, (torch.zeros(()),), (torch.ones(()),))
 
 
 class MeanTarget(ABC):

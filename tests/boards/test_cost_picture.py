@@ -1,6 +1,7 @@
 """The picture of a board: nothing is cut off, and what is not drawn is said."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,6 +46,13 @@ def test_names_of_ticks_do_not_overlap(flops: list[float]) -> None:
         )
         assert len(boxes) >= 2
         assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_a_row_that_trains_nothing_is_not_told_as_uncounted() -> None:
+    free = row(2, nfe=3, flops=None)
+    free = replace(free, cost=replace(free.cost, parameters=0.0))
+    figure = drawn([row(0, nfe=1, flops=1e12), row(1, nfe=2, flops=2e12), free, row(3, nfe=3, flops=None)])
+    assert figure.axes[1].get_title(loc="right") == "1 without training, 1 without a count"
 
 
 def test_rows_without_a_cost_are_counted() -> None:

@@ -18,6 +18,7 @@ from dxbench.boards.site.plots import (
     pareto_front,
     pareto_plot,
 )
+from dxbench.metrics.cards import Limits, limits
 
 any_size = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
@@ -85,6 +86,14 @@ def test_a_scale_is_logarithmic_beyond_a_factor_of_ten_of_positive_values() -> N
     assert not Scale.over([-1.0, 100.0]).log
     assert not Scale.over([2.2e-309, 1.0]).log  # their ratio is infinite
     assert Scale.over([3.0]).at(3.0) == 0.5
+
+
+def test_an_axis_ends_where_its_metric_does() -> None:
+    """A mean of 95 % with a spread of 20 reaches beyond what a percentage can be."""
+    scale = Scale.over([60.0, 75.0, 115.0], Limits(0.0, 100.0))
+    assert (scale.high, scale.at(115.0), max(scale.ticks(5))) == (100.0, 1.0, 100.0)
+    assert limits("auroc") == Limits(0.0, 100.0)
+    assert Scale.over([0.0, 0.4], limits("sw2")).low == 0.0
 
 
 def test_dots_stand_best_first_with_error_bars_and_the_floor_apart() -> None:

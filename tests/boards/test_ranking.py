@@ -96,13 +96,20 @@ def test_many_rows_make_it_harder_to_tell_two_apart() -> None:
     assert places([row("a", a), row("b", b), *crowd])[1] == (1, 21)
 
 
-def test_bold_is_every_row_than_which_none_is_better_and_a_noisy_one_behind_others_too() -> None:
+def test_bold_is_a_row_than_which_none_is_better_and_some_is_worse() -> None:
     """The order of means is a, b, noisy: b is told apart from a and the noisy row from neither; it may be first."""
     a, b = row("a", list(0.5 + 0.1 * NOISE)), row("b", list(0.6 + 0.1 * NOISE))
     noisy = row("noisy", [0.45, 0.5, 0.9, 0.5, 1.5])
     found = ranks([a, b, noisy], "m")
     assert [found[i].best for i in range(3)] == [True, False, True]
+    assert [found[i].bold for i in range(3)] == [True, False, False]
     assert str(found[1]) == "2–3"
+
+
+def test_nothing_is_bold_where_no_rows_are_told_apart_or_one_alone_ranks() -> None:
+    equal = [row(name, list(0.5 + NOISE)) for name in "abc"]
+    assert not any(place.bold for place in ranks(equal, "m").values())
+    assert not ranks(equal[:1], "m")[0].bold
 
 
 def test_distances_are_compared_by_their_logarithms_and_higher_scores_as_they_are() -> None:

@@ -126,6 +126,25 @@ def test_info_of_a_method_shows_keys_and_presets(dxbench: Command) -> None:
     assert "arXiv:2407.00626" in out
 
 
+@pytest.mark.parametrize(
+    ("method", "runs", "task", "reason"),
+    [
+        ("meanflow", "digits", "imagenet64", "plain vectors, or images of at most 1,024 values"),
+        ("gcd", "gaussians8", "lsun_bedroom", "data that are plain vectors, not images"),
+        ("dxmi_detection", "tabular_clean", "gmm9", "a finite training set"),
+        ("edm", "gaussians8", "funnel10", "training data"),
+        ("dds", "gmm40", "tabular_clean", "a given energy to call"),
+    ],
+)
+def test_info_lists_presets_where_a_method_can_run(
+    dxbench: Command, method: str, runs: str, task: str, reason: str
+) -> None:
+    facts = dxbench("info", method, "--json").json
+    assert runs in facts["presets"]
+    assert task not in facts["presets"]
+    assert task in facts["where it cannot run"][f"needs {reason}"]
+
+
 def test_run_prints_result_paper_and_floor(dxbench: Command) -> None:
     dxbench(*RUN, "-m", "data")
     nets = ("--set", 'backbone={"network": {"hidden": 8}}', "--set", 'critic={"hidden": 8}')
@@ -211,6 +230,17 @@ def test_eval_refuses_what_it_cannot_score(
     ended = dxbench("eval", tmp_path / "bad.npz", "-t", "gaussians8")
     assert ended.code == code
     assert words in ended.err
+
+
+def test_a_metric_of_the_user_that_fails_is_told_by_its_line(dxbench: Command, tmp_path: Path) -> None:
+    np.savez(tmp_path / "samples.npz", arr_0=np.random.default_rng(0).normal(size=(60_000, 2)))
+    code = (
+        "class M:\n    name, title, protocol = 'm', 'M', None\n    def measure(self, inputs):\n        return 1 / 0\n"
+    )
+    (tmp_path / "mine.py").write_text(f"{code}\nM = M()\n")
+    ended = dxbench("eval", tmp_path / "samples.npz", "-t", "gaussians8", "--metric", f"{tmp_path / 'mine.py'}:M")
+    assert (ended.code, "Traceback" in ended.err) == (2, False)
+    assert "ZeroDivisionError: division by zero (mine.py, line 4: return 1 / 0); mend that line" in ended.err
 
 
 def test_eval_executes_nothing_and_names_what_is_missing(dxbench: Command, tmp_path: Path) -> None:

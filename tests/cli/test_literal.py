@@ -126,7 +126,7 @@ def test_texts_of_methods_come_out_as_they_are(dxbench: Command, hostile: str) -
 def test_failures_and_errors_come_out_as_they_are(dxbench: Command, hostile: str) -> None:
     failed = dxbench("run", "-t", "gaussians8", "-m", hostile.replace("Hostile", "Failing"), "--no-report")
     assert failed.code == 3
-    assert f"failed (setup: {HOSTILE})" in failed.err
+    assert f"failed (setup: RuntimeError: {HOSTILE} (hostile.py, line " in failed.err
     checked = dxbench("check-method", hostile.replace("Hostile", "Failing"))
     assert "got: name is '[red]failing:smile:'" in checked.out
     wrong = dxbench("run", "-t", HOSTILE, "-m", "dxmi")

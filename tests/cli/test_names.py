@@ -153,7 +153,7 @@ def test_a_dry_run_says_which_files_are_missing_with_their_sizes_and_how_to_get_
 
 def test_a_dry_run_says_what_a_method_would_miss(dxbench: Command) -> None:
     out = dxbench("run", *ON, "-m", "pca", "--dry-run").out
-    assert "1 of 1 cells will be skipped: pca needs a finite training set, which gaussians8 does not have here" in out
+    assert "1 of 1 cell will be skipped: pca needs a finite training set, which gaussians8 does not have here" in out
 
 
 def test_a_dry_run_says_how_long_it_takes(dxbench: Command) -> None:
@@ -164,7 +164,7 @@ def test_a_dry_run_says_how_long_it_takes(dxbench: Command) -> None:
     assert "2 of 2 cells to run, about 2 min on" in side_by_side
     other = dxbench("run", *ON, "-m", "dxmi", "--set", "tau=0.123", "--dry-run").out
     assert "time unknown; other runs of the method took" in other
-    assert "1 of 1 cells to run; of 1 the time is unknown" in other
+    assert "1 of 1 cell to run; of 1 the time is unknown" in other
 
 
 # --- prepare ---------------------------------------------------------------------------------------------------

@@ -58,7 +58,10 @@ def test_events_that_a_configuration_has_no_networks_for_end_as_skipped(
     (record,) = records(home)
     assert record.status == "skipped"
     assert record.failure is not None
-    assert record.failure.message == "points needs events that are vectors, which digits does not have here"
+    assert (
+        record.failure.message
+        == "points needs data that are plain vectors, not images, which digits does not have here"
+    )
 
 
 def test_samples_of_the_run_are_kept(dxbench: Callable[..., Ended], home: Path) -> None:
@@ -82,6 +85,25 @@ def test_nan_ends_as_failed_with_step_and_term_and_keeps_the_last_good_checkpoin
 
     (kept,) = checkpoints(home)
     assert load_checkpoint(kept, run_id=record.run_id)["step"] == 19
+
+
+def test_samples_far_from_any_data_are_a_failure_of_the_run(dxbench: Callable[..., Ended], home: Path) -> None:
+    ended = dxbench(*RUN, "-m", method("Far"))
+    (record,) = records(home)
+    assert (ended.code, record.status, record.scores) == (3, "failed", {})
+    assert record.failure is not None
+    assert "samples are beyond 10,000 standard deviations of the data, up to 1e+30" in record.failure.message
+    assert "the model has diverged" in record.failure.message
+
+
+def test_an_error_in_a_file_of_the_user_names_its_line(dxbench: Callable[..., Ended], home: Path) -> None:
+    ended = dxbench(*RUN, "-m", method("Crash"))
+    line = 'methods.py, line {}: raise RuntimeError("a bug of the method")'
+    number = (Path(__file__).parents[1] / "methods.py").read_text().split("a bug of the method")[0].count("\n") + 1
+    (record,) = records(home)
+    assert record.failure is not None
+    assert record.failure.message == f"RuntimeError: a bug of the method ({line.format(number)})"
+    assert f"`dxbench logs {record.run_id}` prints the whole traceback" in ended.err
 
 
 def test_weights_that_turn_nan_do_not_replace_a_good_checkpoint(dxbench: Callable[..., Ended], home: Path) -> None:

@@ -9,8 +9,8 @@ from methods import ToyConfig, ToyTraining
 
 from dxbench.api import Compute, Need, Problem, ProblemSet
 from dxbench.api.streams import RandomStreams, derive_seed
-from dxbench.engine.parts import PartwiseTraining, unmet_needs
-from dxbench.plugins.registry import load_method
+from dxbench.engine.parts import PartwiseTraining, ruled_out, unmet_needs
+from dxbench.plugins.registry import load_method, load_task
 from dxbench.tasks.detection import PointSet
 from dxbench.tasks.gaussians8 import Gaussians8
 
@@ -87,6 +87,19 @@ def test_a_configuration_says_which_events_it_has_networks_for(event_shape: tupl
     shaped = replace(problem(0.0), event_shape=event_shape)
     needs = {Need.VECTORS, Need.SMALL_EVENTS}
     assert unmet_needs(needs, shaped, Compute(device="cpu", threads=1)) == sorted(unmet)
+
+
+def test_what_a_family_rules_out_is_what_no_problem_of_it_meets() -> None:
+    anywhere = Compute(device="cuda", threads=1)
+    for task in map(
+        load_task, ("holdout_digit", "mvtec_synthetic", "digits", "gaussians8", "funnel10", "lsun_bedroom")
+    ):
+        problem = task.problem(oracle=True)
+        for need in Need:
+            assert ruled_out({need, Need.ORACLE}, task) == unmet_needs({need, Need.ORACLE}, problem, anywhere), (
+                task.name,
+                need,
+            )
 
 
 def test_a_detector_needs_a_finite_set() -> None:

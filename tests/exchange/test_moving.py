@@ -1,19 +1,22 @@
 """What push and pull promise of either kind of remote."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import Ended
+from PIL import Image
 from places import Place
 from tiny_task import keep
 from workshop import Workshop
 
 import dxbench as python
-from dxbench.api import MeasuredAgain, ResultRecord, Submission
+from dxbench.api import Failure, MeasuredAgain, ResultRecord, Status, Submission, Tile
 from dxbench.errors import InvalidFile, NothingMeasured
 from dxbench.records.files import config_id_of, record_path, stored_text, write_record
 from dxbench.records.index import open_index
+from dxbench.records.pictures import read_tiles, write_tiles
 from dxbench.submissions.manifest import sha256
 
 pytest_plugins = ("places", "workshop")
@@ -144,7 +147,7 @@ def test_protocols_and_cards_that_are_missing_or_altered_there_are_put_right(
     place.put({card: place.files[card].replace(b"sound", b"unsound")})
     assert place.files[card] != (own / card).read_bytes()
     pushed = dxbench("push", place.address, "--results", own)
-    assert (pushed.code, place.messages[0]) == (0, "Restore protocols and cards")
+    assert (pushed.code, place.messages[0]) == (0, "Add what records name, and their pictures")
     assert place.files == contents(own)
 
 
@@ -215,13 +218,67 @@ def test_a_bundle_with_a_defect_does_not_leave_and_does_not_land(
 ) -> None:
     bundle = workshop.build(records=workshop.changed(nfe=1.0))
     pushed = dxbench("push", place.address, "--bundle", bundle)
-    assert (pushed.code, "`dxbench validate` lists them" in pushed.err, place.messages) == (5, True, [])
+    assert (pushed.code, "`dxbench validate` tells all of it" in pushed.err, place.messages) == (5, True, [])
     content = bundle.read_bytes()
     place.put({f"bundles/tiny/sound/{sha256(content)}.zip": content, f"bundles/tiny/sound/{'0' * 64}.zip": content})
     pulled = dxbench("pull", place.address, "--results", tmp_path / "board", "--bundles")
     assert (pulled.code, contents(tmp_path / "board")) == (5, {})
     assert "no sound bundle of sound on tiny" in pulled.err
     assert "another sha256 than its name says" in pulled.err
+
+
+def ended(record: ResultRecord, *, seed: int, status: Status) -> ResultRecord:
+    """The run of another seed that came to nothing."""
+    failure = Failure(type="ValueError", message="3 of 10 samples are not finite", phase="evaluate", step=5)
+    changes = {"scores": {}, "notes": {}, "status": status, "failure": failure, "seed": seed, "samples_sha256": None}
+    changed = record.model_copy(update=changes)
+    return changed.model_copy(update={"run_id": f"{config_id_of(changed)}-s{seed}"})
+
+
+def test_runs_without_a_number_stay_unless_their_row_has_one(
+    dxbench: Command, place: Place, own: Path, sound: list[ResultRecord]
+) -> None:
+    with_row = ended(sound[0], seed=7, status="failed")
+    alone = [ended(sound[0].model_copy(update={"method": "other"}), seed=seed, status="failed") for seed in (0, 1)]
+    for record in (with_row, *alone):
+        write_record(own, record)
+    pushed = dxbench("push", place.address, "--results", own)
+    assert (pushed.code, "pushed 3 records to" in pushed.out) == (0, True), pushed.err
+    assert "left here, for no run of the configuration has a number: 2 failed; --all pushes them too" in pushed.out
+    assert name(with_row) in place.files
+    assert not {name(record) for record in alone} & place.files.keys()
+    refused = dxbench("push", place.address, "--results", own, "--method", "other")
+    assert (refused.code, "has a number (2 failed); --all pushes them" in refused.err) == (6, True), refused.err
+    pushed = dxbench("push", place.address, "--results", own, "--all", "--json")
+    assert (sorted(pushed.json["records"]), pushed.json["left"]) == (sorted(map(name, alone)), {})
+
+
+def test_pictures_go_with_their_records_and_are_drawn_anew(
+    dxbench: Command, place: Place, own: Path, tmp_path: Path, sound: list[ResultRecord]
+) -> None:
+    (picture,) = write_tiles(own, sound[0], [a_tile()])
+    picture.write_bytes(picture.read_bytes() + b"and a tail")
+    pushed = dxbench("push", place.address, "--results", own)
+    assert (pushed.code, "pushed 2 records and 1 picture to" in pushed.out) == (0, True), pushed.err
+    pulled = dxbench("pull", place.address, "--results", tmp_path / "theirs")
+    assert (pulled.code, "pulled 2 records and 1 picture from" in pulled.out) == (0, True), pulled.err
+    (tile,) = read_tiles(tmp_path / "theirs", sound[0])
+    assert (tile.caption, tile.png.endswith(b"tail")) == ("of a test", False)
+    for command in ("push", "pull"):
+        again = dxbench(command, place.address, "--results", tmp_path / "theirs")
+        assert (again.code, "ed nothing" in again.out) == (0, True), again.err
+    picture.write_bytes(b"no picture")
+    (tmp_path / "theirs" / picture.relative_to(own)).unlink()
+    place.put({str(picture.relative_to(own)): b"no picture"})
+    refused = dxbench("pull", place.address, "--results", tmp_path / "theirs")
+    assert (refused.code, "not a tile" in refused.err) == (5, True)
+    assert not read_tiles(tmp_path / "theirs", sound[0])
+
+
+def a_tile() -> Tile:
+    out = io.BytesIO()
+    Image.new("L", (8, 8)).save(out, format="png")
+    return Tile(name="samples", caption="of a test", frames=1, width=8, height=8, png=out.getvalue())
 
 
 def test_bundles_go_in_place_of_records(dxbench: Command, place: Place, own: Path, workshop: Workshop) -> None:

@@ -193,6 +193,7 @@ def test_scores_are_read_as_a_mapping_and_shown_in_notebooks(tmp_path: Path) -> 
     [
         (POINTS[:, :1], r"wants samples of shape \[n, 2\]"),
         (np.full((10_000, 2), np.nan), "not finite"),
+        (np.full((10_000, 2), 1e30), "coordinates of 10,000 of 10,000 samples are beyond 10,000 standard deviations"),
         ([["a", "b"]], "wants samples as an array"),
         (object(), "wants samples as an array"),
         ([[1.0], [1.0, 2.0]], "cannot make an array of a list"),

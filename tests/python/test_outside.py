@@ -46,6 +46,14 @@ def lost(seeds):
     return sample(seeds) / 0
 
 
+def away(seeds):
+    return sample(seeds) * 1e30
+
+
+def fails(seeds):
+    return sample(seeds) + 1 / (len(seeds) - len(seeds))
+
+
 COUNTED = Model(networks=(net,), sampler=twice)
 """
 
@@ -199,7 +207,11 @@ def test_a_name_that_is_taken_or_none_is_refused(
         (["few.npz", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 6, "needs 5,000 samples, got 100"),
         (["nan.npz", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 5, "nan.npz"),
         (["huge.npz", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 5, "huge.npz"),
-        (["mine.py:COUNTED", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 5, "2 passes per sample were counted"),
+        (
+            ["mine.py:COUNTED", "--task", "tiny", "--name", "Mine", "--nfe", "4"],
+            5,
+            "dxbench counted 2 passes per sample",
+        ),
         (["mine.py:sample", "--task", "tiny", "--name", "Mine"], 2, "give --nfe N"),
         (["mine.py", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 2, "write the name of its sampler behind it, "),
         (["mine.py:COUNTET", "--task", "tiny", "--name", "Mine"], 2, "Did you mean 'COUNTED'?"),
@@ -221,6 +233,17 @@ def test_a_name_that_is_taken_or_none_is_refused(
             2,
             "mine.py:sample fails: TypeError",
         ),
+        (
+            ["mine.py:away", "--task", "tiny", "--name", "Mine", "--nfe", "4"],
+            5,
+            "mine.py:away: coordinates of 1,000 of 1,000 samples are beyond 10,000 standard deviations of the data",
+        ),
+        (
+            ["mine.py:fails", "--task", "tiny", "--name", "Mine", "--nfe", "4"],
+            2,
+            "mine.py:fails fails: ZeroDivisionError: division by zero (mine.py, line ",
+        ),
+        (["syntax.py:f", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 2, "(syntax.py, line 1): def f(:"),
         (["mine.py:sample", "--task", "tiny", "--name", "M", "--set", "nfe=4"], 2, "give that argument"),
     ],
 )
@@ -232,6 +255,7 @@ def test_what_cannot_be_a_record_is_refused_in_a_sentence(
     bad["huge"][0, 0] = 1e200
     for name, array in bad.items():
         np.savez(files / f"{name}.npz", samples=array)
+    (files / "syntax.py").write_text("def f(:\n")
     ended = refused(dxbench, home, *arguments)
     assert (ended.code, words in ended.err) == (code, True), ended.err
 
@@ -263,7 +287,7 @@ def test_python_puts_the_same_on_record(dxbench: Callable[..., Ended], files: Pa
     assert found["Twice"].provenance.command == (
         "dxbench.add_result('mine.py:COUNTED', 'tiny', name='Twice', nfe=None, seed=3)"
     )
-    with pytest.raises(InvalidFile, match="2 passes per sample were counted"):
+    with pytest.raises(InvalidFile, match="dxbench counted 2 passes per sample"):
         package.add_result("mine.py:COUNTED", "tiny", name="Twice", nfe=1)
 
 

@@ -217,7 +217,7 @@ def test_records_of_every_schema_are_migrated_once(dxbench: Callable[..., Ended]
     before = [read_record(path) for path in paths]
     ended = dxbench("records", "migrate", results)
     assert ended.code == 0
-    assert "2 records migrated, 1 were in today's form already" in ended.out
+    assert "2 records migrated, in today's form already: 1" in ended.out
     assert "configurations of made-up are left as they are: not installed" in ended.out
     assert [read_record(path) for path in paths] == before
     assert before[1:] == [full(1), full(2)]
@@ -237,7 +237,7 @@ def test_what_cannot_be_migrated_is_named_and_left(dxbench: Callable[..., Ended]
     texts = [damaged.read_bytes(), future.read_bytes()]
     ended = dxbench("records", "migrate", tmp_path)
     assert ended.code == 5
-    assert "1 records migrated" in ended.out
+    assert "1 record migrated" in ended.out
     assert f"{damaged}: changed since it was written" in ended.err
     assert f"{future}: schema_version 4, this dxbench reads 1 to 3; update dxbench to read it" in ended.err
     assert [damaged.read_bytes(), future.read_bytes()] == texts

@@ -82,7 +82,7 @@ def test_an_honest_bundle_has_no_defect(workshop: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"claimed": 2.0}, "nfe: claimed 2.0, its configuration says 4"),
+        ({"claimed": 2.0}, "nfe: claimed 2, its configuration says 4"),
         ({"claimed": 0.0, "config": {"nfe": 0}}, "wanted one number, 1 at least"),
         ({"config": {}}, "its configuration says None"),
         ({"cost": COST}, "cost: of samples from outside, whose costs nobody saw"),

@@ -288,7 +288,7 @@ def test_only_methods_that_train_on_data_are_asked_for_them_first(
 def test_a_method_for_other_data_says_so(dxbench: Callable[..., Ended]) -> None:
     ended = run(dxbench, "--no-report", method="gcd")
     assert ended.code == 3
-    assert "gcd needs events that are vectors, which tiny_images does not have here" in ended.err
+    assert "gcd needs data that are plain vectors, not images, which tiny_images does not have here" in ended.err
 
 
 def test_data_row_is_images_that_are_real(dxbench: Callable[..., Ended]) -> None:

@@ -18,7 +18,7 @@ _LONG = 1e12
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A cell's text; of a ranked number also its places, in bold where the first is among them.
+    """A cell's text; of a ranked number also its places, which say whether it is bold.
 
     Attributes:
         struck: the number is known to be wrong, or it is the label of such a row.
@@ -29,8 +29,8 @@ class Cell:
     struck: bool = False
 
     @property
-    def best(self) -> bool:
-        return self.rank is not None and self.rank.best
+    def bold(self) -> bool:
+        return self.rank is not None and self.rank.bold
 
 
 def number(summary: Summary, digits: int | None = None) -> str:
@@ -48,10 +48,11 @@ def _fixed(value: float, places: int) -> str:
 
 
 def decimals(summaries: Iterable[Summary]) -> int:
-    """Decimals of a column: none of counts, two of percentages and from 1 on, four below, one from 1,000 on."""
+    """Decimals of a column: none of counts and zeros, two of percentages and above 1, four below, one from 1,000 on."""
     ours = [summary for summary in summaries if summary.printed is None]
     measured = [value for summary in ours for value in summary.by_seed.values()]
-    if any(value >= 2 for value in measured) and all(float(value).is_integer() for value in measured):
+    whole = bool(measured) and all(float(value).is_integer() for value in measured)
+    if whole and (max(measured) >= 2 or not any(measured)):
         return 0
     if any(summary.unit == "%" for summary in ours):
         return 2
@@ -127,9 +128,9 @@ def notes(table: Table) -> list[str]:
     found = []
     if any(ranks for block in table.blocks for ranks in block.ranks.values()):
         found.append(
-            "Raised numbers are the ranks that a row may have; a row is bold if no other is significantly better, by "
-            "Welch's t test over training seeds, Holm-adjusted over all pairs of rows of a column, "
-            f"alpha = {ALPHA:g} per column."
+            "Raised numbers are the ranks that a row may have; a row is bold if no other is significantly better and "
+            "one at least is significantly worse, by Welch's t test over training seeds, Holm-adjusted over all pairs "
+            f"of rows of a column, alpha = {ALPHA:g} per column."
         )
     if "published" in kinds:
         found.append("† published in a paper, not measured here; ± as published.")

@@ -6,13 +6,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select
 
 from dxbench.boards.render.cells import cells, differing, header, notes, title
 from dxbench.boards.tables import Table
-from dxbench.plain import plain_markup
+from dxbench.plain import counted, plain_markup
 
 
 @cache
 def environment() -> Environment:
     """Templates under dxbench/boards, with everything escaped, of whatever file name."""
-    return Environment(
+    found = Environment(
         loader=PackageLoader("dxbench.boards", "."),
         autoescape=select_autoescape(default=True, default_for_string=True),
         trim_blocks=True,
@@ -20,6 +20,8 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         auto_reload=False,
     )
+    found.globals["counted"] = counted
+    return found
 
 
 def filled(template: Template, **values: object) -> str:

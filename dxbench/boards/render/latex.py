@@ -74,7 +74,7 @@ def _line(parts: list[str]) -> str:
 def _cell(cell: Cell) -> str:
     text = _STRUCK % escape(cell.text) if cell.struck else escape(cell.text)
     raised = "" if cell.rank is None else rf"\textsuperscript{{{str(cell.rank).replace('–', '--')}}}"
-    return rf"\textbf{{{text}}}{raised}" if cell.best else f"{text}{raised}"
+    return rf"\textbf{{{text}}}{raised}" if cell.bold else f"{text}{raised}"
 
 
 def escape(text: str) -> str:

@@ -127,7 +127,7 @@ def _struck(text: str) -> str:
 def _marked(cell: Cell) -> str:
     text = _struck(markdown_text(cell.text)) if cell.struck else markdown_text(cell.text)
     raised = "" if cell.rank is None else f" {str(cell.rank).translate(_RAISED)}"
-    return f"**{text}**{raised}" if cell.best else f"{text}{raised}"
+    return f"**{text}**{raised}" if cell.bold else f"{text}{raised}"
 
 
 def markdown_text(text: str) -> str:

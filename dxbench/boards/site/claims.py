@@ -12,6 +12,7 @@ from dxbench.boards.render.cells import number, quantity
 from dxbench.boards.site.names import task_page
 from dxbench.boards.site.rendering import render
 from dxbench.errors import DxbenchError
+from dxbench.plain import counted
 from dxbench.plugins.registry import plugins
 
 AGREES = (Verdict.REPRODUCED, Verdict.WITHIN_NOISE, Verdict.BETTER)
@@ -66,7 +67,7 @@ def _taken(task: str, method: str, preset: str, config: Mapping[str, JsonValue],
     parts = []
     steps, batch, start = made.get("iterations"), made.get("batch_size"), (made.get("backbone") or {}).get("weights")
     if isinstance(steps, int) and isinstance(batch, int):
-        parts.append(f"training on {quantity(steps * batch)} samples ({steps:,} steps of {batch})")
+        parts.append(f"training on {quantity(steps * batch)} samples ({counted(steps, 'step')} of {batch:,})")
     if start:
         parts.append(f"released weights ({start})")
     samples = getattr(loaded, "num_samples", None)

@@ -13,6 +13,7 @@ from dxbench.api import Curve, Direction
 from dxbench.boards.aggregate import RANKING, Row, Summary
 from dxbench.boards.render.cells import number, quantity
 from dxbench.boards.site.names import row_anchor, tone
+from dxbench.metrics.cards import UNLIMITED, Limits, limits
 
 DOTS, CARD_DOTS = 24, 4
 """Rows of a dot plot on the page of a task and on a card; more than that nobody reads, the table has all."""
@@ -41,12 +42,17 @@ class Scale:
     log: bool
 
     @classmethod
-    def over(cls, values: Sequence[float], *, log_from: float = _LOG_FROM) -> "Scale":
-        """The scale of some finite values, at least one.
+    def over(cls, values: Sequence[float], within: Limits = UNLIMITED, *, log_from: float = _LOG_FROM) -> "Scale":
+        """The scale of some finite values, at least one; it ends where a metric does.
 
         Args:
             log_from: the factor from which on positive values have a logarithmic one.
         """
+        free = cls._free([within.cut(value) for value in values], log_from)
+        return replace(free, low=within.cut(free.low), high=within.cut(free.high))
+
+    @classmethod
+    def _free(cls, values: Sequence[float], log_from: float) -> "Scale":
         low, high = _drawn(min(values)), _drawn(max(values))
         log = low > _LOG_LOW and high < _LOG_HIGH and high / low > log_from
         if low == high:
@@ -189,7 +195,8 @@ def dot_plot(rows: Sequence[Row], metric: str, better: Direction, *, most: int =
     left_out, shown = max(0, len(shown) - most), shown[:most]
     if not shown:
         return None
-    scale = Scale.over(_ends([row.scores[metric] for row in shown], *([] if floor is None else [floor.value])))
+    ends = _ends([row.scores[metric] for row in shown], *([] if floor is None else [floor.value]))
+    scale = Scale.over(ends, limits(metric))
     marks = []
     for index, row in enumerate(shown):
         summary = row.scores[metric]
@@ -234,7 +241,7 @@ def pareto_plot(
     whole = Scale.over(_ends([row.scores[metric] for row in shown]))
     reached = _reached([row.scores[metric].value for row in shown], log=whole.log)
     ends = _ends([row.scores[metric] for row in shown[:reached]])
-    down = Scale.over(ends, log_from=1.0 if whole.log else math.inf)
+    down = Scale.over(ends, limits(metric), log_from=1.0 if whole.log else math.inf)
     arrow = "▲" if sign > 0 else "▼"
 
     def at(value: float, height: int = height) -> int:

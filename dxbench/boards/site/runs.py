@@ -10,6 +10,7 @@ from dxbench.boards.render.cells import quantity
 from dxbench.boards.site.names import config_anchor, method_page, run_page, task_page, tile_path
 from dxbench.boards.site.plots import line
 from dxbench.boards.site.rendering import render
+from dxbench.plain import counted
 from dxbench.plugins.configure import DEFAULT_PRESET, assignments
 from dxbench.records.entries import Entry
 
@@ -87,13 +88,13 @@ def _cost(record: ResultRecord) -> dict[str, str]:
     if cost is None:
         return {}
     facts = {
-        "training": f"{cost.train_seconds:.1f} s on {record.provenance.processor}, {cost.steps} steps",
+        "training": f"{cost.train_seconds:.1f} s on {record.provenance.processor}, {counted(cost.steps, 'step')}",
         "counted training": _counted(cost.train),
         "parts found trained": _counted(cost.stored) if cost.stored and cost.stored.flops else "",
         "evaluation": f"{cost.eval_seconds:.1f} s",
         "peak memory": f"{quantity(cost.peak_memory_bytes)}B",
         "parameters": quantity(cost.parameters),
         "FLOP per sample": quantity(cost.sampling_flops),
-        "device": f"{cost.device}, {cost.threads} threads",
+        "device": f"{cost.device}, {counted(cost.threads, 'thread')}",
     }
     return {name: text for name, text in facts.items() if text}

@@ -200,7 +200,7 @@ def _summary(
     better = directions(table).get(first, "none")
     rows = [row for row in table.blocks[0].rows if row.kind != "published" or not entries] if table.blocks else []
     small = _paretos_of(rows, first, better, height=CARD_HEIGHT)
-    best = [line for line in lines if line.row.kind == "measured" and line.row.ranks and line.cells[2].best]
+    best = [line for line in lines if line.row.kind == "measured" and (rank := line.cells[2].rank) and rank.best]
     return TaskSummary(
         task=task,
         about=about,

@@ -1,6 +1,8 @@
 """Average velocities against a Gaussian's closed form, and their derivative against finite differences."""
 
 import math
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -163,6 +165,17 @@ def test_the_adaptive_weight_divides_by_the_error_and_has_no_gradient() -> None:
     (gradient,) = torch.autograd.grad(found.sum(), shift, retain_graph=True)
     (expected,) = torch.autograd.grad((error / (error.detach() + 1e-3) ** 0.75).sum(), shift)
     torch.testing.assert_close(gradient, expected)
+
+
+def test_nobody_is_warned_of_what_torch_does_inside() -> None:
+    code = """
+import torch
+from dxmi.training.mean_flows import along_the_path
+x, t = torch.ones(3, 2), torch.ones(3)
+print(along_the_path(lambda x, t, r: x.square() * t[:, None], x, t, t, x)[0, 0].item())
+"""
+    ended = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, check=True)
+    assert (float(ended.stdout), ended.stderr) == (3.0, "")
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 5])
