@@ -83,7 +83,7 @@ class BoltzmannTask(Task):
 
     @classmethod
     def seen(cls, samples: Array) -> Array:
-        """What metrics see of samples [n, D], and of draws alike: a law that has no place in space puts them at one."""
+        """Samples or draws [n, D] as metrics see them: a law that has no place in space puts them at one."""
         return samples
 
     @property

@@ -188,9 +188,8 @@ class LJ13(ParticleTask):
     """Thirteen Lennard-Jones particles in a harmonic trap, given as an energy to call.
 
     The sum over ordered pairs of r^-12 - 2 r^-6, and half the squared distances from the centre, as the public code of
-    iDEM (arXiv:2402.06121) and of adjoint samplers has it; the formula that they cite, with 1 / 2 before the sum
-    (arXiv:2006.02425, Lennard-Jones clusters), is half as deep. Nobody can draw it exactly: `particle_chains` has the
-    chains.
+    iDEM (arXiv:2402.06121) and of adjoint samplers has it; with a factor 1 / 2 before the sum it would be half as deep.
+    Nobody can draw it exactly: `particle_chains` has the chains.
     """
 
     name, version = "lj13", 1

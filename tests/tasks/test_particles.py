@@ -25,14 +25,14 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DXBENCH_CACHE", str(tmp_path / "cache"))
 
 
-def gas(target: type[ParticleTask], n: int, seed: int = 0) -> torch.Tensor:
-    """Points whose particles are not too near each other, [n, D]."""
-    rng = np.random.default_rng(seed)
+def gas(target: type[ParticleTask], n: int, *, apart: float = 0.7) -> torch.Tensor:
+    """Points whose particles are no nearer to each other than `apart`, [n, D]."""
+    rng = np.random.default_rng(0)
     kept: list[NDArray[np.float64]] = []
     while len(kept) < n:
         x = 2 * rng.standard_normal((target.particles, target.dim // target.particles))
         near = min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(x, 2))
-        if near > 0.7:
+        if near > apart:
             kept.append(x.ravel())
     return torch.from_numpy(np.stack(kept))
 
@@ -139,7 +139,7 @@ def test_chains_from_a_gas_agree_with_those_from_the_icosahedron(monkeypatch: py
     """Energies, and distances from the centre, of two starts that are nothing like each other."""
     monkeypatch.setattr(particle_chains, "CHAINS", 100)
     rng = np.random.default_rng(1)
-    x = np.ascontiguousarray(LJ13.seen(gas(LJ13, 100).numpy()).reshape(100, 13, 3).transpose(1, 2, 0))
+    x = np.ascontiguousarray(LJ13.seen(gas(LJ13, 100, apart=0.9).numpy()).reshape(100, 13, 3).transpose(1, 2, 0))
     for _ in range(150):
         x = hamiltonian_step(x, rng)
     other = chained(200, np.random.default_rng(2))

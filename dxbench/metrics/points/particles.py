@@ -62,7 +62,7 @@ class _OnTheLine(Adjustable, ABC):
 
     @abstractmethod
     def reader(self, inputs: EvaluationInputs) -> Callable[[Array], Array]:
-        """What is read off points [n, D]: a function to as many numbers for each."""
+        """A function from points [n, D] to the numbers that are compared, as many for each point."""
 
 
 @dataclass(frozen=True, kw_only=True)
