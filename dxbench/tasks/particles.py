@@ -88,7 +88,9 @@ def _kept(kind: type[ParticleTask], n: int, seed: int) -> Array:
     if not path.is_file():
         save_arrays(path, {"positions": kind.positions(n, np.random.default_rng(seed))})
     with refusing_damage(f"{path} is no set of draws; delete it, and it is made again"):
-        return np.asarray(np.load(path)["positions"].reshape(n, kind.particles, -1), dtype=np.float64)
+        return np.asarray(
+            np.load(path, allow_pickle=False)["positions"].reshape(n, kind.particles, -1), dtype=np.float64
+        )
 
 
 def _placed(positions: Array, rng: np.random.Generator) -> Array:

@@ -152,7 +152,7 @@ class PinnedChain(NoisingChain):
         )
 
     def log_weights(self, policy: GaussianPolicy, states: States, energies: PerSample) -> PerSample:
-        """log of exp(-E(x_K)) / N(x_K; 0, sigma_0^2 I) times the walk's density over that of the policy's chain, nats, [b]."""
+        """log of exp(-E(x_K)) / N(x_K; 0, sigma_0^2 I) times the walk's density over the policy's, nats, [b]."""
         total = -energies - _normal_log_prob(states[-1], self.sigmas[0].square().to(states))
         for step, var in enumerate(self.var.to(states)):
             k = torch.full_like(energies, step, dtype=torch.int64)
