@@ -114,7 +114,8 @@ def _particle_metrics(of: str, particles: int) -> tuple[EnergyW2, DistanceW2]:
 
 def double_well(r: Pairs) -> Pairs:
     """-4 (r - 4)^2 + 0.9 (r - 4)^4, the energy of a pair at distance r."""
-    return 0.9 * (r - 4) ** 4 - 4 * (r - 4) ** 2
+    square = (r - 4) ** 2
+    return square * (0.9 * square - 4)  # infinite, and not NaN, where the fourth power overflows
 
 
 DEEPEST = -(4.0**2) / (4 * 0.9)
@@ -183,7 +184,7 @@ def lennard_jones(r: Tensor) -> Tensor:
     """2 (r^-12 - 2 r^-6), the energy of a pair at distance r, of depth 2 at r = 1."""
     held = r.clamp(min=CORE)
     slope = -24 * (CORE**-13 - CORE**-7)
-    return 2 * (held**-12 - 2 * held**-6) + slope * (r - held)
+    return 2 * (held**-12 - 2 * held**-6) + slope * (r - CORE).clamp(max=0.0)
 
 
 class LJ13(ParticleTask):

@@ -83,6 +83,13 @@ def test_gradients_are_those_of_finite_differences_and_finite_where_particles_co
     assert torch.isfinite(torch.autograd.grad(energy.sum(), near)[0]).all()
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_particles_that_flew_apart_have_an_infinite_energy_and_not_nan(target: type[ParticleTask]) -> None:
+    for reach in (1e12, 1e20):
+        far = reach * torch.randn(4, target.dim, generator=torch.Generator().manual_seed(0))
+        assert (target.energy(far) > 1e20).all()
+
+
 def test_the_energy_of_a_pair_goes_on_smoothly_at_the_core() -> None:
     r = torch.tensor([0.6 - 1e-6, 0.6 + 1e-6], dtype=torch.float64).requires_grad_(True)
     value = lennard_jones(r)

@@ -9,7 +9,7 @@ def quick() -> HMCConfig:
 
 def double_wells() -> HMCConfig:
     """Steps that the walls of the double wells bear, far out where chains begin."""
-    return HMCConfig(step_size=0.05)
+    return HMCConfig(step_size=0.03)
 
 
 RECIPES = {("boltzmann", "quick"): quick, ("dw4", "default"): double_wells}
