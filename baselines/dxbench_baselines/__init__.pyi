@@ -1,4 +1,5 @@
 from .adjoint_matching import AdjointMatching as AdjointMatching
+from .adjoint_sampling import AdjointSampling as AdjointSampling
 from .ae import AE as AE
 from .consistency import Consistency as Consistency
 from .data import Data as Data

@@ -139,6 +139,17 @@ STEMS = {
         "as Yoon et al. 2025, arXiv:2502.13280 report it",
         "lower",
     ),
+    "energy_w2": _distance(
+        "Wasserstein-2 distance, rooted, of the given energies of samples to those of as many reference draws; one "
+        "sample whose particles overlap can make it huge.",
+        "as Akhound-Sadegh et al. 2024, arXiv:2402.06121 report it",
+        unit="nats",
+    ),
+    "distance_w2": _distance(
+        "Wasserstein-2 distance, rooted, of the distances of all pairs of particles of samples to those of as many "
+        "reference draws; it sees no more of a shape than them.",
+        "after Akhound-Sadegh et al. 2024, arXiv:2402.06121, who report the total variation of these distances",
+    ),
     "sampling_calls": _distance(
         "Points that the given energy was called at per sample that is drawn; a gradient counts as one call more.", OWN
     ),

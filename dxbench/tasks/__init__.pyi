@@ -76,6 +76,8 @@ from .mvtec_synthetic import MVTecSynthetic as MVTecSynthetic
 from .mvtec_synthetic import PatchLaw as PatchLaw
 from .mvtec_synthetic import laws as laws
 from .mvtec_synthetic import write_set as write_set
+from .particles import DW4 as DW4
+from .particles import LJ13 as LJ13
 from .plane import Fresh as Fresh
 from .plane import PlaneTask as PlaneTask
 from .screw import Screw as Screw

@@ -48,12 +48,12 @@ class GMM9(BoltzmannTask):
     name, version = "gmm9", 1
     dim, log_z = 2, 0.0
 
-    @staticmethod
-    def energy(x: Tensor) -> Tensor:
+    @classmethod
+    def energy(cls, x: Tensor) -> Tensor:
         return mixture_energy(nine_gaussians(), x)
 
-    @staticmethod
-    def draw(n: int, rng: np.random.Generator) -> Array:
+    @classmethod
+    def draw(cls, n: int, rng: np.random.Generator) -> Array:
         return nine_gaussians().sample(n, rng)
 
 
@@ -63,12 +63,12 @@ class GMM40(BoltzmannTask):
     name, version = "gmm40", 1
     dim, log_z = 2, 0.0
 
-    @staticmethod
-    def energy(x: Tensor) -> Tensor:
+    @classmethod
+    def energy(cls, x: Tensor) -> Tensor:
         return mixture_energy(forty_gaussians(), x)
 
-    @staticmethod
-    def draw(n: int, rng: np.random.Generator) -> Array:
+    @classmethod
+    def draw(cls, n: int, rng: np.random.Generator) -> Array:
         return forty_gaussians().sample(n, rng)
 
 
@@ -84,16 +84,16 @@ class Funnel10(BoltzmannTask):
     also = (MarginalKS(reference=f"{SETS * SET_SIZE} exact draws of funnel10@1"),)
     headline = ("marginal_ks", *BoltzmannTask.headline)
 
-    @staticmethod
-    def energy(x: Tensor) -> Tensor:
+    @classmethod
+    def energy(cls, x: Tensor) -> Tensor:
         log_var, rest = x[:, 0], x[:, 1:]
         mouth = log_var.square() / 18 + 0.5 * math.log(2 * math.pi * 9)
         # Held where exp overflows in float32: no draw of the law comes near.
         precise = 0.5 * rest.square().sum(dim=1) * (-log_var).clamp(max=80.0).exp()
         return mouth + precise + 0.5 * rest.shape[1] * (log_var + math.log(2 * math.pi))
 
-    @staticmethod
-    def draw(n: int, rng: np.random.Generator) -> Array:
+    @classmethod
+    def draw(cls, n: int, rng: np.random.Generator) -> Array:
         log_var = 3.0 * rng.standard_normal(n)
         rest = np.exp(0.5 * log_var)[:, None] * rng.standard_normal((n, 9))
         return np.concatenate([log_var[:, None], rest], axis=1)
@@ -127,13 +127,13 @@ class ManyWell32(BoltzmannTask):
     name, version = "manywell32", 1
     dim, log_z = 2 * WELLS, WELLS * (_well_table()[2] + 0.5 * math.log(2 * math.pi))
 
-    @staticmethod
-    def energy(x: Tensor) -> Tensor:
+    @classmethod
+    def energy(cls, x: Tensor) -> Tensor:
         a, b = x[:, 0::2], x[:, 1::2]
         return (a**4 - 6 * a.square() - 0.5 * a + 0.5 * b.square()).sum(dim=1)
 
-    @staticmethod
-    def draw(n: int, rng: np.random.Generator) -> Array:
+    @classmethod
+    def draw(cls, n: int, rng: np.random.Generator) -> Array:
         grid, share, _ = _well_table()
         points = np.empty((n, 2 * WELLS))
         points[:, 0::2] = np.interp(rng.random((n, WELLS)), share, grid)

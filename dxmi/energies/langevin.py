@@ -86,10 +86,13 @@ class ReplayBuffer(nn.Module):
         """`fresh` with each row replaced, with probability `reuse`, by a kept one; all fresh while nothing is kept."""
         if self.size == 0:
             return fresh
-        shape = (len(fresh),)
-        rows = torch.randint(self.size, shape, generator=generator, device=fresh.device)
-        old = torch.rand(shape, generator=generator, device=fresh.device) < reuse
-        return torch.where(per_sample(old, fresh), self.kept[rows], fresh)
+        kept = self.draw(len(fresh), generator=generator)
+        old = torch.rand((len(fresh),), generator=generator, device=fresh.device) < reuse
+        return torch.where(per_sample(old, fresh), kept, fresh)
+
+    def draw(self, n: int, *, generator: Generator) -> Points:
+        """n of the rows that are kept, one of them at least, each as likely as another."""
+        return self.kept[torch.randint(self.size, (n,), generator=generator, device=self.kept.device)]
 
     def push(self, ends: Points) -> None:
         """Keep these; of more than the capacity, the last."""

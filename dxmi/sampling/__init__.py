@@ -11,7 +11,7 @@ from dxmi.sampling.denoisers import (
 )
 from dxmi.sampling.flows import EulerFlow, FlowSteps, HeunFlow, MeanSteps, straight_path
 from dxmi.sampling.noise import Noise, NoiseOfRows, SeededNoise, SilencedNoise, StreamNoise, philox4x32
-from dxmi.sampling.noising import InUnits, NoisingChain
+from dxmi.sampling.noising import InUnits, NoisingChain, PinnedChain
 from dxmi.sampling.policies import GaussianPolicy, LatentPolicy
 from dxmi.sampling.rollouts import Guidance, chain, reparametrised_rollout, rollout, sample
 from dxmi.sampling.samplers import (
@@ -50,6 +50,7 @@ __all__ = [
     "Noise",
     "NoiseOfRows",
     "NoisingChain",
+    "PinnedChain",
     "Sampler",
     "SeededNoise",
     "SilencedNoise",

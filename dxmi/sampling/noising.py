@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dxmi.arrays import PerSample, PerStep, Points, States, StepIndex, per_sample
+from dxmi.sampling.noise import Noise
 from dxmi.sampling.policies import GaussianPolicy
 
 
@@ -95,6 +96,68 @@ class NoisingChain:
             k = torch.full_like(energies, step, dtype=torch.int64)
             backward = _normal_log_prob(states[step] - states[step + 1], var)
             total = total + backward - policy.log_prob(states[step], k, states[step + 1])
+        return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinnedChain(NoisingChain):
+    """The noising chain given that it ends at 0: its reversal starts at a point and learns nothing from its start.
+
+    Backwards in k it is a walk x_{k+1} = x_k + s_k eps from x_0 = 0, of end N(0, sigma_0^2 I): the memoryless reference
+    of adjoint sampling (Havens et al. 2025, arXiv:2504.11713) in K steps. sigma_k^2 is the variance still to come, and
+
+        x_k | x_{k+1} ~ N(r x_{k+1}, r s_k^2 I),    r = (sigma_0^2 - sigma_k^2) / (sigma_0^2 - sigma_{k+1}^2).
+    """
+
+    @classmethod
+    def of(cls, chain: NoisingChain) -> "PinnedChain":
+        """The chain of these levels and of this law."""
+        return cls(sigmas=chain.sigmas, data_std=chain.data_std)
+
+    @property
+    def total_var(self) -> Float[Tensor, " levels"]:
+        """The variance of a coordinate of x_k, [K + 1]; 0 at first."""
+        share = 1 - self.sigmas.square() / self.sigmas[0].square()
+        return share * (share * self.data_std**2 + self.sigmas.square())
+
+    def bridge(self, samples: Points, noise: Noise) -> States:
+        """x_0 ... x_K given x_K, [K + 1, b, *event]; draw k of `noise` is behind x_k."""
+        passed = self.sigmas[0].square() - self.sigmas.square()
+        rho = (passed[:-1] / passed[1:]).to(samples)
+        std = self.var.sqrt().to(samples) * rho.sqrt()
+        states = [samples]
+        for k in reversed(range(self.num_steps)):
+            states.append(rho[k] * states[-1] + std[k] * noise.normal(k))
+        return torch.stack(states[::-1])
+
+    def policy(self, net: nn.Module, *, event_shape: tuple[int, ...]) -> GaussianPolicy:
+        """Steps from 0 that end exactly at a Gaussian of `data_std` while the net gives 0.
+
+        With l = 1/data_std^2 - 1/sigma_0^2 the curvature of -log of that Gaussian over the walk's end, the best step
+        shrinks by 1 / (1 + s_k^2 m_k), m_k = l / (1 + l sigma_{k+1}^2). The net is asked and moves as `NoisingChain`'s.
+        """
+        sigma, clean, var = self.sigmas[:-1], self.sigmas[1:].square(), self.var
+        curvature = 1 / self.data_std**2 - 1 / sigma[0].square()
+        shrink = 1 / (1 + var * curvature / (1 + curvature * clean))
+        asked = self.total_var[:-1].clone()
+        asked[0] = 1.0  # x_0 is 0 in any unit
+        return GaussianPolicy(
+            InUnits(net, asked.rsqrt()),
+            event_shape=event_shape,
+            scale=shrink,
+            gain=var * self.data_std / (sigma * (sigma.square() + self.data_std**2).sqrt()),
+            std=(var * shrink).sqrt(),
+            trainable_std=[True] * self.num_steps,
+            start_std=0.0,
+        )
+
+    def log_weights(self, policy: GaussianPolicy, states: States, energies: PerSample) -> PerSample:
+        """log of exp(-E(x_K)) / N(x_K; 0, sigma_0^2 I) times the walk's density over the policy's, nats, [b]."""
+        total = -energies - _normal_log_prob(states[-1], self.sigmas[0].square().to(states))
+        for step, var in enumerate(self.var.to(states)):
+            k = torch.full_like(energies, step, dtype=torch.int64)
+            walk = _normal_log_prob(states[step + 1] - states[step], var)
+            total = total + walk - policy.log_prob(states[step], k, states[step + 1])
         return total
 
 

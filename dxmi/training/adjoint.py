@@ -55,6 +55,15 @@ def local_rollout(policy: GaussianPolicy, noise: Noise) -> LocalRollout:
     return LocalRollout(chains=Trajectory(states=torch.stack(states)), means=torch.stack(means), eps=torch.stack(eps))
 
 
+def replayed_rollout(policy: GaussianPolicy, chains: Trajectory) -> LocalRollout:
+    """Chains of another law as the policy's own: its means there, and the noise by which it would have moved so."""
+    move = chains.transitions(tuple(range(chains.num_steps)))
+    mean = policy.mean(move.x, move.k)
+    eps = (move.x_next - mean.detach()) / per_sample(policy.log_std(move.k).detach().exp(), mean)
+    shape = chains.states[1:].shape
+    return LocalRollout(chains=chains, means=mean.reshape(shape), eps=eps.reshape(shape))
+
+
 def lean_adjoint(start: GaussianPolicy, chains: Trajectory, end: Points) -> tuple[PerStepAndChain, PerStepAndChain]:
     """a_1 ... a_K along the chains of a policy, and the start's means b_0 ... b_{K-1} at their states.
 
@@ -82,8 +91,9 @@ def adjoint_matching_loss(
     start_means: PerStepAndChain,
     start_log_std: PerStep,
     temperature: float,
+    weights: PerStep | None = None,
 ) -> PerSample:
-    """sum_k temperature / 2 ||(m_k - b_k) / sigma_k + sigma_k a_{k+1} / temperature||^2, and the same of s_k.
+    """sum_k w_k temperature / 2 ||(m_k - b_k) / sigma_k + sigma_k a_{k+1} / temperature||^2, and the same of s_k.
 
     The first term is the source's loss in units of the energy: its gradient is
     a_{k+1} + temperature (m_k - b_k) / sigma_k^2, of the same size as one through the chain. The second has the
@@ -94,11 +104,13 @@ def adjoint_matching_loss(
         log_std: ln s_k of the policy; held stds have no gradient.
         adjoint, start_means: of `lean_adjoint`.
         start_log_std: ln sigma_k of the start.
+        weights: w_k of the first term, 1 where none are given; they move no minimum of a policy that has it.
     """
     std, start_std = (_per_step(log.exp(), adjoint) for log in (log_std, start_log_std.detach()))
     control = (rollout.means - start_means) / start_std + start_std * adjoint / temperature
     spread = 0.5 * (std / start_std).square() - std.log()
-    cost = 0.5 * temperature * control.square() + adjoint * std * rollout.eps + temperature * spread
+    weighted = control.square() if weights is None else _per_step(weights, adjoint) * control.square()
+    cost = 0.5 * temperature * weighted + adjoint * std * rollout.eps + temperature * spread
     return cost.transpose(0, 1).flatten(1).sum(dim=1)
 
 

@@ -15,7 +15,7 @@ from dxbench.metrics.points.given_energy import effective_share, log_mean_exp
 from dxbench.plugins.configure import configure
 from dxbench.plugins.registry import load_method, load_task
 
-TRAINED = ("dds", "dxdp")
+TRAINED = ("adjoint_sampling", "dds", "dxdp")
 LOG_Z = math.log(2 * math.pi * 0.25)
 
 
@@ -57,11 +57,49 @@ def test_training_brings_a_sampler_to_a_gaussian(name: str) -> None:
     assert samples.std(dim=0).tolist() == pytest.approx([0.5, 0.5], rel=0.2)
 
 
-@pytest.mark.parametrize(("name", "calls", "gradients"), [("dds", 1, 1), ("dxdp", 2, 1)])
+@pytest.mark.parametrize(("name", "calls", "gradients"), [("adjoint_sampling", 1, 1), ("dds", 1, 1), ("dxdp", 2, 1)])
 def test_an_iteration_calls_the_energy_as_often_as_is_said(name: str, calls: int, gradients: int) -> None:
     training, energy = start(name, batch_size=8, num_steps=3, hidden=8)
     training.step()
     assert (energy.calls, energy.gradients) == (8 * calls, 8 * gradients)
+
+
+def test_adjoint_sampling_calls_the_energy_once_in_so_many_steps_and_keeps_the_last_samples() -> None:
+    training, energy = start("adjoint_sampling", batch_size=8, num_steps=3, hidden=8, passes=4, replay=2)
+    for _ in range(13):
+        training.step()
+    assert (energy.calls, energy.gradients) == (8 * 4, 8 * 4)
+    kept = training.kept.kept  # type: ignore[attr-defined]
+    assert kept.shape == (16, 2, 2)
+    end_var = (2.0 * 0.8) ** 2
+    points = kept[:, 0].clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(moved(points).sum(), points)
+    assert torch.allclose(kept[:, 1], gradient - kept[:, 0] / end_var, atol=1e-5)
+
+
+def test_adjoint_sampling_cuts_long_gradients() -> None:
+    training, _ = start("adjoint_sampling", batch_size=64, num_steps=3, hidden=8, max_slope=0.5)
+    training.step()
+    sizes = training.kept.kept[:64, 1].square().mean(dim=1).sqrt()  # type: ignore[attr-defined]
+    assert float(sizes.max()) == pytest.approx(0.5 / 0.8)
+
+
+@pytest.mark.parametrize(
+    ("energy", "said"),
+    [
+        (lambda x: x.square(), r"gave \[8, 2\] for 8 points, wanted \[8\]; sum over all axes but the first"),
+        (lambda x: x.sum(dim=1) * torch.nan, "is NaN at 8 of 8 finite points; an energy may be infinite, where p is 0"),
+        (lambda x: (x - x.detach()).norm(dim=1).sqrt(), "no finite gradient at 8 of 8 samples.* let the energy go on"),
+    ],
+)
+def test_an_energy_that_adjoint_sampling_cannot_use_is_refused_with_the_remedy(energy: Any, said: str) -> None:
+    counted = CountedEnergy(energy, event_shape=(2,), task="broken")
+    problem = Problem(task="broken", event_shape=(2,), data=NoData(), data_std=0.8, energy=counted)
+    method = load_method("adjoint_sampling")
+    config = configure(method, load_task("gmm9"), "default", {"batch_size": 8, "num_steps": 3, "hidden": 8})
+    compute, rng = Compute(device="cpu", threads=1), RandomStreams("adjoint_sampling", "broken", 0)
+    with pytest.raises(ValueError, match=said):
+        method().start(problem, config, compute=compute, rng=rng).step()
 
 
 @pytest.mark.parametrize("name", TRAINED)

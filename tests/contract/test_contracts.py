@@ -170,6 +170,9 @@ FORMS = [
     ("langevin", "gmm9", {"num_steps": 3, "adjusted": False}),
     ("hmc", "manywell32", {"num_steps": 2, "leapfrog_steps": 2, "step_size": 0.01}),
     *[(name, task, {"num_steps": 3}) for name in ("dds", "dxdp") for task in ("gmm9", "manywell32")],
+    ("adjoint_sampling", "gmm9", {"num_steps": 3, "passes": 2, "replay": 2}),
+    ("adjoint_sampling", "dw4", {"num_steps": 1, "octaves": 0}),
+    ("hmc", "dw4", {"num_steps": 2, "leapfrog_steps": 2, "step_size": 0.01}),
     ("dxdp", "gmm40", {"num_steps": 1, "octaves": 2}),
     ("data", "gmm40", {}),
     ("sft_pg", "gaussians8", {"critic_steps": 1, "policy_passes": 2, "num_steps": 2}),
@@ -191,7 +194,7 @@ LACKS = {
     **{
         (name, task): {"energy", "value", "resume"}
         for name in ("langevin", "hmc")
-        for task in ("gmm9", "funnel10", "manywell32")
+        for task in ("gmm9", "funnel10", "manywell32", "dw4")
     },
     **{(name, "holdout_digit"): {*SAMPLING, "value", "resume"} for name in DETECTORS},
     ("pyod", "holdout_digit"): {*SAMPLING, "value", "resume"},

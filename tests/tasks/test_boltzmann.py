@@ -110,8 +110,8 @@ class Flat(GMM9):
 
     name = "flat"
 
-    @staticmethod
-    def energy(x: Tensor) -> Tensor:
+    @classmethod
+    def energy(cls, x: Tensor) -> Tensor:
         return x.square()
 
 
@@ -120,8 +120,8 @@ class Broken(GMM9):
 
     name = "broken"
 
-    @staticmethod
-    def energy(x: Tensor) -> Tensor:
+    @classmethod
+    def energy(cls, x: Tensor) -> Tensor:
         return torch.where(x[:, 0] > 0, torch.nan, x.square().sum(dim=1))
 
 
@@ -130,8 +130,8 @@ class Coupled(GMM9):
 
     name = "coupled"
 
-    @staticmethod
-    def energy(x: Tensor) -> Tensor:
+    @classmethod
+    def energy(cls, x: Tensor) -> Tensor:
         return (x - x.mean(dim=0)).square().sum(dim=1)
 
 

@@ -11,6 +11,8 @@ from .marginals import largest_ks as largest_ks
 from .modes import ModeShare as ModeShare
 from .modes import OutlierShare as OutlierShare
 from .modes import share_tolerance as share_tolerance
+from .particles import DistanceW2 as DistanceW2
+from .particles import EnergyW2 as EnergyW2
 from .sliced import ROUNDING as ROUNDING
 from .sliced import ExactSlicedWasserstein as ExactSlicedWasserstein
 from .sliced import SlicedWasserstein as SlicedWasserstein

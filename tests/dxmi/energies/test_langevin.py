@@ -92,3 +92,10 @@ def test_the_buffer_resumes() -> None:
     fresh = torch.zeros(9, 2)
     mixed = [buffer.mix(fresh, reuse=0.5, generator=generator(1)) for buffer in (first, second)]
     assert torch.equal(*mixed)
+
+
+def test_drawn_rows_are_those_that_are_kept() -> None:
+    buffer = ReplayBuffer(5, (2,))
+    buffer.push(torch.arange(6.0).reshape(3, 2))
+    drawn = buffer.draw(400, generator=generator())
+    assert {tuple(row) for row in drawn.tolist()} == {(0.0, 1.0), (2.0, 3.0), (4.0, 5.0)}

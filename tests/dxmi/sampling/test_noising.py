@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dxmi.energies.given import GivenEnergyValue, accepted, hamiltonian_chain, langevin_chain, with_gradient
 from dxmi.nets.mlp import StepMLP
-from dxmi.sampling import NoisingChain, SeededNoise, StreamNoise, reparametrised_rollout, rollout
+from dxmi.sampling import NoisingChain, PinnedChain, SeededNoise, StreamNoise, reparametrised_rollout, rollout
 from dxmi.training import PathCost
 
 STD, DIM, STEPS = 1.5, 3, 4
@@ -169,3 +169,42 @@ def test_a_gradient_is_that_of_the_potential() -> None:
     value, gradient = with_gradient(Gaussian(), x)
     assert torch.allclose(gradient, x / STD**2)
     assert not value.requires_grad
+
+
+# --- the chain that ends at 0 ----------------------------------------------------------------------------------
+
+PINNED = PinnedChain.of(CHAIN)
+
+
+@pytest.mark.parametrize("sigma_max", [4.0, 0.9])
+def test_before_training_the_pinned_chain_of_a_gaussian_is_reversed_exactly(sigma_max: float) -> None:
+    """Every chain has the weight Z itself, whether the walk ends wider than the law or narrower."""
+    levels = NoisingChain.geometric(STEPS, sigma_max=sigma_max, sigma_min=0.3, data_std=STD)
+    pinned = PinnedChain.of(levels)
+    policy = pinned.policy(net(DIM), event_shape=(DIM,))
+    states = rollout(policy, seeded(20_000)).states
+    weights = pinned.log_weights(policy, states, Gaussian()(states[-1]))
+    assert torch.allclose(weights, torch.full_like(weights, LOG_Z), atol=1e-4)
+    assert torch.allclose(states.std(dim=(1, 2)), pinned.total_var.sqrt().float(), rtol=0.02)
+
+
+def test_weights_of_another_policy_of_the_pinned_chain_have_the_mean_z() -> None:
+    policy = PINNED.policy(net(DIM, zero=False), event_shape=(DIM,))
+    states = rollout(policy, seeded(40_000)).states
+    weights = PINNED.log_weights(policy, states, Gaussian()(states[-1])).detach().double()
+    assert float(weights.std()) > 0.1
+    assert float(torch.logsumexp(weights, dim=0) - math.log(len(weights))) == pytest.approx(LOG_Z, abs=0.05)
+
+
+def test_bridges_have_the_moments_of_a_walk_that_is_pinned_at_both_ends() -> None:
+    """x_k given x_K has the mean r_k x_K and the variance r_k sigma_k^2, r_k = 1 - sigma_k^2 / sigma_0^2."""
+    end = torch.tensor([[1.0, -2.0, 0.5]]).expand(40_000, DIM)
+    states = PINNED.bridge(end, seeded(len(end)))
+    share = (1 - PINNED.sigmas.square() / PINNED.sigmas[0].square()).float()
+    assert torch.equal(states[-1], end)
+    assert not states[0].any()
+    assert torch.allclose(states.mean(dim=1), share[:, None] * end[:1], atol=0.03)
+    var = share * PINNED.sigmas.square().float()
+    assert torch.allclose(states.var(dim=1), var[:, None].expand(-1, DIM), rtol=0.03, atol=1e-6)
+    first, second = states[1] - share[1] * end, states[2] - share[2] * end
+    assert torch.allclose((first * second).mean(dim=0), share[1] * PINNED.sigmas[2].square().float(), rtol=0.05)

@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 from dxmi.energies.gradients import gradient_of
 from dxmi.sampling.noise import SeededNoise, StreamNoise
+from dxmi.sampling.noising import NoisingChain, PinnedChain
 from dxmi.sampling.policies import GaussianPolicy
 from dxmi.sampling.rollouts import rollout
-from dxmi.training.adjoint import RandomWalk, adjoint_matching_loss, lean_adjoint, local_rollout
+from dxmi.sampling.trajectory import Trajectory
+from dxmi.training.adjoint import RandomWalk, adjoint_matching_loss, lean_adjoint, local_rollout, replayed_rollout
 
 TARGET, TEMPERATURE = torch.tensor([1.5, -0.5], dtype=torch.float64), 0.7
 STD = torch.tensor([0.9, 0.6, 0.4], dtype=torch.float64)
@@ -216,3 +218,51 @@ def test_a_random_walk_moves_by_its_noise_alone() -> None:
     adjoint, means = lean_adjoint(walk, chains, torch.ones(3, 2))
     assert torch.equal(adjoint, torch.ones(2, 3, 2))
     assert torch.equal(means, chains.states[:-1])
+
+
+def test_replayed_chains_have_the_noise_by_which_the_policy_would_make_them() -> None:
+    policy = policy_of(Bent(), STD)
+    own = rollout(policy, seeded(50))
+    replayed = replayed_rollout(policy, own)
+    noise = torch.stack([seeded(50).normal(k + 1) for k in range(len(STD))])
+    assert torch.allclose(replayed.eps, noise, atol=1e-6)
+    assert torch.allclose(replayed.means + STD[:, None, None] * noise, own.states[1:], atol=1e-6)
+
+
+def test_on_bridges_to_its_own_samples_a_policy_learns_the_best_chain_of_a_gaussian() -> None:
+    """From a wrong start to N(TARGET, I / precision): slopes, shifts and stds against their closed form."""
+    precision = 4.0
+    chain = PinnedChain.of(NoisingChain.geometric(3, sigma_max=1.2, sigma_min=0.5, data_std=1.0))
+    walk_var, rest, end = chain.var, chain.sigmas[1:].square(), chain.sigmas[0].square()
+    curvature = precision - 1 / end
+    here = 1 / walk_var + curvature / (1 + curvature * rest)
+    slope, std = 1 / (walk_var * here), here.rsqrt()
+    shift = (precision / (1 + curvature * rest) / here)[:, None] * TARGET
+
+    net = Affine(torch.ones(3, 2).double(), torch.zeros(3, 2).double())
+    policy = policy_of(net, walk_var.sqrt(), start_std=0.0)
+    noise = StreamNoise(
+        batch_size=256, event_shape=(2,), generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    optimiser = torch.optim.Adam(policy.parameters(), lr=0.05)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 500)
+    for _ in range(500):
+        samples = rollout(policy, noise).samples
+        gradient = precision * (samples - TARGET) - samples / end
+        replayed = replayed_rollout(policy, Trajectory(states=chain.bridge(samples, noise)))
+        loss = adjoint_matching_loss(
+            replayed,
+            policy.step_log_stds(),
+            adjoint=gradient.expand_as(replayed.means),
+            start_means=replayed.chains.states[:-1],
+            start_log_std=0.5 * walk_var.log(),
+            temperature=1.0,
+            weights=1 / walk_var,
+        )
+        optimiser.zero_grad()
+        loss.mean().backward()
+        optimiser.step()
+        decay.step()
+    assert torch.allclose(policy.step_log_stds().exp(), std, rtol=0.03)
+    assert torch.allclose(net.slope[1:], slope[1:, None].expand(-1, 2), atol=0.05)  # x_0 is 0: its slope moves nothing
+    assert torch.allclose(net.shift, shift, atol=0.05)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
 from scipy.stats import norm
 
 from dxbench.api import EnergyCalls, EvaluationInputs, NotApplicable
@@ -18,6 +19,7 @@ from dxbench.metrics.points.given_energy import (
     total_variation,
 )
 from dxbench.metrics.points.marginals import largest_ks
+from dxbench.metrics.points.particles import DistanceW2, EnergyW2, pair_distances, w2_on_the_line
 from dxbench.metrics.points.transport import Wasserstein2, wasserstein2
 
 RNG = np.random.default_rng
@@ -123,3 +125,24 @@ def test_the_largest_ks_distance_is_scipy_s_of_the_worst_coordinate_and_sees_a_l
     assert largest_ks(np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[0.0, 2.0], [1.0, 3.0]])) == 1.0
     with pytest.raises(ValueError, match="two sets of points of one width"):
         largest_ks(tails, other[:, :2])
+
+
+def test_w2_on_the_line_of_two_sets_of_numbers_is_that_of_optimal_transport() -> None:
+    x, y = RNG(3).standard_normal((2, 60, 5))
+    assert w2_on_the_line(x, 2 * y) == pytest.approx(wasserstein2(x.reshape(-1, 1), 2 * y.reshape(-1, 1)))
+
+
+def test_pair_distances_are_those_of_scipy() -> None:
+    x = RNG(4).standard_normal((3, 12))
+    assert np.allclose(pair_distances(x, 4), [pdist(point.reshape(4, 3)) for point in x])
+
+
+def test_particles_that_are_too_far_apart_are_seen_in_energies_and_in_distances() -> None:
+    true = RNG(5).standard_normal((2000, 8))
+    reference = SimpleNamespace(test_draws=[true], energy=lambda x: np.square(x).sum(axis=1))
+    seen = inputs(samples=2 * true, reference=reference)
+    energies = np.square(true).sum(axis=1)
+    value = EnergyW2(reference="made up", repeats=1).measure(seen).value
+    assert value == pytest.approx(np.sqrt(np.mean((3 * energies) ** 2)))
+    value = DistanceW2(reference="made up", particles=4, repeats=1).measure(seen).value
+    assert value == pytest.approx(np.sqrt(np.mean(pair_distances(true, 4) ** 2)))
