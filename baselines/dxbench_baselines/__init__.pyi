@@ -7,6 +7,7 @@ from .ddpm import DDPM as DDPM
 from .ddpo import DDPO as DDPO
 from .dds import DDS as DDS
 from .diffclf import DiffCLF as DiffCLF
+from .discriminator_guidance import DiscriminatorGuidance as DiscriminatorGuidance
 from .distribution_matching import DistributionMatching as DistributionMatching
 from .drifting import Drifting as Drifting
 from .dte import DTE as DTE

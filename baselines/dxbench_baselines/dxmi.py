@@ -29,11 +29,11 @@ from dxbench_baselines.starts.presets import IMAGE_BETAS, POINTS_BETAS, SCRATCH
 from dxbench_baselines.starts.stages import Stateful, Tuning
 from dxmi.algorithms.learner import DxMILearner, Rates
 from dxmi.algorithms.sweeps import PolicySweep, ShuffledSteps, batched_sweep, sequential_sweep
-from dxmi.backbones.few_steps import AnyFewSteps, ResidualSteps
+from dxmi.backbones.few_steps import AnyFewSteps, DDGANSteps, ResidualSteps
 from dxmi.checkpoints import dxmi_sampler, dxmi_value
 from dxmi.energies.critics import AnyCritic, MLPCritic, ResNetCritic
 from dxmi.energies.values import TimeIndependentValue, ValueNet, make_value
-from dxmi.models import PolicySampler, ValueGuidance
+from dxmi.models import AnySelection, BestSampler, Objective, PolicySampler, Resampling, ValueGuidance
 from dxmi.nets.dropout import set_dropout
 from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
@@ -72,6 +72,9 @@ class DxMIConfig(FewStepConfig):
     avr_decay: float = Field(default=0.99, ge=0, le=1, description="EMA of the velocity variances; 1 switches AVR off")
     skip_last: int = Field(default=0, ge=0, description="last steps without running cost")
     guidance: NonNegativeFloat = Field(default=0.0, description="value guidance when sampling: x - guidance std grad V")
+    selection: AnySelection | None = Field(
+        default=None, description="when sampling, the best of some chains, or some draws of each step resampled"
+    )
     data_noise: NonNegativeFloat = Field(default=0.0, description="std of noise on the data that the energy sees")
     head_start: NonNegativeInt = Field(default=0, description="iterations of energy and value before the policy moves")
     iterations: NonNegativeInt = Field(
@@ -101,6 +104,14 @@ class DxMIConfig(FewStepConfig):
         self.policy_sweep()
         if isinstance(self.critic, ResNetCritic) and self.value != "time_independent":
             raise ValueError("an energy net of images takes no step; set value=time_independent, or critic.kind=mlp")
+        if isinstance(self.selection, Resampling) and (self.tau == 0 or self.skip_last > 0):
+            raise ValueError(
+                "resampling needs the entropy's temperature at every step: set tau above 0 and skip_last=0"
+            )
+        if self.selection is not None and (self.iterations == 0 or isinstance(self.sampler, DDGANSteps)):
+            raise ValueError(
+                "no selection among samples of a released sampler or of DDGAN's steps; set selection to null"
+            )
         if self.iterations == 0 and self.init == "train":
             raise ValueError("init=train trains a backbone, not DxMI: with iterations=0 nothing would follow it")
         return self
@@ -238,7 +249,7 @@ class DxMITraining(Tuning):
         self.policy = self._policy(begun.net)
         # Kept beside the one that DxMI moves, unless it is a net that nobody else begins from.
         self.before = None if config.network.few_steps else self._policy(begun.average)
-        running = RunningCost(
+        self.cost = RunningCost(
             tau_entropy=config.tau,
             tau_velocity=config.tau if config.tau_velocity is None else config.tau_velocity,
             num_steps=config.num_steps,
@@ -248,8 +259,8 @@ class DxMITraining(Tuning):
             self.policy,
             value,
             rates,
-            policy_cost=running,
-            value_cost=value_cost(config.value_cost, running),
+            policy_cost=self.cost,
+            value_cost=value_cost(config.value_cost, self.cost),
             gamma=config.gamma,
             avr_decay=config.avr_decay,
             start_velocity=config.sampler.start_velocity(config.network, config.num_steps),
@@ -295,10 +306,22 @@ class DxMITraining(Tuning):
         )
         start = None if self.before is None else replace(sampler, policy=self.before, guidance=None)
         return replace(
-            model_of(sampler, data),
+            model_of(self._selected(sampler), data),
             energy=value.energy,
             temperature=config.tau / dim if config.tau > 0 else None,
             value=lambda x, k: value.value(x, x.new_full((len(x),), k, dtype=torch.int64)),
             num_steps=config.num_steps,
             start=None if start is None else model_of(start, data),
         )
+
+    def _selected(self, sampler: PolicySampler) -> PolicySampler | BestSampler:
+        """The sampler with the choice among candidates that the configuration asks for."""
+        if self.config.selection is None:
+            return sampler
+        objective = Objective(
+            value=self.learner.value_average,
+            cost=self.cost,
+            velocity=self.learner.velocity,
+            temperature=self.config.tau / math.prod(self.problem.event_shape),
+        )
+        return self.config.selection.applied(sampler, objective)
