@@ -120,16 +120,18 @@ class ResampledPolicy(GaussianPolicy):
     """
 
     def __init__(self, policy: GaussianPolicy, objective: Objective, *, candidates: int) -> None:
-        stds = policy.step_log_stds().detach().exp()
+        steps = policy.num_steps
         super().__init__(
             policy.net,
             event_shape=policy.event_shape,
             scale=policy.scale,
             gain=policy.gain,
-            std=stds,
-            trainable_std=[False] * len(stds),
+            std=torch.ones(steps),
+            trainable_std=[True] * steps,
             start_std=policy.start_std,
         )
+        self.learned_log_std, self.start_log_std = policy.learned_log_std, policy.start_log_std
+        self.std_is_trainable = policy.std_is_trainable
         self.objective, self.candidates = objective, candidates
 
     @property
