@@ -13,6 +13,7 @@ from .drifting import Drifting as Drifting
 from .dte import DTE as DTE
 from .dxdp import DxDP as DxDP
 from .dxmi import DxMI as DxMI
+from .dxmi import EnergySelection as EnergySelection
 from .dxmi_detection import DxMIDetection as DxMIDetection
 from .ect import ECT as ECT
 from .edm import EDM as EDM

@@ -33,7 +33,7 @@ from dxmi.backbones.few_steps import AnyFewSteps, DDGANSteps, ResidualSteps
 from dxmi.checkpoints import dxmi_sampler, dxmi_value
 from dxmi.energies.critics import AnyCritic, MLPCritic, ResNetCritic
 from dxmi.energies.values import TimeIndependentValue, ValueNet, make_value
-from dxmi.models import AnySelection, BestSampler, Objective, PolicySampler, Resampling, ValueGuidance
+from dxmi.models import AnySelection, Objective, PolicySampler, Resampling, ValueGuidance
 from dxmi.nets.dropout import set_dropout
 from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
@@ -72,9 +72,6 @@ class DxMIConfig(FewStepConfig):
     avr_decay: float = Field(default=0.99, ge=0, le=1, description="EMA of the velocity variances; 1 switches AVR off")
     skip_last: int = Field(default=0, ge=0, description="last steps without running cost")
     guidance: NonNegativeFloat = Field(default=0.0, description="value guidance when sampling: x - guidance std grad V")
-    selection: AnySelection | None = Field(
-        default=None, description="when sampling, the best of some chains, or some draws of each step resampled"
-    )
     data_noise: NonNegativeFloat = Field(default=0.0, description="std of noise on the data that the energy sees")
     head_start: NonNegativeInt = Field(default=0, description="iterations of energy and value before the policy moves")
     iterations: NonNegativeInt = Field(
@@ -104,14 +101,6 @@ class DxMIConfig(FewStepConfig):
         self.policy_sweep()
         if isinstance(self.critic, ResNetCritic) and self.value != "time_independent":
             raise ValueError("an energy net of images takes no step; set value=time_independent, or critic.kind=mlp")
-        if isinstance(self.selection, Resampling) and (self.tau == 0 or self.skip_last > 0):
-            raise ValueError(
-                "resampling needs the entropy's temperature at every step: set tau above 0 and skip_last=0"
-            )
-        if self.selection is not None and (self.iterations == 0 or isinstance(self.sampler, DDGANSteps)):
-            raise ValueError(
-                "no selection among samples of a released sampler or of DDGAN's steps; set selection to null"
-            )
         if self.iterations == 0 and self.init == "train":
             raise ValueError("init=train trains a backbone, not DxMI: with iterations=0 nothing would follow it")
         return self
@@ -296,17 +285,22 @@ class DxMITraining(Tuning):
             generator=self.noise.generator,
         )
 
-    def model(self) -> Model:
-        config, data, value = self.config, self.begun.data, self.learner.value_average
-        dim = math.prod(self.problem.event_shape)
-        sampler = PolicySampler(
+    def sampler(self) -> PolicySampler:
+        """The averaged policy, guided by the averaged value where guidance is asked for."""
+        config, value = self.config, self.learner.value_average
+        return PolicySampler(
             policy=self.learner.policy_average,
             guidance=ValueGuidance(value=value, strength=config.guidance) if config.guidance > 0 else None,
             noiseless_last_step=config.sampler.noiseless_last_step,
         )
+
+    def model(self) -> Model:
+        config, data, value = self.config, self.begun.data, self.learner.value_average
+        dim = math.prod(self.problem.event_shape)
+        sampler = self.sampler()
         start = None if self.before is None else replace(sampler, policy=self.before, guidance=None)
         return replace(
-            model_of(self._selected(sampler), data),
+            model_of(sampler, data),
             energy=value.energy,
             temperature=config.tau / dim if config.tau > 0 else None,
             value=lambda x, k: value.value(x, x.new_full((len(x),), k, dtype=torch.int64)),
@@ -314,14 +308,54 @@ class DxMITraining(Tuning):
             start=None if start is None else model_of(start, data),
         )
 
-    def _selected(self, sampler: PolicySampler) -> PolicySampler | BestSampler:
-        """The sampler with the choice among candidates that the configuration asks for."""
-        if self.config.selection is None:
-            return sampler
+
+class EnergySelectionConfig(DxMIConfig):
+    """Settings of DxMI with a choice among candidates when it is sampled."""
+
+    selection: AnySelection = Field(
+        default=Resampling(), description="some draws of each step resampled, or the best of some chains"
+    )
+
+    @model_validator(mode="after")
+    def _has_what_decides(self) -> Self:
+        if isinstance(self.selection, Resampling) and (self.tau == 0 or self.skip_last > 0):
+            raise ValueError("resampling needs a temperature at every step: set tau above 0 and skip_last=0")
+        if self.iterations == 0 or isinstance(self.sampler, DDGANSteps):
+            raise ValueError("no selection among samples of a released sampler or of DDGAN's steps; train another")
+        return self
+
+
+class EnergySelection(DxMI):
+    """DxMI, a sample chosen among candidates by its energy or by its values."""
+
+    name = "energy_selection"
+    recipes = ".recipes.energy_selection"
+    Config = EnergySelectionConfig
+
+    def start(
+        self, problem: Problem, config: EnergySelectionConfig, *, compute: Compute, rng: RandomStreams
+    ) -> Training:
+        return EnergySelectionTraining(problem, config, compute, rng)
+
+
+class EnergySelectionTraining(DxMITraining):
+    """DxMI's training; the sampler without the choice is scored beside the one with it."""
+
+    config: EnergySelectionConfig
+
+    def model(self) -> Model:
+        config, plain = self.config, super().model()
         objective = Objective(
             value=self.learner.value_average,
             cost=self.cost,
             velocity=self.learner.velocity,
-            temperature=self.config.tau / math.prod(self.problem.event_shape),
+            temperature=config.tau / math.prod(self.problem.event_shape),
         )
-        return self.config.selection.applied(sampler, objective)
+        chosen = model_of(config.selection.applied(self.sampler(), objective), self.begun.data)
+        return replace(
+            plain,
+            networks=chosen.networks,
+            sampler=chosen.sampler,
+            trajectory_sampler=chosen.trajectory_sampler,
+            start=replace(plain, start=None),
+        )

@@ -61,7 +61,7 @@ FORMS = [
     ("dxmi", "gaussians8", {"sweep": "sequential", "skip_last": 2}),
     ("dxmi", "gaussians8", {"tau": 0.0, "avr_decay": 1.0}),
     ("dxmi", "gaussians8", {"guidance": 0.3, "num_steps": 3}),
-    *[("dxmi", task, {"selection": {"kind": kind, "candidates": 3}})
+    *[("energy_selection", task, {"selection": {"kind": kind, "candidates": 3}})
       for task in ("gaussians8", "digits") for kind in ("best_of", "resampling")],
     ("dxmi", "gaussians8", {"tau_velocity": 0.01, "gamma": 0.0, "num_steps": 1}),
     ("ddpm", "gaussians8", {"backbone": {"network": {"schedule": "cosine"}, "pretraining": {"iterations": 6}},
@@ -184,6 +184,8 @@ SAMPLING = {"classes", "shapes", "range", "seeds", "batch-size", "nfe"}
 LACKS = {
     ("dxmi", "gaussians8"): set(),
     ("dxmi", "digits"): set(),
+    ("energy_selection", "gaussians8"): set(),
+    ("energy_selection", "digits"): set(),
     **{
         (name, task): {"value"}
         for name in ("adjoint_matching", "diffclf", "energy_matching", "eqm", "gcd")

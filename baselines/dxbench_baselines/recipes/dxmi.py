@@ -24,7 +24,6 @@ from dxmi.backbones.edm import ADMUNet
 from dxmi.backbones.few_steps import AnyFewSteps, DDGANSteps, FastDPMSteps, KarrasSteps, StridedSteps
 from dxmi.backbones.small import StepsMLP
 from dxmi.energies.critics import MLPCritic, ResNetCritic
-from dxmi.models import BestOf, Resampling
 
 FOUR_STEPS = KarrasSteps(levels="above_zero", rho=4.0)
 
@@ -40,16 +39,6 @@ def gaussians8() -> DxMIConfig:
 def gaussians8_paper() -> DxMIConfig:
     """The default with the paper's gamma = 1."""
     return DxMIConfig(gamma=1.0, value_lr=5e-4, iterations=6000)
-
-
-def gaussians8_best_of() -> DxMIConfig:
-    """The default, the better of two samples."""
-    return gaussians8().model_copy(update={"selection": BestOf()})
-
-
-def gaussians8_resampled() -> DxMIConfig:
-    """The default, of each step one of two draws."""
-    return gaussians8().model_copy(update={"selection": Resampling()})
 
 
 def gaussians8_pretrained() -> DxMIConfig:
@@ -290,8 +279,6 @@ RECIPES: dict[tuple[str, str], Callable[[], DxMIConfig]] = {
     ("small_images", "gpu"): gpu,
     ("images/cifar10", "default"): cifar10,
     ("gaussians8", "paper"): gaussians8_paper,
-    ("gaussians8", "best_of"): gaussians8_best_of,
-    ("gaussians8", "resampled"): gaussians8_resampled,
     ("gaussians8", "pretrained"): gaussians8_pretrained,
     ("cifar10", "paper"): cifar10,
     ("cifar10", "paper-ddgan"): cifar10_ddgan,
