@@ -332,9 +332,8 @@ class EnergySelection(DxMI):
     recipes = ".recipes.energy_selection"
     Config = EnergySelectionConfig
 
-    def start(
-        self, problem: Problem, config: EnergySelectionConfig, *, compute: Compute, rng: RandomStreams
-    ) -> Training:
+    def start(self, problem: Problem, config: DxMIConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+        assert isinstance(config, EnergySelectionConfig)
         return EnergySelectionTraining(problem, config, compute, rng)
 
 
