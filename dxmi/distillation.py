@@ -127,6 +127,17 @@ class NoisedCritic(EDMDenoiser):
         return -self.net(x / total, sigma.log() / 4, *labels).flatten(1).mean(dim=1)
 
 
+class RatioCritic(NoisedCritic):
+    """A noised critic whose energy is multiplied by sigma_data / s, s^2 = sigma^2 + sigma_data^2.
+
+    Noise makes two laws alike. With the factor, what the network gives moves x - sigma^2 grad E by no more than
+    sigma_data times its slope, at any level; without it, by sigma times that.
+    """
+
+    def energy(self, x: Points, sigma: PerSample, *labels: ClassLabels) -> PerSample:
+        return self.sigma_data / (sigma.square() + self.sigma_data**2).sqrt() * super().energy(x, sigma, *labels)
+
+
 @dataclass(frozen=True, kw_only=True)
 class NoiseLaw(ABC):
     """A law of noise levels, in units of the data."""
@@ -141,9 +152,9 @@ class NoiseLaw(ABC):
     def quantile(self, u: Tensor) -> Tensor:
         """The level below which a share u of the levels lies."""
 
-    def draw(self, noise: StreamNoise, low: PerSample, high: PerSample) -> PerSample:
+    def draw(self, noise: StreamNoise, low: PerSample | float = 0.0, high: PerSample | float = torch.inf) -> PerSample:
         """Levels between `low` and `high`, one per sample of the stream."""
-        start, end = self.cdf(low.double()), self.cdf(high.double())
+        start, end = (self.cdf(torch.as_tensor(edge, dtype=torch.float64)) for edge in (low, high))
         generator = noise.generator
         u = torch.rand(noise.batch_size, generator=generator, device=generator.device, dtype=torch.float64)
         return self.quantile(start + u * (end - start)).to(noise.dtype)

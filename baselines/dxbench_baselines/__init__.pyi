@@ -8,11 +8,13 @@ from .ddpm import DDPM as DDPM
 from .ddpo import DDPO as DDPO
 from .dds import DDS as DDS
 from .diffclf import DiffCLF as DiffCLF
+from .discriminator_guidance import DiscriminatorGuidance as DiscriminatorGuidance
 from .distribution_matching import DistributionMatching as DistributionMatching
 from .drifting import Drifting as Drifting
 from .dte import DTE as DTE
 from .dxdp import DxDP as DxDP
 from .dxmi import DxMI as DxMI
+from .dxmi import EnergySelection as EnergySelection
 from .dxmi_detection import DxMIDetection as DxMIDetection
 from .ect import ECT as ECT
 from .edm import EDM as EDM

@@ -29,11 +29,11 @@ from dxbench_baselines.starts.presets import IMAGE_BETAS, POINTS_BETAS, SCRATCH
 from dxbench_baselines.starts.stages import Stateful, Tuning
 from dxmi.algorithms.learner import DxMILearner, Rates
 from dxmi.algorithms.sweeps import PolicySweep, ShuffledSteps, batched_sweep, sequential_sweep
-from dxmi.backbones.few_steps import AnyFewSteps, ResidualSteps
+from dxmi.backbones.few_steps import AnyFewSteps, DDGANSteps, ResidualSteps
 from dxmi.checkpoints import dxmi_sampler, dxmi_value
 from dxmi.energies.critics import AnyCritic, MLPCritic, ResNetCritic
 from dxmi.energies.values import TimeIndependentValue, ValueNet, make_value
-from dxmi.models import PolicySampler, ValueGuidance
+from dxmi.models import AnySelection, Objective, PolicySampler, Resampling, ValueGuidance
 from dxmi.nets.dropout import set_dropout
 from dxmi.sampling.noise import StreamNoise
 from dxmi.sampling.policies import GaussianPolicy
@@ -242,7 +242,7 @@ class DxMITraining(Tuning):
         self.policy = self._policy(begun.net)
         # Kept beside the one that DxMI moves, unless it is a net that nobody else begins from.
         self.before = None if config.network.few_steps else self._policy(begun.average)
-        running = RunningCost(
+        self.cost = RunningCost(
             tau_entropy=config.tau,
             tau_velocity=config.tau if config.tau_velocity is None else config.tau_velocity,
             num_steps=config.num_steps,
@@ -252,8 +252,8 @@ class DxMITraining(Tuning):
             self.policy,
             value,
             rates,
-            policy_cost=running,
-            value_cost=value_cost(config.value_cost, running),
+            policy_cost=self.cost,
+            value_cost=value_cost(config.value_cost, self.cost),
             gamma=config.gamma,
             avr_decay=config.avr_decay,
             start_velocity=config.sampler.start_velocity(config.network, config.num_steps),
@@ -289,14 +289,19 @@ class DxMITraining(Tuning):
             generator=self.noise.generator,
         )
 
-    def model(self) -> Model:
-        config, data, value = self.config, self.begun.data, self.learner.value_average
-        dim = math.prod(self.problem.event_shape)
-        sampler = PolicySampler(
+    def sampler(self) -> PolicySampler:
+        """The averaged policy, guided by the averaged value where guidance is asked for."""
+        config, value = self.config, self.learner.value_average
+        return PolicySampler(
             policy=self.learner.policy_average,
             guidance=ValueGuidance(value=value, strength=config.guidance) if config.guidance > 0 else None,
             noiseless_last_step=config.sampler.noiseless_last_step,
         )
+
+    def model(self) -> Model:
+        config, data, value = self.config, self.begun.data, self.learner.value_average
+        dim = math.prod(self.problem.event_shape)
+        sampler = self.sampler()
         start = None if self.before is None else replace(sampler, policy=self.before, guidance=None)
         return replace(
             model_of(sampler, data),
@@ -305,4 +310,55 @@ class DxMITraining(Tuning):
             value=lambda x, k: value.value(x, x.new_full((len(x),), k, dtype=torch.int64)),
             num_steps=config.num_steps,
             start=None if start is None else model_of(start, data),
+        )
+
+
+class EnergySelectionConfig(DxMIConfig):
+    """Settings of DxMI with a choice among candidates when it is sampled."""
+
+    selection: AnySelection = Field(
+        default=Resampling(), description="some draws of each step resampled, or the best of some chains"
+    )
+
+    @model_validator(mode="after")
+    def _has_what_decides(self) -> Self:
+        if isinstance(self.selection, Resampling) and (self.tau == 0 or self.skip_last > 0):
+            raise ValueError("resampling needs a temperature at every step: set tau above 0 and skip_last=0")
+        if self.iterations == 0 or isinstance(self.sampler, DDGANSteps):
+            raise ValueError("no selection among samples of a released sampler or of DDGAN's steps; train another")
+        return self
+
+
+class EnergySelection(DxMI):
+    """DxMI, a sample chosen among candidates by its energy or by its values."""
+
+    name = "energy_selection"
+    recipes = ".recipes.energy_selection"
+    Config = EnergySelectionConfig
+
+    def start(self, problem: Problem, config: DxMIConfig, *, compute: Compute, rng: RandomStreams) -> Training:
+        assert isinstance(config, EnergySelectionConfig)
+        return EnergySelectionTraining(problem, config, compute, rng)
+
+
+class EnergySelectionTraining(DxMITraining):
+    """DxMI's training; the sampler without the choice is scored beside the one with it."""
+
+    config: EnergySelectionConfig
+
+    def model(self) -> Model:
+        config, plain = self.config, super().model()
+        objective = Objective(
+            value=self.learner.value_average,
+            cost=self.cost,
+            velocity=self.learner.velocity,
+            temperature=config.tau / math.prod(self.problem.event_shape),
+        )
+        chosen = model_of(config.selection.applied(self.sampler(), objective), self.begun.data)
+        return replace(
+            plain,
+            networks=chosen.networks,
+            sampler=chosen.sampler,
+            trajectory_sampler=chosen.trajectory_sampler,
+            start=replace(plain, start=None),
         )

@@ -8,32 +8,22 @@ its own whose rate falls along a cosine; the start is of EDM's family and is sam
 
 import copy
 from dataclasses import replace
-from functools import cached_property
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
-from torch import Generator, Tensor, nn
+from pydantic import Field, NonNegativeFloat
+from torch import Tensor, nn
 
 from dxbench.api import Compute, Method, Model, Problem, RandomStreams, Training
 from dxbench_baselines.starts.backbone import prepared
 from dxbench_baselines.starts.models import model_of
-from dxbench_baselines.starts.solved import SolvedConfig
-from dxbench_baselines.starts.stages import Tuning
-from dxmi.models import DenoiserSampler
+from dxbench_baselines.starts.self_sampled import SelfSampled, SelfSampledConfig
 from dxmi.training.denoising import DenoiserTraining
 
-DRAWN_AT_A_TIME = 1000
 
-
-class NeonConfig(SolvedConfig):
+class NeonConfig(SelfSampledConfig):
     """Settings of extrapolation away from self-training."""
 
     weight: NonNegativeFloat = Field(default=1.0, description="w; 0 leaves the start as it is")
-    synthetic: PositiveInt = Field(default=6000, description="samples of the start that the copy is trained on")
-    iterations: PositiveInt = 300
-    batch_size: PositiveInt = 256
-    lr: PositiveFloat = 1e-4
-    ema_decay: float = Field(default=0.99, ge=0, lt=1)
 
     def uses_data(self) -> bool:
         return self.init == "train"
@@ -63,17 +53,17 @@ def extrapolated(net: nn.Module, away_from: nn.Module, *, weight: float) -> nn.M
     return found
 
 
-class NeonTraining(Tuning):
+class NeonTraining(SelfSampled):
     """A denoiser first, then a copy of it on its samples."""
 
+    config: NeonConfig
+
     def __init__(self, problem: Problem, config: NeonConfig, compute: Compute, rng: RandomStreams) -> None:
-        begun, size = config.begin(problem, compute, rng), config.batch_size
-        super().__init__(problem, begun, compute, rng, batch_size=size, iterations=config.iterations)
-        self.config, self.synthetic_seed = config, rng.seed("synthetic")
+        super().__init__(problem, config, compute, rng)
         self.copy = DenoiserTraining(
-            prepared(config.backbone.network, copy.deepcopy(begun.net), compute),
+            prepared(config.backbone.network, copy.deepcopy(self.begun.net), compute),
             config.backbone.network.loss(),
-            data=self.batch,
+            data=self.synthetic_batch,
             noise=self.noise,
             iterations=config.iterations,
             lr=config.lr,
@@ -89,45 +79,11 @@ class NeonTraining(Tuning):
         self.copy.net.load_state_dict(weights)
         self.copy.average.load_state_dict(weights)
 
-    @cached_property
-    def synthetic(self) -> tuple[Tensor, ...]:
-        """Samples of the start as its network sees data, [n, *event], and their classes where it is conditioned.
-
-        They are drawn again when a training is resumed, to the same bits.
-        """
-        count = self.config.synthetic
-        generator = Generator(self.device).manual_seed(self.synthetic_seed)
-        seeds = torch.randint(1 << 62, (count,), generator=generator, device=self.device)
-        labels = self.begun.data.classes(count, generator=generator)
-        start = self._sampler_of(self.begun.average)
-        samples = [
-            start.sample(
-                seeds[first : first + DRAWN_AT_A_TIME], *(of[first : first + DRAWN_AT_A_TIME] for of in labels)
-            )
-            for first in range(0, count, DRAWN_AT_A_TIME)
-        ]
-        return start.scale * torch.cat(samples), *labels
-
-    def batch(self) -> tuple[Tensor, ...]:
-        """Rows of the synthetic set, drawn with replacement."""
-        rows = self.data_rng.integers(self.config.synthetic, size=self.config.batch_size)
-        return tuple(of[torch.from_numpy(rows).to(self.device)] for of in self.synthetic)
-
     def advance(self) -> dict[str, float | Tensor]:
         return {"self_training_loss": self.copy.step()}
 
     def model(self) -> Model:
         start = self.begun.average
         net = extrapolated(start, self.copy.average, weight=self.config.weight)
-        found, before = (model_of(self._sampler_of(one), self.begun.data) for one in (net, start))
+        found, before = (model_of(self.sampler_of(self.config.denoiser(one)), self.begun.data) for one in (net, start))
         return replace(found, start=before)
-
-    def _sampler_of(self, net: nn.Module) -> DenoiserSampler:
-        solver, levels = self.config.sampling()
-        return DenoiserSampler(
-            denoiser=self.config.denoiser(net),
-            sampler=solver,
-            levels=levels,
-            event_shape=self.problem.event_shape,
-            scale=self.begun.data.scale,
-        )

@@ -128,6 +128,11 @@ class DxMILearner:
         return average
 
     @property
+    def velocity(self) -> PerStep:
+        """The running s_k^2, [K]."""
+        return self._velocity.var
+
+    @property
     def value_average(self) -> ValueNet:
         average = self._value_ema.module
         assert isinstance(average, ValueNet)

@@ -1,5 +1,6 @@
 """Energies of points under noise, and what trains them without samples of a model."""
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -7,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dxmi.arrays import PerSample, Points, per_sample
+from dxmi.arrays import ClassLabels, PerSample, Points, per_sample
 from dxmi.energies.gradients import gradient_of
 from dxmi.training.denoising import edm_loss
 
@@ -19,6 +20,10 @@ class NoisyEnergy(Protocol):
     sigma_data: float
 
     def __call__(self, x: Points, sigma: PerSample) -> PerSample: ...
+
+
+ClassEnergy = Callable[..., PerSample]
+"""E(x, sigma), [b], of points under noise, conditioned on the class labels of its rows or on none."""
 
 
 class GradientDenoiser(nn.Module):
@@ -38,6 +43,22 @@ class GradientDenoiser(nn.Module):
     def forward(self, x: Points, sigma: PerSample) -> Points:
         slope = gradient_of(lambda points: self.potential(points, sigma), x, differentiable=self.differentiable)
         return x - per_sample(sigma.square(), x) * slope
+
+
+class GuidedDenoiser(nn.Module):
+    """D(x, sigma) - weight sigma^2 grad E(x, sigma): the score of a denoiser with that of exp(-weight E) added.
+
+    Where E is minus the log of a ratio of densities under the noise, of the data over a denoiser's own, weight 1 turns
+    the denoiser's score into the data's (discriminator guidance: Kim et al. 2023, arXiv:2211.17091, Eq. 6).
+    """
+
+    def __init__(self, denoiser: nn.Module, energy: ClassEnergy, *, weight: float) -> None:
+        super().__init__()
+        self.denoiser, self.energy, self.weight = denoiser, energy, weight
+
+    def forward(self, x: Points, sigma: PerSample, *labels: ClassLabels) -> Points:
+        slope = gradient_of(lambda points: self.energy(points, sigma, *labels), x)
+        return self.denoiser(x, sigma, *labels) - per_sample(self.weight * sigma.square(), x) * slope
 
 
 def score_matching_loss(potential: NoisyEnergy, data: Points, sigma: PerSample, eps: Points) -> PerSample:

@@ -39,17 +39,19 @@ class PolicySampler:
         noiseless_last_step: a sample is the mean of the last step, as in DDPM's Algorithm 2, for images whose last std
             is there for training only.
         scale: by which the data were multiplied for the policy; states are divided by it.
+        beside: networks that the policy evaluates besides its own.
     """
 
     policy: GaussianPolicy
     guidance: ValueGuidance | None = None
     noiseless_last_step: bool = False
     scale: float = 1.0
+    beside: tuple[nn.Module, ...] = ()
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
         """The networks that one sample evaluates."""
-        return (self.policy.net, *(() if self.guidance is None else self.guidance.value.networks))
+        return (self.policy.net, *self.beside, *(() if self.guidance is None else self.guidance.value.networks))
 
     def sample(self, seeds: SampleSeeds, labels: ClassLabels | None = None) -> Points:
         """Samples of seeds, and of class labels where the policy is conditioned on them."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Int
 from torch import Generator, Tensor
 
 from dxmi.arrays import Points, SampleSeeds
@@ -49,6 +50,16 @@ def philox4x32(counter: tuple[Tensor, ...], key: tuple[Tensor, ...]) -> tuple[Te
 def _uniform(word: Tensor) -> Tensor:
     """A 32-bit word to the open interval (0, 1), float64."""
     return (word.to(torch.float64) + 0.5) * 2.0**-32
+
+
+def candidate_seeds(seeds: SampleSeeds, count: int) -> Int[Tensor, "b {count}"]:
+    """Seeds of `count` candidates for each sample, of 63 bits."""
+    candidate = torch.arange(count, device=seeds.device)[None, :].expand(len(seeds), -1)
+    zero = torch.zeros((), dtype=torch.int64, device=seeds.device)
+    # The last word is 0 in the counters of `SeededNoise`, so that no noise of the sample is used twice.
+    key = (seeds[:, None] & _MASK, (seeds[:, None] >> 32) & _MASK)
+    high, low, *_ = philox4x32((candidate, zero, zero, zero + 1), key)
+    return (high >> 1 << 32) | low
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -49,7 +49,7 @@ def test_without_weight_the_start_is_sampled() -> None:
 
 def test_the_copy_is_trained_on_samples_of_the_start_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     training = tuned_start()
-    sampler = training._sampler_of(training.begun.average)
+    sampler = training.sampler_of(training.config.denoiser(training.begun.average))
     seeds = torch.randint(1 << 62, (40,), generator=torch.Generator().manual_seed(training.synthetic_seed))
     (synthetic,) = training.synthetic
     torch.testing.assert_close(synthetic, sampler.scale * sampler.sample(seeds))
@@ -80,7 +80,7 @@ def test_what_a_coarse_solver_takes_from_the_covariance_comes_back() -> None:
         training.step()
     model, seeds = training.model(), torch.arange(8000)
     assert model.start is not None
-    copied = training._sampler_of(training.copy.average).sample(seeds)
+    copied = training.sampler_of(training.config.denoiser(training.copy.average)).sample(seeds)
     traces = [x.T.cov().trace().item() for x in (copied, model.start.sample(seeds), model.sample(seeds))]
     assert traces[0] < traces[1] < traces[2]
     assert abs(traces[2] - COVARIANCE.trace()) < abs(traces[1] - COVARIANCE.trace())

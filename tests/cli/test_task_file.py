@@ -121,8 +121,8 @@ def test_every_command_of_the_page_works(dxbench: Command, ring: Path) -> None:
 
 def test_every_method_that_can_has_a_quick_preset_on_it(dxbench: Command, ring: Path) -> None:
     names = """
-    adjoint_matching consistency ddim ddpm ddpo diffclf distribution_matching drifting dxmi ect edm energy_matching
-    eqm fastdpm flow gan_finetune gcd meanflow mmd neon sft_pg sid
+    adjoint_matching consistency ddim ddpm ddpo diffclf discriminator_guidance distribution_matching drifting dxmi ect
+    edm energy_matching energy_selection eqm fastdpm flow gan_finetune gcd meanflow mmd neon sft_pg sid
     """
     for name in names.split():
         planned = dxbench("run", "-t", TASK, "-m", name, "--preset", "quick", "--dry-run")

@@ -61,6 +61,8 @@ FORMS = [
     ("dxmi", "gaussians8", {"sweep": "sequential", "skip_last": 2}),
     ("dxmi", "gaussians8", {"tau": 0.0, "avr_decay": 1.0}),
     ("dxmi", "gaussians8", {"guidance": 0.3, "num_steps": 3}),
+    *[("energy_selection", task, {"selection": {"kind": kind, "candidates": 3}})
+      for task in ("gaussians8", "digits") for kind in ("best_of", "resampling")],
     ("dxmi", "gaussians8", {"tau_velocity": 0.01, "gamma": 0.0, "num_steps": 1}),
     ("ddpm", "gaussians8", {"backbone": {"network": {"schedule": "cosine"}, "pretraining": {"iterations": 6}},
                             "num_steps": 7}),
@@ -72,6 +74,7 @@ FORMS = [
     ("data", "digits", {}),
     ("edm", "digits", {"nfe": 5}),
     ("neon", "digits", {}),
+    ("discriminator_guidance", "digits", {}),
     ("diffclf", "digits", {"octaves": 0, "steps": 3}),
     ("flow", "digits", {"nfe": 4}),
     ("meanflow", "digits", {"num_steps": 2}),
@@ -148,6 +151,7 @@ FORMS = [
     ("diffclf", "gaussians8", {"levels": 3, "steps": 4}),
     ("diffclf", "gaussians8", {"classification": 0.0, "steps": 2}),
     ("neon", "gaussians8", {"sampler": "ipndm", "weight": 2.0}),
+    ("discriminator_guidance", "gaussians8", {"sampler": "ipndm", "noise": {"kind": "lognormal"}}),
     ("ddpo", "gaussians8", {"num_steps": 2, "group_size": 4, "policy_passes": 2, "kl": 0.1, "scaled": False,
                             "reward": {"kind": "fixed"}}),
     ("mmd", "gaussians8", {}),
@@ -183,6 +187,8 @@ SAMPLING = {"classes", "shapes", "range", "seeds", "batch-size", "nfe"}
 LACKS = {
     ("dxmi", "gaussians8"): set(),
     ("dxmi", "digits"): set(),
+    ("energy_selection", "gaussians8"): set(),
+    ("energy_selection", "digits"): set(),
     **{
         (name, task): {"value"}
         for name in ("adjoint_matching", "diffclf", "energy_matching", "eqm", "gcd")

@@ -4,11 +4,13 @@ from torch import nn
 
 from dxbench.api import Model, Problem
 from dxbench_baselines.starts.data import NetworkData
-from dxmi.models import ConsistencySampler, DenoiserSampler, FlowSampler, PolicySampler
+from dxmi.models import BestSampler, ConsistencySampler, DenoiserSampler, FlowSampler, PolicySampler
 from dxmi.sampling.denoisers import EDMDenoiser
 
 
-def model_of(sampler: PolicySampler | DenoiserSampler | ConsistencySampler | FlowSampler, data: NetworkData) -> Model:
+def model_of(
+    sampler: PolicySampler | BestSampler | DenoiserSampler | ConsistencySampler | FlowSampler, data: NetworkData
+) -> Model:
     """A model that draws by a sampler whose networks see such data."""
     return Model(
         networks=sampler.networks,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dxmi.energies.noisy import GradientDenoiser, classification_loss, score_matching_loss
+from dxmi.energies.noisy import GradientDenoiser, GuidedDenoiser, classification_loss, score_matching_loss
 from dxmi.nets.potentials import NoisyPotential
 
 STD = 0.7
@@ -114,3 +114,12 @@ def test_without_its_perceptron_the_energy_is_that_of_a_gaussian_under_noise() -
     variance = sigma**2 + 0.25
     normal = torch.distributions.Normal(0.0, variance.sqrt()[:, None])
     torch.testing.assert_close(net(x, sigma), -normal.log_prob(x).sum(1) - math.log(2 * math.pi))
+
+
+def test_the_ratio_of_two_gaussians_turns_the_denoiser_of_one_into_that_of_the_other() -> None:
+    own, data = GaussianPotential(std=0.9), GaussianPotential()
+    x, _ = draws(5, 4)
+    sigma = torch.full((5,), 0.4, dtype=torch.float64)
+    with torch.no_grad():
+        guided = GuidedDenoiser(GradientDenoiser(own), lambda x, sigma: data(x, sigma) - own(x, sigma), weight=1.0)
+        torch.testing.assert_close(guided(x, sigma), GradientDenoiser(data)(x, sigma))
