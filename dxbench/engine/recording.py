@@ -46,7 +46,7 @@ def record_of(
         notes=evaluation.notes if evaluation else {},
         warnings=[*evaluation.warnings, *_unverified(attempt)] if evaluation else [],
         protocols=evaluation.protocols if evaluation else {},
-        curves=progress.curves.curves(),
+        curves={name: curve.short() for name, curve in progress.curves.curves().items()},
         cost=_cost(attempt, progress, model),
         provenance=provenance.collect(resumed=progress.resumed, command=attempt.options.command),
     )

@@ -91,6 +91,13 @@ def test_a_thinned_curve_is_of_means_over_equally_many_windows() -> None:
     assert len(extreme.value) == 34
 
 
+def test_a_short_curve_is_near_enough_for_the_gate_and_says_no_more_than_a_float32() -> None:
+    curve = Curve(step=[1, 2, 3, 4], value=[1 / 3, -12345.678901234, 1.7e308, 0.0])
+    assert curve.short().value == [0.3333333, -12345.68, 1.7e308, 0.0]
+    assert curve.short().short() == curve.short()
+    assert curve.short().value == pytest.approx(curve.value, rel=1e-7)
+
+
 @pytest.mark.parametrize("total", [30, 300, 950, 12_345])
 def test_a_run_of_today_logs_what_a_thinned_record_holds(total: int) -> None:
     """The gate tells replays by where curves begin, in old records and in new ones."""
