@@ -71,7 +71,7 @@ _PLAIN = {
 
 
 def reason(error: ErrorDetails) -> str:
-    """Why a value was refused, in words that need no knowledge of pydantic."""
+    """The reason why a value was refused, in words that need no knowledge of pydantic."""
     return _PLAIN[error["type"]].format(**error.get("ctx", {})) if error["type"] in _PLAIN else error["msg"]
 
 

@@ -74,7 +74,7 @@ def claims(index: RecordIndex, published: Sequence[tuple[Source, PublishedRow]])
 
 
 def in_part(found: Sequence[Claim]) -> str:
-    """What to read beside the counts where papers do not name all of a setting; "" where they do."""
+    """A note beside the counts where papers do not name all of a setting; "" where they do."""
     open_ones = [claim for claim in found if claim.unstated]
     agreeing = sum(claim.verdict.judged for claim in open_ones)
     apart = sum(claim.verdict == Verdict.OTHER_SETTING for claim in open_ones)

@@ -196,7 +196,7 @@ def configure(method: type[Method], task: Task, preset: str, overrides: Mapping[
 
 
 def _refused(method: type[Method], error: ValidationError, *, base: Mapping[str, Any], given: Any) -> UsageError:
-    """What to say of a configuration that does not validate: the key as it is typed, the reason and the value."""
+    """Word the refusal of a configuration that does not validate: the key as it is typed, the reason and the value."""
     first = error.errors()[0]
     path, known = [], base
     for part in first["loc"]:

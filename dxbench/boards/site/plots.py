@@ -272,7 +272,7 @@ def pareto_plot(
 
 
 def _reached(values: Sequence[float], *, log: bool) -> int:
-    """How many of some values, the best first, an axis reaches, which is logarithmic or not.
+    """The number of some values, the best first, that an axis reaches, which is logarithmic or not.
 
     In a crowd it goes as far beyond the third quartile as that is from the best: a few rows that went wrong would
     press all others into a corner.
