@@ -56,7 +56,7 @@ class Need(StrEnum):
     TRAINING_DATA = "training data"
     FINITE_DATA = "a finite training set"
     VECTORS = "data that are plain vectors, not images"
-    SMALL_EVENTS = "plain vectors, or images of at most 1,024 values"
+    SMALL_EVENTS = "vectors, or images of at most 1,024 values"
     IMAGES = "images"
     PATCHES = "patches of images"
     ORACLE = "the true distribution"

@@ -26,7 +26,7 @@ from dxbench.python.scores import Scores
 from dxbench.records.entries import Entry
 from dxbench.records.files import config_id, work_folder, write_record
 from dxbench.records.index import open_index, task_folders
-from dxbench.records.sketches import sketch
+from dxbench.records.sketches import copied, sketch
 
 VERSION = 1
 """Of the method that a record from outside names, which has no code here that could change."""
@@ -193,7 +193,7 @@ def keep(record: ResultRecord, found: Evaluation, *, results: Path, home: Path) 
     The same samples scored again replace their record.
 
     Raises:
-        UsageError: if the row has other samples of that seed, or these samples at another.
+        UsageError: if the row has other samples of that seed, or these samples, in whatever order, at another.
     """
     check_writable(results, remedy=paths.RESULTS_REMEDY)
     for entry in _named(results, record.method):
@@ -208,9 +208,13 @@ def keep(record: ResultRecord, found: Evaluation, *, results: Path, home: Path) 
 
 def _require_own_samples(record: ResultRecord, known: Entry) -> None:
     """Raise UsageError unless seeds and samples of two records of one row go together."""
-    theirs = known.record().samples_sha256
-    same = theirs == record.samples_sha256 and (theirs is not None or known.scores == record.scores)
-    if same and known.seed != record.seed:
+    theirs = known.record()
+    same = theirs.samples_sha256 == record.samples_sha256 and (
+        theirs.samples_sha256 is not None or known.scores == record.scores
+    )
+    # Another order, or a change of a few samples, makes no other training.
+    shared = same or copied(theirs.samples_sketch, record.samples_sketch, share=1.0)
+    if shared and known.seed != record.seed:
         raise UsageError(f"these are the samples of seed {known.seed} of {record.method}; each seed has its own")
     if not same and known.seed == record.seed:
         raise UsageError(

@@ -204,8 +204,12 @@ def test_what_does_not_fit_is_refused(given: Any, words: str, tmp_path: Path) ->
         dxbench.evaluate(given, ring_class(tmp_path))
 
 
-def test_pixels_of_another_range_are_refused() -> None:
+def test_pixels_of_another_range_are_refused(tmp_path: Path) -> None:
     floats = IMAGES.transpose(0, 3, 1, 2) / 255.0
+    for number, off in enumerate((floats, 255.0 * floats, 6.0 * floats - 3.0)):
+        np.savez(tmp_path / f"{number}.npz", samples=off)
+        with pytest.raises(InvalidFile, match=rf"{number}\.npz: images as floats have finite pixels in \[-1, 1\]"):
+            dxbench.evaluate(tmp_path / f"{number}.npz", "digits")
     with pytest.raises(InvalidFile, match=r"scale pixels x in \[0, 1\] by 2 x - 1"):
         dxbench.evaluate(floats, "digits")
     with pytest.raises(InvalidFile, match=r"pixels in \[-1, 1\]"):

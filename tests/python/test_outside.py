@@ -158,6 +158,10 @@ def test_the_same_samples_again_replace_their_record_and_others_do_not(
     rest = ("--task", "tiny", "--name", "Mine", "--nfe", 4)
     assert "has other samples of seed 0 in" in refused(dxbench, home, "1.npz", *rest).err
     assert "these are the samples of seed 0 of Mine" in refused(dxbench, home, "0.npz", *rest, "--seed", 1).err
+    known = np.load("0.npz")["samples"]
+    for number, samples in enumerate((known[::-1], np.concatenate([known[:-9], draw(5)[:9]]))):
+        np.savez(files / f"like-{number}.npz", samples=samples)
+        assert "samples of seed 0 of Mine" in refused(dxbench, home, f"like-{number}.npz", *rest, "--seed", 1).err
     assert len(open_index([home / "results"]).entries("tiny")) == 1
 
 
