@@ -118,7 +118,7 @@ def unknown(kind: str, name: str, known: Iterable[str], *, remedy: str) -> Usage
         remedy: a sentence with the command that lists the names; "" where the words are few and all are shown.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=MANY, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=MANY, cutoff=0.6)
     guess = f" Did you mean {near[0]!r}?" if near else ""
     shown = names if len(names) <= MANY else near or names[:MANY]
     more = f" and {len(names) - len(shown)} more" if len(shown) < len(names) else ""

@@ -46,7 +46,12 @@ def index() -> str:
     """The text of llms.txt: what the project is, the guide, and every page by its title."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pages = {path: _title(path) for path in sorted((ROOT / "docs").rglob("*.md"))}
-    folders = {"Pages": ROOT / "docs", "Tasks": ROOT / "docs" / "tasks", "Methods": ROOT / "docs" / "methods"}
+    folders = {
+        "By what you have": ROOT / "docs" / "start",
+        "Pages": ROOT / "docs",
+        "Tasks": ROOT / "docs" / "tasks",
+        "Methods": ROOT / "docs" / "methods",
+    }
     lines = ["# dxbench", "", f"> {project['description']}", ""]
     lines += ["## Start here", "", f"- [dxbench for assistants]({GUIDE}): what to run, what to read, what not to do"]
     lines += ["- [README](README.md): what it is for, and its two commands"]

@@ -6,6 +6,7 @@ import numpy as np
 
 from dxbench.api import Curve
 from dxbench.pictures.base import CaptionedFigure, new_figure
+from dxbench.plain import counted
 
 
 def learning_curves(curves: Mapping[str, Curve]) -> CaptionedFigure:
@@ -21,5 +22,7 @@ def learning_curves(curves: Mapping[str, Curve]) -> CaptionedFigure:
         axes.axis("off")
     window = int(np.diff(next(iter(curves.values())).step[:2])[0]) if len(next(iter(curves.values())).step) > 1 else 1
     return CaptionedFigure(
-        title="Learning curves", caption=f"Means over windows of {window} steps, against the step.", figure=figure
+        title="Learning curves",
+        caption=f"Means over windows of {counted(window, 'step')}, against the step.",
+        figure=figure,
     )

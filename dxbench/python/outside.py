@@ -61,7 +61,7 @@ class Outside:
         if self.nfe is not None and not 1 <= self.nfe < float("inf"):
             raise UsageError(f"--nfe {self.nfe:g} is no number of passes per sample; a sample takes one at least")
         if self.seed < 0:
-            raise UsageError(f"--seed {self.seed} is none; seeds count from 0")
+            raise UsageError(f"--seed {self.seed} is below 0; seeds count from 0")
         if "nfe" in self.settings:
             raise UsageError("--set nfe=... would hide the passes; give that argument of the sampler another name")
 

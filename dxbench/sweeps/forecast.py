@@ -28,7 +28,7 @@ class Forecast:
         resumes: an earlier attempt left a checkpoint.
         seconds: what it takes, by finished runs of the configuration on whatever machine; None where there are none.
         memory_bytes: the largest peak of such runs.
-        like: seconds of the quickest and the slowest run of the method on the task, where there are none of it.
+        like: seconds of the quickest and the slowest run of the preset on the task, where there are none of it.
     """
 
     done: bool
@@ -48,13 +48,13 @@ def forecasts(cells: Sequence[Cell], done: Mapping[str, object], options: RunOpt
     entries = _entries(cells, options)
     seconds = known_seconds(entries)
     memory: dict[str, int] = {}
-    of_method: dict[tuple[str, str], list[float]] = {}
+    of_preset: dict[tuple[str, str, str], list[float]] = {}
     for entry in entries:
         if entry.status == "ok" and entry.peak_memory_bytes is not None:
             memory[entry.config_id] = max(memory.get(entry.config_id, 0), entry.peak_memory_bytes)
-    for key, place in {entry.config_id: (entry.task, entry.method) for entry in entries}.items():
+    for key, place in {entry.config_id: (entry.task, entry.method, entry.preset) for entry in entries}.items():
         if key in seconds:
-            of_method.setdefault(place, []).append(seconds[key])
+            of_preset.setdefault(place, []).append(seconds[key])
     skipped = {key: _why_not(cell, options) for key, cell in {cell.config_id: cell for cell in cells}.items()}
     return [
         Forecast(
@@ -63,7 +63,9 @@ def forecasts(cells: Sequence[Cell], done: Mapping[str, object], options: RunOpt
             resumes=cell.run_id not in done and _checkpoint_is_there(cell, options),
             seconds=seconds.get(cell.config_id),
             memory_bytes=memory.get(cell.config_id),
-            like=(min(others), max(others)) if (others := of_method.get((cell.task, cell.method))) else None,
+            like=(min(others), max(others))
+            if (others := of_preset.get((cell.task, cell.method, cell.preset)))
+            else None,
         )
         for cell in cells
     ]

@@ -201,7 +201,10 @@ def parse_seeds(text: str) -> list[int]:
     for part in text.split(","):
         low, dash, high = part.strip().partition("-")
         try:
-            seeds.extend(range(int(low), int(high) + 1) if dash else [int(low)])
+            some = range(int(low), int(high) + 1) if dash else [int(low)]
         except ValueError:
             raise UsageError(f"--seed takes numbers such as 0,1,2 or 0-4, got {text!r}") from None
+        if not some:
+            raise UsageError(f"--seed {text}: {part.strip()} holds no seed; write the smaller number first")
+        seeds.extend(some)
     return seeds
