@@ -105,8 +105,8 @@ class Outside:
         """
         if found.nfe is not None and self.nfe not in (None, found.nfe):
             raise InvalidFile(
-                f"--nfe claims {self.nfe:g}, and dxbench counted {counted(found.nfe, 'pass', 'passes')} per sample; "
-                "leave --nfe out"
+                f"--nfe claims {self.nfe:g}, and {counted(found.nfe, 'pass', 'passes')} per sample "
+                f"{'was' if found.nfe == 1 else 'were'} counted; leave --nfe out"
             )
         nfe = float(found.nfe or self.nfe or 0.0)
         config: dict[str, JsonValue] = {"nfe": int(nfe) if nfe.is_integer() else nfe, **self.settings}

@@ -214,7 +214,7 @@ def test_a_name_that_is_taken_or_none_is_refused(
         (
             ["mine.py:COUNTED", "--task", "tiny", "--name", "Mine", "--nfe", "4"],
             5,
-            "dxbench counted 2 passes per sample",
+            "2 passes per sample were counted",
         ),
         (["mine.py:sample", "--task", "tiny", "--name", "Mine"], 2, "give --nfe N"),
         (["mine.py", "--task", "tiny", "--name", "Mine", "--nfe", "4"], 2, "write the name of its sampler behind it, "),
@@ -291,7 +291,7 @@ def test_python_puts_the_same_on_record(dxbench: Callable[..., Ended], files: Pa
     assert found["Twice"].provenance.command == (
         "dxbench.add_result('mine.py:COUNTED', 'tiny', name='Twice', nfe=None, seed=3)"
     )
-    with pytest.raises(InvalidFile, match="dxbench counted 2 passes per sample"):
+    with pytest.raises(InvalidFile, match="2 passes per sample were counted"):
         package.add_result("mine.py:COUNTED", "tiny", name="Twice", nfe=1)
 
 
