@@ -3,6 +3,7 @@
 import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import JsonValue, ValidationError
@@ -96,16 +97,25 @@ def parse_assignments(assignments: list[str]) -> dict[str, JsonValue]:
     overrides: dict[str, JsonValue] = {}
     for text in assignments:
         key, separator, value = text.partition("=")
-        if not separator or not all(key.split(".")):
+        path = _path(key)
+        if not separator or not all(path):
             raise UsageError(f"--set takes key=value, got {text!r}")
         try:
             read = json.loads(value)
         except json.JSONDecodeError:
             read = {"True": True, "False": False, "None": None}.get(value, value)
-        for part in reversed(key.split(".")):
+        for part in reversed(path):
             read = {part: read}
         overrides = together(overrides, read, twice=lambda key: f"--set {key} is given twice")
     return overrides
+
+
+def _path(key: str) -> list[str]:
+    """The parts of a key as typed, one of a key in quotes."""
+    if key.startswith('"'):
+        with suppress(json.JSONDecodeError):
+            return [json.loads(key)]
+    return key.split(".")
 
 
 def together(
@@ -120,31 +130,36 @@ def together(
         UsageError: if both set a key.
     """
     joined: dict[str, Any] = {}
-    for key, value in (*_leaves(one), *_leaves(other)):
-        *path, last = key.split(".")
+    for path, value in (*_leaves(one), *_leaves(other)):
         place = joined
-        for part in path:
+        for part in path[:-1]:
             place = place.setdefault(part, {})
             if not isinstance(place, dict):
-                raise UsageError(twice(key))
-        if last in place:
-            raise UsageError(twice(key))
-        place[last] = value
+                raise UsageError(twice(".".join(path)))
+        if path[-1] in place:
+            raise UsageError(twice(".".join(path)))
+        place[path[-1]] = value
     return joined
 
 
 def assignments(overrides: Mapping[str, JsonValue]) -> list[str]:
     """The `key=value` texts that `parse_assignments` reads as these overrides."""
-    return [f"{key}={_as_typed(value)}" for key, value in _leaves(overrides)]
+    return [f"{_key_as_typed(path)}={_as_typed(value)}" for path, value in _leaves(overrides)]
 
 
-def _leaves(overrides: Mapping[str, JsonValue], *, within: str = "") -> Iterator[tuple[str, JsonValue]]:
-    """Keys with dots, each with a value that has no keys of its own to set one by one."""
+def _leaves(overrides: Mapping[str, JsonValue], *within: str) -> Iterator[tuple[tuple[str, ...], JsonValue]]:
+    """Paths of keys, each with a value that has no keys of its own to set one by one."""
     for key, value in overrides.items():
-        if isinstance(value, dict) and value and all(inner.isidentifier() for inner in value):
-            yield from _leaves(value, within=f"{within}{key}.")
+        if isinstance(value, dict) and value and all(map(str.isidentifier, (key, *value))):
+            yield from _leaves(value, *within, key)
         else:
-            yield f"{within}{key}", value
+            yield (*within, key), value
+
+
+def _key_as_typed(path: tuple[str, ...]) -> str:
+    """A path with dots between its keys; a key that would be read as another is in quotes."""
+    text = ".".join(path)
+    return text if _path(text) == list(path) else json.dumps(text, ensure_ascii=False)
 
 
 def _as_typed(value: JsonValue) -> str:

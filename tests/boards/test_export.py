@@ -96,7 +96,9 @@ def test_a_suite_labels_and_orders_its_tasks_table_and_leaves_no_row_out(dxbench
 
 def test_pictures_are_of_the_tasks_that_are_sampled(exported: Path) -> None:
     found = {path.stem: path.read_bytes()[:4] for path in (exported / "tables").glob("*.png")}
-    assert found == dict.fromkeys(("digits", "fashion_mnist", "gaussians8", "gmm9"), b"\x89PNG")
+    assert found == dict.fromkeys(
+        ("digits", "dw4", "fashion_mnist", "gaussians8", "gmm40", "gmm9", "lj13", "manywell32"), b"\x89PNG"
+    )
 
 
 def test_check_names_what_is_stale_missing_and_left_over_and_writes_nothing(dxbench: Command, exported: Path) -> None:

@@ -129,7 +129,7 @@ def test_info_of_a_method_shows_keys_and_presets(dxbench: Command) -> None:
 @pytest.mark.parametrize(
     ("method", "runs", "task", "reason"),
     [
-        ("meanflow", "digits", "imagenet64", "plain vectors, or images of at most 1,024 values"),
+        ("meanflow", "digits", "imagenet64", "vectors, or images of at most 1,024 values"),
         ("gcd", "gaussians8", "lsun_bedroom", "data that are plain vectors, not images"),
         ("dxmi_detection", "tabular_clean", "gmm9", "a finite training set"),
         ("edm", "gaussians8", "funnel10", "training data"),

@@ -66,6 +66,12 @@ def test_a_nested_key_is_set_once(typed):
         parse_assignments(typed)
 
 
+@pytest.mark.parametrize("key", ["a.b", '"a"', '"', "0.0", "."])
+def test_a_key_with_a_dot_of_its_own_is_written_in_quotes(key):
+    overrides: dict[str, JsonValue] = {key: 1, "other": {"inner": 2}, "odd": {"a.b": 3}}
+    assert parse_assignments(assignments(overrides)) == overrides
+
+
 @pytest.mark.parametrize("typed", ["a..b=1", ".a=1", "a.=1", "=1"])
 def test_a_key_has_no_empty_part(typed):
     with pytest.raises(UsageError, match="--set takes key=value"):
