@@ -92,6 +92,7 @@ def method_text(method: str, card: MethodCard, tasks: Sequence[OnTask]) -> str:
         card: as its newest record has it.
     """
     rows = [one for task in tasks for one in task.configurations]
+    pictured = [shown for task in tasks for shown in task.pictured]
     plugin = plugins("methods").get(method)
     return render(
         "method",
@@ -103,8 +104,7 @@ def method_text(method: str, card: MethodCard, tasks: Sequence[OnTask]) -> str:
         date=max(one.line.date for one in rows),
         versions=sorted({one.version for one in rows}),
         code=plugin.entry.value if plugin is not None else None,
-        shown=max(
-            (shown for task in tasks for shown in task.pictured), key=lambda shown: len(shown.tiles), default=None
-        ),
+        # A single picture stands with its task alone.
+        shown=max(pictured, key=lambda shown: len(shown.tiles)) if len(pictured) > 1 else None,
         stages=STAGE_NAMES,
     )
