@@ -163,7 +163,8 @@ def judge(printed: PublishedScore, ours: Summary, *, unstated: str = "") -> tupl
     further = prediction_t(printed.value, values)
     reach = further.detectable(1 - LEVEL)
     if abs(further.effect) <= reach:
-        return Verdict.WITHIN_NOISE, f"within ± {reach:.2g}, where a further training of ours would fall"
+        wide = ", a range as wide as the number, which refutes little" if reach >= abs(printed.value) else ""
+        return Verdict.WITHIN_NOISE, f"within ± {reach:.2g}, where a further training of ours would fall{wide}"
     beyond = f"{gap:+.2g} from the printed value, beyond ± {reach:.2g}"
     if unstated:
         return Verdict.OTHER_SETTING, f"{beyond}; the paper does not name {unstated}"

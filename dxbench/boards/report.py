@@ -13,6 +13,7 @@ from dxbench.boards.render.html import environment, filled
 from dxbench.boards.tables import Table
 from dxbench.files.writing import write_text_atomically
 from dxbench.pictures.curves import learning_curves
+from dxbench.plugins.configure import assignments
 from dxbench.readers import load_arrays
 
 INKS = {"light": "#1b1e23", "dark": "#e7e9ec"}
@@ -33,6 +34,7 @@ def write_report(record: ResultRecord, folder: Path, *, task: Task, table: Table
     page = filled(
         template,
         record=record,
+        assignments=assignments,
         heads=header(table)[1:],
         columns=[
             (row, line) for block in table.blocks for row, line in zip(block.rows, cells(table, block), strict=True)

@@ -134,4 +134,4 @@ def _summary(built: Built) -> str:
     pictures = f" and {built.picture_bytes / 1e6:.1f} MB of pictures" if built.picture_bytes else ""
     counts = {"task": built.tasks, "method": built.methods, "run": built.runs}
     what = ", ".join(counted(count, word) for word, count in counts.items())
-    return f"{what}; {built.bytes / 1e6:.2f} MB{pictures}"
+    return f"pages of {what}; {built.bytes / 1e6:.2f} MB{pictures}"
