@@ -107,7 +107,10 @@ def test_a_method_that_takes_no_step_is_fitted_anew(ring: str) -> None:
 def test_a_report_is_written_when_asked_for(ring: str) -> None:
     run = toy(ring)
     assert not (run.folder / "report.html").exists()
-    assert "Marginals" in run.report.read_text(encoding="utf-8")
+    page = run.report.read_text(encoding="utf-8")
+    assert "Marginals" in page
+    assert f"<code>iterations={run.record.config['iterations']}</code>" in page
+    assert "network evaluation" not in page
     assert "<td>sw2</td>" in run._repr_html_()
     assert repr(run).startswith("Run(toy on ring, seed 0: Scores(sw2=")
 
