@@ -259,7 +259,7 @@ def test_a_method_of_one_device_is_named(dxbench: Callable[..., Ended], options:
     assert ended.code == 2
     assert "gcd runs on one device" in ended.err
     assert " ".join(map(str, options)) in ended.err
-    assert "Methods that do: consistency, ddim, ddpm, distribution_matching, dxmi" in ended.err
+    assert "Methods that do: consistency, ddim, ddpm, discriminator_guidance, distribution_matching, dxmi" in ended.err
 
 
 @pytest.mark.parametrize(
