@@ -22,12 +22,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from site_records import EVIL, make_site, record, write_records
 
-from dxbench.api import Failure, ResultRecord
+from dxbench.api import Failure, ResultRecord, Tile
 from dxbench.boards.site.build import MARKER, Built, build_site
 from dxbench.boards.site.names import FAMILIES, run_page, slug, tone
 from dxbench.boards.site.pictures import KeptPictures, NoPictures, PicturesBeside
 from dxbench.boards.site.rendering import STYLE, linked
-from dxbench.boards.site.runs import repeat_command
+from dxbench.boards.site.runs import Shown, face, repeat_command
 from dxbench.errors import NothingMeasured, UsageError
 from dxbench.files.arrays import array_sha256, save_arrays
 from dxbench.paths import reference_results
@@ -421,3 +421,14 @@ def test_a_card_names_the_rows_of_one_seed_that_are_ahead(tmp_path: Path) -> Non
     write_record(records, record("lucky", 0, 0.01, nfe=3))
     site = make_site(records, tmp_path / "after").folder
     assert "1 row of one seed, which does not rank, is ahead" in (site / "index.html").read_text()
+
+
+def test_a_quick_run_is_the_face_of_a_method_only_where_there_is_no_other() -> None:
+    tile = Tile(name="samples", caption="Samples.", frames=1, width=1, height=1, png=b"")
+    quick, whole = (
+        Shown(label=label, anchor=label, value="1", page="p", tiles=[tile] * tiles, quick=label == "quick")
+        for label, tiles in (("quick", 2), ("whole", 1))
+    )
+    assert face([quick, whole]) is whole
+    assert face([quick]) is quick
+    assert face([]) is None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dxbench.api import MethodCard
 from dxbench.boards.site.names import config_anchor, run_page, task_page
 from dxbench.boards.site.rendering import render
-from dxbench.boards.site.runs import STAGE_NAMES, Shown
+from dxbench.boards.site.runs import STAGE_NAMES, Shown, face
 from dxbench.boards.site.tasks import Line, TaskSummary, groups_of
 from dxbench.plugins.configure import assignments
 from dxbench.plugins.registry import plugins
@@ -105,6 +105,6 @@ def method_text(method: str, card: MethodCard, tasks: Sequence[OnTask]) -> str:
         versions=sorted({one.version for one in rows}),
         code=plugin.entry.value if plugin is not None else None,
         # A single picture stands with its task alone.
-        shown=max(pictured, key=lambda shown: len(shown.tiles)) if len(pictured) > 1 else None,
+        shown=face(pictured) if len(pictured) > 1 else None,
         stages=STAGE_NAMES,
     )

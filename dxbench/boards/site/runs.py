@@ -1,7 +1,7 @@
 """The page of a run. There is one per record, so that it is kept small and made quickly."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dxbench.api import ResultRecord, Tile, TrainingCost
@@ -26,6 +26,7 @@ class Shown:
         anchor: of the row within the page of its task.
         value: its number in the task's first column.
         page: of the run; the pictures lie beside it.
+        quick: it is of the preset of that name, whose training is too short to stand for the method.
     """
 
     label: str
@@ -33,10 +34,16 @@ class Shown:
     value: str
     page: str
     tiles: list[Tile]
+    quick: bool = False
 
     def path(self, tile: Tile) -> str:
         """The path of a picture within the site."""
         return tile_path(self.page, tile.name)
+
+
+def face(pictured: Iterable[Shown]) -> Shown | None:
+    """The first of the rows with the most pictures; one of a quick preset only where there is no other."""
+    return max(pictured, key=lambda shown: (not shown.quick, len(shown.tiles)), default=None)
 
 
 def repeat_command(entry: Entry, seeds: str) -> str:

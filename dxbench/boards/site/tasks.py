@@ -22,9 +22,10 @@ from dxbench.boards.site.plots import (
     pareto_plot,
 )
 from dxbench.boards.site.rendering import render
-from dxbench.boards.site.runs import STAGE_NAMES, Shown, repeat_command
+from dxbench.boards.site.runs import STAGE_NAMES, Shown, face, repeat_command
 from dxbench.boards.tables import OUTSIDE, Block, Table
 from dxbench.metrics.cards import card_named
+from dxbench.plugins.configure import QUICK_PRESET
 from dxbench.records.entries import Entry
 
 COSTS: Mapping[str, Callable[[Row], float | None]] = {
@@ -104,7 +105,7 @@ class TaskSummary:
     @property
     def best_pictured(self) -> Shown | None:
         """The best row of those with the most pictures."""
-        return max(self.pictured, key=lambda shown: len(shown.tiles), default=None)
+        return face(self.pictured)
 
 
 Groups = Mapping[tuple[str | None, str], Sequence[Entry]]
@@ -140,7 +141,10 @@ def _pictured(lines: Sequence[Line], groups: Groups, pictures: PictureSource) ->
             if tiles := pictures.of(entry.record(), Path(entry.path).parents[2]):
                 page = run_page(entry.task, entry.method, entry.run_id, origin=entry.origin)
                 value = line.cells[2].text if len(line.cells) > _AROUND else ""
-                yield Shown(label=line.row.label, anchor=line.anchor, value=value, page=page, tiles=list(tiles))
+                quick = entry.preset == QUICK_PRESET
+                yield Shown(
+                    label=line.row.label, anchor=line.anchor, value=value, page=page, tiles=list(tiles), quick=quick
+                )
                 break
 
 
