@@ -144,6 +144,8 @@ def test_the_site_shows_them_under_a_heading_of_their_own(
     assert built.code == 0, built.err
     page = (files / "site" / "tasks" / "tiny.html").read_text()
     assert page.index("sound") < page.index("<h2>From outside</h2>") < page.index('class="external"')
+    assert "from outside, passes claimed</span>" in page
+    assert "from outside, passes claimed</span>" in next((files / "site" / "methods").glob("[Mm]ine*.html")).read_text()
     (run,) = (path.read_text() for path in (files / "site").rglob("*-s1.html"))
     assert "dxbench eval 1.npz --nfe 4 --seed 1 --task tiny --name Mine --save --json" in run
     index = (files / "site" / "index.html").read_text()
