@@ -93,7 +93,8 @@ def _serve(pipe: "Connection[Any, Any]", options: RunOptions, place: Rank | None
     first = place is None or place.rank == 0
     listener: Listener = _Relay(pipe) if first else SILENT
     carry_out = Carrier(options, listener, place=place)
-    with LastStopSignals() as stop, suppress(EOFError):
+    # A parent that was told twice to stop has left, at whichever end of a message.
+    with LastStopSignals() as stop, suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             while not stop.requested():
                 if pipe.poll(_LOOK_EVERY):

@@ -19,6 +19,7 @@ from dxbench.engine import RunOptions, run_cell
 from dxbench.engine.listener import SILENT, Silent
 from dxbench.engine.plan import Cell, plan
 from dxbench.errors import MachineFault, Taken, UsageError
+from dxbench.launchers import crew
 from dxbench.launchers.contract import Launch, LaunchSettings, Outcome
 from dxbench.launchers.crew import Crew
 from dxbench.launchers.local import LocalLauncher, _in_crews
@@ -320,3 +321,24 @@ def test_a_disk_that_is_full_in_mid_sweep_is_named_and_with_room_the_sweep_ends(
         subprocess.run(["mount", "-o", "remount,size=40m", home], check=True)
         assert start(home, *SIX).end()[0] == 0
         assert same(home, undisturbed)
+
+
+@pytest.mark.parametrize("gone", [BrokenPipeError, ConnectionResetError, EOFError])
+def test_a_member_whose_parent_has_left_ends_without_a_word(monkeypatch: pytest.MonkeyPatch, gone: type) -> None:
+    class Pipe:
+        def poll(self, seconds: float) -> bool:
+            return True
+
+        def recv(self) -> str:
+            return "cell"
+
+        def send(self, message: object) -> None:
+            raise gone
+
+    codes: list[int] = []
+    monkeypatch.setattr(crew.process, "end_with_parent", lambda: None)
+    monkeypatch.setattr(crew, "Carrier", lambda *_, **__: lambda cell, stop_requested: "outcome")
+    monkeypatch.setattr(crew.atexit, "_run_exitfuncs", lambda: None)
+    monkeypatch.setattr(crew.os, "_exit", codes.append)
+    crew._serve(Pipe(), None, None, None)  # type: ignore[arg-type]
+    assert codes == [0]
