@@ -3,7 +3,7 @@
 A sample's candidates come from its own seed, so that none depends on the batch that it is drawn in.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
@@ -70,13 +70,7 @@ class Resampling:
     def applied(self, sampler: PolicySampler, objective: Objective) -> PolicySampler:
         """The sampler with this choice at each of its steps."""
         policy = ResampledPolicy(sampler.policy, objective, candidates=self.candidates)
-        return PolicySampler(
-            policy=policy,
-            guidance=sampler.guidance,
-            noiseless_last_step=sampler.noiseless_last_step,
-            scale=sampler.scale,
-            beside=objective.value.networks,
-        )
+        return replace(sampler, policy=policy, beside=objective.value.networks)
 
 
 AnySelection = Annotated[BestOf | Resampling, Field(discriminator="kind")]

@@ -230,7 +230,7 @@ def test_replayed_chains_have_the_noise_by_which_the_policy_would_make_them() ->
 
 
 def test_on_bridges_to_its_own_samples_a_policy_learns_the_best_chain_of_a_gaussian() -> None:
-    """From a wrong start to N(TARGET, I / precision): slopes, shifts and stds against their closed form."""
+    """Slopes, shifts and stds that a policy learns of N(TARGET, I / precision), against their closed form."""
     precision = 4.0
     chain = PinnedChain.of(NoisingChain.geometric(3, sigma_max=1.2, sigma_min=0.5, data_std=1.0))
     walk_var, rest, end = chain.var, chain.sigmas[1:].square(), chain.sigmas[0].square()
