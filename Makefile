@@ -38,9 +38,10 @@ check: $(SETUP)  ## formatting, lint, types and the arrows between packages
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-board: $(SETUP)  ## regenerate what is committed and generated: tables from the records, lists for assistants
+board: $(SETUP)  ## regenerate what is committed and generated: tables from the records, lists for assistants, equations
 	$(BIN)/dxbench leaderboard export leaderboards --page README.md --results results
 	$(BIN)/python tools/assistants.py
+	$(BIN)/python tools/equations.py
 
 site: $(SETUP)  ## build the leaderboard of the committed records into build/site
 	$(BIN)/dxbench leaderboard build --results results --out build/site --pictures

@@ -24,6 +24,15 @@ def shown_number(number: float | None) -> str:
     return "none" if number is None else f"{number:g}"
 
 
+def flowing(text: str) -> str:
+    """A docstring with a line for each paragraph, to be broken where it is shown; lists and code stay as they are."""
+    paragraphs = [part.splitlines() for part in text.split("\n\n")]
+    return "\n\n".join(
+        "\n".join(lines) if any(line[:1] in {"*", "-", " "} for line in lines) else " ".join(lines)
+        for lines in paragraphs
+    )
+
+
 def is_plain(text: str) -> bool:
     """True where a reader sees all of a text, in its order."""
     return _ANYWHERE.search(text) is None

@@ -14,7 +14,7 @@ from dxbench.boards.aggregate import Row, Summary
 from dxbench.boards.render import render
 from dxbench.boards.tables import Block, Table
 from dxbench.cli.streams import plain_streams
-from dxbench.plain import counted, is_plain, plain, plain_lines, plain_markup
+from dxbench.plain import counted, flowing, is_plain, plain, plain_lines, plain_markup
 from dxbench.terminal.console import console
 
 Command = Callable[..., Ended]
@@ -103,3 +103,8 @@ def test_streams_show_what_anything_prints(capfd: pytest.CaptureFixture[str], dx
     said = dxbench("table", "-t", "gaussians8", "--results", tmp_path).err
     assert is_plain(said.replace("\n", ""))
     assert not re.search(r"\n(<U\+001B>\[31m)?dxbench: fine", said)
+
+
+def test_paragraphs_of_a_docstring_flow_and_its_lists_stay() -> None:
+    text = "A first\nline.\n\n* one\n  goes on\n* two\n\n    code\n    more\n\nThe\nend."
+    assert flowing(text) == "A first line.\n\n* one\n  goes on\n* two\n\n    code\n    more\n\nThe end."

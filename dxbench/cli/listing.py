@@ -13,7 +13,7 @@ from dxbench.boards.opening import recorded_tasks
 from dxbench.cli.common import say, warn
 from dxbench.errors import UsageError, unknown
 from dxbench.metrics.cards import card_of, stem_of
-from dxbench.plain import counted
+from dxbench.plain import counted, flowing
 from dxbench.plugins import registry
 from dxbench.plugins.rows import RowName
 from dxbench.terminal.console import console, grid
@@ -153,7 +153,7 @@ def facts_of(name: str) -> dict[str, Any]:
     if registry.in_file(name):
         return _file_facts(name)
     if name in registry.plugins("methods"):
-        return _method_facts(registry.load_method(name))
+        return _method_facts(registry.load_method(name), registry.plugins("methods")[name].equations())
     if name in registry.plugins("tasks"):
         return _task_facts(name) | (_suite_facts(name) if name in suite_names() else {})
     for kind in ("launchers", "trackers"):
@@ -190,7 +190,7 @@ def _file_facts(name: str) -> dict[str, Any]:
     if isinstance(loaded, type) and issubclass(loaded, Task):
         return _task_facts(name)
     if isinstance(loaded, type) and issubclass(loaded, Method):
-        return _method_facts(registry.load_method(name))
+        return _method_facts(registry.load_method(name), {})
     if not isinstance(loaded, type) and hasattr(loaded, "protocol") and hasattr(loaded, "measure"):
         return _metric_facts(loaded.name, {loaded.name: {"your own samples": loaded}})
     got = registry.described(loaded)
@@ -231,7 +231,7 @@ def _recorded_facts(name: str) -> dict[str, Any]:
     return {f"task {name}": what, "of its records": facts}
 
 
-def _method_facts(method: type[Method]) -> dict[str, Any]:
+def _method_facts(method: type[Method], equations: Mapping[str, str]) -> dict[str, Any]:
     from dxbench.plugins.configure import DEFAULT_PRESET, config_class
 
     named = [name for name, plugin in sorted(registry.plugins("tasks").items()) if plugin.problem() is None]
@@ -241,8 +241,9 @@ def _method_facts(method: type[Method]) -> dict[str, Any]:
     for name, task in tasks.items():
         kinds.setdefault(config_class(method, task, DEFAULT_PRESET), f"configuration on {name}")
     return {
-        f"method {method.name}, version {method.version}": inspect.getdoc(method) or "",
-        "source": inspect.getdoc(inspect.getmodule(method)) or "",
+        f"method {method.name}, version {method.version}": flowing(inspect.getdoc(method) or ""),
+        "source": flowing(inspect.getdoc(inspect.getmodule(method)) or ""),
+        **({"equations": dict(equations)} if equations else {}),
         "needs": ", ".join(sorted(need.value for need in method.needs)) or "nothing",
         "presets": {name: _listed(name, found) for name, found in of_tasks.items() if any(found.values())} or "default",
         **({"where it cannot run": cannot} if cannot else {}),

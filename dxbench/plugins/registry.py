@@ -16,13 +16,17 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, Literal
 
-from dxbench.api import Method, MethodCard, Metric, Task, short_hash
+from pydantic import TypeAdapter, ValidationError
+
+from dxbench.api import Method, MethodCard, Metric, Task, refusal, short_hash
 from dxbench.errors import UsageError, unknown
 from dxbench.files.code import MODULE, told
 from dxbench.paths import BESIDE_TASKS
 
 Kind = Literal["tasks", "methods", "launchers", "trackers", "suites"]
 OWN_DISTRIBUTION = "dxmi-bench"
+EQUATIONS = "equations.json"
+"""File of a package that has the equations of its methods: method -> part -> plain text."""
 TaskRef = str | Task | type[Task]
 """A task as a user names it: by name, by `path/to/file.py:Class`, by its class, or itself."""
 MethodRef = str | Method | type[Method]
@@ -87,6 +91,25 @@ class Plugin:
         else:
             text = None
         return (text or ast.get_docstring(tree) or "").split("\n", 1)[0]
+
+    def equations(self) -> dict[str, str]:
+        """Equations of a method by part, plain text, as its package has them in `EQUATIONS`; none where it has none.
+
+        Raises:
+            UsageError: if the file holds something else.
+        """
+        package = importlib.util.find_spec(self.entry.module.partition(".")[0])
+        for folder in (package and package.submodule_search_locations) or ():
+            path = Path(folder) / EQUATIONS
+            if path.is_file():
+                try:
+                    return TypeAdapter(dict[str, dict[str, str]]).validate_json(path.read_bytes()).get(self.name, {})
+                except ValidationError as error:
+                    raise UsageError(
+                        f"{path} does not hold equations as method -> part -> text: {refusal(error)}. "
+                        f"Mend or uninstall {self.origin}."
+                    ) from error
+        return {}
 
 
 @cache

@@ -26,7 +26,7 @@ from dxbench.api import Failure, ResultRecord, Tile
 from dxbench.boards.site.build import MARKER, Built, build_site
 from dxbench.boards.site.names import FAMILIES, run_page, slug, tone
 from dxbench.boards.site.pictures import KeptPictures, NoPictures, PicturesBeside
-from dxbench.boards.site.rendering import STYLE, linked
+from dxbench.boards.site.rendering import STYLE, linked, scripted
 from dxbench.boards.site.runs import Shown, face, repeat_command
 from dxbench.errors import NothingMeasured, UsageError
 from dxbench.files.arrays import array_sha256, save_arrays
@@ -79,6 +79,26 @@ def test_every_task_method_and_run_has_its_page(pages: dict[str, Page], folder: 
     runs = {f"runs/{slug(p.parts[-3])}/{slug(p.parts[-2])}/{slug(p.stem)}.html" for p in folder.glob("*/*/*.json")}
     assert {name for name in pages if name.startswith("runs/")} == runs
     assert {"index.html", "claims.html", "protocols.html", "tasks/plane.html", "methods/fast.html"} <= set(pages)
+
+
+def test_equations_of_an_installed_method_stand_on_its_page(tmp_path: Path) -> None:
+    write_record(tmp_path / "results", record("edm", 0, 0.1, nfe=3))
+    built = build_site(open_index([tmp_path / "results"]), tmp_path / "site", pictures=NoPictures())
+    assert "<dt>denoiser</dt><dd>D(x, σ) = c<sub>skip</sub> x + " in (built.folder / "methods/edm.html").read_text()
+
+
+def test_indices_of_equations_are_set_low_and_high() -> None:
+    assert str(scripted("x_{k+1}, s_k², ᾱ_t, w^k < 1, σ_max^{1/ρ}")) == (
+        "x<sub>k+1</sub>, s<sub>k</sub>², ᾱ<sub>t</sub>, w<sup>k</sup> &lt; 1, σ<sub>max</sub><sup>1/ρ</sup>"
+    )
+    assert str(scripted("as sft_pg and distribution_matching")) == "as sft_pg and distribution_matching"
+
+
+@given(st.text(alphabet="ab_^{}<>&x² ", max_size=20))
+def test_equations_are_escaped(text: str) -> None:
+    left = re.sub(r"</?su[bp]>", "", str(scripted(text)))
+    assert "<" not in left
+    assert ">" not in left
 
 
 def test_every_link_within_the_site_leads_somewhere(pages: dict[str, Page], built: Built) -> None:

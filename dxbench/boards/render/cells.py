@@ -132,6 +132,16 @@ def notes(table: Table) -> list[str]:
             "one at least is significantly worse, by Welch's t test over training seeds, Holm-adjusted over all pairs "
             f"of rows of a column, alpha = {ALPHA:g} per column."
         )
+        if any(
+            block.rows[index].scores[metric].std == 0
+            for block in table.blocks
+            for metric, ranks in block.ranks.items()
+            for index in ranks
+        ):
+            found.append(
+                "Where a row has a spread of 0, as a method has that draws nothing at random, the tests take its "
+                "number for exact. They are of training seeds alone: other test data would move all rows."
+            )
     if "published" in kinds:
         found.append("† published in a paper, not measured here; ± as published.")
     if "external" in kinds:

@@ -104,6 +104,7 @@ def method_text(method: str, card: MethodCard, tasks: Sequence[OnTask]) -> str:
         date=max(one.line.date for one in rows),
         versions=sorted({one.version for one in rows}),
         code=plugin.entry.value if plugin is not None else None,
+        equations=plugin.equations() if plugin is not None else {},
         # A single picture stands with its task alone.
         shown=face(pictured) if len(pictured) > 1 else None,
         stages=STAGE_NAMES,

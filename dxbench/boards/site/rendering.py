@@ -26,6 +26,9 @@ CONTENT_POLICY = (
 )
 """What a browser may do for a page: show pictures that lie beside it, and this style. There are no scripts."""
 _CODE = re.compile(r"`([^`\n]+)`")
+_INDEX = r"(?:\{[^{}]+\}|[^\W\u2070-\u209c\u00b2\u00b3\u00b9]+)"
+_SCRIPT = re.compile(rf"(?P<base>(?<!\w)\w[\u0300-\u036f]?)_(?P<low>{_INDEX})|\^(?P<high>{_INDEX})")
+"""A subscript of a single letter, or a superscript; x_k, x_{k+1} or w^k, but not the name of a method, some_method."""
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5}(?:v\d+)?)")
 
 
@@ -33,7 +36,7 @@ _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5}(?:v\d+)?)")
 def _environment() -> Environment:
     shared = environment()
     own = shared.overlay()
-    own.filters = {**shared.filters, "linked": linked}
+    own.filters = {**shared.filters, "linked": linked, "scripted": scripted}
     own.globals = {**shared.globals, "version": __version__, "signs": KIND_SIGNS, "meanings": meanings()}
     own.globals |= {"policy": Markup(CONTENT_POLICY), "style": Markup(STYLE), "families": FAMILIES, "tone": tone}
     return own
@@ -59,3 +62,14 @@ def linked(text: str) -> Markup:
     """Text with a link behind every arXiv identifier, and what stands between backquotes set as code."""
     safe = _ARXIV.sub(r'<a href="https://arxiv.org/abs/\1" rel="noreferrer">arXiv:\1</a>', str(escape(text)))
     return Markup(_CODE.sub(r"<code>\1</code>", safe))
+
+
+def scripted(text: str) -> Markup:
+    """An equation in plain text, with its sub- and superscripts set low and high."""
+
+    def set_off(found: re.Match[str]) -> str:
+        if found["high"]:
+            return f"<sup>{found['high'].strip('{}')}</sup>"
+        return f"{found['base']}<sub>{found['low'].strip('{}')}</sub>"
+
+    return Markup(_SCRIPT.sub(set_off, str(escape(text))))
