@@ -6,13 +6,13 @@
 #     docker run --rm dxbench make test
 #     docker run --rm -v "$PWD/runs:/dxbench/runs" dxbench dxbench run --task digits --method dxmi
 #
-# TORCH is a backend that uv knows: cpu, or cu and the digits of a CUDA version.
+# TORCH is a backend that uv knows: cpu, or cu and the digits of a CUDA version, whose files uv takes from PyTorch's own
+# index. An empty one takes torch from the index of all other packages, such as a mirror where no other is in reach.
 ARG PYTHON=3.11
 FROM python:${PYTHON}-slim-bookworm
 
 ARG TORCH=cpu
-ENV UV_TORCH_BACKEND=${TORCH} \
-    PATH=/dxbench/.venv/bin:${PATH}
+ENV PATH=/dxbench/.venv/bin:${PATH}
 
 # git, so that records name the commit that they are measured from.
 RUN apt-get update \
@@ -24,6 +24,6 @@ RUN apt-get update \
 USER dxbench
 WORKDIR /dxbench
 COPY --chown=dxbench:dxbench . .
-RUN make .venv/.installed
+RUN ${TORCH:+env UV_TORCH_BACKEND=${TORCH}} make .venv/.installed
 
 CMD ["make", "demo"]

@@ -4,6 +4,8 @@ import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 from pydantic import JsonValue, ValidationError
@@ -205,9 +207,14 @@ def configure(method: type[Method], task: Task, preset: str, overrides: Mapping[
             raise unknown(f"key of {method.name}", key, kind.model_fields, remedy=SEE_METHOD.format(method.name))
     given = merged(base, overrides)
     try:
-        return kind.model_validate(given)
+        config = kind.model_validate(given)
     except ValidationError as error:
         raise _refused(method, error, base=base, given=given) from None
+    for path, value in _leaves(overrides):
+        # pydantic takes true for 1.
+        if isinstance(value, bool) and not isinstance(reduce(getitem, path, config.model_dump()), bool):
+            raise UsageError(f"{method.name}: {_key_as_typed(path)}: Input should be a number, got {json.dumps(value)}")
+    return config
 
 
 def _refused(method: type[Method], error: ValidationError, *, base: Mapping[str, Any], given: Any) -> UsageError:

@@ -83,6 +83,9 @@ def test_a_key_has_no_empty_part(typed):
     [
         ("iterations=abc", "dxmi: iterations: Input should be a valid integer, got 'abc'"),
         ("iterations=1.5", "dxmi: iterations: Input should be a valid integer, got 1.5"),
+        ("iterations=true", "dxmi: iterations: Input should be a number, got true"),
+        ("sampler.std=false", "dxmi: sampler.std: Input should be greater than 0, got False"),
+        ("sampler.std=true", "dxmi: sampler.std: Input should be a number, got true"),
         ("betas=[1]", "dxmi: betas.1: It is missing"),
         ("sampler=residual", "dxmi: sampler: Input should be keys with values, got 'residual'"),
         ("sampler.kind=nope", "dxmi: sampler: Its kind should be one of 'residual', 'strided'"),
