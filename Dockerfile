@@ -12,7 +12,8 @@ ARG PYTHON=3.11
 FROM python:${PYTHON}-slim-bookworm
 
 ARG TORCH=cpu
-ENV PATH=/dxbench/.venv/bin:${PATH}
+ENV UV_TORCH_BACKEND=${TORCH} \
+    PATH=/dxbench/.venv/bin:${PATH}
 
 # git, so that records name the commit that they are measured from.
 RUN apt-get update \
@@ -24,6 +25,6 @@ RUN apt-get update \
 USER dxbench
 WORKDIR /dxbench
 COPY --chown=dxbench:dxbench . .
-RUN ${TORCH:+env UV_TORCH_BACKEND=${TORCH}} make .venv/.installed
+RUN make .venv/.installed
 
 CMD ["make", "demo"]

@@ -6,6 +6,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
+# uv refuses an empty one, which an image has that takes torch from the index of all packages.
+ifeq ($(UV_TORCH_BACKEND),)
+unexport UV_TORCH_BACKEND
+endif
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16

@@ -1,7 +1,9 @@
 """The container, the dev container and the forms for issues name what is there."""
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,14 @@ def test_the_build_argument_reaches_the_installer() -> None:
     (env,) = (rest for word, rest in instructions() if word == "ENV")
     assert "UV_TORCH_BACKEND=${TORCH}" in env
     assert "uv pip install" in MAKEFILE
+
+
+@pytest.mark.parametrize(("backend", "seen"), [("", "unset"), ("cpu", "cpu")])
+def test_an_empty_backend_does_not_reach_the_installer_which_refuses_it(backend: str, seen: str) -> None:
+    recipe = "seen: ; @echo $${UV_TORCH_BACKEND-unset}"
+    command = ["make", "--silent", "-f", ROOT / "Makefile", f"--eval={recipe}", "seen"]
+    shown = subprocess.run(command, env={**os.environ, "UV_TORCH_BACKEND": backend}, capture_output=True, text=True)
+    assert shown.stdout == f"{seen}\n", shown.stderr
 
 
 def test_the_dev_container_builds_the_dockerfile() -> None:
