@@ -101,7 +101,9 @@ class AdjointMatchingTraining(EnergyGame):
 
     def few_steps(self, net: nn.Module) -> GaussianPolicy:
         config = self.config
-        policy = config.policy(net, self.problem.event_shape, trainable=config.learn_std).to(self.device)
+        policy = config.policy(net, self.problem.event_shape, factor=self.begun.factor, trainable=config.learn_std).to(
+            self.device
+        )
         if config.memoryless:
             policy.start_std = 0.0
         return policy

@@ -256,14 +256,14 @@ class DxMITraining(Tuning):
             value_cost=value_cost(config.value_cost, self.cost),
             gamma=config.gamma,
             avr_decay=config.avr_decay,
-            start_velocity=config.sampler.start_velocity(config.network, config.num_steps),
+            start_velocity=config.start_velocity(begun.factor),
             sweep=SWEEPS[config.sweep](config.num_steps),
             policy_sweep=config.policy_sweep(),
             parallel=self.parallel,
         )
 
     def _policy(self, net: nn.Module) -> GaussianPolicy:
-        return self.config.policy(net, self.problem.event_shape).to(self.device)
+        return self.config.policy(net, self.problem.event_shape, factor=self.begun.factor).to(self.device)
 
     def parts(self) -> dict[str, Stateful]:
         # The net is the policy's too: the learner is read behind the pretraining, as that left the net.

@@ -170,11 +170,15 @@ class KarrasSteps(FewSteps):
     Attributes:
         levels: Karras levels down to 0, whose last step has `last_std`; or down to sigma_min = 0.002, whose last step
             has the noise of that level (released: `stochastic_last`).
+        sigma_min: the least level above 0, in units of what the network sees.
+        sigma_max: the first level. Both are Karras's by default, as DxMI's release has them.
     """
 
     kind: Literal["karras"] = "karras"
     levels: Literal["to_zero", "above_zero"] = "to_zero"
     rho: PositiveFloat = 7.0
+    sigma_min: PositiveFloat = 0.002
+    sigma_max: PositiveFloat = 80.0
     last_std: PositiveFloat = 1e-4
 
     def check(self, network: Network, num_steps: int) -> None:
@@ -198,7 +202,7 @@ class KarrasSteps(FewSteps):
         return self._levels(num_steps).sigmas[:-1].square()
 
     def _levels(self, num_steps: int) -> NoiseLevels:
-        return KARRAS[self.levels](num_steps, rho=self.rho)
+        return KARRAS[self.levels](num_steps, sigma_min=self.sigma_min, sigma_max=self.sigma_max, rho=self.rho)
 
 
 @dataclass(frozen=True, kw_only=True)

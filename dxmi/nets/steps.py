@@ -1,11 +1,11 @@
-"""A network of a long chain as the network of a shorter one."""
+"""A network as that of other steps or units: of a long chain as of a shorter one, of scaled points as of points."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from dxmi.arrays import PerStep, Points, StepIndex
+from dxmi.arrays import PerStep, Points, StepIndex, per_sample
 
 
 class AtSteps(nn.Module):
@@ -34,3 +34,17 @@ class Strided(nn.Module):
 
     def forward(self, x: Points, k: StepIndex) -> Tensor:
         return self.net(x, self.steps[k])
+
+
+class InUnits(nn.Module):
+    """A net of (x, k) that is asked at x times a factor of each step."""
+
+    factors: Tensor
+
+    def __init__(self, net: nn.Module, factors: PerStep) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("factors", factors.float(), persistent=False)
+
+    def forward(self, x: Points, k: StepIndex, *given: Tensor) -> Tensor:
+        return self.net(x * per_sample(self.factors[k], x), k, *given)

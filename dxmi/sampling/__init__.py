@@ -11,7 +11,7 @@ from dxmi.sampling.denoisers import (
 )
 from dxmi.sampling.flows import EulerFlow, FlowSteps, HeunFlow, MeanSteps, straight_path
 from dxmi.sampling.noise import Noise, NoiseOfRows, SeededNoise, SilencedNoise, StreamNoise, philox4x32
-from dxmi.sampling.noising import InUnits, NoisingChain, PinnedChain
+from dxmi.sampling.noising import NoisingChain, PinnedChain
 from dxmi.sampling.policies import GaussianPolicy, LatentPolicy
 from dxmi.sampling.rollouts import Guidance, chain, reparametrised_rollout, rollout, sample
 from dxmi.sampling.samplers import (
@@ -44,7 +44,6 @@ __all__ = [
     "Guidance",
     "Heun",
     "HeunFlow",
-    "InUnits",
     "LatentPolicy",
     "MeanSteps",
     "Noise",

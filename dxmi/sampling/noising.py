@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dxmi.arrays import PerSample, PerStep, Points, States, StepIndex, per_sample
+from dxmi.arrays import PerSample, PerStep, Points, States
+from dxmi.nets.steps import InUnits
 from dxmi.sampling.noise import Noise
 from dxmi.sampling.policies import GaussianPolicy
 
@@ -165,17 +166,3 @@ def _normal_log_prob(x: Points, var: Tensor) -> PerSample:
     """log N(x; 0, var I), summed over the event."""
     flat = x.flatten(1)
     return -0.5 * flat.square().sum(dim=1) / var - 0.5 * flat.shape[1] * torch.log(2 * math.pi * var)
-
-
-class InUnits(nn.Module):
-    """A net of (x, k) that is asked at x times a factor of each step."""
-
-    factors: Tensor
-
-    def __init__(self, net: nn.Module, factors: PerStep) -> None:
-        super().__init__()
-        self.net = net
-        self.register_buffer("factors", factors.float(), persistent=False)
-
-    def forward(self, x: Points, k: StepIndex) -> Tensor:
-        return self.net(x * per_sample(self.factors[k], x), k)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dxmi.arrays import PerSample, PerStep, Points, StepIndex, per_sample
+from dxmi.nets.steps import InUnits
 from dxmi.schedules.levels import NoiseLevels, VPSchedule
 
 
@@ -115,6 +116,21 @@ class GaussianPolicy(nn.Module):
             std=torch.where(levels.sigmas[1:] > 0, up, last_std),
             trainable_std=trainable_std,
             start_std=levels.start_std,
+        )
+
+    def in_units(self, factor: float) -> "GaussianPolicy":
+        """The same steps of points x, where this policy is of points `factor` x. Both share the net.
+
+        x' = a x + g / factor net(factor x, k) + std / factor eps.
+        """
+        return GaussianPolicy(
+            InUnits(self.net, self.scale.new_full((self.num_steps,), factor)),
+            event_shape=self.event_shape,
+            scale=self.scale,
+            gain=self.gain / factor,
+            std=self.start_log_std.exp() / factor,
+            trainable_std=self.std_is_trainable.tolist(),
+            start_std=self.start_std / factor,
         )
 
     @property

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
@@ -87,10 +87,12 @@ class Start:
 
     Attributes:
         training: its `net` is to be trained on, its `average` is what the start is worth.
+        factor: what the network sees of `data` is this times as large.
     """
 
     training: DenoiserTraining | Official
     data: NetworkData
+    factor: float = 1.0
 
     @property
     def net(self) -> nn.Module:
@@ -101,16 +103,8 @@ class Start:
         return self.training.average
 
     def in_units_of_data(self) -> Self:
-        """This start, for a method whose energy is to be of the data as they are.
-
-        Raises:
-            ValueError: if its network sees them multiplied by something.
-        """
-        if self.data.scale != 1.0:
-            raise ValueError(
-                f"the backbone multiplies data by {self.data.scale:g}; take one that sees them as they are"
-            )
-        return self
+        """This start, for a method whose energy is of the data as they are: these, and the network's factor."""
+        return replace(self, data=replace(self.data, scale=1.0), factor=self.data.scale)
 
 
 @dataclass(frozen=True, kw_only=True)

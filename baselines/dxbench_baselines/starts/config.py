@@ -9,6 +9,7 @@ from torch import nn
 from dxbench.api import Compute, Config, Need, Problem, RandomStreams
 from dxbench_baselines.starts.backbone import Backbone, N, Start, StreamNames, official, pretrained
 from dxbench_baselines.starts.presets import POINTS_DDPM
+from dxmi.arrays import PerStep
 from dxmi.backbones.edm import ADMUNet, EDMUNet
 from dxmi.backbones.few_steps import AnyFewSteps, ResidualSteps
 from dxmi.backbones.flows import FlowMLP, FlowUNet, MeanFlowMLP, MeanFlowUNet
@@ -141,8 +142,16 @@ class FewStepConfig(StartConfig[FewStepNetwork]):
         own = Backbone(network=self.network, pretraining=self.backbone.pretraining)
         return pretrained(own, problem, compute, rng, flips=self.flips, names=self.own_streams, keep=False)
 
-    def policy(self, net: nn.Module, event_shape: tuple[int, ...], *, trainable: bool = True) -> GaussianPolicy:
-        """The sampler around the backbone's net."""
-        return self.sampler.policy(
+    def policy(
+        self, net: nn.Module, event_shape: tuple[int, ...], *, factor: float = 1.0, trainable: bool = True
+    ) -> GaussianPolicy:
+        """The sampler around the backbone's net, which sees points that are `factor` times as large."""
+        policy = self.sampler.policy(
             self.network, net, event_shape=event_shape, num_steps=self.num_steps, trainable=trainable
         )
+        return policy if factor == 1.0 else policy.in_units(factor)
+
+    def start_velocity(self, factor: float) -> PerStep | None:
+        """Variances that DxMI's s_k^2 begin with, of such points; None for the policy's own std_k^2."""
+        velocity = self.sampler.start_velocity(self.network, self.num_steps)
+        return None if velocity is None else velocity / factor**2

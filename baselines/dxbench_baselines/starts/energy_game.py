@@ -94,7 +94,7 @@ class EnergyGame(Tuning):
 
     def few_steps(self, net: nn.Module) -> GaussianPolicy:
         """The sampler around a net."""
-        return self.config.policy(net, self.problem.event_shape).to(self.device)
+        return self.config.policy(net, self.problem.event_shape, factor=self.begun.factor).to(self.device)
 
     def parts(self) -> dict[str, Stateful]:
         return {"policy": self.policy, "energy": self.energy}

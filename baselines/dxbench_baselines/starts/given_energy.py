@@ -10,8 +10,9 @@ from torch import Tensor
 
 from dxbench.api import Config, Model, Problem, RandomStreams
 from dxmi.nets.mlp import StepMLP
+from dxmi.nets.steps import InUnits
 from dxmi.sampling.noise import SeededNoise
-from dxmi.sampling.noising import InUnits, NoisingChain
+from dxmi.sampling.noising import NoisingChain
 from dxmi.sampling.policies import GaussianPolicy
 from dxmi.sampling.rollouts import rollout, sample
 

@@ -205,3 +205,25 @@ def test_a_sampler_of_classes_gives_samples_of_the_class_that_is_asked_for() -> 
     torch.testing.assert_close(whole, alone)
     assert torch.equal(sampler.trajectory(SEEDS, labels)[-1], whole)
     assert not torch.isclose(whole, sampler.sample(SEEDS, (labels + 1) % 3)).all(dim=-1).any()
+
+
+def test_in_other_units_steps_and_densities_are_those_of_scaled_points():
+    """x = y / factor takes the steps that y takes, and its density is that of y times factor^D."""
+    factor, levels = 0.65, NoiseLevels.karras(4, sigma_min=0.2, sigma_max=6.5)
+    scaled = edm_policy(levels, last_std=0.1)
+    policy = scaled.in_units(factor).double()
+    chains, scaled_chains = (rollout(p, noise(SHAPE)) for p in (policy, scaled))
+    torch.testing.assert_close(factor * chains.states, scaled_chains.states, rtol=1e-6, atol=1e-6)
+    x, k = chains.states[2], torch.full((len(SEEDS),), 2)
+    log_prob = policy.log_prob(x, k, chains.states[3])
+    expected = scaled.log_prob(factor * x, k, factor * chains.states[3]) + math.prod(SHAPE) * math.log(factor)
+    torch.testing.assert_close(log_prob, expected, rtol=1e-5, atol=1e-5)
+    assert policy.std_is_trainable.tolist() == [True, True, True, False]
+
+
+def test_in_other_units_labels_reach_the_net_and_it_is_the_same_net():
+    scaled = edm_policy(NoiseLevels.karras(3))
+    policy = scaled.in_units(2.0).double()
+    x, k, given = torch.ones(len(SEEDS), *SHAPE, dtype=torch.float64), torch.ones(len(SEEDS), dtype=int), SEEDS % 5
+    torch.testing.assert_close(policy.mean(x, k, given), scaled.mean(2.0 * x, k, given) / 2.0, rtol=1e-6, atol=1e-6)
+    assert {id(p) for p in scaled.net.parameters()} <= {id(p) for p in policy.net.parameters()}
