@@ -68,15 +68,11 @@ def digits() -> DxMIConfig:
 def digits_edm() -> DxMIConfig:
     """T = 4 from the EDM denoiser that `edm` samples, which is trained first or found.
 
-    The last level is as noisy as the data of the energy: where states are nearly without noise, some pixels tell them
-    from others, and the values have slopes there that lead the sampler away (docs/methods/dxmi.md#images).
+    The last level, 0.2 as the denoiser sees it, is about as noisy as the data of the energy: where states are nearly
+    without noise, values have slopes that lead the sampler away (docs/methods/dxmi.md#images).
     """
-    return _from_edm(num_steps=4, sigma_min=0.2, sigma_max=6.5)
-
-
-def digits_edm_t10() -> DxMIConfig:
-    """T = 10 from it; the first steps, beyond the data's scale, take no policy steps."""
-    return _from_edm(num_steps=10, sigma_min=0.13, sigma_max=13.0, policy_from=3)
+    steps = KarrasSteps(sigma_min=0.2, sigma_max=6.5, last_std=0.1, noiseless_last_step=True)
+    return _small_images(backbone=IMAGE_EDM, critic=MLPCritic(hidden=256, depth=2), sampler=steps)
 
 
 def digits_quick() -> DxMIConfig:
@@ -267,13 +263,6 @@ def _small_images(**settings: Any) -> DxMIConfig:
     return DxMIConfig(**small | settings)
 
 
-def _from_edm(*, num_steps: int, sigma_min: float, sigma_max: float, **settings: Any) -> DxMIConfig:
-    """The recipe of small images from steps of an EDM denoiser, of levels as the denoiser sees them."""
-    steps = KarrasSteps(sigma_min=sigma_min, sigma_max=sigma_max, last_std=0.1, noiseless_last_step=True)
-    critic = MLPCritic(hidden=256, depth=2)
-    return _small_images(backbone=IMAGE_EDM, sampler=steps, critic=critic, num_steps=num_steps, **settings)
-
-
 def _images(backbone: Backbone[FewStepNetwork], sampler: AnyFewSteps, **settings: Any) -> DxMIConfig:
     """Networks of the paper's size: the energy net is the value too."""
     paper: dict[str, Any] = {
@@ -295,7 +284,6 @@ RECIPES: dict[tuple[str, str], Callable[[], DxMIConfig]] = {
     ("any", "quick"): gaussians8_quick,
     ("small_images", "default"): digits,
     ("small_images", "edm"): digits_edm,
-    ("small_images", "edm-t10"): digits_edm_t10,
     ("small_images", "quick"): digits_quick,
     ("images", "default"): cifar10_jpeg75,
     ("images", "quick"): cifar10_quick,
