@@ -35,8 +35,15 @@ SLOW_SECONDS = 1800
 """Limit of a slow or an attacking test, which on a loaded machine takes several times what it takes alone."""
 
 
+SLOW = frozenset((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").splitlines())
+"""Functions that take long though no mark says so."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if item.nodeid.partition("[")[0] in SLOW:
+            item.add_marker("slow")
         if item.get_closest_marker("slow") or item.get_closest_marker("attack"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS), append=True)
 
