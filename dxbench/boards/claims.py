@@ -1,7 +1,7 @@
 """Do the numbers of papers hold? Every published cell against our own runs of what it describes."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dxbench.boards.aggregate import Mark, Row, Summary, matches, rows_of, unmeasured
@@ -87,13 +87,25 @@ def in_part(found: Sequence[Claim]) -> str:
 
 
 def _claims_of(source: Source, row: PublishedRow, entries: Sequence[Entry]) -> Iterator[Claim]:
-    described = [entry for entry in entries if _describes(row, entry)]
+    described = [_of_part(row.part, entry) for entry in entries if _describes(row, entry)]
     current = [r for r in rows_of(described) if Mark.SUPERSEDED not in r.marks]
     ours = [r for r in current if not r.withdrawn]
     absent = [*unmeasured(described), *(f"{r.label}: {'; '.join(r.remarks)}" for r in current if r.withdrawn)]
     for metric in row.scores:
         for candidate in ours or [None]:
             yield _claim(source, row, metric, candidate, absent=" ".join(absent))
+
+
+def _of_part(part: str | None, entry: Entry) -> Entry:
+    """The run with the numbers of one category or data set in place of their means."""
+    if part is None:
+        return entry
+    scores = {
+        name: estimate.model_copy(update={"value": estimate.parts[part], "parts": {}})
+        for name, estimate in entry.scores.items()
+        if part in estimate.parts
+    }
+    return replace(entry, scores=scores)
 
 
 def _describes(row: PublishedRow, entry: Entry) -> bool:
@@ -154,6 +166,8 @@ def judge(printed: PublishedScore, ours: Summary, *, unstated: str = "") -> tupl
     gap = bounded(ours.value - printed.value)
     if printed.std is not None and abs(gap) <= printed.std:
         return Verdict.REPRODUCED, f"{gap:+.2g} from the printed value, within its ± {printed.std:g}"
+    if printed.std == 0 and abs(gap) <= printed.rounding:
+        return Verdict.REPRODUCED, "equal in all printed decimals"
     values = list(ours.by_seed.values())
     if len(values) < 2:
         return Verdict.NOT_COMPARABLE, "one training seed of ours tells nothing of the spread"

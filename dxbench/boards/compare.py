@@ -74,7 +74,8 @@ def select(entries: Sequence[Entry], selector: str) -> Selection:
         known = {str(name_of(entry)) for entry in entries if entry.status == "ok"}
         of_task = f" --task {entries[0].task}" if entries else ""
         remedy = _OLD_ID if re.fullmatch("[0-9a-f]{10}", row.method) else f"See `dxbench table{of_task}`."
-        raise unknown("row", selector, known, remedy=remedy)
+        same = {name for name in known if RowName.parse(name).method == row.method}
+        raise unknown("row", selector, same or known, remedy=remedy)
     reasons = dict.fromkeys(entry.withdrawn for entry in named if entry.withdrawn is not None)
     named = [entry for entry in named if entry.withdrawn is None]
     if not named:

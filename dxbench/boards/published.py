@@ -38,6 +38,11 @@ class PublishedScore(Frozen):
     decimals: tuple[int, int] = (0, 0)
 
     @property
+    def rounding(self) -> float:
+        """The furthest that a number lies from the value as printed, if it rounds to it."""
+        return 0.5 * 10.0 ** -self.decimals[0]
+
+    @property
     def printed(self) -> str:
         """The number as it stands in the paper: `decimals` of value and of std are those of its column there."""
         spread = "" if self.std is None else f" ± {self.std:.{self.decimals[1]}f}"
@@ -59,6 +64,7 @@ class PublishedRow(Frozen):
     """One row of a paper's table.
 
     Attributes:
+        part: the category or data set whose number this is, where our metric is a mean over several.
         match: method and configuration of ours that this row describes, and the preset where one is meant.
         protocol: what the paper says of how it measured.
         equivalents: by metric, the protocol of ours that measures the same; a metric without one compares with nothing.
@@ -73,6 +79,7 @@ class PublishedRow(Frozen):
     label: str
     group: str | None = None
     nfe: NonNegative | None = None
+    part: str | None = None
     match: Settings | None = None
     scores: dict[str, PublishedScore]
     protocol: str

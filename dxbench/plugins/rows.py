@@ -17,6 +17,8 @@ FORM = "method:preset[key=value,...]"
 _NAME = re.compile(
     r"(?P<method>.*?\.py:\w+|[^:\[\]@]+)(:(?P<preset>[^:\[\]@]+))?(\[(?P<set>.*)\])?(@(?P<origin>[^\[\]]+))?", re.DOTALL
 )
+_LABELLED = re.compile(r" \((?:from )?(?P<origin>[^()]+)\)$")
+"""How tables say whose runs a row has: "dxmi (yours)"."""
 _NEEDS_QUOTES = re.compile(r"""[,\[\]{}@"]|^\s|\s$""")
 
 
@@ -43,7 +45,7 @@ class RowName:
         Raises:
             UsageError: if the text is of another form, or sets a key twice.
         """
-        match = _NAME.fullmatch(text)
+        match = _NAME.fullmatch(_LABELLED.sub(r"@\g<origin>", text))
         if match is None:
             raise UsageError(f"cannot read {text!r} as a row; the form is {FORM}, such as dxmi:pretrained[tau=0.01]")
         overrides = parse_assignments(list(_settings(match["set"] or "")))

@@ -166,6 +166,7 @@ class ParetoPlot:
         front: the marks that no ranked row beats in both, cheapest first.
         steps: the line through the front as (x1, y1, x2, y2).
         row_ticks: of the quality, `at` in pixels.
+        without_cost: how many rows have the quality and no such cost on record, so that they have no place.
     """
 
     cost: str
@@ -176,6 +177,7 @@ class ParetoPlot:
     row_ticks: list[Tick]
     height: int
     left_out: int
+    without_cost: int
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -268,6 +270,7 @@ def pareto_plot(
         row_ticks=levels,
         height=height,
         left_out=len(priced) - len(shown),
+        without_cost=len(candidates) - len(priced),
     )
 
 
