@@ -41,18 +41,19 @@ class MetaStreams(RandomStreams):
         return self._meta[name]
 
 
-def check_device(subject: Subject) -> str | None:
+def check_device(subject: Subject) -> None:
+    """Raise Broken for a tensor that stays behind, NotChecked where training or sampling cannot be followed to the end."""
     subject.require_needs()
     device = "cuda" if torch.cuda.is_available() else "meta"
     streams = RandomStreams("conformance") if device == "cuda" else MetaStreams("conformance")
     method, problem, compute = subject.method(), subject.problem, Compute(device=device, threads=1)
     training = _follow(lambda: method.start(problem, subject.config, compute=compute, rng=streams), device)
-    note = None
+    unfollowed: NotChecked | None = None
     try:
         for _ in range(min(2, training.total_steps)):
             _follow(training.step, device)
     except NotChecked as reason:  # networks and sampling are still to be looked at
-        note = str(reason)
+        unfollowed = reason
     model = _follow(lambda: trained_model(training), device)
     left = {
         f"{type(network).__name__}.{name} on {tensor.device.type}"
@@ -63,11 +64,9 @@ def check_device(subject: Subject) -> str | None:
     if left:
         raise Broken(f"left behind on another device than {device}: {', '.join(sorted(left))}")
     if model.sampler is not None:
-        try:
-            _follow(lambda: subject.draw(model, torch.arange(4)), device)
-        except NotChecked as reason:
-            note = str(reason)
-    return note
+        _follow(lambda: subject.draw(model, torch.arange(4)), device)
+    if unfollowed is not None:
+        raise unfollowed
 
 
 def _follow(call: Callable[[], T], device: str) -> T:

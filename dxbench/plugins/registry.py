@@ -163,6 +163,8 @@ def load(kind: Kind, name: str) -> Any:
         return load_file(name)
     known = plugins(kind)
     if name not in known:
+        if name.endswith(".py"):
+            raise UsageError(f"{name} is code: write the name of its class behind it, {name}:NAME")
         raise unknown(kind[:-1], name, known, remedy=f"See `dxbench list {kind}`.")
     return known[name].load()
 

@@ -247,7 +247,7 @@ def test_a_file_that_is_no_record_ends_with_5(dxbench: Callable[..., Ended], tmp
 
 
 def test_a_number_of_one_data_set_is_compared_with_that_sets_own() -> None:
-    """kNN on `tabular_dte` has the published AUROC of all 19 sets that are not drawn anew; the record holds them as parts."""
+    """kNN on `tabular_dte` has the published AUROC of all 19 sets that are not drawn anew."""
     found = claims(open_index([paths.reference_results()]), read_published(paths.published()))
     knn = [claim for claim in found if claim.task == "tabular_dte" and claim.label.startswith("kNN")]
     equal = {claim.label.removeprefix("kNN, ") for claim in knn if claim.reason == "equal in all printed decimals"}
