@@ -42,7 +42,7 @@ class MetaStreams(RandomStreams):
 
 
 def check_device(subject: Subject) -> None:
-    """Raise Broken for a tensor that stays behind, NotChecked where training or sampling cannot be followed to the end."""
+    """Raise Broken for a tensor that stays behind, NotChecked where training or sampling cannot be followed."""
     subject.require_needs()
     device = "cuda" if torch.cuda.is_available() else "meta"
     streams = RandomStreams("conformance") if device == "cuda" else MetaStreams("conformance")

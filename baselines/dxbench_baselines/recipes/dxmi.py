@@ -127,7 +127,7 @@ def fashion_mnist_t4() -> DxMIConfig:
 
 
 def fashion_mnist_edm() -> DxMIConfig:
-    """T = 4 from the suite's EDM denoiser, with the settings of small images and its levels: values are MLPs of their step.
+    """T = 4 from the suite's EDM denoiser, with settings and levels of small images: values are MLPs of their step.
 
     Where the paper's energy net is the value of every step, the same start is led away (docs/methods/dxmi.md#clothes).
     """
