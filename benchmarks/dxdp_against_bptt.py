@@ -86,12 +86,12 @@ class Contender:
         self.milliseconds.append((time.perf_counter() - start) / repeats * 1e3)
 
 
-def training(title: str, num_steps: int, overrides: dict[str, object]) -> Training:
+def training(title: str, num_steps: int, overrides: dict[str, object], *, seed: int = 0) -> Training:
     name, own = METHODS[title]
     task, method = load_task("gaussians8"), load_method(name)
     config = configure(method, task, "default", {**own, "num_steps": num_steps, **overrides})  # type: ignore[dict-item]
     compute = Compute(device="cpu", threads=task.threads)
-    rng = RandomStreams("dxdp_against_bptt", title, num_steps)
+    rng = RandomStreams("dxdp_against_bptt", title, seed)
     return method().start(task.problem(oracle=False), config, compute=compute, rng=rng)
 
 
@@ -138,7 +138,7 @@ def quality(seed: int, share: float, titles: Sequence[str]) -> None:
     for num_steps in STEPS:
         for title in titles:
             iterations = round(budget / passes_per_iteration(training(title, num_steps, {})))
-            run = training(title, num_steps, {"iterations": iterations})
+            run = training(title, num_steps, {"iterations": iterations}, seed=seed)
             start = time.perf_counter()
             for _ in range(run.total_steps):
                 run.step()
