@@ -40,7 +40,7 @@ def gaussians8_quick() -> AdjointMatchingConfig:
 
 
 def digits() -> AdjointMatchingConfig:
-    """T = 4 from the start of DxMI, for as many counted network passes (inferred: nothing was run)."""
+    """T = 4 from the start of DxMI, for as many counted network passes (inferred: not searched)."""
     energy = MLPCritic(hidden=256, depth=2)
     return _images(backbone=IMAGE_DDPM, energy=energy, head_start=100, iterations=660, batch_size=128)
 

@@ -25,7 +25,7 @@ def gaussians8_quick() -> DDPOConfig:
 
 
 def digits() -> DDPOConfig:
-    """T = 4 from the steps of the DDPM that DxMI starts from, at SFT-PG's rates (inferred: nothing was run)."""
+    """T = 4 from the steps of the DDPM that DxMI starts from, at SFT-PG's rates (inferred: not searched)."""
     return _images(backbone=IMAGE_DDPM, critic=MLPCritic(hidden=256, depth=2), iterations=800, batch_size=128)
 
 

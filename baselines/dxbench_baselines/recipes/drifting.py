@@ -21,7 +21,7 @@ def gaussians8_quick() -> DriftingConfig:
 
 
 def digits() -> DriftingConfig:
-    """One step, from scratch; the kernels are of pixels (inferred: nothing was run)."""
+    """One step, from scratch; the kernels are of pixels (inferred: not searched)."""
     return _images(backbone=_from_scratch(IMAGE_EDM), iterations=6000, batch_size=128)
 
 

@@ -19,7 +19,7 @@ def gaussians8_quick() -> MMDConfig:
 
 
 def digits() -> MMDConfig:
-    """Five steps of DDIM; the kernels are of pixels (inferred: nothing was run)."""
+    """Five steps of DDIM; the kernels are of pixels (inferred: not searched)."""
     return _images(backbone=IMAGE_DDPM, iterations=2000)
 
 
