@@ -139,7 +139,7 @@ def fashion_mnist_edm() -> DxMIConfig:
         critic=MLPCritic(hidden=512, depth=2),
         batch_size=64,
         head_start=60,
-        iterations=150,
+        iterations=210,
         policy_lr=7e-6,
     )
 
