@@ -82,7 +82,7 @@ def in_part(found: Sequence[Claim]) -> str:
         return ""
     return (
         f"In {agreeing + apart} of these cells the paper does not name its whole setting: {agreeing} agree and "
-        f"{apart} do not. A difference there is not counted against anybody, so the agreement is no rate."
+        f"{apart} do not. A difference there may come from the setting, so do not read these counts as a rate of success."
     )
 
 
@@ -164,8 +164,9 @@ def judge(printed: PublishedScore, ours: Summary, *, unstated: str = "") -> tupl
         unstated: what of the setting the paper does not name; then a number apart is of a different setting.
     """
     gap = bounded(ours.value - printed.value)
+    apart = f"ours is {abs(gap):.2g} {'lower' if gap < 0 else 'higher'}"
     if printed.std is not None and abs(gap) <= printed.std:
-        return Verdict.REPRODUCED, f"{gap:+.2g} from the printed value, within its ± {printed.std:g}"
+        return Verdict.REPRODUCED, f"{apart}, within the printed ± {printed.std:g}"
     if printed.std == 0 and abs(gap) <= printed.rounding:
         return Verdict.REPRODUCED, "equal in all printed decimals"
     values = list(ours.by_seed.values())
@@ -177,9 +178,9 @@ def judge(printed: PublishedScore, ours: Summary, *, unstated: str = "") -> tupl
     further = prediction_t(printed.value, values)
     reach = further.detectable(1 - LEVEL)
     if abs(further.effect) <= reach:
-        wide = ", a range as wide as the number, which refutes little" if reach >= abs(printed.value) else ""
-        return Verdict.WITHIN_NOISE, f"within ± {reach:.2g}, where a further training of ours would fall{wide}"
-    beyond = f"{gap:+.2g} from the printed value, beyond ± {reach:.2g}"
+        wide = ", as much as the number itself, so that this says little" if reach >= abs(printed.value) else ""
+        return Verdict.WITHIN_NOISE, f"{apart}; trainings of ours differ by up to {reach:.2g}{wide}"
+    beyond = f"{apart}; trainings of ours differ by up to {reach:.2g}"
     if unstated:
         return Verdict.OTHER_SETTING, f"{beyond}; the paper does not name {unstated}"
     better = ours.better != "none" and (gap < 0) == (ours.better == "lower")
