@@ -82,7 +82,7 @@ def in_part(found: Sequence[Claim]) -> str:
         return ""
     return (
         f"In {agreeing + apart} of these cells the paper does not name its whole setting: {agreeing} agree and "
-        f"{apart} do not. A difference there may come from the setting, so do not read these counts as a rate of success."
+        f"{apart} do not. A difference there may come from the setting: these counts are no rate of success."
     )
 
 
