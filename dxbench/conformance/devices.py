@@ -41,19 +41,18 @@ class MetaStreams(RandomStreams):
         return self._meta[name]
 
 
-def check_device(subject: Subject) -> None:
-    """Raise Broken for a tensor that stays behind, NotChecked where training or sampling cannot be followed."""
+def check_device(subject: Subject) -> str | None:
     subject.require_needs()
     device = "cuda" if torch.cuda.is_available() else "meta"
     streams = RandomStreams("conformance") if device == "cuda" else MetaStreams("conformance")
     method, problem, compute = subject.method(), subject.problem, Compute(device=device, threads=1)
     training = _follow(lambda: method.start(problem, subject.config, compute=compute, rng=streams), device)
-    unfollowed: NotChecked | None = None
+    note = None
     try:
         for _ in range(min(2, training.total_steps)):
             _follow(training.step, device)
     except NotChecked as reason:  # networks and sampling are still to be looked at
-        unfollowed = reason
+        note = str(reason)
     model = _follow(lambda: trained_model(training), device)
     left = {
         f"{type(network).__name__}.{name} on {tensor.device.type}"
@@ -64,9 +63,11 @@ def check_device(subject: Subject) -> None:
     if left:
         raise Broken(f"left behind on another device than {device}: {', '.join(sorted(left))}")
     if model.sampler is not None:
-        _follow(lambda: subject.draw(model, torch.arange(4)), device)
-    if unfollowed is not None:
-        raise unfollowed
+        try:
+            _follow(lambda: subject.draw(model, torch.arange(4)), device)
+        except NotChecked as reason:
+            note = str(reason)
+    return note
 
 
 def _follow(call: Callable[[], T], device: str) -> T:
@@ -84,4 +85,6 @@ def _follow(call: Callable[[], T], device: str) -> T:
             raise Broken(first_line) from None
         if device != "meta":
             raise
-        raise NotChecked(f"no CUDA device here, and not to be followed on meta tensors: {first_line}") from None
+        raise NotChecked(
+            f"looked at networks alone: no CUDA device here, and meta tensors cannot follow the rest: {first_line}"
+        ) from None
