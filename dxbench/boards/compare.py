@@ -71,10 +71,10 @@ def select(entries: Sequence[Entry], selector: str) -> Selection:
     named = [entry for entry in scored if entry.config_id == row.method]
     named = named or [entry for entry in scored if replace(name_of(entry), origin=row.origin) == row]
     if not named:
-        known = {str(name_of(entry)) for entry in entries if entry.status == "ok"}
+        known = {str(name_of(entry)): entry.method for entry in entries if entry.status == "ok"}
         of_task = f" --task {entries[0].task}" if entries else ""
         remedy = _OLD_ID if re.fullmatch("[0-9a-f]{10}", row.method) else f"See `dxbench table{of_task}`."
-        same = {name for name in known if RowName.parse(name).method == row.method}
+        same = [name for name, method in known.items() if method == row.method]
         raise unknown("row", selector, same or known, remedy=remedy)
     reasons = dict.fromkeys(entry.withdrawn for entry in named if entry.withdrawn is not None)
     named = [entry for entry in named if entry.withdrawn is None]

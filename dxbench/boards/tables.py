@@ -143,13 +143,18 @@ def suite_table(index: RecordIndex, suite: Suite, *, metrics: Sequence[str] | No
 
 
 def result_beside_published(index: RecordIndex, fresh: Sequence[Entry]) -> Table:
-    """Fresh results, the papers' rows for the same configuration, and the floor."""
+    """Fresh results, the papers' rows for the same configuration, and the floor.
+
+    Papers' numbers of single data sets are left out: no column here is of one.
+    """
     task = fresh[0].task
     papers = Papers(
         rows=[
             (source, row)
             for source, row in read_published(published_folder())
-            if row.task == task and any(matches(entry.method, entry.config, row.match) for entry in fresh)
+            if row.task == task
+            and row.part is None
+            and any(matches(entry.method, entry.config, row.match) for entry in fresh)
         ]
     )
     floor = _floor(index, task)

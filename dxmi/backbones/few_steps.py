@@ -168,8 +168,8 @@ class KarrasSteps(FewSteps):
     """Euler-ancestral steps of an EDM denoiser.
 
     Attributes:
-        levels: Karras levels down to 0, whose last step has `last_std`; or down to sigma_min = 0.002, whose last step
-            has the noise of that level (released: `stochastic_last`).
+        levels: Karras levels down to 0, whose last step has `last_std`; or down to `sigma_min`, whose last step has
+            the noise of that level (released: `stochastic_last`).
         sigma_min: the least level above 0, in units of what the network sees.
         sigma_max: the first level. Both are Karras's by default, as DxMI's release has them.
     """

@@ -14,6 +14,7 @@ from dxbench.api import Estimate
 from dxbench.boards.aggregate import summarise
 from dxbench.boards.claims import Claim, Verdict, claims, in_part, judge
 from dxbench.boards.published import PublishedRow, PublishedScore, Source, read_published
+from dxbench.boards.tables import result_beside_published
 from dxbench.plugins.registry import load_task, plugins
 from dxbench.records.index import open_index
 
@@ -259,3 +260,9 @@ def test_a_number_of_one_data_set_is_compared_with_that_sets_own() -> None:
     assert letter.verdict == Verdict.REPRODUCED
     assert letter.ours is not None
     assert round(letter.ours.value, 2) == letter.published.value == 35.43
+
+
+def test_a_fresh_run_stands_beside_no_number_of_a_single_data_set() -> None:
+    index = open_index([paths.reference_results()], task="tabular_dte")
+    fresh = [entry for entry in index.entries("tabular_dte") if entry.method == "knn"]
+    assert {row.kind for row in result_beside_published(index, fresh).rows} == {"measured"}

@@ -1,6 +1,5 @@
 """What assistants read is as the project is today, and names what exists."""
 
-import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import Ended
+from tool_files import load_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 REMEDY = "python tools/assistants.py writes it anew"
@@ -15,12 +15,7 @@ REMEDY = "python tools/assistants.py writes it anew"
 
 @pytest.fixture(scope="module")
 def tool() -> Any:
-    spec = importlib.util.spec_from_file_location("assistants", ROOT / "tools" / "assistants.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("assistants")
 
 
 def test_generated_parts_are_current(tool: Any) -> None:

@@ -1,6 +1,5 @@
 """Boards and `dxbench info` have the equations of the pages."""
 
-import importlib.util
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import Ended
+from tool_files import load_tool
 
 from dxbench.errors import UsageError
 from dxbench.plugins.registry import EQUATIONS, Plugin, plugins
@@ -32,12 +32,7 @@ PAGE = """# `one`, `two`
 
 @pytest.fixture(scope="module")
 def tool() -> Any:
-    spec = importlib.util.spec_from_file_location("equations", ROOT / "tools" / "equations.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("equations")
 
 
 def test_the_file_is_current(tool: Any) -> None:

@@ -1,7 +1,6 @@
 """`make release-check`, part by part on made-up archives, and on the wheel of this checkout."""
 
 import email
-import importlib.util
 import shutil
 import sys
 import tomllib
@@ -9,18 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tool_files import load_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def tool() -> Any:
-    spec = importlib.util.spec_from_file_location("release_check", ROOT / "tools" / "release_check.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("release_check")
 
 
 # --- version, changelog, citation ----------------------------------------------------------------------------

@@ -1,11 +1,11 @@
 """The list of tests that `make test` leaves out names what there is, and leaves the quickest."""
 
-import importlib.util
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tool_files import load_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = """<testsuites><testsuite>
@@ -18,12 +18,7 @@ REPORT = """<testsuites><testsuite>
 
 @pytest.fixture(scope="module")
 def tool() -> Any:
-    spec = importlib.util.spec_from_file_location("slow_tests", ROOT / "tools" / "slow_tests.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("slow_tests")
 
 
 def test_times_are_of_functions_and_the_quickest_stay(tool: Any, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def digits_edm() -> DxMIConfig:
     """T = 4 from the EDM denoiser that `edm` samples, which is trained first or found.
 
     The last level, 0.2 as the denoiser sees it, is about as noisy as the data of the energy: where states are nearly
-    without noise, values have slopes that lead the sampler away (docs/methods/dxmi.md#images).
+    without noise, values have slopes that lead the sampler away (docs/methods/dxmi.md#from-edms-denoiser).
     """
     steps = KarrasSteps(sigma_min=0.2, sigma_max=6.5, last_std=0.1, noiseless_last_step=True)
     return _small_images(backbone=IMAGE_EDM, critic=MLPCritic(hidden=256, depth=2), sampler=steps)
